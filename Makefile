@@ -1,0 +1,56 @@
+# Everything runs from .venv, which is built from the hash-pinned lock. `make` alone lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
+
+.DEFAULT_GOAL := help
+.PHONY: help demo doctor studio test check format bench docs lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/runtime ## answer one question: make demo, or make demo Q="your question"
+	@$(BIN)/tollgate demo "$$Q"
+
+doctor: .venv/runtime ## say what is found and what is missing
+	@$(BIN)/tollgate doctor
+
+studio: .venv/dev ## open the graph in LangGraph Studio
+	@$(BIN)/tollgate studio
+
+test: .venv/dev ## run the tests
+	$(BIN)/pytest -n 2
+
+check: .venv/dev ## lint, format, types, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev ## format and mend what the linter can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: .venv/dev ## compare the checkpointer with its peers
+	$(BIN)/python -m evals.bench.checkpointer
+
+docs: .venv/dev ## write .env.example and the picture of the graph anew
+	$(BIN)/python docs/generate.py
+
+lock: .venv/dev ## resolve the dependencies anew into the two lock files
+	./deploy/lock
+
+clean: ## remove the environment and all data, reports included
+	rm -rf .venv .data
+
+.venv/runtime: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'error: Python 3.11 or newer is needed; try make PYTHON=python3.12'; exit 2; }
+	@echo 'installing into .venv ...'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-build-isolation --no-index -e .
+	@touch $@
+
+.venv/dev: .venv/runtime requirements-dev.lock
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@

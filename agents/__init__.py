@@ -1,0 +1,6 @@
+"""WHO works. Adding an agent is one module here, one entry below and its prompt in `prompts/`."""
+
+from agents import analyst, researcher, sales
+from agents.base import AgentSpec
+
+AGENTS: tuple[AgentSpec, ...] = (researcher.SPEC, sales.SPEC, analyst.SPEC)

@@ -1,0 +1,87 @@
+"""The words that agents, graph and reports share: who an agent is, what it is asked, what it answers.
+
+Every model here is frozen and made of JSON primitives, so that it can be checkpointed as it is.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+PROMPTS = Path(__file__).parent / "prompts"
+
+Confidence = Literal["high", "medium", "low"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AgentSpec(_Frozen):
+    """One agent, as data.
+
+    `tools` are names of MCP tools as `server.tool`, or `server.*` for all tools of a server.
+    `model_calls` and `tool_calls` bound one task; `timeout_s` bounds it in seconds of wall clock.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z_]{1,30}$")
+    does: str = Field(min_length=20, max_length=300)
+    tools: tuple[str, ...] = Field(min_length=1)
+    model_calls: int = Field(default=8, ge=1, le=50)
+    tool_calls: int = Field(default=12, ge=1, le=100)
+    timeout_s: int = Field(default=120, ge=1, le=3600)
+
+    @property
+    def prompt(self) -> str:
+        """The system prompt: `agents/prompts/<name>.md`."""
+        return (PROMPTS / f"{self.name}.md").read_text(encoding="utf-8")
+
+
+class Task(_Frozen):
+    """One step of the plan: what one agent has to find out, and which tasks must be done before."""
+
+    id: str = Field(pattern=r"^T[1-9][0-9]?$", description="T1, T2, ...")
+    agent: str = Field(description="name of the agent that does it")
+    objective: str = Field(min_length=3, max_length=1000, description="what to find out, complete in itself")
+    depends_on: list[str] = Field(description="ids of tasks whose evidence this one needs; [] for none")
+
+
+class SupervisorDecision(_Frozen):
+    """What the supervisor wants next: more tasks done, or the report written."""
+
+    action: Literal["assign", "report"]
+    reason: str = Field(description="one sentence")
+    tasks: list[Task] = Field(description="new tasks for `assign`; [] for `report`")
+
+
+class Finding(_Frozen):
+    """One claim with the evidence that carries it.
+
+    `value` is the number of the claim in `unit` (EUR, %, cars, ...), or null for a claim without one.
+    """
+
+    claim: str = Field(min_length=3, max_length=600, description="one sentence, numbers as in the evidence")
+    value: float | None
+    unit: str = Field(max_length=60)
+    period: str = Field(max_length=60, description="2024, 2024-Q3, 2022 to 2025, ...; empty when it has none")
+    evidence: list[str] = Field(description="ids of the evidence that contains every number of the claim")
+    confidence: Confidence
+
+    @field_validator("evidence")
+    @classmethod
+    def _ids(cls, ids: list[str]) -> list[str]:
+        return [each.strip("[] ") for each in ids]
+
+
+class AgentResult(_Frozen):
+    """An agent's answer to one task. `gaps` says what could not be found, one sentence each."""
+
+    findings: list[Finding]
+    gaps: list[str]
+
+
+class ReportDraft(_Frozen):
+    """The report as the model writes it. Citations are evidence ids in brackets: `[E3]`, `[E3, E5]`."""
+
+    title: str = Field(min_length=3, max_length=160)
+    body: str = Field(description="Markdown; every sentence with a number ends in the evidence ids it rests on")

@@ -1,0 +1,10 @@
+"""Finds what published sources say about the market."""
+
+from agents.base import AgentSpec
+
+SPEC = AgentSpec(
+    name="researcher",
+    does="Finds what published sources say about the market: sales of electric cars, charging points, rules, "
+    "competitors, prices, forecasts by others. Reads documents; knows nothing of our own sales.",
+    tools=("knowledge_base.search", "knowledge_base.read_document"),
+)

@@ -1,0 +1,90 @@
+"""What every tool of every server returns: compact text for the model beside structured content for programs.
+
+The text is CSV or plain prose because FastMCP's own rendering of a dict (indented JSON) costs several times
+the tokens.
+"""
+
+import csv
+import io
+from typing import Literal
+
+from mcp.types import CallToolResult, TextContent
+from pydantic import BaseModel, ConfigDict
+
+Cell = str | int | float | bool | None
+
+
+class Table(BaseModel):
+    """Rows under named columns. `row_count` is the number before the server's row limit cut it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["table"] = "table"
+    title: str
+    columns: list[str]
+    rows: list[list[Cell]]
+    row_count: int
+    truncated: bool = False
+    notes: list[str] = []
+    data_version: str
+
+
+class Document(BaseModel):
+    """One document, or one section of it, with what a citation needs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["document"] = "document"
+    id: str
+    title: str
+    publisher: str
+    date: str
+    url: str
+    confidence: str
+    section: str | None
+    sections: list[str]
+    text: str
+    data_version: str
+
+
+class Chart(BaseModel):
+    """A picture of a table, as SVG markup."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["chart"] = "chart"
+    title: str
+    svg: str
+    data_version: str
+
+
+def table_result(table: Table) -> CallToolResult:
+    """CSV with a header to the model, the table itself as structured content."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows(["" if cell is None else cell for cell in row] for row in table.rows)
+    lines = [f"# {table.title}", out.getvalue().rstrip("\n")]
+    if table.truncated:
+        lines.append(
+            f"# cut: {len(table.rows)} of {table.row_count} rows; narrow the request to see the rest"
+        )
+    lines += [f"# {note}" for note in table.notes]
+    return _result("\n".join(lines), table)
+
+
+def document_result(document: Document) -> CallToolResult:
+    """The text under a header line that a citation can be made from."""
+    head = f"# {document.title} | {document.publisher} | {document.date} | {document.confidence} | {document.url}"
+    return _result(f"{head}\n{document.text}", document)
+
+
+def chart_result(chart: Chart) -> CallToolResult:
+    """One line to the model: it has no use for the SVG, which travels as structured content."""
+    return _result(f"# chart drawn: {chart.title}", chart)
+
+
+def _result(text: str, content: BaseModel) -> CallToolResult:
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structuredContent=content.model_dump(mode="json")
+    )
