@@ -1,0 +1,1 @@
+"""Market documents over MCP: search by words and by meaning, read by section."""

@@ -1,0 +1,37 @@
+"""`python -m mcp_servers.knowledge_base`: the knowledge base over streamable HTTP or stdio."""
+
+import argparse
+from pathlib import Path
+
+from mcp.server.fastmcp import FastMCP
+
+from mcp_servers import serving
+from mcp_servers.knowledge_base.embeddings import DEFAULT_MODEL, Embeddings
+from mcp_servers.knowledge_base.server import build
+
+DEFAULT_PORT = 7801
+
+
+def main() -> None:
+    """Read the options and serve."""
+    options = serving.parser("knowledge_base", "Market documents over MCP: search and read.", DEFAULT_PORT)
+    options.add_argument("--data", type=Path, help="folder of Markdown, HTML or PDF (default: the sample briefs)")
+    options.add_argument("--embeddings-url", help="OpenAI-compatible endpoint for semantic search (default: none)")
+    options.add_argument("--embedding-model", default=DEFAULT_MODEL, help="its model (default: %(default)s)")
+    options.add_argument(
+        "--data-dir", type=Path, default=Path(".data"), help="folder that keeps the vectors (default: %(default)s)"
+    )
+    serving.run(_build, options.parse_args())
+
+
+def _build(options: argparse.Namespace) -> FastMCP:
+    embeddings = None
+    if options.embeddings_url:
+        if not options.embeddings_url.startswith(("http://", "https://")):
+            raise serving.StartupError(f"--embeddings-url {options.embeddings_url} is not an http(s) address")
+        embeddings = Embeddings(options.embeddings_url, options.embedding_model, options.data_dir)
+    return build(options.data, embeddings)
+
+
+if __name__ == "__main__":
+    main()

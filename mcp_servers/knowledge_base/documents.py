@@ -1,0 +1,154 @@
+"""The documents of a folder, cut into sections, with what a citation of each needs."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mcp_servers.knowledge_base.formats import Unreadable, read_file
+from mcp_servers.serving import StartupError
+
+BRIEFS = Path(__file__).parent / "briefs"
+OWN = "own document"
+CONFIDENCES = ("high", "medium", "low")
+
+_HEADING = re.compile(r"#{1,3}\s+(.+?)\s*#*$")
+_FENCE = re.compile(r"(```|~~~)")
+
+
+@dataclass(frozen=True)
+class Section:
+    """The text under one heading, the heading itself left out."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class SourceDocument:
+    """One document. `keywords` (topics and regions) are searched but not shown."""
+
+    id: str
+    title: str
+    publisher: str
+    date: str
+    url: str
+    confidence: str
+    keywords: str
+    text: str
+    sections: tuple[Section, ...]
+
+
+@dataclass(frozen=True)
+class Library:
+    """All documents by id; the files that could not be read, each with the reason; a hash of it all."""
+
+    documents: dict[str, SourceDocument]
+    skipped: tuple[str, ...]
+    version: str
+
+
+def load(folder: Path) -> Library:
+    """Read a folder and its subfolders; hidden files are left out, unreadable ones are listed in `skipped`.
+
+    Raises `StartupError` when the folder does not exist or holds no readable document.
+    """
+    if not folder.is_dir():
+        raise StartupError(f"no documents folder at {folder}; name a folder of Markdown, HTML or PDF files")
+    documents: dict[str, SourceDocument] = {}
+    skipped: list[str] = []
+    contents = hashlib.sha256()
+    for path in _visible_files(folder):
+        name = path.relative_to(folder).as_posix()
+        try:
+            document = _document(path, name, taken=documents)
+        except Unreadable as reason:
+            skipped.append(f"{name}: {reason}")
+        else:
+            documents[document.id] = document
+            contents.update(repr(document).encode())
+    if not documents:
+        raise StartupError(f"no readable Markdown, HTML or PDF file in {folder}{_reasons(skipped)}")
+    return Library(documents, tuple(skipped), contents.hexdigest()[:12])
+
+
+def split_sections(text: str, untitled: str) -> tuple[Section, ...]:
+    """Cut Markdown at headings of level 1 to 3, not inside code fences; `untitled` names text above them."""
+    sections: list[Section] = []
+    title, lines, fenced = untitled, list[str](), False
+    for line in text.splitlines():
+        fenced ^= bool(_FENCE.match(line.lstrip()))
+        heading = None if fenced else _HEADING.match(line)
+        if heading is None:
+            lines.append(line)
+        else:
+            sections.append(Section(title, "\n".join(lines).strip()))
+            title, lines = heading[1], []
+    sections.append(Section(title, "\n".join(lines).strip()))
+    return tuple(section for section in sections if section.text)
+
+
+def _document(path: Path, name: str, taken: dict[str, SourceDocument]) -> SourceDocument:
+    raw = read_file(path)
+    about = {key: value for key, value in raw.metadata.items() if value is not None}
+    title = _words(about.get("title")) or _first_heading(raw.text) or raw.title or path.stem
+    sections = split_sections(raw.text, untitled=title)
+    if not sections:
+        raise Unreadable("headings only, no text under them")
+    confidence = _words(about.get("confidence")).lower()
+    return SourceDocument(
+        id=_free_id(_words(about.get("id")) or name.removesuffix(path.suffix), path, taken),
+        title=title,
+        publisher=_words(about.get("publisher")) or OWN,
+        date=_words(about.get("date")) or _modified(path),
+        url=_words(about.get("url")) or name,
+        confidence=confidence if confidence in CONFIDENCES else "medium",
+        keywords=f"{_words(about.get('topics'))}, {_words(about.get('regions'))}",
+        text=raw.text.strip(),
+        sections=sections,
+    )
+
+
+def _first_heading(text: str) -> str:
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    heading = re.match(r"#\s+(.+?)\s*#*$", first)
+    return heading[1] if heading else ""
+
+
+def _free_id(wish: str, path: Path, taken: dict[str, SourceDocument]) -> str:
+    slug = _slug(wish) or "document"
+    if slug in taken:
+        slug = f"{slug}-{_slug(path.suffix)}"
+    number, free = 2, slug
+    while free in taken:
+        number, free = number + 1, f"{slug}-{number}"
+    return free
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[\W_]+", "-", text.lower(), flags=re.ASCII).strip("-")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(each) for each in value)
+    return "" if value is None else str(value).strip()
+
+
+def _modified(path: Path) -> str:
+    return datetime.fromtimestamp(path.stat().st_mtime, tz=UTC).date().isoformat()
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in files if not _is_hidden(path.relative_to(folder)))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _reasons(skipped: list[str]) -> str:
+    return f" (skipped: {'; '.join(skipped[:3])}{'; ...' if len(skipped) > 3 else ''})" if skipped else ""

@@ -1,0 +1,19 @@
+"""Where embeddings come from. Apart from `vectors`, whose libraries are too slow to load at start."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_MODEL = "text-embedding-3-small"
+
+
+class EmbeddingsUnavailable(Exception):
+    """There are no usable vectors; the message says what happened."""
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """A model at an OpenAI-compatible endpoint, and the folder in which vectors of passages are kept."""
+
+    url: str
+    model: str
+    cache_folder: Path

@@ -1,0 +1,98 @@
+"""Ranks passages: by words (BM25), by meaning (embeddings), and by both fused."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.to_thread import run_sync
+
+from mcp_servers.knowledge_base.embeddings import Embeddings, EmbeddingsUnavailable
+from mcp_servers.knowledge_base.passages import Passage, terms
+
+if TYPE_CHECKING:
+    from bm25s import BM25  # type: ignore[import-untyped]
+
+    from mcp_servers.knowledge_base.vectors import Vectors
+
+Hit = tuple[Passage, float]
+
+# Each passage carries its document's title, so BM25's usual 0.75 would favour sections that say little else.
+LENGTH_WEIGHT = 0.3
+
+# Constant and formula of Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and
+# individual rank learning methods", SIGIR 2009.
+FUSION_K = 60
+FUSED_DEPTH = 50
+
+
+class Searcher:
+    """Search over fixed passages. Both indexes are built at first use."""
+
+    def __init__(self, passages: Sequence[Passage], embeddings: Embeddings | None) -> None:
+        self._passages = passages
+        self._embeddings = embeddings
+        self._building = anyio.Lock()
+
+    async def by_words(self, query: str, limit: int) -> list[Hit]:
+        """Passages that share a word with the query, best first, with BM25 scores."""
+        async with self._building:
+            return await run_sync(self._by_words, query, limit)
+
+    async def by_meaning(self, query: str, limit: int) -> list[Hit]:
+        """Passages nearest to the query, with cosine similarities. Raises `EmbeddingsUnavailable`."""
+        vectors = await self._vectors.of_passages([passage.searched for passage in self._passages])
+        query_vector = await self._vectors.of_query(query)
+        if query_vector.shape != vectors.shape[1:]:
+            raise EmbeddingsUnavailable("the endpoint changed the length of its vectors; restart this server")
+        return self._best(zip(range(len(vectors)), (vectors @ query_vector).tolist(), strict=True), limit)
+
+    async def fused(self, query: str, limit: int) -> tuple[list[Hit], str | None]:
+        """Both rankings fused by reciprocal rank; words alone, and the reason, without embeddings."""
+        by_words = await self.by_words(query, FUSED_DEPTH)
+        try:
+            by_meaning = await self.by_meaning(query, FUSED_DEPTH)
+        except EmbeddingsUnavailable as reason:
+            return by_words[:limit], str(reason)
+        return fuse([by_words, by_meaning])[:limit], None
+
+    def _by_words(self, query: str, limit: int) -> list[Hit]:
+        asked = terms(query)
+        if not asked:
+            return []
+        scores = self._keyword_index.get_scores(asked).tolist()
+        return self._best(((index, score) for index, score in enumerate(scores) if score > 0), limit)
+
+    @cached_property
+    def _keyword_index(self) -> "BM25":
+        from bm25s import BM25  # noqa: PLC0415
+
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it logs each index it builds
+        index = BM25(b=LENGTH_WEIGHT)
+        index.index([terms(passage.searched) for passage in self._passages], show_progress=False)
+        return index
+
+    @cached_property
+    def _vectors(self) -> "Vectors":
+        if self._embeddings is None:
+            raise EmbeddingsUnavailable("no embeddings endpoint is configured (--embeddings-url)")
+        from mcp_servers.knowledge_base.vectors import Vectors  # noqa: PLC0415
+
+        return Vectors(self._embeddings)
+
+    def _best(self, scored: Iterable[tuple[int, float]], limit: int) -> list[Hit]:
+        ranked = sorted(scored, key=lambda pair: -pair[1])[:limit]
+        return [(self._passages[index], score) for index, score in ranked]
+
+
+def fuse(rankings: Iterable[Sequence[Hit]]) -> list[Hit]:
+    """Reciprocal rank fusion: each ranking gives its passage at rank r (from 1) the score 1 / (60 + r)."""
+    scores: dict[int, float] = {}
+    passages: dict[int, Passage] = {}
+    for ranking in rankings:
+        for rank, (passage, _) in enumerate(ranking, start=1):
+            passages[id(passage)] = passage
+            scores[id(passage)] = scores.get(id(passage), 0.0) + 1 / (FUSION_K + rank)
+    best = sorted(scores, key=lambda key: -scores[key])
+    return [(passages[key], scores[key]) for key in best]

@@ -1,0 +1,167 @@
+"""The tools and resources of the knowledge base."""
+
+import difflib
+import logging
+from pathlib import Path
+from typing import Annotated
+
+from mcp.server.fastmcp import FastMCP
+from mcp.server.fastmcp.exceptions import ToolError
+from mcp.server.fastmcp.resources import TextResource
+from mcp.types import CallToolResult
+from pydantic import AnyUrl, Field
+
+from mcp_servers import results, serving
+from mcp_servers.knowledge_base.documents import BRIEFS, Library, SourceDocument, load
+from mcp_servers.knowledge_base.embeddings import Embeddings, EmbeddingsUnavailable
+from mcp_servers.knowledge_base.passages import excerpt, passages_of
+from mcp_servers.knowledge_base.search import Hit, Searcher
+from mcp_servers.results import Document, Table
+
+NAME = "knowledge_base"
+INSTRUCTIONS = (
+    "Market documents with publisher, date and confidence. Search for passages, then read_document for the"
+    " full text. Sources may disagree: give both figures with their publishers."
+)
+COLUMNS = ["id", "title", "section", "publisher", "date", "confidence", "score", "excerpt"]
+SKIPPED_SHOWN = 3
+
+Query = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=500,
+        description="what to look for, in English words",
+        examples=["public charging points Germany 2025"],
+    ),
+]
+Limit = Annotated[int, Field(ge=1, le=20, description="most passages to return, best first", examples=[5])]
+DocumentId = Annotated[str, Field(description="id as a search returns it", examples=["germany-public-charging-points"])]
+SectionName = Annotated[
+    str | None, Field(description="a section's name; leave out for the whole document", examples=["Key figures"])
+]
+
+
+def build(data: Path | None, embeddings: Embeddings | None) -> FastMCP:
+    """A server over the folder `data`, or over the sample briefs. Raises `StartupError` for a bad folder."""
+    library = load(data or BRIEFS)
+    server = serving.new_server(NAME, INSTRUCTIONS)
+    for line in library.skipped:
+        logging.getLogger(__name__).warning("not searchable: %s", line)
+    _add_search_tools(server, library, Searcher(passages_of(library), embeddings))
+    _add_reading(server, library)
+    return server
+
+
+def _add_search_tools(server: FastMCP, library: Library, searcher: Searcher) -> None:
+    @server.tool(annotations=serving.READ_ONLY)
+    async def search_keyword(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
+        """Passages that contain the words of the query (BM25). Best for names, numbers and exact terms."""
+        return _hits(library, query, await searcher.by_words(query, limit))
+
+    @server.tool(annotations=serving.READ_ONLY)
+    async def search_semantic(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
+        """Passages near to the query in meaning (embeddings). Best when the wording is unknown."""
+        try:
+            return _hits(library, query, await searcher.by_meaning(query, limit))
+        except EmbeddingsUnavailable as reason:
+            raise ToolError(f"no semantic search now ({reason}); use search_keyword instead") from reason
+
+    @server.tool(annotations=serving.READ_ONLY)
+    async def search(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
+        """Keyword and semantic search fused by reciprocal rank (Cormack et al., 2009). The default choice."""
+        hits, missing = await searcher.fused(query, limit)
+        return _hits(library, query, hits, [f"keyword search alone: {missing}"] if missing else [])
+
+
+def _add_reading(server: FastMCP, library: Library) -> None:
+    @server.tool(annotations=serving.READ_ONLY)
+    async def read_document(id: DocumentId, section: SectionName = None) -> Annotated[CallToolResult, Document]:  # noqa: A002
+        """One document, or one section of it, as Markdown with what a citation needs."""
+        return results.document_result(_document(library, id, section))
+
+    @server.resource("doc://{id}", name="document", mime_type="text/markdown")
+    def document(id: str) -> str:  # noqa: A002
+        """A document of the knowledge base by its id, as Markdown."""
+        return _find(library, id).text
+
+    for each in library.documents.values():
+        server.add_resource(
+            TextResource(
+                uri=AnyUrl(f"doc://{each.id}"),
+                name=each.id,
+                title=each.title,
+                description=f"{each.publisher}, {each.date}",
+                mime_type="text/markdown",
+                text=each.text,
+            )
+        )
+
+
+def _hits(library: Library, query: str, hits: list[Hit], notes: list[str] | None = None) -> CallToolResult:
+    table = Table(
+        title=f"passages for: {query}",
+        columns=COLUMNS,
+        rows=[
+            [
+                passage.document.id,
+                passage.document.title,
+                passage.section,
+                passage.document.publisher,
+                passage.document.date,
+                passage.document.confidence,
+                round(score, 4),
+                excerpt(passage.text, query),
+            ]
+            for passage, score in hits
+        ],
+        row_count=len(hits),
+        notes=[
+            *(notes or []),
+            *([] if hits else ["no passage shares a word with the query; try other or fewer words"]),
+            *_skipped_note(library),
+        ],
+        data_version=library.version,
+    )
+    return results.table_result(table)
+
+
+def _skipped_note(library: Library) -> list[str]:
+    if not library.skipped:
+        return []
+    more = len(library.skipped) - SKIPPED_SHOWN
+    shown = "; ".join(library.skipped[:SKIPPED_SHOWN])
+    return [f"files that could not be searched: {shown}{f'; and {more} more' if more > 0 else ''}"]
+
+
+def _document(library: Library, document_id: str, section: str | None) -> Document:
+    found = _find(library, document_id)
+    return Document(
+        id=found.id,
+        title=found.title,
+        publisher=found.publisher,
+        date=found.date,
+        url=found.url,
+        confidence=found.confidence,
+        section=section,
+        sections=[each.title for each in found.sections],
+        text=found.text if section is None else _section_text(found, section),
+        data_version=library.version,
+    )
+
+
+def _find(library: Library, document_id: str) -> SourceDocument:
+    found = library.documents.get(document_id)
+    if found is None:
+        near = difflib.get_close_matches(document_id.lower(), library.documents, n=5, cutoff=0.4)
+        hint = f"near ids: {', '.join(near)}" if near else "search for it to learn its id"
+        raise ToolError(f"no document {document_id!r}; {hint}")
+    return found
+
+
+def _section_text(document: SourceDocument, section: str) -> str:
+    texts = [each.text for each in document.sections if each.title.lower() == section.strip().lower()]
+    if not texts:
+        names = "; ".join(dict.fromkeys(each.title for each in document.sections))
+        raise ToolError(f"{document.id} has no section {section!r}; it has: {names}")
+    return "\n\n".join(texts)

@@ -1,0 +1,124 @@
+"""Vectors of texts from an embeddings endpoint, each computed once and kept in memory and on disk."""
+
+import hashlib
+import logging
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import numpy as np
+from anyio.to_thread import run_sync
+from numpy.typing import NDArray
+from openai import AsyncOpenAI, OpenAIError
+
+from mcp_servers.knowledge_base.embeddings import Embeddings, EmbeddingsUnavailable
+
+Vector = NDArray[np.float32]
+
+TIMEOUT_S = 20.0
+BATCH = 64
+
+# Two endpoints may serve different vectors under one model name: the vector of this text tells them apart.
+PROBE = "How many electric cars were registered?"
+SAME = 0.999
+
+
+class Vectors:
+    """Vectors of length 1. The key is the environment's OPENAI_API_KEY, which the client reads itself."""
+
+    def __init__(self, embeddings: Embeddings) -> None:
+        self._url = embeddings.url
+        self._model = embeddings.model
+        self._file = embeddings.cache_folder / f"embeddings-{_digest(embeddings.model)}.npz"
+        self._known: dict[str, Vector] = {}
+        self._checked = False
+        self._lock = anyio.Lock()
+
+    async def of_query(self, text: str) -> Vector:
+        """The vector of one text, not kept. Raises `EmbeddingsUnavailable`."""
+        return (await self._compute([text]))[0]
+
+    async def of_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """One row per text. Raises `EmbeddingsUnavailable`."""
+        async with self._lock:
+            try:
+                await self._learn(list(dict.fromkeys(texts)))
+            except EmbeddingsUnavailable:
+                self._checked = False
+                raise
+            return np.stack([self._known[_digest(text)] for text in texts])
+
+    async def _learn(self, texts: list[str]) -> None:
+        if not self._checked:
+            await self._check()
+        missing = [text for text in texts if _digest(text) not in self._known]
+        for start in range(0, len(missing), BATCH):
+            batch = missing[start : start + BATCH]
+            self._known |= zip(map(_digest, batch), await self._compute(batch), strict=True)
+        if missing:
+            await run_sync(self._save)
+
+    async def _check(self) -> None:
+        """Keep earlier vectors, of memory or disk, only if the endpoint still gives the same one for the probe."""
+        probe = (await self._compute([PROBE]))[0]
+        earlier = self._known or await run_sync(self._saved)
+        old = earlier.get(_digest(PROBE))
+        same = old is not None and old.shape == probe.shape and float(old @ probe) >= SAME
+        self._known = {**(earlier if same else {}), _digest(PROBE): probe}
+        self._checked = True
+
+    async def _compute(self, texts: Sequence[str]) -> list[Vector]:
+        try:
+            async with self._client() as client:
+                answer = await client.embeddings.create(model=self._model, input=list(texts), encoding_format="float")
+            return _unit_vectors(answer.data, len(texts))
+        except OpenAIError as error:
+            raise EmbeddingsUnavailable(f"{self._url}: {_one_line(error)}") from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise EmbeddingsUnavailable(f"{self._url}: its answer is not a list of embeddings") from error
+
+    def _client(self) -> AsyncOpenAI:
+        # No retry here: the caller's gateway retries the whole tool call once.
+        options: dict[str, Any] = {"base_url": self._url, "max_retries": 0, "timeout": TIMEOUT_S}
+        try:
+            return AsyncOpenAI(**options)
+        except OpenAIError:  # no key in the environment: local servers need none
+            return AsyncOpenAI(api_key="none", **options)
+
+    def _saved(self) -> dict[str, Vector]:
+        try:
+            with self._file.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                return dict(zip(stored["keys"].tolist(), stored["vectors"], strict=True))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return {}  # none yet, or cut off by a crash: they are computed again
+
+    def _save(self) -> None:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self._file.parent, suffix=".npz")
+            with os.fdopen(handle, "wb") as out:
+                np.savez(out, keys=np.array(list(self._known)), vectors=np.stack(list(self._known.values())))
+            Path(name).replace(self._file)
+        except OSError as error:  # a read-only disk costs money at the next start, not an answer now
+            logging.getLogger(__name__).warning("vectors are kept in memory only: %s", error)
+
+
+def _unit_vectors(items: Sequence[Any], expected: int) -> list[Vector]:
+    ordered = sorted(items, key=lambda item: item.index)
+    if len(ordered) != expected:
+        raise ValueError(f"{len(ordered)} vectors for {expected} texts")
+    vectors = np.asarray([item.embedding for item in ordered], dtype=np.float32)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return list(vectors / np.maximum(lengths, 1e-12))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
