@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 import threading
@@ -74,9 +75,10 @@ def _listener(options: argparse.Namespace) -> socket.socket:
         return socket.socket(fileno=options.fd)
     try:
         return socket.create_server((options.host, options.port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise StartupError(
-            f"cannot listen on {options.host}:{options.port} ({error.strerror}); choose another with --port"
+            f"cannot listen on {options.host}:{options.port} ({reason}); choose another with --port"
         ) from error
 
 
@@ -92,5 +94,7 @@ def _serve_http(server: FastMCP, listener: socket.socket, *, exit_with_stdin: bo
 
 
 def _stop_when_stdin_closes(http: uvicorn.Server) -> None:
-    sys.stdin.buffer.read()
+    # Not sys.stdin: a thread that holds its lock makes the interpreter abort at exit.
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
     http.should_exit = True

@@ -1,0 +1,1 @@
+"""The company's own sales data: schema, read-only SQL and prepared questions."""

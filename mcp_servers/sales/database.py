@@ -1,0 +1,44 @@
+"""Opens a DuckDB file for reading only, and writes a new one so that no reader ever sees half of it."""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+
+MEMORY_LIMIT_MB = 256
+
+
+def open_locked(path: Path) -> duckdb.DuckDBPyConnection:
+    """A read-only connection that reaches no other file, no network and no extension, and cannot undo that.
+
+    Raises duckdb.Error when the file is not a readable database.
+    """
+    return duckdb.connect(
+        str(path),
+        read_only=True,
+        config={
+            "enable_external_access": False,
+            "autoload_known_extensions": False,
+            "autoinstall_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,
+            "temp_directory": "",
+            "memory_limit": f"{MEMORY_LIMIT_MB}MB",
+            "threads": 2,
+            "lock_configuration": True,
+        },
+    )
+
+
+def write_atomically(path: Path, fill: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+    """Create the database with `fill` beside `path`, then move it there. Two writers at once are fine."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with duckdb.connect(str(draft), config={"threads": 1}) as connection:
+            fill(connection)
+        draft.replace(path)
+    finally:
+        for leftover in path.parent.glob(f"{draft.name}*"):
+            leftover.unlink(missing_ok=True)

@@ -1,0 +1,170 @@
+"""Reads a company's own data into one DuckDB file: CSV, Parquet, SQLite, a folder of them, or a DuckDB file."""
+
+import csv
+import hashlib
+import re
+import shutil
+import sqlite3
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+
+from mcp_servers.sales.columns import Reading, read_as
+from mcp_servers.sales.database import open_locked, write_atomically
+from mcp_servers.sales.plain import quoted
+from mcp_servers.serving import StartupError
+
+LOADER = "1"
+TEXT_FILES = {".csv", ".tsv", ".txt"}
+SQLITE, DUCKDB, PARQUET = "SQLite", "DuckDB", "Parquet"
+KINDS = "CSV, Parquet, SQLite, DuckDB, or a folder of CSV and Parquet files"
+SPELT = str.maketrans({"€": " eur ", "%": " pct ", "#": " number ", "&": " and ", "ß": "ss", "ø": "o", "Ø": "O"})
+
+
+def load(path: Path, data_dir: Path) -> tuple[Path, str]:
+    """The database to open and the version of its data. Raises StartupError if the data cannot be read.
+
+    A DuckDB file is opened where it is. Anything else is read into `data_dir` once for each state of the files.
+    """
+    try:
+        version = f"own-{_fingerprint(path)}"
+        database = path if _kind(path) == DUCKDB else data_dir / "sales" / f"{version}.duckdb"
+        if not database.exists():
+            write_atomically(database, lambda connection: _fill(connection, path))
+        with open_locked(database) as connection:
+            if not connection.execute("SELECT 1 FROM duckdb_columns() WHERE NOT internal LIMIT 1").fetchall():
+                raise StartupError(f"{path} holds no table; give {KINDS}")
+    except (duckdb.Error, sqlite3.Error, OSError, UnicodeError) as error:
+        raise StartupError(f"cannot read {path}: {_reason(error)}; give {KINDS}") from error
+    return database, version
+
+
+def _reason(error: Exception) -> str:
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\nLINE ")[0]
+    return " ".join(words.split())[:300]
+
+
+def snake_case(name: str) -> str:
+    """`Umsatz (€)` becomes `umsatz_eur`; a name with nothing left of it becomes empty."""
+    ascii_name = unicodedata.normalize("NFKD", name.translate(SPELT)).encode("ascii", "ignore").decode()
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ascii_name)
+    plain = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+    return f"c_{plain}" if plain[:1].isdigit() else plain
+
+
+def _fingerprint(path: Path) -> str:
+    seen = hashlib.sha256(LOADER.encode())
+    for file in _files(path):
+        status = file.stat()
+        seen.update(f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    return seen.hexdigest()[:10]
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.iterdir() if file.suffix.lower() in TEXT_FILES | {".parquet"})
+    if not found:
+        raise StartupError(f"the folder {path} has no CSV or Parquet file")
+    return found
+
+
+def _kind(path: Path) -> str | None:
+    if path.is_dir():
+        return None
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not head:
+        raise StartupError(f"{path} is empty; give {KINDS}")
+    signatures = {
+        SQLITE: head.startswith(b"SQLite format 3"),
+        DUCKDB: head[8:12] == b"DUCK",
+        PARQUET: head[:4] == b"PAR1",
+    }
+    return next((kind for kind, found in signatures.items() if found), None)
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        for file in _files(path):
+            sources = _exported(file, Path(scratch)) if _kind(file) == SQLITE else [(file.stem, file)]
+            for name, source in sources:
+                _stage(connection, source, Path(scratch))
+                _take_over(connection, name)
+
+
+def _exported(database: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
+    """SQLite's tables as CSV files, so that its loosely typed values pass the same reading as a CSV's."""
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as source:
+        tables = source.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+        for number, (table,) in enumerate(tables.fetchall()):
+            rows = source.execute(f"SELECT * FROM {quoted(table)}")  # noqa: S608
+            target = scratch / f"{number}.csv"
+            with target.open("w", encoding="utf-8", newline="") as out:
+                writer = csv.writer(out)
+                writer.writerow([column for column, *_ in rows.description])
+                writer.writerows(rows)
+            yield table, target
+
+
+def _stage(connection: duckdb.DuckDBPyConnection, file: Path, scratch: Path) -> None:
+    """The file as the table `staged`, CSV with every column as text."""
+    if _kind(file) == PARQUET:
+        reader = "read_parquet(?)"
+    elif file.suffix.lower() in TEXT_FILES:
+        reader = "read_csv(?, all_varchar = true, header = true, null_padding = true, parallel = false)"
+    else:
+        raise StartupError(f"{file} is of no known kind; give {KINDS}")
+    create = f"CREATE OR REPLACE TEMP TABLE staged AS SELECT * FROM {reader}"  # noqa: S608
+    try:
+        connection.execute(create, [str(file)])
+    except duckdb.InvalidInputException as error:
+        if "utf-8" not in str(error).lower():
+            raise
+        connection.execute(create, [str(_as_utf8(file, scratch))])
+
+
+def _as_utf8(file: Path, scratch: Path) -> Path:
+    """A copy of a text file that is not UTF-8, taken for Windows' Western European encoding (Excel's)."""
+    copy = scratch / "utf8.csv"
+    with file.open(encoding="cp1252") as old, copy.open("w", encoding="utf-8") as new:
+        shutil.copyfileobj(old, new)
+    return copy
+
+
+def _take_over(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Create the lasting table from `staged`: plain names, text columns read as what they hold, comments."""
+    reserved = {
+        str(word)
+        for (word,) in connection.execute(
+            "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
+        ).fetchall()
+    }
+    table = quoted(snake_case(name) or "data")
+    columns = connection.execute("DESCRIBE staged").fetchall()
+    names = _plain_names([str(column) for column, *_ in columns], reserved)
+    readings = [
+        read_as(connection, "staged", quoted(column)) if kind == "VARCHAR" else Reading(quoted(column))
+        for column, kind, *_ in columns
+    ]
+    listed = ", ".join(f"{reading.expression} AS {quoted(new)}" for reading, new in zip(readings, names, strict=True))
+    connection.execute(f"CREATE TABLE {table} AS SELECT {listed} FROM staged")  # noqa: S608
+    for (old, *_), new, reading in zip(columns, names, readings, strict=True):
+        parts = [f"original name: {old}" if old != new else "", reading.note]
+        if comment := "; ".join(filter(None, parts)).replace("'", "''"):
+            connection.execute(f"COMMENT ON COLUMN {table}.{quoted(new)} IS '{comment}'")
+
+
+def _plain_names(originals: list[str], reserved: set[str]) -> list[str]:
+    names: list[str] = []
+    for position, original in enumerate(originals, start=1):
+        plain = snake_case(original) or f"column_{position}"
+        if plain in reserved:
+            plain += "_"
+        repeats = sum(re.fullmatch(rf"{plain}(_\d+)?", name) is not None for name in names)
+        names.append(f"{plain}_{repeats + 1}" if plain in names else plain)
+    return names

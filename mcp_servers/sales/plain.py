@@ -1,0 +1,30 @@
+"""Between DuckDB and plain data: values a table may hold, names an SQL text may hold."""
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the query worker starts faster without pydantic
+    from mcp_servers.results import Cell
+
+
+def cells(rows: Iterable[Sequence[object]]) -> "list[list[Cell]]":
+    """Money and other decimals become floats, dates ISO text, what is not a number (NaN, infinity) null."""
+    return [[_cell(value) for value in row] for row in rows]
+
+
+def _cell(value: object) -> "Cell":
+    if isinstance(value, Decimal):
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def quoted(name: str) -> str:
+    """The name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'

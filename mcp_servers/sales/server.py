@@ -1,0 +1,166 @@
+"""The MCP server over the company's sales: five tools, all of them reading only."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio.to_thread
+from mcp.server.fastmcp import FastMCP
+from mcp.server.fastmcp.exceptions import ToolError
+from mcp.types import CallToolResult
+from pydantic import Field
+
+from mcp_servers import serving
+from mcp_servers.results import Table, table_result
+from mcp_servers.sales import catalog, prepared
+from mcp_servers.sales.arguments import Dimension, Filters, Period, TargetDimension
+from mcp_servers.sales.sandbox import TIME_LIMIT_S
+from mcp_servers.sales.sql_guard import Refused
+from mcp_servers.sales.warehouse import Warehouse
+
+INSTRUCTIONS = (
+    "The company's own sales. Call describe_schema first to learn tables, columns and their values. Prefer "
+    "revenue_by, top_customers and target_attainment; write SQL for query when they do not answer the question. "
+    "Revenue is net invoiced revenue in EUR: after discount, before returns."
+)
+
+FilterArgument = Annotated[
+    Filters | None,
+    Field(
+        description="only these values, by dimension; leave out for everything",
+        examples=[{"country": ["Germany", "France"], "channel": ["Online shop"]}],
+    ),
+]
+PeriodArgument = Annotated[
+    Period | str | None,
+    Field(
+        description="only these months, both ends included; a year (2024) or quarter (2024-Q1) alone is fine too",
+        examples=[{"start": "2024-01", "end": "2024-12"}, "2024"],
+    ),
+]
+
+
+def build(data: Path | None, data_dir: Path) -> FastMCP:
+    """The server over `data`, or over the sample business when it is None.
+
+    The sample is generated into `data_dir` at the first tool call. Raises serving.StartupError at once when own
+    data cannot be read or `data_dir` cannot be written to.
+    """
+    warehouse = _warehouse(data, data_dir)
+    server = serving.new_server("sales", INSTRUCTIONS)
+    _add_schema_and_query(server, warehouse)
+    _add_prepared(server, warehouse)
+    return server
+
+
+def _warehouse(data: Path | None, data_dir: Path) -> Warehouse:
+    try:
+        (data_dir / "sales").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise serving.StartupError(
+            f"cannot write to {data_dir} ({error.strerror}); choose another with --data-dir"
+        ) from error
+    if data is None:
+        return Warehouse(partial(_sample, data_dir))
+    from mcp_servers.sales import own_data  # noqa: PLC0415
+
+    loaded = own_data.load(data, data_dir)
+    return Warehouse(lambda: loaded)
+
+
+def _sample(data_dir: Path) -> tuple[Path, str]:
+    from mcp_servers.sales import generate  # noqa: PLC0415
+
+    return generate.ensure(data_dir)
+
+
+def _add_schema_and_query(server: FastMCP, warehouse: Warehouse) -> None:
+    @server.tool(annotations=serving.READ_ONLY)
+    async def describe_schema() -> Annotated[CallToolResult, Table]:
+        """The tables and columns, what they mean, and which values they hold."""
+        return await _answer(lambda: catalog.describe(warehouse))
+
+    @server.tool(annotations=serving.READ_ONLY)
+    async def query(
+        sql: Annotated[
+            str,
+            Field(
+                description="one SELECT statement in DuckDB's SQL (WITH ... SELECT too), over the tables of "
+                f"describe_schema; it cannot change anything and is stopped after {TIME_LIMIT_S:g} seconds",
+                examples=["SELECT reason, count(*) AS returned FROM returns GROUP BY reason ORDER BY returned DESC"],
+            ),
+        ],
+        max_rows: Annotated[int, Field(ge=1, le=1000, description="rows to return at most")] = 200,
+    ) -> Annotated[CallToolResult, Table]:
+        """Answers any question about the data by SQL of your own."""
+        return await _answer(partial(_query, warehouse, sql, max_rows))
+
+
+def _add_prepared(server: FastMCP, warehouse: Warehouse) -> None:
+    @server.tool(annotations=serving.READ_ONLY)
+    async def revenue_by(
+        dimensions: Annotated[
+            list[Dimension],
+            Field(description="what to break revenue down by, in this order; [] for one total", examples=[["country"]]),
+        ],
+        filters: FilterArgument = None,
+        period: PeriodArgument = None,
+    ) -> Annotated[CallToolResult, Table]:
+        """Net revenue in EUR, units and number of orders, broken down by the dimensions you name."""
+        return await _answer(partial(prepared.revenue_by, warehouse, _once(dimensions), filters, period))
+
+    @server.tool(annotations=serving.READ_ONLY)
+    async def top_customers(
+        limit: Annotated[int, Field(ge=1, le=200, description="number of customers")] = 10,
+        filters: FilterArgument = None,
+        period: PeriodArgument = None,
+    ) -> Annotated[CallToolResult, Table]:
+        """The customers with the highest net revenue, the highest first."""
+        return await _answer(partial(prepared.top_customers, warehouse, limit, filters, period))
+
+    @server.tool(annotations=serving.READ_ONLY)
+    async def target_attainment(
+        dimensions: Annotated[
+            list[TargetDimension],
+            Field(
+                description="what to break it down by, in this order; [] for one total", examples=[["country", "year"]]
+            ),
+        ],
+        filters: FilterArgument = None,
+        period: PeriodArgument = None,
+    ) -> Annotated[CallToolResult, Table]:
+        """Net revenue in EUR against its target, in percent (100 = target reached)."""
+        return await _answer(partial(prepared.target_attainment, warehouse, _once(dimensions), filters, period))
+
+
+async def _answer(work: Callable[[], Table]) -> CallToolResult:
+    """Run blocking work on a thread; what the caller can mend becomes a message to the caller."""
+    return table_result(await anyio.to_thread.run_sync(_told, work))
+
+
+def _told(work: Callable[[], Table]) -> Table:
+    import duckdb  # noqa: PLC0415
+
+    try:
+        return work()
+    except Refused as refusal:
+        raise ToolError(str(refusal)) from refusal
+    except duckdb.Error as error:
+        raise ToolError(f"the data does not fit this tool ({error}); write SQL for the tool query") from error
+    except OSError as error:
+        raise ToolError(f"the sales data cannot be written or read: {error}") from error
+
+
+def _query(warehouse: Warehouse, sql: str, max_rows: int) -> Table:
+    found: dict[str, Any] = warehouse.sandbox.run(sql, max_rows)
+    return Table(
+        title=f"Query: {', '.join(found['columns'])}",
+        truncated=found["row_count"] > max_rows,
+        data_version=warehouse.data_version,
+        **found,
+    )
+
+
+def _once(dimensions: list[Any]) -> list[str]:
+    return list(dict.fromkeys(dimensions))

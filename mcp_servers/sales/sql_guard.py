@@ -1,0 +1,114 @@
+"""Decides by DuckDB's own parser whether a statement is one harmless SELECT.
+
+The database is read-only and locked as well, and the process that runs it is bounded; the guard is there so
+that a refusal tells the writer of the statement what to do instead.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MAX_SQL_CHARS = 10_000
+QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+TABLE_FUNCTIONS = {"range", "generate_series", "unnest"}
+
+
+class Refused(Exception):
+    """The statement is not run; the message says why and what to write instead."""
+
+
+class Guard:
+    """Knows the tables of one database and what DuckDB's catalogue says of its own views and functions."""
+
+    def __init__(self, connection: "DuckDBPyConnection") -> None:
+        self._connection = connection
+        self.tables = self._names("SELECT table_name FROM information_schema.tables WHERE table_schema = 'main'")
+        self._system_views = self._names("SELECT view_name FROM duckdb_views() WHERE internal")
+        self._changing = self._names("SELECT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'")
+
+    def check(self, sql: str) -> str:
+        """The statement without what surrounds it. Raises Refused, or duckdb.Error if it does not parse."""
+        import duckdb  # noqa: PLC0415
+
+        if len(sql) > MAX_SQL_CHARS:
+            raise Refused(f"the statement has {len(sql)} characters, the limit is {MAX_SQL_CHARS}; write a shorter one")
+        statements = duckdb.extract_statements(sql)
+        if len(statements) != 1:
+            raise Refused(f"send exactly one SELECT statement; this has {len(statements)}")
+        text = _without_end(sql)
+        for node in _nodes(self._tree(text)):
+            self._check_query(node)
+            self._check_source(node)
+            self._check_function(node)
+        return text
+
+    def _names(self, sql: str) -> set[str]:
+        return {str(name).lower() for (name,) in self._connection.execute(sql).fetchall()}
+
+    def _tree(self, text: str) -> dict[str, Any]:
+        [(answer,)] = self._connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()
+        tree: dict[str, Any] = json.loads(answer)
+        if tree["error"]:
+            raise Refused(
+                "only a SELECT statement (WITH ... SELECT too) can be run here; the data cannot be changed, "
+                "and PIVOT has to be written with GROUP BY"
+            )
+        self._ctes = {entry["key"].lower() for node in _nodes(tree) for entry in _ctes(node)}
+        if hidden := self._ctes & self._system_views:
+            raise Refused(f"{_listed(hidden)} is a name of the system; choose another name in WITH")
+        return tree
+
+    def _check_query(self, node: dict[str, Any]) -> None:
+        kind = str(node.get("type", ""))
+        if kind.endswith("_NODE") and kind not in QUERY_NODES:
+            raise Refused("the data cannot be changed; only SELECT may stand in WITH")
+        if kind == "SHOW_REF":
+            raise Refused("use the tool describe_schema to see tables, columns and their values")
+
+    def _check_source(self, node: dict[str, Any]) -> None:
+        if node.get("type") == "TABLE_FUNCTION":
+            name = node["function"].get("function_name", "").lower()
+            if name not in TABLE_FUNCTIONS:
+                raise Refused(f"{name}() cannot be read from; the tables are {_listed(self.tables)}")
+        if node.get("type") == "BASE_TABLE":
+            name = str(node["table_name"])
+            own_schema = node["schema_name"].lower() in {"", "main"}
+            if not own_schema or name.lower() not in self.tables | self._ctes:
+                raise Refused(f"there is no table {name!r}; the tables are {_listed(self.tables)}")
+
+    def _check_function(self, node: dict[str, Any]) -> None:
+        name = str(node.get("function_name", "")).lower()
+        if name in self._changing:
+            raise Refused(f"{name}() is not allowed: the same statement must give the same answer each time")
+
+
+def _without_end(sql: str) -> str:
+    """The statement up to its semicolon: what follows is empty or a comment."""
+    import duckdb  # noqa: PLC0415
+
+    raw = sql.encode()  # the tokenizer counts bytes
+    ends = [start for start, _ in duckdb.tokenize(sql) if raw[start : start + 1] == b";"]
+    return raw[: ends[0]].decode() if ends else sql
+
+
+def _nodes(tree: object) -> Iterator[dict[str, Any]]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _ctes(node: dict[str, Any]) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = node.get("cte_map", {}).get("map", [])
+    return entries
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names))

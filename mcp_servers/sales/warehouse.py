@@ -1,0 +1,79 @@
+"""The open database: trusted SQL of the prepared tools, and the sandbox for everyone else's."""
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcp_servers.sales.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+class Warehouse:
+    """One database, made or opened at the first use. Thread-safe; its methods block."""
+
+    def __init__(self, prepare: Callable[[], tuple[Path, str]]) -> None:
+        """`prepare` gives the path of the database and the version of its data."""
+        self._prepare = prepare
+        self._lock = threading.Lock()
+        self._relations: dict[str, dict[str, str]] = {}
+        self._values: dict[tuple[str, str], list[str]] = {}
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a statement of ours."""
+        with self._lock:
+            connection = self._connection
+        with connection.cursor() as cursor:
+            return cursor.execute(sql, list(parameters)).fetchall()
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Runs the statements of others."""
+        with self._lock:
+            return self._sandbox
+
+    def columns(self, relation: str) -> dict[str, str]:
+        """Column names of a table or view with their types; empty when there is no such relation."""
+        if relation not in self._relations:
+            self._relations[relation] = dict(
+                self.rows(
+                    "SELECT column_name, data_type FROM duckdb_columns() "
+                    "WHERE table_name = ? AND schema_name = 'main' ORDER BY column_index",
+                    [relation],
+                )
+            )
+        return self._relations[relation]
+
+    def values(self, relation: str, expression: str) -> list[str]:
+        """The distinct values of an expression over a relation, as text, sorted."""
+        key = (relation, expression)
+        if key not in self._values:
+            found = self.rows(
+                f"SELECT CAST(v AS VARCHAR) FROM (SELECT DISTINCT {expression} AS v FROM {relation}) "  # noqa: S608
+                "WHERE v IS NOT NULL ORDER BY v"
+            )
+            self._values[key] = [str(value) for (value,) in found]
+        return self._values[key]
+
+    @property
+    def data_version(self) -> str:
+        """A short name of the data that changes when the data does."""
+        with self._lock:
+            return self._prepared[1]
+
+    @cached_property
+    def _prepared(self) -> tuple[Path, str]:
+        return self._prepare()
+
+    @cached_property
+    def _connection(self) -> "DuckDBPyConnection":
+        from mcp_servers.sales.database import open_locked  # noqa: PLC0415
+
+        return open_locked(self._prepared[0])
+
+    @cached_property
+    def _sandbox(self) -> Sandbox:
+        return Sandbox(self._prepared[0])
