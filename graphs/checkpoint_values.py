@@ -1,0 +1,150 @@
+"""Which values a checkpoint may hold, and their bytes.
+
+A value comes back equal and of the same type, or it is refused when it is written. Supported are JSON
+primitives, the objects LangGraph's own runtime leaves in a checkpoint (Send, Interrupt, Overwrite), and
+LangChain messages. The bytes are msgpack: the packer refuses most foreign types itself, and the walk in
+`_fault` finds what it would alter silently (NaN, bytes) and names the place.
+"""
+
+import math
+from typing import Any
+
+import ormsgpack
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langgraph.types import Interrupt, Overwrite, Send, TimeoutPolicy
+
+_STRICT = (
+    ormsgpack.OPT_PASSTHROUGH_BIG_INT
+    | ormsgpack.OPT_PASSTHROUGH_DATACLASS
+    | ormsgpack.OPT_PASSTHROUGH_DATETIME
+    | ormsgpack.OPT_PASSTHROUGH_ENUM
+    | ormsgpack.OPT_PASSTHROUGH_SUBCLASS
+    | ormsgpack.OPT_PASSTHROUGH_TUPLE
+    | ormsgpack.OPT_PASSTHROUGH_UUID
+)
+_BIG_INT, _OBJECT = 1, 2
+
+_FIELDS: dict[type, tuple[str, ...]] = {
+    Interrupt: ("value", "id", "response_schema"),
+    Overwrite: ("value",),
+    Send: ("node", "arg", "timeout"),
+    TimeoutPolicy: ("run_timeout", "idle_timeout", "refresh_on"),
+}
+_MESSAGES: tuple[type[BaseMessage], ...] = (
+    AIMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+_KINDS: dict[str, type] = {kind.__name__: kind for kind in (*_FIELDS, *_MESSAGES)}
+
+
+class UnsupportedValueError(TypeError):
+    """A value that a checkpoint cannot give back as it was; the message names the channel and the place.
+
+    A TypeError, because the developer has to change the type; LangGraph's default retry policy skips those.
+    """
+
+
+def pack(where: str, value: Any) -> bytes:
+    """The bytes of `value`. `where` is what the refusal calls it: "channel 'findings'".
+
+    Raises UnsupportedValueError. Does not look for what only `check` finds.
+    """
+    try:
+        return ormsgpack.packb(value, default=_dismantle, option=_STRICT)
+    except TypeError as error:
+        raise UnsupportedValueError(_refusal(where, value, str(error))) from error
+
+
+def check(where: str, value: Any, new: Any) -> None:
+    """Raise UnsupportedValueError if a packed value would come back altered.
+
+    `new` is the part of `value` to look at; the rest has been checked before.
+    """
+    if _fault(new):
+        raise UnsupportedValueError(_refusal(where, value, ""))
+
+
+def unpack(data: bytes) -> Any:
+    """The value of these bytes."""
+    return ormsgpack.unpackb(data, ext_hook=_rebuild)
+
+
+def _refusal(where: str, value: Any, reason: str) -> str:
+    try:
+        fault = _fault(value) or f": {reason}"
+    except RecursionError:
+        fault = " is nested too deeply"
+    return (
+        f"{where}: value{fault}. A checkpoint holds None, bool, int, finite float, str, list, dict with str keys "
+        "and LangChain messages; convert it in the node that returns it."
+    )
+
+
+def _fault(value: Any) -> str | None:  # noqa: PLR0911 (one return per kind of value)
+    """Where in `value` something is unsupported, as "[0]['price'] is a Decimal"; None when all of it is fine."""
+    kind = type(value)
+    if kind is str:
+        return None if value.isascii() else _text_fault(value)
+    if value is None or kind is bool or kind is int:
+        return None
+    if kind is float:
+        return None if math.isfinite(value) else f" is {value}"
+    if kind is list:
+        return next((f"[{at}]{fault}" for at, each in enumerate(value) if (fault := _fault(each))), None)
+    if kind is dict:
+        return next((fault for item in value.items() if (fault := _item_fault(*item))), None)
+    if (parts := _parts(value)) is not None:
+        return _fault(parts[1])
+    return f" is a {kind.__module__}.{kind.__qualname__}".replace(" builtins.", " ")
+
+
+def _text_fault(text: str) -> str | None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return " is a str with a lone surrogate"
+    return None
+
+
+def _item_fault(key: Any, value: Any) -> str | None:
+    if type(key) is not str:
+        return f" has a key {key!r} that is a {type(key).__qualname__}"
+    fault = _text_fault(key) or _fault(value)
+    return f"[{key!r}]{fault}" if fault else None
+
+
+def _parts(value: Any) -> tuple[str, dict[str, Any]] | None:
+    """Name and keyword arguments of an object which may be stored, else None."""
+    kind = type(value)
+    if fields := _FIELDS.get(kind):
+        return kind.__name__, {name: getattr(value, name) for name in fields}
+    if kind in _MESSAGES:
+        return kind.__name__, value.model_dump()
+    if kind is tuple and value and all(type(each) is Interrupt for each in value):
+        return "interrupts", {"all": list(value)}
+    return None
+
+
+def _dismantle(value: Any) -> ormsgpack.Ext:
+    if type(value) is int:
+        return ormsgpack.Ext(_BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    if (parts := _parts(value)) is None:
+        raise TypeError(type(value).__qualname__)
+    return ormsgpack.Ext(_OBJECT, ormsgpack.packb(list(parts), default=_dismantle, option=_STRICT))
+
+
+def _rebuild(code: int, data: bytes) -> Any:
+    if code == _BIG_INT:
+        return int.from_bytes(data, "big", signed=True)
+    name, arguments = unpack(data)
+    return tuple(arguments["all"]) if name == "interrupts" else _KINDS[name](**arguments)

@@ -1,0 +1,70 @@
+-- Stores writes, and a checkpoint of which all is stored or nothing.
+-- KEYS: order, state.  ARGV: ttl in seconds or '', number of writes, member and records of each,
+-- then for the checkpoint, if there is one: member, refs, body, the blobs of the first refs; others are stored already.
+-- Returns how many blobs were new, or -1 (no checkpoint stored) when a blob that it builds on is not there.
+local order, state, ttl = KEYS[1], KEYS[2], ARGV[1]
+
+-- Splits records of the form <task> \31 <index> \31 <length> \31 <record>.
+local function slots(records)
+  local at = 1
+  return function()
+    local _, head, slot, index, length = records:find('^([^\31]*\31([^\31]*))\31(%d+)\31', at)
+    if not head then return nil end
+    local from = at
+    at = head + length + 1
+    return slot, tonumber(index), records:sub(from, at - 1)
+  end
+end
+
+-- An ordinary write (index >= 0) counts once, a special one (index < 0) is replaced.
+local function add_writes(member, given)
+  local field = 'w' .. member
+  local old = redis.call('HGET', state, field)
+  if old then
+    local names, kept = {}, {}
+    for slot, _, record in slots(old) do
+      names[#names + 1], kept[slot] = slot, record
+    end
+    for slot, index, record in slots(given) do
+      if not kept[slot] then names[#names + 1] = slot end
+      if not kept[slot] or index < 0 then kept[slot] = record end
+    end
+    for i, slot in ipairs(names) do names[i] = kept[slot] end
+    given = table.concat(names)
+  end
+  redis.call('HSET', state, field, given)
+end
+
+local function put(first)
+  local member, refs = ARGV[first], ARGV[first + 1]
+  local prefix = 'b' .. member:match('^(.*)\31') .. '\31'
+  local fields = {}
+
+  local at = first + 2
+  for channel, version in refs:gmatch('([^\31]*)\31([^\31]*)\31') do
+    at = at + 1
+    local field = prefix .. channel .. '\31' .. version
+    local needed = field
+    if at <= #ARGV then
+      fields[at] = field
+      local base = ARGV[at]:match('^D([^\31]*)\31')
+      needed = base and prefix .. channel .. '\31' .. base
+    end
+    if needed and redis.call('HEXISTS', state, needed) == 0 then return -1 end
+  end
+
+  local new = 0
+  for i, field in pairs(fields) do new = new + redis.call('HSETNX', state, field, ARGV[i]) end
+  redis.call('HSET', state, 'c' .. member, refs .. '\30' .. ARGV[first + 2])
+  redis.call('ZADD', order, 0, member)
+  return new
+end
+
+local first = 3 + 2 * ARGV[2]
+for i = 3, first - 1, 2 do add_writes(ARGV[i], ARGV[i + 1]) end
+local answer = ARGV[first] and put(first) or 0
+if ttl ~= '' then
+  redis.call('EXPIRE', order, ttl)
+  redis.call('EXPIRE', state, ttl)
+end
+return answer

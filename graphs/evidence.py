@@ -1,0 +1,158 @@
+"""The evidence store: each tool result of a job, stored once under an id, handed on by reference.
+
+One Redis hash per job (`tollgate:{job}:evidence`): field `E7` holds the result as JSON, field `next` the counter.
+The hash tag keeps a job's keys on one cluster node. The key expires with the job.
+"""
+
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from redis.asyncio import Redis
+
+from graphs.errors import ToolFailure
+from graphs.numbers import numbers_in
+from graphs.state import EvidenceRef, Json
+
+_COUNTER = "next"
+
+
+class Evidence(BaseModel):
+    """One tool result. `text` is what the model saw; `content` the structured result it was made from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    server: str
+    tool: str
+    arguments: Json
+    text: str
+    content: Json
+    duration_ms: int
+
+    @property
+    def table(self) -> tuple[list[str], list[list[Any]]] | None:
+        """Columns and rows, when the result is a table."""
+        if self.content.get("kind") != "table":
+            return None
+        return self.content["columns"], self.content["rows"]
+
+    @property
+    def numbers(self) -> frozenset[Decimal]:
+        """Every number a claim may rest on. Cells are read one by one: CSV commas are not digit groups."""
+        if (table := self.table) is None:
+            return numbers_in([self.text])
+        cells = [cell for row in table[1] for cell in row]
+        prose = [cell for cell in cells if isinstance(cell, str)]
+        prose += [self.content.get("title", ""), *self.content.get("notes", [])]
+        measured = [cell for cell in cells if isinstance(cell, int | float) and not isinstance(cell, bool)]
+        return numbers_in(prose) | {abs(Decimal(str(cell))) for cell in measured}
+
+    def reference(self, evidence_id: str) -> EvidenceRef:
+        """What the state keeps of it."""
+        columns, rows = self.table or ([], [])
+        sourced = self.content.get("kind") == "document"
+        source = {key: self.content.get(key) for key in ("id", "publisher", "date", "url", "confidence")}
+        return EvidenceRef(
+            id=evidence_id,
+            task=self.task,
+            server=self.server,
+            tool=self.tool,
+            arguments=self.arguments,
+            kind=str(self.content.get("kind", "text")),
+            title=str(self.content.get("title") or self.tool),
+            columns=columns,
+            rows=len(rows),
+            source=source if sourced else None,
+            data_version=str(self.content.get("data_version", "")),
+            bytes=len(self.text.encode()),
+            duration_ms=self.duration_ms,
+        )
+
+
+class EvidenceStore:
+    """Reads and writes evidence. Every write renews the key's time to live."""
+
+    def __init__(self, client: Redis, *, ttl_seconds: int) -> None:
+        self._client = client
+        self._ttl = ttl_seconds
+
+    async def add(self, job_id: str, evidence: Evidence) -> str:
+        """Store it under a new id, which is returned: E1, E2, ... in order of arrival."""
+        key = _key(job_id)
+        evidence_id = f"E{await self._client.hincrby(key, _COUNTER, 1)}"
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.hset(key, evidence_id, evidence.model_dump_json())
+            pipe.expire(key, self._ttl)
+            await pipe.execute()
+        return evidence_id
+
+    async def many(self, job_id: str, ids: Iterable[str]) -> dict[str, Evidence]:
+        """The evidence that exists under these ids; unknown ids are simply absent."""
+        wanted = list(dict.fromkeys(ids))
+        if not wanted:
+            return {}
+        found = await self._client.hmget(_key(job_id), wanted)
+        return {
+            each: Evidence.model_validate_json(body)
+            for each, body in zip(wanted, found, strict=True)
+            if body is not None and each != _COUNTER
+        }
+
+    async def resolved(self, job_id: str, arguments: Json) -> Json:
+        """The arguments with each `{"evidence_id": ...}` given the points of that table.
+
+        Raises:
+            ToolFailure: the evidence does not exist, is no table, or lacks the columns named.
+        """
+        ids = list(_evidence_ids(arguments))
+        stored = await self.many(job_id, ids)
+        if missing := sorted(set(ids) - set(stored)):
+            raise ToolFailure(f"there is no evidence {', '.join(missing)}; use an id that a tool result began with")
+        resolved: Json = _filled(arguments, stored)
+        return resolved
+
+
+def _key(job_id: str) -> str:
+    return f"tollgate:{{{job_id}}}:evidence"
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("evidence_id"), str) and not value.get("points")
+
+
+def _evidence_ids(value: Any) -> Iterable[str]:
+    if _is_reference(value):
+        yield value["evidence_id"]
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _evidence_ids(each)
+
+
+def _filled(value: Any, stored: dict[str, Evidence]) -> Any:
+    if _is_reference(value):
+        return {**value, "points": _points(value, stored[value["evidence_id"]])}
+    if isinstance(value, dict):
+        return {key: _filled(each, stored) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, stored) for each in value]
+    return value
+
+
+def _points(reference: Json, evidence: Evidence) -> list[Json]:
+    name = reference["evidence_id"]
+    if evidence.table is None:
+        raise ToolFailure(f"{name} is not a table; name evidence with rows, or give points")
+    columns, rows = evidence.table
+    label = reference.get("label_column") or columns[0]
+    value = reference.get("value_column") or columns[-1]
+    where: dict[str, str] = reference.get("where") or {}
+    if absent := sorted({label, value, *where} - set(columns)):
+        raise ToolFailure(f"{name} has no column {', '.join(absent)}; it has: {', '.join(columns)}")
+    at = {column: index for index, column in enumerate(columns)}
+    chosen = [row for row in rows if all(str(row[at[key]]) == str(wanted) for key, wanted in where.items())]
+    if not chosen:
+        raise ToolFailure(f"no row of {name} has {json.dumps(where)}; check the values of these columns")
+    return [{"label": str(row[at[label]]), "value": row[at[value]]} for row in chosen]

@@ -1,0 +1,59 @@
+"""verify: no model, no opinion. A finding stands when its evidence exists and contains its numbers."""
+
+from decimal import Decimal
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from graphs.deps import Deps
+from graphs.evidence import Evidence
+from graphs.numbers import unknown
+from graphs.state import FindingState, FindingStatus, ResearchState, TaskState
+
+ATTEMPTS = 2
+
+
+def verify(deps: Deps) -> Any:
+    """The node. What does not hold is sent back to its agent once; the second time it is dropped and listed."""
+
+    async def verify_node(state: ResearchState, runtime: Runtime) -> dict[str, Any]:
+        fresh = [each for each in state["findings"].values() if each["status"] == "unverified"]
+        ids = [evidence_id for each in fresh for evidence_id in each["evidence"]]
+        stored = await deps.evidence.many(state["job_id"], ids)
+        findings: dict[str, FindingState] = {}
+        tasks: dict[str, TaskState] = {}
+        for finding in fresh:
+            refused = problem_with(finding, stored)
+            task = state["tasks"][finding["task"]]
+            again = refused is not None and task["attempts"] < ATTEMPTS
+            findings[finding["id"]] = _judged(finding, refused, again=again)
+            if again:
+                sent_back = tasks.get(task["id"], task)
+                feedback = [*sent_back["feedback"], f"'{finding['claim']}': {refused}"]
+                tasks[task["id"]] = TaskState(**{**sent_back, "status": "pending", "feedback": feedback})
+        runtime.stream_writer({"type": "verified", "findings": _count(findings)})
+        return {"findings": findings, "tasks": tasks, "counters": {"steps": 1}}
+
+    return verify_node
+
+
+def problem_with(finding: FindingState, stored: dict[str, Evidence]) -> str | None:
+    """Why the finding does not stand, said to its agent; None when it does."""
+    if not finding["evidence"]:
+        return "it cites no evidence; cite the id of the tool result that carries it"
+    if missing := [each for each in finding["evidence"] if each not in stored]:
+        return f"there is no evidence {', '.join(missing)}"
+    numbers: frozenset[Decimal] = frozenset().union(*(stored[each].numbers for each in finding["evidence"]))
+    if ungrounded := unknown(finding["claim"], numbers):
+        return f"{', '.join(ungrounded)} is not in {', '.join(finding['evidence'])}"
+    return None
+
+
+def _judged(finding: FindingState, refused: str | None, *, again: bool) -> FindingState:
+    status: FindingStatus = "verified" if refused is None else "sent_back" if again else "dropped"
+    return FindingState(**{**finding, "status": status, "refused": refused})
+
+
+def _count(findings: dict[str, FindingState]) -> dict[str, int]:
+    statuses = [each["status"] for each in findings.values()]
+    return {status: statuses.count(status) for status in sorted(set(statuses))}

@@ -1,0 +1,61 @@
+"""A plan is a DAG of tasks, checked before anything runs: a deadlock is a refused plan, not an incident."""
+
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from agents.base import Task
+from graphs.errors import PlanError
+from graphs.state import MAX_TASKS, TaskState
+
+
+def validated(new: Iterable[Task], known: Mapping[str, TaskState], agents: Iterable[str]) -> dict[str, TaskState]:
+    """The new tasks as state entries.
+
+    Raises:
+        PlanError: an unknown agent, an id used twice, an unknown dependency, a cycle or too many tasks.
+    """
+    tasks = list(new)
+    names = sorted(agents)
+    ids = [task.id for task in tasks]
+    if repeated := sorted({each for each in ids if ids.count(each) > 1 or each in known}):
+        raise PlanError(f"task ids are used twice: {', '.join(repeated)}; give every new task a new id")
+    if len(known) + len(tasks) > MAX_TASKS:
+        raise PlanError(f"a plan has at most {MAX_TASKS} tasks, this one has {len(known) + len(tasks)}")
+    for task in tasks:
+        if task.agent not in names:
+            raise PlanError(f"{task.id} names the agent '{task.agent}'; there are: {', '.join(names)}")
+        if missing := sorted(set(task.depends_on) - set(ids) - set(known)):
+            raise PlanError(f"{task.id} depends on {', '.join(missing)}, which are not in the plan")
+    _check_acyclic(tasks)
+    return {task.id: _entry(task) for task in tasks}
+
+
+def ready(tasks: Mapping[str, TaskState]) -> list[TaskState]:
+    """Pending tasks whose dependencies have all ended, done or failed: partial input beats no attempt."""
+    return [
+        task
+        for task in tasks.values()
+        if task["status"] == "pending" and all(tasks[each]["status"] != "pending" for each in task["depends_on"])
+    ]
+
+
+def _check_acyclic(tasks: list[Task]) -> None:
+    try:
+        TopologicalSorter({task.id: task.depends_on for task in tasks}).prepare()
+    except CycleError as error:
+        cycle = " → ".join(error.args[1])
+        raise PlanError(f"the tasks wait for one another: {cycle}; remove one of these dependencies") from error
+
+
+def _entry(task: Task) -> TaskState:
+    return TaskState(
+        id=task.id,
+        agent=task.agent,
+        objective=task.objective,
+        depends_on=list(task.depends_on),
+        status="pending",
+        attempts=0,
+        feedback=[],
+        gaps=[],
+        error=None,
+    )

@@ -1,0 +1,110 @@
+"""The report as a reader gets it: stop reason first when it is partial, sources and the run's figures last."""
+
+from typing import Any
+
+from graphs.citations import cited, numbered, with_chart_files
+from graphs.governance.limits import EXPLAINED, MICRO, JobLimits, StopReason
+from graphs.state import EvidenceRef, FindingState, ResearchState
+
+EVIDENCE_FOLDER = "evidence"
+
+
+def rendered(state: ResearchState, notice: str) -> str:
+    """The whole report in Markdown. `notice` says what wrote it, where that is not obvious."""
+    report = state["report"] or {
+        "title": state["question"],
+        "body": "There is no report.",
+        "attempts": 0,
+        "problems": [],
+    }
+    order = cited(report["body"])
+    body = with_chart_files(numbered(report["body"], order), EVIDENCE_FOLDER)
+    parts = [
+        f"# {report['title']}",
+        f"> {state['question']}",
+        _partial(state),
+        notice and f"*{notice}*",
+        body,
+        _listed("Dropped claims", [_refusal(each) for each in of_status(state, "dropped")]),
+        _listed("Statements not verified", report["problems"]),
+        _listed("Remarks", state["flags"]),
+        _sources(state, order),
+        _run(state),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def of_status(state: ResearchState, status: str) -> list[FindingState]:
+    """The findings of one status, in the order they were made."""
+    return [each for each in state["findings"].values() if each["status"] == status]
+
+
+def assembled(state: ResearchState) -> str:
+    """A report body put together without a model: what is verified, and what is missing."""
+    findings = of_status(state, "verified")
+    if not findings:
+        lines = ["The question could not be answered from the data."]
+    else:
+        lines = ["## Findings", ""]
+        lines += [f"- {each['claim'].rstrip('. ')} [{', '.join(each['evidence'])}]." for each in findings]
+    if missing := gaps(state):
+        lines += ["", "## What could not be answered", "", *(f"- {gap}" for gap in missing)]
+    return "\n".join(lines)
+
+
+def gaps(state: ResearchState) -> list[str]:
+    """What agents could not find, tasks that failed and tasks that were never begun, one sentence each."""
+    told = [gap for task in state["tasks"].values() for gap in task["gaps"]]
+    failed = [
+        f"The {task['agent']} could not finish its task ({task['error']}): {task['objective']}"
+        for task in state["tasks"].values()
+        if task["status"] == "failed"
+    ]
+    untouched = [
+        f"Not begun by the {task['agent']}: {task['objective']}"
+        for task in state["tasks"].values()
+        if task["status"] == "pending"
+    ]
+    return list(dict.fromkeys([*told, *failed, *untouched]))
+
+
+def _partial(state: ResearchState) -> str:
+    if state.get("status") == "completed":
+        return ""
+    reason = StopReason(state["stop_reason"] or StopReason.TASK_FAILED)
+    kind = "partial" if state.get("status") == "partial" else "a failure notice"
+    return f"**This report is {kind}: {EXPLAINED[reason]}.**"
+
+
+def _refusal(finding: FindingState) -> str:
+    return f"“{finding['claim']}” ({finding['refused']})"
+
+
+def _listed(heading: str, entries: list[str]) -> str:
+    return "\n".join([f"## {heading}", "", *(f"- {each}" for each in entries)]) if entries else ""
+
+
+def _sources(state: ResearchState, order: list[str]) -> str:
+    known = [state["evidence"][each] for each in order if each in state["evidence"]]
+    lines = [f"{number}. {_source(each)}" for number, each in enumerate(known, start=1)]
+    return "\n".join(["## Sources", "", *lines]) if lines else ""
+
+
+def _source(evidence: EvidenceRef) -> str:
+    file = f"[{evidence['id']}]({EVIDENCE_FOLDER}/{evidence['id']}.md)"
+    if source := evidence["source"]:
+        return f"{source['publisher']}, *{evidence['title']}*, {source['date']}, <{source['url']}> ({file})"
+    asked = ", ".join(f"{key}={value!r}" for key, value in evidence["arguments"].items())
+    return f"`{evidence['server']}.{evidence['tool']}({asked})`: {evidence['title']} ({file})"
+
+
+def _run(state: ResearchState) -> str:
+    used: dict[str, Any] = {**state["counters"]}
+    limits = JobLimits.model_validate(state["limits"])
+    cost = f"USD {used.get('cost_micro_usd', 0) / MICRO:.6f} of USD {limits.budget_micro_usd / MICRO:.2f}"
+    calls = f"{used.get('model_calls', 0)} model calls, {used.get('tool_calls', 0)} tool calls"
+    reason = state["stop_reason"] or StopReason.ANSWERED
+    return (
+        f"---\n\nJob `{state['job_id']}` · {state.get('status')} ({reason}) · {cost} · {calls} · "
+        f"{used.get('handoffs', 0)} hand-offs · {used.get('steps', 0)} steps"
+    )

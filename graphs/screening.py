@@ -1,0 +1,48 @@
+"""What a question is checked for before any model sees it."""
+
+import re
+from typing import NamedTuple
+
+MAX_QUESTION = 2000
+
+_PERSONAL = {
+    "e-mail address": re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]*\w"),
+    "IBAN": re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b"),
+    "card number": re.compile(r"\b(?:\d{4}[ -]){3}\d{4}\b"),
+    "phone number": re.compile(r"(?<!\w)\+\d{1,3}(?:[ /-]?\d{2,4}){3,5}\b"),
+}
+_INJECTION = re.compile(
+    r"(?:ignore|disregard|forget)\s+(?:all\s+|any\s+)?(?:the\s+|your\s+)?(?:previous|prior|above|earlier)\b"
+    r"|(?:reveal|print|show)\s+(?:me\s+)?(?:the\s+|your\s+)?(?:system\s+)?prompt"
+    r"|you\s+are\s+now\s+(?:a|an|the)\b",
+    re.IGNORECASE,
+)
+
+
+class Screened(NamedTuple):
+    """The question fit for a model: personal data masked; `flags` says what was found."""
+
+    question: str
+    flags: list[str]
+
+
+def refused(question: str) -> str | None:
+    """Why this cannot be a question at all, or None."""
+    length = len(question.strip())
+    if length < 3:
+        return "the question is empty; ask in a full sentence"
+    if length > MAX_QUESTION:
+        return f"the question has {length} characters, the limit is {MAX_QUESTION}; shorten it"
+    return None
+
+
+def screened(question: str) -> Screened:
+    """Masks personal data, which no answer needs, and flags text that reads like orders to the system."""
+    text, flags = " ".join(question.split()), []
+    for kind, pattern in _PERSONAL.items():
+        text, found = pattern.subn(f"[{kind}]", text)
+        if found:
+            flags.append(f"the question held a {kind}, which was masked before any model saw it")
+    if _INJECTION.search(text):
+        flags.append("the question reads like orders to the system; it was treated as a question only")
+    return Screened(text, flags)

@@ -1,0 +1,135 @@
+"""The state of one research job: JSON primitives only, so that any saver can hold it and any tool can read it.
+
+Big things (tool results) live in the evidence store; the state carries references to them.
+"""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from langgraph.managed import RemainingSteps
+from typing_extensions import TypedDict  # pydantic cannot use the one of typing before Python 3.12
+
+SCHEMA_VERSION = 1
+MAX_TASKS = 24
+MAX_ENTRIES = 400
+
+Json = dict[str, Any]
+TaskStatus = Literal["pending", "done", "failed", "withdrawn"]
+FindingStatus = Literal["unverified", "verified", "sent_back", "dropped"]
+
+
+class TaskState(TypedDict):
+    """A task of the plan and how far it got. `feedback` is what verification refused at the last attempt."""
+
+    id: str
+    agent: str
+    objective: str
+    depends_on: list[str]
+    status: TaskStatus
+    attempts: int
+    feedback: list[str]
+    gaps: list[str]
+    error: str | None
+
+
+class FindingState(TypedDict):
+    """A claim as an agent made it, and what verification said of it."""
+
+    id: str
+    task: str
+    agent: str
+    claim: str
+    value: float | None
+    unit: str
+    period: str
+    evidence: list[str]
+    confidence: str
+    status: FindingStatus
+    refused: str | None
+
+
+class EvidenceRef(TypedDict):
+    """What the state knows of a stored tool result; the result itself is in the evidence store under `id`."""
+
+    id: str
+    task: str
+    server: str
+    tool: str
+    arguments: Json
+    kind: str
+    title: str
+    columns: list[str]
+    rows: int
+    source: Json | None
+    data_version: str
+    bytes: int
+    duration_ms: int
+
+
+class Counters(TypedDict, total=False):
+    """Cumulative over the job, resumes included. `cost_micro_usd` is at list price."""
+
+    steps: int
+    handoffs: int
+    model_calls: int
+    tool_calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_micro_usd: int
+
+
+class Report(TypedDict):
+    """The report as drafted (`title`, `body` with evidence ids) and what verification found wrong with it."""
+
+    title: str
+    body: str
+    attempts: int
+    problems: list[str]
+
+
+def merged(left: Json, right: Json) -> Json:
+    """Entries by id: the newer one wins. Refuses growth without bound instead of dropping entries."""
+    both = {**left, **right}
+    if len(both) > MAX_ENTRIES:
+        raise RuntimeError(f"a job may hold {MAX_ENTRIES} tasks, findings or evidence each, got {len(both)}")
+    return both
+
+
+def added(left: Counters, right: Counters) -> Counters:
+    """Counters add up, so that parallel branches do not overwrite one another."""
+    total: dict[str, int] = {**left}  # type: ignore[dict-item]
+    for name, amount in right.items():
+        total[name] = total.get(name, 0) + amount  # type: ignore[operator]
+    return total  # type: ignore[return-value]
+
+
+class ResearchInput(TypedDict):
+    """What starts a job. All but the question is filled in by `intake` when absent (LangGraph Studio)."""
+
+    question: str
+    job_id: NotRequired[str]
+    limits: NotRequired[Json]
+
+
+class ResearchState(ResearchInput):
+    """Everything the graph knows of a job.
+
+    `wanted` is what the supervisor asks for, `route` what the budget node allows, `dispatch` the ids of the tasks it
+    hands off. `plans` counts the supervisor's plans; `flags` is what screening found in the question.
+    """
+
+    schema_version: NotRequired[int]
+    deadline_at: NotRequired[str]
+    tasks: Annotated[dict[str, TaskState], merged]
+    findings: Annotated[dict[str, FindingState], merged]
+    evidence: Annotated[dict[str, EvidenceRef], merged]
+    counters: Annotated[Counters, added]
+    wanted: NotRequired[Literal["assign", "report"]]
+    route: NotRequired[Literal["assign", "report", "escalate", "finish"]]
+    dispatch: NotRequired[list[str]]
+    plans: NotRequired[int]
+    flags: NotRequired[list[str]]
+    note: NotRequired[str | None]
+    stop_reason: NotRequired[str | None]
+    report: NotRequired[Report | None]
+    status: NotRequired[Literal["completed", "partial", "failed"] | None]
+    remaining_steps: RemainingSteps

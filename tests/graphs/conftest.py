@@ -1,0 +1,62 @@
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.asyncio import RedisCluster
+
+from tests.graphs import redis_servers
+from tests.graphs.redis_servers import Client, Connect
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Connect]:
+    with redis_servers.valkey() as connect:
+        yield connect
+
+
+@pytest.fixture(scope="session")
+def redis7() -> Iterator[Connect]:
+    binary = redis_servers.debian_redis()
+    if binary is None:
+        pytest.skip("no redis-server on PATH: install Debian's package redis-server to test on Redis 7.0")
+    with redis_servers.single(binary) as connect:
+        yield connect
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Connect]:
+    with redis_servers.valkey_cluster() as connect:
+        yield connect
+
+
+@pytest.fixture(params=["valkey", "redis7", "cluster"])
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """Makes a client of each kind of server in turn."""
+    connect: Connect = request.getfixturevalue(request.param)
+    return connect
+
+
+async def _emptied(connect: Connect) -> AsyncIterator[Client]:
+    client = connect()
+    try:
+        await (
+            client.flushall(target_nodes=RedisCluster.PRIMARIES)
+            if isinstance(client, RedisCluster)
+            else client.flushall()
+        )
+        yield client
+    finally:
+        await client.aclose()
+
+
+@pytest.fixture
+async def client(connect: Connect) -> AsyncIterator[Client]:
+    """An empty server of each kind in turn."""
+    async for each in _emptied(connect):
+        yield each
+
+
+@pytest.fixture
+async def valkey_client(valkey: Connect) -> AsyncIterator[Client]:
+    """An empty Valkey, for what does not depend on the server."""
+    async for each in _emptied(valkey):
+        yield each
