@@ -1,0 +1,212 @@
+"""The command line. Programs are started first and heavy imports done after, so that both happen at once."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+from rich.console import Console
+
+from app import settings as configuration
+from app.embedded_redis import embedded_redis
+from app.errors import AppError, OperatorMustAct
+from app.processes import Addresses, mcp_commands, running
+from app.settings import Settings
+from graphs.governance.limits import MICRO, JobLimits
+
+if TYPE_CHECKING:
+    from app.jobs import JobResult, Jobs, OnEvent
+
+DEFAULT_QUESTION = (
+    "How did Voltbay's revenue in Germany develop from 2023 to 2025, how does that compare with the German market "
+    "for battery-electric cars, and what revenue can Voltbay expect there in 2026?"
+)
+EXIT = {"completed": 0, "failed": 1, "partial": 3, "awaiting_human": 4}
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tollgate.")
+progress = Console(stderr=True)
+
+Act = Callable[["Jobs", "OnEvent"], Awaitable["JobResult"]]
+Budget = Annotated[float | None, typer.Option(min=0.000001, max=1000, help="Budget of this job in US dollars.")]
+Deadline = Annotated[int | None, typer.Option(min=1, max=86_400, help="Seconds that this job may take.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; progress goes to stderr.")]
+JobId = Annotated[str, typer.Argument(help="Id of the job, as `run` prints it.")]
+Action = Literal["approve_more", "redirect", "finish_partial", "abort"]
+
+
+@cli.command()
+def demo(question: Annotated[str, typer.Argument(help="Any question on the sample data.")] = DEFAULT_QUESTION) -> None:
+    """Answer one question on the sample business and print the report."""
+    _leave(_ask(question or DEFAULT_QUESTION, None, None), as_json=False, show_report=True)
+
+
+@cli.command()
+def run(question: str, budget_usd: Budget = None, deadline: Deadline = None, as_json: AsJson = False) -> None:
+    """Answer QUESTION in a report. Exits with 0 completed, 3 partial, 4 waiting for a human, 1 failed."""
+    _leave(_ask(question, budget_usd, deadline), as_json=as_json)
+
+
+@cli.command()
+def resume(job: JobId, as_json: AsJson = False) -> None:
+    """Go on with a job from its last checkpoint. What an agent has finished is not done again."""
+    _leave(_drive(lambda jobs, on_event: jobs.run(job, on_event), job=job), as_json=as_json)
+
+
+@cli.command()
+def decide(
+    job: JobId,
+    action: Annotated[Action, typer.Option(help="What to do.")],
+    amount_usd: Annotated[float | None, typer.Option(help="With approve_more: US dollars to add.")] = None,
+    note: Annotated[str | None, typer.Option(help="With redirect: what to do instead.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer the question that a job waits with, and go on with it."""
+    given = {"action": action, "amount_usd": amount_usd, "note": note}
+    answer = {key: value for key, value in given.items() if value is not None}
+    _leave(_drive(lambda jobs, on_event: jobs.decide(job, answer, on_event), job=job), as_json=as_json)
+
+
+@cli.command()
+def mcp(
+    name: Annotated[Literal["knowledge_base", "sales", "analytics"], typer.Argument(help="Which server.")],
+    stdio: Annotated[bool, typer.Option(help="Speak MCP on stdin and stdout, for desktop clients.")] = False,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; each server has a default.")] = None,
+) -> None:
+    """Run one MCP server alone, on the configured data."""
+    settings = configuration.load()
+    command = [sys.executable, *mcp_commands(settings, settings.provider_url)[name]]
+    command += ["--stdio"] if stdio else []
+    command += ["--port", str(port)] if port is not None else []
+    os.execve(sys.executable, command, configuration.child_environment(settings.secrets_for_children()))  # noqa: S606
+
+
+@cli.command()
+def doctor() -> None:
+    """Say what is found and what is missing: agents, model, Redis, MCP servers, limits, tracing."""
+    settings = configuration.load()
+    with _services(settings) as (redis_url, addresses):
+        from app.doctor import examine  # noqa: PLC0415  heavy
+
+        healthy = asyncio.run(examine(settings, redis_url, addresses, Console(highlight=False)))
+    raise SystemExit(0 if healthy else FAILED)
+
+
+@cli.command()
+def studio(
+    port: Annotated[int, typer.Option(help="Port of the development server.")] = 2024,
+    browser: Annotated[bool, typer.Option(help="Open LangGraph Studio.")] = True,
+) -> None:
+    """Open the graph in LangGraph Studio, with everything it needs running beside it."""
+    settings = configuration.load()
+    with _services(settings) as (redis_url, addresses):
+        given = {"REDIS_URL": redis_url, **settings.secrets_for_children()}
+        given |= {f"MCP__{name.upper()}__URL": url for name, url in addresses.servers.items()}
+        if settings.offline:
+            given["TOLLGATE_STAND_IN_URL"] = addresses.model
+        command = [sys.executable, "-m", "langgraph_cli", "dev", "--port", str(port), "--no-reload"]
+        command += [] if browser else ["--no-browser"]
+        with contextlib.suppress(KeyboardInterrupt):
+            raise SystemExit(subprocess.call(command, env=configuration.child_environment(given)))  # noqa: S603
+
+
+def main() -> NoReturn:
+    """Entry point. Every expected error is one line on stderr; bad input exits with 2."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        cli()
+    except OperatorMustAct as error:
+        _fail(str(error), FAILED)
+    except AppError as error:
+        _fail(str(error), BAD_INPUT)
+    raise SystemExit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise SystemExit(code)
+
+
+def _ask(question: str, budget_usd: float | None, deadline_s: int | None) -> "JobResult":
+    async def act(jobs: "Jobs", on_event: "OnEvent") -> "JobResult":
+        job_id = await jobs.create(question, limits)
+        on_event({"type": "job", "job_id": job_id})
+        return await jobs.run(job_id, on_event)
+
+    settings = configuration.load()
+    limits = _limits(settings.limits, budget_usd, deadline_s)
+    return _drive(act, settings=settings, limits=limits)
+
+
+def _limits(default: JobLimits, budget_usd: float | None, deadline_s: int | None) -> JobLimits:
+    wanted: dict[str, int] = {}
+    if budget_usd is not None:
+        wanted["budget_micro_usd"] = round(budget_usd * MICRO)
+    if deadline_s is not None:
+        wanted["deadline_s"] = deadline_s
+    return default.model_copy(update=wanted)
+
+
+def _drive(
+    act: Act, *, job: str | None = None, settings: Settings | None = None, limits: JobLimits | None = None
+) -> "JobResult":
+    """Run `act` with everything it needs running around it; on Ctrl-C say how to go on."""
+    settings = settings or configuration.load()
+    shown: list[str] = [job] if job else []
+    try:
+        with _services(settings) as (redis_url, addresses):
+            from app.progress import Progress  # noqa: PLC0415  heavy imports, while the programs start
+            from app.runtime import opened  # noqa: PLC0415
+
+            async def session() -> "JobResult":
+                async with opened(settings, redis_url, addresses, _warn) as jobs:
+                    with Progress(progress, limits or settings.limits) as on_event:
+
+                        def noted(event: dict[str, Any]) -> None:
+                            if event["type"] == "job":
+                                shown.append(event["job_id"])
+                            on_event(event)
+
+                        return await act(jobs, noted)
+
+            return asyncio.run(session())
+    except KeyboardInterrupt:
+        how = f"; go on with: tollgate resume {shown[-1]}" if shown else ""
+        progress.print(f"stopped{how}", highlight=False, soft_wrap=True)
+        raise SystemExit(INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def _services(settings: Settings) -> Iterator[tuple[str, Addresses]]:
+    """Redis and every program a job needs, started or found."""
+    with contextlib.ExitStack() as stack:
+        addresses = stack.enter_context(running(settings))
+        if settings.redis_url:
+            yield settings.redis_url.get_secret_value(), addresses
+        else:
+            yield stack.enter_context(embedded_redis(settings.data_dir)), addresses
+
+
+def _warn(message: str) -> None:
+    progress.print(f"[yellow]warning[/]      {message}", highlight=False)
+
+
+def _leave(result: "JobResult", *, as_json: bool, show_report: bool = False) -> NoReturn:
+    from app.progress import show, summary  # noqa: PLC0415
+
+    if as_json:
+        typer.echo(result.model_dump_json(indent=2))
+    else:
+        if show_report and result.report_path:
+            show(Console(), result.report_path)
+        summary(Console(soft_wrap=True, highlight=False), result)
+    raise SystemExit(EXIT[result.status])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Starts the programs that a job needs beside this one, and leaves none behind.
+
+Each child gets a listening socket that is already bound: its address is known before it runs, connections made early
+wait in the backlog, and no port can be lost between choosing and binding it. A child ends when its stdin closes, so
+it ends with us even when we are killed.
+"""
+
+import contextlib
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.settings import Settings, child_environment
+
+LOOPBACK = "127.0.0.1"
+STOP_S = 5.0
+
+
+@dataclass(frozen=True)
+class Child:
+    """A running program and where it listens."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path
+
+    def failure(self) -> str | None:
+        """The last line it logged, when it has ended by itself; None while it runs. Blocks up to a second."""
+        try:
+            self.process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return None
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        return lines[-1].removeprefix("error: ") if lines else f"exit code {self.process.returncode}"
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where everything listens: the model provider or its stand-in, and every MCP server by name."""
+
+    model: str
+    servers: dict[str, str]
+    children: tuple[Child, ...]
+
+
+@contextlib.contextmanager
+def running(settings: Settings) -> Iterator[Addresses]:
+    """The stand-in model and the MCP servers that are not running elsewhere, until the block ends."""
+    with contextlib.ExitStack() as stack:
+        children = []
+        model = str(settings.stand_in_url) if settings.offline and settings.stand_in_url else settings.provider_url
+        if model is None:
+            child = stack.enter_context(_child("stand_in_model", _stand_in(settings), settings))
+            model = f"{child.address}/v1"
+            children.append(child)
+        servers = {name: str(server.url) for name, server in settings.mcp.items()}
+        for name, arguments in mcp_commands(settings, model).items():
+            if name not in servers:
+                child = stack.enter_context(_child(name, arguments, settings))
+                servers[name] = f"{child.address}/mcp"
+                children.append(child)
+        yield Addresses(model, servers, tuple(children))
+
+
+def mcp_commands(settings: Settings, embeddings_url: str | None) -> dict[str, list[str]]:
+    """The arguments after `python` that run each MCP server on the configured data."""
+    here = ["--data-dir", str(settings.data_dir)]
+    documents = ["--data", str(settings.knowledge_base_data)] if settings.knowledge_base_data else []
+    sales = ["--data", str(settings.sales_data)] if settings.sales_data else []
+    embeddings = ["--embedding-model", settings.embedding_model]
+    if embeddings_url:
+        embeddings += ["--embeddings-url", embeddings_url]
+    return {
+        "knowledge_base": ["-m", "mcp_servers.knowledge_base", *here, *documents, *embeddings],
+        "sales": ["-m", "mcp_servers.sales", *here, *sales],
+        "analytics": ["-m", "mcp_servers.analytics"],
+    }
+
+
+def _stand_in(settings: Settings) -> list[str]:
+    return ["-m", "app.offline_model", "--latency-ms", str(settings.stand_in_latency_ms)]
+
+
+@contextlib.contextmanager
+def _child(name: str, arguments: Sequence[str], settings: Settings) -> Iterator[Child]:
+    log = settings.data_dir / "logs" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with socket.create_server((LOOPBACK, 0)) as listener, log.open("wb") as output:
+        port = listener.getsockname()[1]
+        command = [sys.executable, *arguments, "--fd", str(listener.fileno()), "--exit-with-stdin"]
+        process = subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            pass_fds=[listener.fileno()],
+            env=child_environment(settings.secrets_for_children()),
+            start_new_session=True,  # Ctrl-C is ours to handle
+        )
+    try:
+        yield Child(name, process, f"http://{LOOPBACK}:{port}", log)
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin:
+        process.stdin.close()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

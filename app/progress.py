@@ -1,0 +1,131 @@
+"""Live progress of one job on a terminal: who does what, spend against budget, steps. Everything goes to stderr."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.markup import escape
+from rich.text import Text
+
+from app.jobs import JobResult
+from graphs.governance.limits import MICRO, JobLimits
+from graphs.state import Json
+
+_COLOURS = {"supervisor": "magenta", "researcher": "cyan", "sales": "green", "analyst": "yellow", "report": "blue"}
+_ARGUMENTS = 90
+
+
+class Progress:
+    """Prints a line per event and keeps one line below with the running totals."""
+
+    def __init__(self, console: Console, limits: JobLimits) -> None:
+        self._console = console
+        self._limits = limits
+        self._cost = 0
+        self._calls = 0
+        self._tools = 0
+        self._steps = 0
+        self._live = Live(self._totals(), console=console, transient=True, refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Json) -> None:
+        """Take one event of the job."""
+        handler = getattr(self, f"_on_{event['type']}", None)
+        if handler is not None:
+            handler(event)
+        self._live.update(self._totals())
+
+    def _on_job(self, event: Json) -> None:
+        self._console.print(f"        job  {event['job_id']}", highlight=False)
+
+    def _on_plan(self, event: Json) -> None:
+        tasks = event["tasks"]
+        self._say("supervisor", f"plans {len(tasks)} task(s)" if tasks else "has enough, asks for the report")
+        for task in tasks:
+            after = f" after {', '.join(task['depends_on'])}" if task["depends_on"] else ""
+            self._console.print(f"             {task['id']} → {task['agent']}{after}: {escape(task['objective'])}")
+
+    def _on_task_started(self, event: Json) -> None:
+        self._say(event["agent"], f"starts {event['task']}")
+
+    def _on_tool_call(self, event: Json) -> None:
+        self._tools += 1
+        given = ", ".join(f"{key}={value!r}" for key, value in event["arguments"].items())
+        shown = given if len(given) <= _ARGUMENTS else f"{given[:_ARGUMENTS]}…"
+        outcome = f"→ {event['evidence']}, {event['ms']} ms" if "evidence" in event else f"→ refused: {event['error']}"
+        self._say(event["agent"], f"{event['tool'].replace('__', '.')}({shown}) {outcome}")
+
+    def _on_task_finished(self, event: Json) -> None:
+        told = f"failed: {event['error']}" if event["error"] else f"finishes {event['id']}"
+        self._say(event["agent"], told)
+        for gap in event["gaps"]:
+            self._say(event["agent"], f"gap: {gap}")
+
+    def _on_model_call(self, event: Json) -> None:
+        self._calls += 1
+        self._cost += event["cost_micro_usd"]
+
+    def _on_budget(self, event: Json) -> None:
+        self._cost, self._steps = event["cost_micro_usd"], event["steps"]
+        if event["route"] in {"escalate", "finish"}:
+            self._say("budget", f"a limit is reached: {event['route']}")
+
+    def _on_verified(self, event: Json) -> None:
+        counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in event["findings"].items())
+        self._say("verify", f"findings: {counts or 'none'}")
+
+    def _on_report(self, event: Json) -> None:
+        self._say("report", f"draft {event['attempt']} written")
+
+    def _on_report_verified(self, event: Json) -> None:
+        found = (
+            f"{event['problems']} statement(s) without evidence" if event["problems"] else "every number is in evidence"
+        )
+        self._say("verify", found + (", sent back" if event["sent_back"] else ""))
+
+    def _on_warning(self, event: Json) -> None:
+        self._say("warning", event["message"])
+
+    def _say(self, who: str, what: str) -> None:
+        self._console.print(f"[{_COLOURS.get(who, 'white')}]{who:>11}[/]  {escape(what)}", highlight=False)
+
+    def _totals(self) -> Text:
+        budget = self._limits.budget_micro_usd / MICRO
+        return Text(
+            f"  spent ${self._cost / MICRO:.4f} of ${budget:.2f} · {self._calls} model calls · "
+            f"{self._tools} tool calls · {self._steps} of {self._limits.steps} steps",
+            style="bold",
+        )
+
+
+def show(console: Console, report_path: str) -> None:
+    """The report, rendered for a terminal, or as it is for a pipe."""
+    text = Path(report_path).read_text(encoding="utf-8")
+    console.print(Markdown(text) if console.is_terminal else Text(text))
+
+
+def summary(console: Console, result: JobResult) -> None:
+    """The last lines of a run: where the report is, why it ended, what it cost, what it waits for."""
+    used = f"{result.model_calls} model calls · {result.tool_calls} tool calls · {result.handoffs} hand-offs"
+    if result.report_path:
+        console.print(f"report       {result.report_path}")
+    console.print(f"job          {result.job_id}")
+    console.print(f"stop reason  {result.stop_reason} ({result.status})")
+    console.print(f"cost         ${result.cost_usd:.6f} · {used} · {result.steps} steps")
+    if result.escalation:
+        choice = f"tollgate decide {result.job_id} --action"
+        console.print(f"waiting      {result.escalation['what_happened']}")
+        console.print(f"answer with  {choice} approve_more --amount-usd 0.10", markup=False)
+        console.print(f"or           {choice} redirect --note '...' | finish_partial | abort", markup=False)

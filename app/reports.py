@@ -1,0 +1,40 @@
+"""What a finished job leaves on disk: the report, and beside it every piece of evidence it cites."""
+
+import asyncio
+from pathlib import Path
+
+from graphs.evidence import Evidence, EvidenceStore
+from graphs.rendering import EVIDENCE_FOLDER, rendered
+from graphs.state import ResearchState
+
+
+class ReportFolder:
+    """Writes `<root>/<job>/report.md` and `<root>/<job>/evidence/E1.md`, charts as `E1.svg`.
+
+    Args:
+        root: the folder of all reports.
+        store: where the evidence is.
+        notice: says in the report what wrote it, where that is not obvious.
+    """
+
+    def __init__(self, root: Path, store: EvidenceStore, *, notice: str = "") -> None:
+        self.root = root
+        self._store = store
+        self._notice = notice
+
+    async def write(self, state: ResearchState) -> Path:
+        """Write or rewrite the job's folder; the path of the report is returned."""
+        evidence = await self._store.many(state["job_id"], state["evidence"])
+        return await asyncio.to_thread(self._write, state, evidence)
+
+    def _write(self, state: ResearchState, evidence: dict[str, Evidence]) -> Path:
+        folder = self.root / state["job_id"]
+        (folder / EVIDENCE_FOLDER).mkdir(parents=True, exist_ok=True)
+        for evidence_id, each in evidence.items():
+            body = f"# {evidence_id}: {each.server}.{each.tool}\n\n```\n{each.text}\n```\n"
+            (folder / EVIDENCE_FOLDER / f"{evidence_id}.md").write_text(body, encoding="utf-8")
+            if each.content.get("kind") == "chart":
+                (folder / EVIDENCE_FOLDER / f"{evidence_id}.svg").write_text(each.content["svg"], encoding="utf-8")
+        report = folder / "report.md"
+        report.write_text(rendered(state, self._notice), encoding="utf-8")
+        return report

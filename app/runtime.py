@@ -1,0 +1,87 @@
+"""Wires one process: clients, gateway, models, graph, jobs. Everything that costs time to import is imported here."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+from openai import DefaultAsyncHttpxClient
+
+from app.errors import BadInput, OperatorMustAct
+from app.jobs import Jobs
+from app.models import STAND_IN_NOTICE, chat_model, pricer
+from app.processes import Addresses, Child
+from app.redis import connect, preflight
+from app.reports import ReportFolder
+from app.settings import Settings
+from app.telemetry import tracing
+from graphs.checkpoint import RedisSaver
+from graphs.deps import Deps
+from graphs.evidence import EvidenceStore
+from graphs.governance.tools import ToolGateway
+from graphs.supervisor import build_research_graph
+
+READY_S = 30.0
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    settings: Settings, redis_url: str, addresses: Addresses, warn: Callable[[str], None]
+) -> AsyncIterator[Jobs]:
+    """Jobs ready to run, until the block ends.
+
+    Raises:
+        BadInput: a model without a price, data that a server cannot read.
+        RedisError: no usable Redis.
+        OperatorMustAct: a program that was started does not answer.
+    """
+    price = pricer(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        client = connect(redis_url)
+        stack.push_async_callback(client.aclose)
+        for problem in await preflight(client):
+            if problem.fatal:
+                raise BadInput(str(problem))
+            warn(str(problem))
+        await ready(addresses.children)
+        http = await stack.enter_async_context(DefaultAsyncHttpxClient())
+        gateway = await stack.enter_async_context(ToolGateway(addresses.servers))
+        evidence = EvidenceStore(client, ttl_seconds=settings.ttl_seconds)
+        deps = Deps(
+            supervisor_model=chat_model(settings.supervisor_model, settings, addresses.model, http),
+            model=chat_model(settings.model, settings, addresses.model, http),
+            gateway=gateway,
+            evidence=evidence,
+            price=price,
+            limits=settings.limits,
+        )
+        saver = RedisSaver(client, ttl_seconds=settings.ttl_seconds)
+        notice = STAND_IN_NOTICE if settings.offline else ""
+        yield Jobs(
+            build_research_graph(deps, saver),
+            client,
+            ReportFolder(settings.data_dir / "reports", evidence, notice=notice),
+            ttl_seconds=settings.ttl_seconds,
+            callbacks=stack.enter_context(tracing(settings)),
+        )
+
+
+async def ready(children: tuple[Child, ...]) -> None:
+    """Wait until every program that was started answers, or one has ended.
+
+    Raises:
+        BadInput: a program ended at its start; the line is its own last word.
+        OperatorMustAct: a program neither ended nor answered in time.
+    """
+    async with httpx.AsyncClient(timeout=READY_S) as http:
+        await asyncio.gather(*(_ready(child, http) for child in children))
+
+
+async def _ready(child: Child, http: httpx.AsyncClient) -> None:
+    try:
+        # The socket listens since before the child ran: this waits for it, and breaks off when it dies.
+        (await http.get(f"{child.address}/healthz")).raise_for_status()
+    except httpx.HTTPError as error:
+        if (why := await asyncio.to_thread(child.failure)) is not None:
+            raise BadInput(f"{child.name} did not start: {why}") from error
+        raise OperatorMustAct(f"{child.name} at {child.address} does not answer; its log is {child.log}") from error

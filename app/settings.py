@@ -1,0 +1,172 @@
+"""All configuration. This module is the only reader of the environment; everything else is handed its values.
+
+Values come from the environment or from `.env`; `.env.example` lists them all with one line each.
+"""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import BadInput
+from graphs.governance.limits import MICRO, JobLimits, OnLimit
+
+PREFIX = "TOLLGATE_"
+ENV_FILE = ".env"
+OPENAI_URL = "https://api.openai.com/v1"
+SERVERS = ("knowledge_base", "sales", "analytics")
+
+
+class McpServer(BaseModel):
+    """Where an MCP server runs that is not to be started here."""
+
+    url: HttpUrl
+
+
+class Price(BaseModel):
+    """US dollars per million tokens, for a model that `genai-prices` does not know."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class Settings(BaseSettings):
+    """One field per setting; its description is the line in `.env.example`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=ENV_FILE, env_nested_delimiter="__", extra="forbid", env_ignore_empty=True
+    )
+
+    openai_api_key: SecretStr | None = Field(
+        None, validation_alias="OPENAI_API_KEY", description="Key of the model provider; unset: the stand-in model."
+    )
+    openai_base_url: HttpUrl | None = Field(
+        None, validation_alias="OPENAI_BASE_URL", description="Any OpenAI-compatible server instead of OpenAI's."
+    )
+    redis_url: SecretStr | None = Field(
+        None, validation_alias="REDIS_URL", description="A Redis or Valkey server; unset: one is embedded."
+    )
+    model: str = Field("gpt-5-mini", description="Model of the agents and the report.")
+    supervisor_model: str = Field("gpt-5-nano", description="Model that plans; a cheap tier will do.")
+    embedding_model: str = Field("text-embedding-3-small", description="Model for semantic search.")
+    prices: dict[str, Price] = Field(
+        {}, description='Prices of models without a known one: {"my-model": {"input": 0.2, "output": 0.8}}.'
+    )
+    data_dir: Path = Field(Path(".data"), description="Folder for reports, logs, generated data and the store.")
+    sales_data: Path | None = Field(None, description="Your own sales data: CSV, Parquet, SQLite or DuckDB file.")
+    knowledge_base_data: Path | None = Field(None, description="Your own documents: a folder of Markdown, HTML, PDF.")
+    mcp: dict[str, McpServer] = Field(
+        {},
+        validation_alias="MCP",
+        description="An MCP server that runs elsewhere: MCP__SALES__URL=http://host:7802/mcp.",
+    )
+    job_budget_usd: float = Field(0.25, gt=0, le=1000, description="Budget of a job that names none, in US dollars.")
+    job_deadline_s: int = Field(600, gt=0, le=86_400, description="Time a job may take, in seconds.")
+    job_steps: int = Field(80, gt=0, le=1000, description="Graph steps a job may take.")
+    job_handoffs: int = Field(16, gt=0, le=200, description="Hand-offs to agents a job may make.")
+    job_model_calls: int = Field(60, gt=0, le=1000, description="Model calls a job may make.")
+    on_limit: OnLimit = Field("escalate", description="At a limit: escalate (ask a human), finish_partial or fail.")
+    job_ttl_days: int = Field(14, gt=0, le=3650, description="Days that a job's state and evidence are kept.")
+    stand_in_latency_ms: int = Field(0, ge=0, le=60_000, description="Milliseconds the stand-in model waits per call.")
+    stand_in_url: HttpUrl | None = Field(
+        None, description="Address of a stand-in model that runs already; unset: one is started when needed."
+    )
+    langsmith_tracing: bool = Field(
+        False, validation_alias="LANGSMITH_TRACING", description="true sends traces to LangSmith."
+    )
+    langsmith_api_key: SecretStr | None = Field(
+        None, validation_alias="LANGSMITH_API_KEY", description="Key of LangSmith."
+    )
+    langsmith_endpoint: HttpUrl | None = Field(
+        None, validation_alias="LANGSMITH_ENDPOINT", description="Address of LangSmith when it is not the public one."
+    )
+    langsmith_project: str = Field(
+        "tollgate", validation_alias="LANGSMITH_PROJECT", description="LangSmith project that traces go to."
+    )
+
+    @model_validator(mode="after")
+    def _known_servers(self) -> Self:
+        if unknown := sorted(set(self.mcp) - set(SERVERS)):
+            raise ValueError(f"MCP__{unknown[0].upper()}__URL names no MCP server; there are: {', '.join(SERVERS)}")
+        return self
+
+    @property
+    def offline(self) -> bool:
+        """Whether the stand-in model answers, because neither a key nor another server is given."""
+        return self.openai_api_key is None and self.openai_base_url is None
+
+    @property
+    def provider_url(self) -> str | None:
+        """Where the model provider answers; None for the stand-in, whose address is known once it runs."""
+        if self.offline:
+            return None
+        return str(self.openai_base_url) if self.openai_base_url else OPENAI_URL
+
+    @property
+    def limits(self) -> JobLimits:
+        """Limits of a job that brings none of its own."""
+        return JobLimits(
+            budget_micro_usd=round(self.job_budget_usd * MICRO),
+            deadline_s=self.job_deadline_s,
+            steps=self.job_steps,
+            handoffs=self.job_handoffs,
+            model_calls=self.job_model_calls,
+            on_limit=self.on_limit,
+        )
+
+    def secrets_for_children(self) -> dict[str, str]:
+        """What a program started here needs from us and cannot take as an argument others can read."""
+        return {"OPENAI_API_KEY": self.openai_api_key.get_secret_value()} if self.openai_api_key else {}
+
+    @property
+    def ttl_seconds(self) -> int:
+        """How long a job's keys live after their last change."""
+        return self.job_ttl_days * 86_400
+
+
+def load() -> Settings:
+    """Read the environment and `.env`.
+
+    Raises:
+        BadInput: an unknown setting or a value that does not fit; one line names it.
+    """
+    _refuse_unknown()
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(_line(first["type"], str(first["loc"][0]) if first["loc"] else "", first["msg"])) from error
+
+
+def child_environment(extra: dict[str, str]) -> dict[str, str]:
+    """The environment for a process that is started here: ours, and what it is told besides."""
+    return {**os.environ, **extra}
+
+
+def names() -> dict[str, str]:
+    """Every setting as it is written in the environment, with its description."""
+    return {variable(name): field.description or "" for name, field in Settings.model_fields.items()}
+
+
+def variable(field: str) -> str:
+    """The name of a field as it is written in the environment."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"{PREFIX}{field.upper()}"
+
+
+def _refuse_unknown() -> None:
+    known = names()
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known:
+            raise BadInput(_line("extra_forbidden", name, ""))
+
+
+def _line(kind: str, name: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(name.upper(), names(), n=1, cutoff=0.5)
+        return f"unknown setting {name.upper()}" + (f"; did you mean {near[0]}?" if near else "; see .env.example")
+    shown = name if name in names() or not name else variable(name) if name in Settings.model_fields else name
+    return f"setting {shown}: {message}" if shown else message.removeprefix("Value error, ")

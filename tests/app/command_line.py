@@ -1,0 +1,87 @@
+"""Runs the `tollgate` program as a person does, and looks at what it leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TOLLGATE = str(Path(sys.executable).parent / "tollgate")
+SECONDS = 90
+
+
+def tollgate(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end in this folder, with these settings on top of a clean environment."""
+    return subprocess.run(
+        [TOLLGATE, *arguments],
+        cwd=folder,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def answered(folder: Path, *arguments: str, **settings: str) -> tuple[int, dict[str, Any]]:
+    """Run with `--json`; the exit code and the document."""
+    ended = tollgate(folder, *arguments, "--json", **settings)
+    assert ended.stdout, ended.stderr
+    return ended.returncode, json.loads(ended.stdout)
+
+
+@contextmanager
+def started(folder: Path, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """Run in the background, in a process group of its own; killed at the end if it is still there."""
+    process = subprocess.Popen(
+        [TOLLGATE, *arguments],
+        cwd=folder,
+        env=environment(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    watchdog = threading.Timer(SECONDS, process.kill)
+    watchdog.start()
+    try:
+        with process:
+            yield process
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    finally:
+        watchdog.cancel()
+
+
+def seen(process: subprocess.Popen[str], wanted: Callable[[str], bool]) -> list[str]:
+    """Read its progress up to the first line that is wanted."""
+    lines: list[str] = []
+    assert process.stderr
+    for line in process.stderr:
+        lines.append(line)
+        if wanted(line):
+            return lines
+    raise AssertionError(f"it ended without the line: {''.join(lines)}")
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Command lines of living processes that work in this folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cwd").readlink().is_relative_to(folder):
+                found.append((entry / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+def environment(settings: dict[str, str]) -> dict[str, str]:
+    """Nothing but what a program needs to start, and the settings."""
+    return {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "COLUMNS": "200", "LANG": "C.UTF-8", **settings}

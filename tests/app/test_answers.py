@@ -1,0 +1,142 @@
+"""The sample questions, end to end on real servers: different answers, right figures, every number carried."""
+
+import asyncio
+import csv
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from app.jobs import JobResult, Jobs
+from app.processes import Addresses
+from app.runtime import opened
+from app.settings import Settings
+
+FACTS = Path(__file__).parents[1] / "mcp_servers" / "data" / "ev-charging.csv"
+MARKET = "How many public charging points does Germany have, and do sources agree?"
+SALES = "How did Voltbay's revenue in Germany develop from 2023 to 2025?"
+BOTH = (
+    "Compare Voltbay's revenue growth in France with the French electric car market, and forecast 2026 revenue there."
+)
+UNANSWERABLE = [
+    ("What was Voltbay's revenue in Japan in 2024?", "Japan"),
+    ("How many units of the Voltbay Turbo 50 did we sell in 2024?", "Turbo 50"),
+    ("What was Voltbay's revenue in Germany in 2031?", "2031"),
+    ("How many electric cars were sold in Brazil in 2024?", "Brazil"),
+]
+
+
+@pytest.fixture
+async def jobs(settings: Settings, redis_url: str, addresses: Addresses) -> AsyncIterator[Jobs]:
+    async with opened(settings, redis_url, addresses, lambda _: None) as ready:
+        yield ready
+
+
+async def ask(jobs: Jobs, settings: Settings, question: str) -> tuple[JobResult, str]:
+    job_id = await jobs.create(question, settings.limits)
+    result = await jobs.run(job_id, lambda _: None)
+    assert result.report_path
+    return result, await asyncio.to_thread(Path(result.report_path).read_text)
+
+
+def fact(fact_id: str) -> str:
+    with FACTS.open(encoding="utf-8") as lines:
+        return next(row["value"] for row in csv.DictReader(lines) if row["id"] == fact_id)
+
+
+def revenue(settings: Settings, country: str, year: int) -> float:
+    """By SQL over the same data, without any code of the server."""
+    with duckdb.connect(str(settings.data_dir / "sales" / "voltbay.duckdb"), read_only=True) as data:
+        row = data.execute(
+            "SELECT sum(revenue_eur) FROM sales WHERE country = ? AND year(order_date) = ?", [country, year]
+        ).fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+def tools_used(result: JobResult) -> set[str]:
+    return {each["server"] for each in result.evidence}
+
+
+def uncarried(report: str, folder: Path) -> list[str]:
+    """Statements with a number that no evidence file behind their citations contains. Written apart from the checks
+    of the product, on the files that a reader has."""
+    body, _, sources = report.partition("\n## Sources\n")
+    files = dict(re.findall(r"^(\d+)\. .*\((evidence/E\d+\.md)\)", sources, re.MULTILINE))
+    body = body[body.index("nothing was charged.*") :].split("## What could not be answered")[0]
+    failures = []
+    for line in re.sub(r"!\[.*?\)", "", body).splitlines():
+        for statement in re.split(r"(?<=\])\.\s+", line):
+            cited = [each for group in re.findall(r"\[([\d, ]+)\]", statement) for each in group.split(", ")]
+            text = re.sub(r"\[[\d, ]+\]|\d{4}-\d\d|\b(?:19|20)\d\d\b|[A-Z]\w*\d\w*", " ", statement)
+            texts = [(folder / files[each]).read_text() for each in cited]
+            # A comma groups digits in prose and parts cells in CSV: evidence is read both ways.
+            known = [
+                float(n.replace(",", "")) for each in texts for n in numbers(each) + numbers(each.replace(",", " "))
+            ]
+            for number in numbers(text):
+                value = float(number.replace(",", ""))
+                step = 0.5 * 10 ** -len(number.partition(".")[2]) if value >= 100 or "." in number else 0
+                if not any(abs(value - abs(each)) <= step for each in known):
+                    failures.append(f"{number}: {statement}")
+    return failures
+
+
+def numbers(text: str) -> list[str]:
+    return re.findall(r"(?<![\w.])\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|\d+", text)
+
+
+async def test_a_question_about_the_market_is_answered_from_documents(jobs: Jobs, settings: Settings) -> None:
+    result, report = await ask(jobs, settings, MARKET)
+    assert (result.status, result.stop_reason) == ("completed", "answered")
+    assert tools_used(result) == {"knowledge_base"}
+    for contradictory in ("EV-P10", "EV-P11", "EV-P12"):
+        assert f"{int(fact(contradictory)):,}" in report
+    assert "disagree" in report
+
+
+async def test_a_question_about_sales_equals_sql(jobs: Jobs, settings: Settings) -> None:
+    result, report = await ask(jobs, settings, SALES)
+    assert "knowledge_base" not in tools_used(result)
+    for year in (2023, 2024, 2025):
+        assert f"{revenue(settings, 'Germany', year):,.0f}" in report
+
+
+async def test_a_question_about_both_with_a_forecast(jobs: Jobs, settings: Settings) -> None:
+    result, report = await ask(jobs, settings, BOTH)
+    assert tools_used(result) == {"knowledge_base", "sales", "analytics"}
+    growth = revenue(settings, "France", 2025) / revenue(settings, "France", 2024) - 1
+    assert f"{abs(growth):.1%}" in report
+    assert "290,614" in report or "317,501" in report or "363,000" in report
+    assert re.search(r"2026.*95% interval", report)
+    assert re.search(r"!\[.*\]\(evidence/E\d+\.svg\)", report)
+    [chart] = [each["id"] for each in result.evidence if each["kind"] == "chart"]
+    assert result.report_path
+    assert (Path(result.report_path).parent / "evidence" / f"{chart}.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize("question", [MARKET, SALES, BOTH])
+async def test_every_number_is_carried_by_the_file_it_cites(jobs: Jobs, settings: Settings, question: str) -> None:
+    result, report = await ask(jobs, settings, question)
+    assert result.report_path
+    assert uncarried(report, Path(result.report_path).parent) == []
+    assert "*(not verified)*" not in report
+    assert "rules, not a language model" in report
+
+
+def test_the_check_above_notices() -> None:
+    folder = Path(__file__).parent
+    assert uncarried("nothing was charged.*\nWe made 123,456 euros.\n## Sources\n", folder) != []
+
+
+@pytest.mark.parametrize(("question", "unknown"), UNANSWERABLE)
+async def test_what_is_not_in_the_data_is_said_and_not_invented(
+    jobs: Jobs, settings: Settings, question: str, unknown: str
+) -> None:
+    result, report = await ask(jobs, settings, question)
+    assert (result.status, result.stop_reason) == ("completed", "not_in_data")
+    assert result.findings == []
+    assert "The question could not be answered from the data." in report
+    assert any(unknown in gap for gap in result.gaps), result.gaps

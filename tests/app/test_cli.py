@@ -1,0 +1,189 @@
+"""The commands as a person types them: what they print, how they exit, what they leave behind."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.app.command_line import TOLLGATE, answered, environment, left_behind, seen, started, tollgate
+
+QUESTION = "What was Voltbay's revenue in Germany in 2024?"
+
+
+def test_run_prints_one_json_document_and_leaves_nothing_running(tmp_path: Path) -> None:
+    code, document = answered(tmp_path, "run", QUESTION)
+    assert (code, document["status"], document["stop_reason"]) == (0, "completed", "answered")
+    assert set(document) >= {"job_id", "report_path", "cost_usd", "model_calls", "tool_calls", "steps", "handoffs"}
+    assert document["findings"]
+    assert {each["id"] for each in document["evidence"]} >= set(document["findings"][0]["evidence"])
+    assert (tmp_path / document["report_path"]).is_file()
+    assert 0 < document["cost_usd"] < 0.25
+    assert left_behind(tmp_path) == []
+
+
+def test_progress_goes_to_stderr(tmp_path: Path) -> None:
+    ended = tollgate(tmp_path, "run", QUESTION)
+    for expected in ("plans 1 task", "sales.revenue_by", "findings: 1 verified"):
+        assert expected in ended.stderr
+    assert "stop reason  answered (completed)" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "line"),
+    [
+        (("run", ""), {}, "error: the question is empty; ask in a full sentence"),
+        (("run", "x" * 3000), {}, "error: the question has 3000 characters, the limit is 2000; shorten it"),
+        (("run", QUESTION), {"TOLLGATE_MODLE": "x"}, "error: unknown setting TOLLGATE_MODLE"),
+        (("run", QUESTION), {"REDIS_URL": "redis://127.0.0.1:1"}, "error: Redis at 127.0.0.1:1 cannot be used"),
+        (("run", QUESTION), {"TOLLGATE_MODEL": "m"}, "error: the model m has no known price; set TOLLGATE_PRICES"),
+        (("run", QUESTION), {"TOLLGATE_SALES_DATA": "gone.csv"}, "error: sales did not start: "),
+        (("resume", "job-unknown"), {}, "error: there is no job job-unknown"),
+        (("decide", "job-unknown", "--action", "abort"), {}, "error: there is no job job-unknown"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str], line: str
+) -> None:
+    ended = tollgate(tmp_path, *arguments, **settings)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(line), ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stdout == ""
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "option", [("--budget-usd", "0"), ("--budget-usd", "lots"), ("--deadline", "0"), ("--colour",)]
+)
+def test_a_bad_option_is_refused(tmp_path: Path, option: tuple[str, ...]) -> None:
+    ended = tollgate(tmp_path, "run", QUESTION, *option)
+    assert ended.returncode == 2
+    assert option[0] in ended.stderr
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = tollgate(tmp_path, "mcp", "analytics", "--port", str(port))
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"error: cannot listen on 127.0.0.1:{port}")
+
+
+def test_at_the_budget_it_waits_for_a_human_and_goes_on_with_the_answer(tmp_path: Path) -> None:
+    code, waiting = answered(tmp_path, "run", QUESTION, "--budget-usd", "0.00001")
+    assert (code, waiting["status"]) == (4, "awaiting_human")
+    assert waiting["escalation"]["reason"] == "budget_reached"
+    job = waiting["job_id"]
+
+    code, again = answered(tmp_path, "resume", job)
+    assert (code, again["model_calls"]) == (4, waiting["model_calls"])
+
+    refused = tollgate(tmp_path, "decide", job, "--action", "approve_more")
+    assert refused.returncode == 2
+    assert "error: the decision does not fit: amount_usd: Field required" in refused.stderr
+
+    code, ended = answered(tmp_path, "decide", job, "--action", "approve_more", "--amount-usd", "0.2")
+    assert (code, ended["status"]) == (0, "completed")
+
+    late = tollgate(tmp_path, "decide", job, "--action", "abort")
+    assert late.returncode == 2
+    assert "waits for no decision; its status is completed" in late.stderr
+
+
+def test_finish_partial_ends_with_code_3_and_abort_with_1(tmp_path: Path) -> None:
+    for action, code, status in (("finish_partial", 3, "partial"), ("abort", 1, "failed")):
+        _, waiting = answered(tmp_path, "run", QUESTION, "--budget-usd", "0.00001")
+        ended, document = answered(tmp_path, "decide", waiting["job_id"], "--action", action)
+        assert (ended, document["status"]) == (code, status)
+
+
+SLOW = {"TOLLGATE_STAND_IN_LATENCY_MS": "400"}
+BOTH = (
+    "Compare Voltbay's revenue growth in France with the French electric car market, and forecast 2026 revenue there."
+)
+
+
+def test_killed_and_resumed_no_finished_agent_works_again(tmp_path: Path) -> None:
+    with started(tmp_path, "run", BOTH, **SLOW) as process:
+        before = seen(process, lambda line: "findings:" in line)
+        process.kill()
+    job = next(line.split()[-1] for line in before if line.strip().startswith("job "))
+    finished = {line.split()[-1] for line in before if "finishes" in line}
+    assert finished
+
+    resumed = tollgate(tmp_path, "resume", job)
+    assert resumed.returncode == 0, resumed.stderr
+    for task in finished:
+        assert f"starts {task}" not in resumed.stderr
+    assert "finishes" in resumed.stderr
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_cleanly_and_it_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
+    with started(tmp_path, "run", BOTH, **SLOW) as process:
+        before = seen(process, lambda line: "starts T" in line)
+        os.killpg(process.pid, number)
+        after = process.communicate()[1]
+    assert process.returncode == 130
+    job = next(line.split()[-1] for line in before if line.strip().startswith("job "))
+    assert after.rstrip().endswith(f"stopped; go on with: tollgate resume {job}")
+    assert "Traceback" not in after
+    assert left_behind(tmp_path) == []
+    assert tollgate(tmp_path, "resume", job).returncode == 0
+
+
+def test_a_signal_before_the_job_begins_stops_it_as_cleanly(tmp_path: Path) -> None:
+    with started(tmp_path, "run", QUESTION) as process:
+        while not (tmp_path / ".data").exists() and process.poll() is None:
+            pass
+        os.killpg(process.pid, signal.SIGINT)
+        after = process.communicate()[1]
+    assert process.returncode == 130
+    assert "Traceback" not in after
+    assert left_behind(tmp_path) == []
+
+
+def test_resuming_an_ended_job_costs_nothing(tmp_path: Path) -> None:
+    _, first = answered(tmp_path, "run", QUESTION)
+    code, again = answered(tmp_path, "resume", first["job_id"])
+    assert code == 0
+    assert again == first
+
+
+def test_doctor_ticks_what_it_finds(tmp_path: Path) -> None:
+    ended = tollgate(tmp_path, "doctor")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    for part in ("agents", "model", "redis", "mcp knowledge_base", "mcp sales", "mcp analytics", "limits", "tracing"):
+        assert f"✓ {part}" in ended.stdout
+    assert "rules, not a language model" in ended.stdout
+
+
+def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
+    ended = tollgate(tmp_path, "doctor", TOLLGATE_MODEL="m", LANGSMITH_TRACING="true")
+    assert ended.returncode == 1
+    assert "✗ model            the model m has no known price" in ended.stdout
+    assert "✗ tracing          LANGSMITH_TRACING is on without LANGSMITH_API_KEY" in ended.stdout
+
+
+def test_mcp_over_stdio_speaks_only_mcp(tmp_path: Path) -> None:
+    hello = (
+        '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},'
+        '"clientInfo":{"name":"test","version":"1"}}}\n'
+    )
+    ended = subprocess.run(
+        [TOLLGATE, "mcp", "analytics", "--stdio"],
+        input=hello,
+        cwd=tmp_path,
+        env=environment({}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0
+    assert [line for line in ended.stdout.splitlines() if not line.startswith('{"jsonrpc":"2.0"')] == []
+    assert '"name":"analytics"' in ended.stdout

@@ -1,0 +1,88 @@
+"""A setting that does not exist or does not fit is named in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from app.errors import BadInput
+from app.models import pricer
+from app.settings import Settings, load
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_any_setting_it_runs_offline() -> None:
+    settings = load()
+    assert settings.offline
+    assert settings.limits.budget_micro_usd == 250_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("TOLLGATE_MODLE", "x", "unknown setting TOLLGATE_MODLE; did you mean TOLLGATE_MODEL?"),
+        ("TOLLGATE_JOB_BUDGET_USD", "plenty", "setting TOLLGATE_JOB_BUDGET_USD: Input should be a valid number"),
+        ("TOLLGATE_JOB_BUDGET_USD", "-1", "setting TOLLGATE_JOB_BUDGET_USD: Input should be greater than 0"),
+        ("OPENAI_BASE_URL", "nowhere", "setting OPENAI_BASE_URL: Input should be a valid URL"),
+        ("MCP__MOON__URL", "http://localhost:1", "MCP__MOON__URL names no MCP server; there are: knowledge_base"),
+        ("TOLLGATE_ON_LIMIT", "explode", "setting TOLLGATE_ON_LIMIT: Input should be 'escalate'"),
+    ],
+)
+def test_a_bad_setting_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadInput) as error:
+        load()
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_the_env_file_is_read_and_checked(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TOLLGATE_MODEL=gpt-5\nMCP__SALES__URL=http://sales:7802/mcp\n")
+    settings = load()
+    assert settings.model == "gpt-5"
+    assert str(settings.mcp["sales"].url) == "http://sales:7802/mcp"
+    (tmp_path / ".env").write_text("TOLLGATE_BUDGET=1\n")
+    with pytest.raises(BadInput, match="unknown setting TOLLGATE_BUDGET; did you mean TOLLGATE_JOB_BUDGET_USD"):
+        load()
+
+
+def test_a_key_is_never_shown() -> None:
+    settings = Settings(_env_file=None, OPENAI_API_KEY="sk-secret")
+    assert "sk-secret" not in repr(settings)
+    assert not settings.offline
+    assert settings.provider_url == "https://api.openai.com/v1"
+
+
+def test_a_model_without_a_price_is_refused_with_the_remedy() -> None:
+    with pytest.raises(BadInput, match=r"the model my-model has no known price; set TOLLGATE_PRICES="):
+        pricer(Settings(_env_file=None, model="my-model"))
+
+
+def test_an_own_price_is_used() -> None:
+    own = {"my-model": {"input": 1, "output": 4}}
+    price = pricer(Settings(_env_file=None, model="my-model", prices=own))
+    assert price("my-model", {"input_tokens": 1000, "output_tokens": 500, "total_tokens": 1500}) == 3000
+
+
+def test_cached_tokens_are_cheaper_and_not_counted_twice() -> None:
+    price = pricer(Settings(_env_file=None))
+    plain = price("gpt-5-mini", {"input_tokens": 1_000_000, "output_tokens": 0, "total_tokens": 1_000_000})
+    cached = price(
+        "gpt-5-mini",
+        {
+            "input_tokens": 1_000_000,
+            "output_tokens": 0,
+            "total_tokens": 1_000_000,
+            "input_token_details": {"cache_read": 1_000_000},
+        },
+    )
+    assert (plain, cached) == (250_000, 25_000)
+
+
+def test_a_served_model_of_another_name_costs_what_the_configured_one_does() -> None:
+    price = pricer(Settings(_env_file=None))
+    usage: dict[str, int] = {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100}
+    assert price("some-alias", usage) == price("gpt-5-mini", usage)  # type: ignore[arg-type]

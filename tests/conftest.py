@@ -1,0 +1,59 @@
+"""Fixtures that many tests share: real servers, started once per test process and left by none."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from app import settings as configuration
+from app.embedded_redis import embedded_redis
+from app.processes import Addresses, running
+from app.settings import Settings
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _clean_environment() -> Iterator[None]:
+    """No setting of whoever runs the tests may change their outcome."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in configuration.names():
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of this test process: generated sales data, vectors, logs, the store."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def settings(data_dir: Path, _clean_environment: None) -> Settings:
+    """Default settings, with no .env file and a data folder of their own."""
+    return Settings(_env_file=None, data_dir=data_dir)
+
+
+@pytest.fixture(scope="session")
+def redis_url(data_dir: Path) -> Iterator[str]:
+    """A real Valkey server."""
+    with embedded_redis(data_dir) as url:
+        yield url
+
+
+@pytest.fixture
+async def redis_client(redis_url: str) -> AsyncIterator[Redis]:
+    """A client of an empty server. Fails the test when it leaves a key without a time to live."""
+    async with contextlib.aclosing(Redis.from_url(redis_url)) as client:
+        await client.flushall()
+        yield client
+        keys = [key async for key in client.scan_iter()]
+        eternal = [key for key in keys if await client.ttl(key) == -1]
+        assert eternal == [], "these keys never expire"
+
+
+@pytest.fixture(scope="session")
+def addresses(settings: Settings) -> Iterator[Addresses]:
+    """The stand-in model and the MCP servers, as real processes."""
+    with running(settings) as found:
+        yield found

@@ -1,0 +1,259 @@
+"""The graph against models that err: real client, real MCP servers, real Valkey, a scripted mind."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from langgraph.types import Command
+from redis.asyncio import Redis
+from starlette.responses import JSONResponse
+
+from app.models import chat_model, pricer
+from app.processes import Addresses
+from app.settings import Settings
+from graphs.checkpoint import RedisSaver
+from graphs.decision import DECISION
+from graphs.deps import Deps
+from graphs.evidence import EvidenceStore
+from graphs.governance.limits import JobLimits
+from graphs.governance.tools import ToolGateway
+from graphs.supervisor import ResearchGraph, build_research_graph
+from tests.scripted_model import REPORT, Json, Script, assign, call, finding, result, serving, task
+
+JOB = "job-test"
+CONFIG: Any = {"configurable": {"thread_id": JOB}}
+REVENUE = call("sales__revenue_by", dimensions=["year"])
+
+Run = Callable[[Script], contextlib.AbstractAsyncContextManager[ResearchGraph]]
+
+
+@pytest.fixture
+def graph(settings: Settings, addresses: Addresses, redis_client: Redis) -> Run:
+    """Builds the graph over a script."""
+
+    @contextlib.asynccontextmanager
+    async def build(script: Script) -> AsyncIterator[ResearchGraph]:
+        with serving(script) as url:
+            async with ToolGateway(addresses.servers) as gateway:
+                model = chat_model(settings.model, settings, url)
+                deps = Deps(
+                    supervisor_model=model,
+                    model=model,
+                    gateway=gateway,
+                    evidence=EvidenceStore(redis_client, ttl_seconds=600),
+                    price=pricer(settings),
+                )
+                yield build_research_graph(deps, RedisSaver(redis_client, ttl_seconds=600))
+
+    return build
+
+
+def started(**limits: Any) -> Json:
+    return {"job_id": JOB, "question": "What was our revenue?", "limits": JobLimits(**limits).model_dump()}
+
+
+async def invoked(research: ResearchGraph, given: Any) -> Json:
+    """The state after the run, as plain JSON."""
+    return await research.ainvoke(given, CONFIG)
+
+
+def once(tasks: Json) -> Callable[[Json, list[Json]], Json]:
+    """Plans these tasks, and asks for the report when they are done."""
+    return lambda packet, _: REPORT if packet["tasks"] else tasks
+
+
+def revenue(packet: Json, messages: list[Json]) -> Json:
+    """An honest sales agent: calls the tool and quotes a year from what it returned."""
+    if messages[-1]["role"] != "tool":
+        return REVENUE
+    evidence_id, *lines = messages[-1]["content"].splitlines()
+    amount = next(line.split(",")[1] for line in lines if line.startswith("2024,"))
+    return result(finding(f"Revenue in 2024 was EUR {float(amount):,.2f}.", evidence_id))
+
+
+def quoting(packet: Json, _: list[Json]) -> Json:
+    """An honest writer: each finding is a sentence with its citation."""
+    sentences = [f"{each['claim'].rstrip('.')} [{', '.join(each['evidence'])}]." for each in packet["findings"]]
+    return {"title": "Revenue", "body": "\n\n".join(sentences)}
+
+
+async def test_an_honest_run_completes(graph: Run) -> None:
+    script = Script(once(assign(task(1, "sales"))), revenue, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert (ended["status"], ended["stop_reason"]) == ("completed", "answered")
+    assert ended["report"]["problems"] == []
+    assert ended["counters"]["model_calls"] == len(script.requests) == 5
+    assert ended["counters"]["tool_calls"] == 1
+    assert ended["counters"]["handoffs"] == 1
+    assert ended["counters"]["cost_micro_usd"] == 5 * 450  # 1000 tokens in, 100 out at 0.25 and 2.00 USD a million
+
+
+async def test_an_invented_number_is_sent_back_once_and_then_dropped(graph: Run) -> None:
+    def lying(packet: Json, messages: list[Json]) -> Json:
+        if messages[-1]["role"] != "tool":
+            return REVENUE
+        return result(finding("Revenue in 2024 was EUR 123,456.78.", messages[-1]["content"].splitlines()[0]))
+
+    script = Script(once(assign(task(1, "sales"))), lying, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert [each["status"] for each in ended["findings"].values()] == ["sent_back", "dropped"]
+    assert "123,456.78 is not in E" in ended["findings"]["T1.2.1"]["refused"]
+    assert ended["tasks"]["T1"]["attempts"] == 2
+    assert ended["stop_reason"] == "not_in_data"
+    assert "123,456.78" not in ended["report"]["body"]
+
+
+async def test_done_without_evidence_is_a_failure(graph: Run) -> None:
+    script = Script(once(assign(task(1, "sales"))), lambda *_: result(), quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert ended["tasks"]["T1"]["status"] == "failed"
+    assert "neither a finding nor a gap" in ended["tasks"]["T1"]["error"]
+    assert (ended["status"], ended["stop_reason"]) == ("partial", "task_failed")
+
+
+async def test_a_failing_agent_does_not_stop_its_siblings(graph: Run) -> None:
+    def one_fails(packet: Json, messages: list[Json]) -> Any:
+        if packet["task"]["id"] == "T1":
+            return JSONResponse({"error": {"message": "no", "type": "bad", "code": None}}, status_code=400)
+        return revenue(packet, messages)
+
+    script = Script(once(assign(task(1, "researcher"), task(2, "sales"))), one_fails, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert {each["id"]: each["status"] for each in ended["tasks"].values()} == {"T1": "failed", "T2": "done"}
+    assert ended["status"] == "partial"
+    assert "[E1]" in ended["report"]["body"]
+
+
+async def test_an_agent_cannot_call_a_tool_it_was_not_given(graph: Run) -> None:
+    def trespassing(packet: Json, messages: list[Json]) -> Json:
+        if messages[-1]["role"] != "tool":
+            return REVENUE
+        assert messages[-1]["content"].startswith("error: researcher has no tool sales__revenue_by")
+        return result(gaps=("The researcher has no sales data.",))
+
+    script = Script(once(assign(task(1, "researcher"))), trespassing, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert ended["tasks"]["T1"]["gaps"] == ["The researcher has no sales data."]
+    assert ended["evidence"] == {}
+
+
+async def test_an_endless_agent_ends_at_its_own_limits(graph: Run) -> None:
+    script = Script(once(assign(task(1, "sales"))), lambda *_: REVENUE, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert ended["tasks"]["T1"]["status"] == "failed"
+    assert "8 model calls" in ended["tasks"]["T1"]["error"]
+    assert ended["counters"]["model_calls"] <= 8 + 3
+
+
+async def test_a_cyclic_plan_is_refused_and_may_be_mended(graph: Run) -> None:
+    def mending(packet: Json, messages: list[Json]) -> Json:
+        if packet["tasks"]:
+            return REPORT
+        if "wait for one another" in messages[-1]["content"]:
+            return assign(task(1, "sales"))
+        return assign(task(1, "sales", "T2"), task(2, "analyst", "T1"))
+
+    script = Script(mending, revenue, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert ended["status"] == "completed"
+    assert len(script.asked("SupervisorDecision")) == 3
+
+
+async def test_a_supervisor_that_never_makes_sense_ends_the_job(graph: Run) -> None:
+    script = Script(lambda *_: "I would rather chat.", revenue, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert (ended["status"], ended["stop_reason"]) == ("partial", "plan_failed")
+    assert len(script.requests) == 2
+
+
+async def test_a_supervisor_that_never_has_enough_is_stopped(graph: Run) -> None:
+    def insatiable(packet: Json, _: list[Json]) -> Json:
+        return assign(task(len(packet["tasks"]) + 1, "sales"))
+
+    script = Script(insatiable, revenue, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert ended["counters"]["handoffs"] == 3
+    assert ended["status"] == "completed"
+
+
+async def test_an_ungrounded_report_gets_one_repair_and_is_then_marked(graph: Run) -> None:
+    def boasting(packet: Json, _: list[Json]) -> Json:
+        return {"title": "Revenue", "body": "We made 999,999 euros [E1]. That is good."}
+
+    script = Script(once(assign(task(1, "sales"))), revenue, boasting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert len(script.asked("ReportDraft")) == 2
+    assert "We made 999,999 euros [E1]. *(not verified)*" in ended["report"]["body"]
+    assert len(ended["report"]["problems"]) == 1
+
+
+async def test_at_the_budget_a_human_is_asked_and_the_answer_counts(graph: Run) -> None:
+    script = Script(once(assign(task(1, "sales"))), revenue, quoting)
+    async with graph(script) as research:
+        paused = await invoked(research, started(budget_micro_usd=400))
+        question = paused["__interrupt__"][0].value
+        assert question["reason"] == "budget_reached"
+        assert question["spent_usd"] == 0.00045
+        assert question["tasks_open"] == ["find it out"]
+        assert len(script.requests) == 1
+        answer = DECISION.validate_python({"action": "approve_more", "amount_usd": 0.05})
+        ended = await invoked(research, Command(resume=answer.model_dump()))
+    assert ended["status"] == "completed"
+    assert ended["limits"]["budget_micro_usd"] == 50_400
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "reason"),
+    [
+        ({"action": "finish_partial"}, "partial", "finished_by_human"),
+        ({"action": "abort"}, "failed", "aborted_by_human"),
+    ],
+)
+async def test_a_human_can_end_it(graph: Run, answer: Json, status: str, reason: str) -> None:
+    script = Script(once(assign(task(1, "sales"))), revenue, quoting)
+    async with graph(script) as research:
+        await invoked(research, started(budget_micro_usd=400))
+        ended = await invoked(research, Command(resume=answer))
+    assert (ended["status"], ended["stop_reason"]) == (status, reason)
+    assert len(script.requests) == 1
+
+
+async def test_a_redirection_replaces_the_open_tasks(graph: Run) -> None:
+    script = Script(once(assign(task(1, "sales"), task(2, "sales", "T1"))), revenue, quoting)
+    async with graph(script) as research:
+        paused = await invoked(research, started(handoffs=1))
+        assert paused["__interrupt__"][0].value["reason"] == "handoff_limit"
+        ended = await invoked(research, Command(resume={"action": "redirect", "note": "only T1, please"}))
+    notes = [each["messages"][1]["content"] for each in script.asked("SupervisorDecision")]
+    assert ['"note": null' in each for each in notes] == [True, False]
+    assert "only T1, please" in notes[1]
+    assert {each["id"]: each["status"] for each in ended["tasks"].values()} == {"T1": "done", "T2": "withdrawn"}
+    assert (ended["status"], ended["note"]) == ("completed", None)
+
+
+@pytest.mark.parametrize(("on_limit", "status"), [("finish_partial", "partial"), ("fail", "failed")])
+async def test_without_a_human_the_limit_ends_it(graph: Run, on_limit: str, status: str) -> None:
+    script = Script(once(assign(task(1, "sales"))), revenue, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started(budget_micro_usd=400, on_limit=on_limit))
+    assert (ended["status"], ended["stop_reason"]) == (status, "budget_reached")
+    assert len(script.requests) == 1
+
+
+async def test_a_question_that_is_none_is_refused_without_a_call(graph: Run) -> None:
+    script = Script(once(assign(task(1, "sales"))), revenue, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, {**started(), "question": "  "})
+    assert (ended["status"], ended["stop_reason"]) == ("failed", "question_refused")
+    assert script.requests == []

@@ -1,0 +1,123 @@
+"""An OpenAI-compatible server whose answers a test writes: for models that err, lie and never agree.
+
+The client, the wire and the sockets are real; only the other side's mind is scripted.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+Json = dict[str, Any]
+Answer = Json | str | Response
+
+
+@dataclass
+class Script:
+    """What the model answers, by what it is asked for, and what it was asked.
+
+    Each function gets the JSON packet of the last user message and the messages of the request.
+    """
+
+    decision: Callable[[Json, list[Json]], Answer]
+    work: Callable[[Json, list[Json]], Answer]
+    draft: Callable[[Json, list[Json]], Answer]
+    requests: list[Json] = field(default_factory=list)
+
+    def answer(self, request: Json) -> Answer:
+        self.requests.append(request)
+        messages = request["messages"]
+        packet = json.loads(next(each["content"] for each in messages if each["role"] == "user"))
+        schema = request.get("response_format", {}).get("json_schema", {}).get("name")
+        by_schema = {"SupervisorDecision": self.decision, "ReportDraft": self.draft}
+        return by_schema.get(schema, self.work)(packet, messages)
+
+    def asked(self, schema: str) -> list[Json]:
+        """The requests for this structured answer."""
+        formats = [(each, each.get("response_format", {}).get("json_schema", {})) for each in self.requests]
+        return [request for request, wanted in formats if wanted.get("name") == schema]
+
+
+def call(name: str, **arguments: Any) -> Json:
+    """An answer that calls one tool."""
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"tool_calls": [{"id": f"call_{name}", "type": "function", "function": function}]}
+
+
+def result(*findings: Json, gaps: tuple[str, ...] = ()) -> Json:
+    """The answer that ends a task."""
+    return call("AgentResult", findings=list(findings), gaps=list(gaps))
+
+
+def finding(claim: str, *evidence: str) -> Json:
+    """A finding without a value of its own."""
+    return {
+        "claim": claim,
+        "value": None,
+        "unit": "",
+        "period": "",
+        "evidence": list(evidence),
+        "confidence": "high",
+    }
+
+
+def assign(*tasks: Json) -> Json:
+    """A decision that hands out tasks."""
+    return {"action": "assign", "reason": "scripted", "tasks": list(tasks)}
+
+
+def task(number: int, agent: str, *depends_on: str) -> Json:
+    """A task of a plan."""
+    return {"id": f"T{number}", "agent": agent, "objective": "find it out", "depends_on": list(depends_on)}
+
+
+REPORT: Json = {"action": "report", "reason": "scripted", "tasks": []}
+
+
+@contextlib.contextmanager
+def serving(script: Script) -> Iterator[str]:
+    """The base URL of a server that answers by the script."""
+
+    async def completions(request: Request) -> Response:
+        body = await request.json()
+        answer = script.answer(body)
+        return answer if isinstance(answer, Response) else JSONResponse(_completion(body["model"], answer))
+
+    app = Starlette(routes=[Route("/v1/chat/completions", completions, methods=["POST"])])
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _completion(model: str, answer: Json | str) -> Json:
+    if isinstance(answer, str):
+        message: Json = {"role": "assistant", "content": answer}
+    elif "tool_calls" in answer:
+        message = {"role": "assistant", "content": None, **answer}
+    else:
+        message = {"role": "assistant", "content": json.dumps(answer)}
+    finish = "tool_calls" if "tool_calls" in message else "stop"
+    return {
+        "id": "chatcmpl-scripted",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+        "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
+    }
