@@ -66,9 +66,7 @@ def table_result(table: Table) -> CallToolResult:
     writer.writerows(["" if cell is None else cell for cell in row] for row in table.rows)
     lines = [f"# {table.title}", out.getvalue().rstrip("\n")]
     if table.truncated:
-        lines.append(
-            f"# cut: {len(table.rows)} of {table.row_count} rows; narrow the request to see the rest"
-        )
+        lines.append(f"# cut: {len(table.rows)} of {table.row_count} rows; narrow the request to see the rest")
     lines += [f"# {note}" for note in table.notes]
     return _result("\n".join(lines), table)
 

@@ -19,9 +19,7 @@ BAD_INPUT = 2
 LOOPBACK = "127.0.0.1"
 
 # Every tool of these servers only reads, gives the same answer twice and stays inside its own data.
-READ_ONLY = ToolAnnotations(
-    readOnlyHint=True, idempotentHint=True, destructiveHint=False, openWorldHint=False
-)
+READ_ONLY = ToolAnnotations(readOnlyHint=True, idempotentHint=True, destructiveHint=False, openWorldHint=False)
 
 
 class StartupError(Exception):
@@ -34,7 +32,7 @@ def new_server(name: str, instructions: str) -> FastMCP:
         name, instructions=instructions, stateless_http=True, json_response=True, log_level="WARNING"
     )
 
-    @server.custom_route("/healthz", methods=["GET"])
+    @server.custom_route("/healthz", methods=["GET"])  # type: ignore[untyped-decorator,unused-ignore]
     async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok", "server": name})
 
@@ -44,13 +42,9 @@ def new_server(name: str, instructions: str) -> FastMCP:
 def parser(program: str, description: str, default_port: int) -> argparse.ArgumentParser:
     """The options that every server has. A server adds its own (`--data`) before `run`."""
     options = argparse.ArgumentParser(prog=program, description=description)
-    options.add_argument(
-        "--stdio", action="store_true", help="speak MCP on stdin and stdout (desktop clients)"
-    )
+    options.add_argument("--stdio", action="store_true", help="speak MCP on stdin and stdout (desktop clients)")
     options.add_argument("--host", default=LOOPBACK, help="address to listen on (default: %(default)s)")
-    options.add_argument(
-        "--port", type=int, default=default_port, help="port to listen on (default: %(default)s)"
-    )
+    options.add_argument("--port", type=int, default=default_port, help="port to listen on (default: %(default)s)")
     options.add_argument("--fd", type=int, help="serve on this inherited, listening socket instead of a port")
     options.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin closes: no orphan")
     return options

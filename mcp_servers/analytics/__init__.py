@@ -1,0 +1,1 @@
+"""MCP server: growth, CAGR, shares, seasonality, forecasts, comparisons and charts of a series."""

@@ -1,0 +1,18 @@
+"""`python -m mcp_servers.analytics`."""
+
+from mcp_servers import serving
+from mcp_servers.analytics.forecasting import use_one_thread
+from mcp_servers.analytics.server import build
+
+DEFAULT_PORT = 7803
+
+
+def main() -> None:
+    """Read the options and serve."""
+    options = serving.parser("mcp_servers.analytics", "Computes on series of numbers.", DEFAULT_PORT).parse_args()
+    use_one_thread()
+    serving.run(lambda _: build(), options)
+
+
+if __name__ == "__main__":
+    main()
