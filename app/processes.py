@@ -50,20 +50,21 @@ class Addresses:
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[Addresses]:
     """The stand-in model and the MCP servers that are not running elsewhere, until the block ends."""
-    with contextlib.ExitStack() as stack:
-        children = []
+    children: list[Child] = []
+
+    def started(name: str, arguments: Sequence[str]) -> str:
+        children.append(_start(name, arguments, settings))
+        return children[-1].address
+
+    try:
         model = str(settings.stand_in_url) if settings.offline and settings.stand_in_url else settings.provider_url
-        if model is None:
-            child = stack.enter_context(_child("stand_in_model", _stand_in(settings), settings))
-            model = f"{child.address}/v1"
-            children.append(child)
-        servers = {name: str(server.url) for name, server in settings.mcp.items()}
-        for name, arguments in mcp_commands(settings, model).items():
-            if name not in servers:
-                child = stack.enter_context(_child(name, arguments, settings))
-                servers[name] = f"{child.address}/mcp"
-                children.append(child)
-        yield Addresses(model, servers, tuple(children))
+        model = model or started("stand_in_model", _stand_in(settings)) + "/v1"
+        elsewhere = {name: str(server.url) for name, server in settings.mcp.items()}
+        missing = {name: call for name, call in mcp_commands(settings, model).items() if name not in elsewhere}
+        here = {name: started(name, arguments) + "/mcp" for name, arguments in missing.items()}
+        yield Addresses(model, elsewhere | here, tuple(children))
+    finally:
+        _stop([child.process for child in children])
 
 
 def mcp_commands(settings: Settings, embeddings_url: str | None) -> dict[str, list[str]]:
@@ -85,15 +86,13 @@ def _stand_in(settings: Settings) -> list[str]:
     return ["-m", "app.offline_model", "--latency-ms", str(settings.stand_in_latency_ms)]
 
 
-@contextlib.contextmanager
-def _child(name: str, arguments: Sequence[str], settings: Settings) -> Iterator[Child]:
+def _start(name: str, arguments: Sequence[str], settings: Settings) -> Child:
     log = settings.data_dir / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with socket.create_server((LOOPBACK, 0)) as listener, log.open("wb") as output:
         port = listener.getsockname()[1]
-        command = [sys.executable, *arguments, "--fd", str(listener.fileno()), "--exit-with-stdin"]
         process = subprocess.Popen(  # noqa: S603
-            command,
+            [sys.executable, *arguments, "--fd", str(listener.fileno()), "--exit-with-stdin"],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -101,17 +100,16 @@ def _child(name: str, arguments: Sequence[str], settings: Settings) -> Iterator[
             env=child_environment(settings.secrets_for_children()),
             start_new_session=True,  # Ctrl-C is ours to handle
         )
-    try:
-        yield Child(name, process, f"http://{LOOPBACK}:{port}", log)
-    finally:
-        _stop(process)
+    return Child(name, process, f"http://{LOOPBACK}:{port}", log)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin:
-        process.stdin.close()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:  # all at once: they end at the same time
+        if process.stdin:
+            process.stdin.close()
+    for process in processes:
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from app.jobs import JobResult
 from graphs.governance.limits import MICRO, JobLimits
+from graphs.rendering import counted
 from graphs.state import Json
 
 _COLOURS = {"supervisor": "magenta", "researcher": "cyan", "sales": "green", "analyst": "yellow", "report": "blue"}
@@ -52,10 +53,14 @@ class Progress:
 
     def _on_plan(self, event: Json) -> None:
         tasks = event["tasks"]
-        self._say("supervisor", f"plans {len(tasks)} task(s)" if tasks else "has enough, asks for the report")
+        self._say("supervisor", f"plans {counted(len(tasks), 'task')}" if tasks else "has enough, asks for the report")
         for task in tasks:
             after = f" after {', '.join(task['depends_on'])}" if task["depends_on"] else ""
-            self._console.print(f"             {task['id']} → {task['agent']}{after}: {escape(task['objective'])}")
+            self._console.print(
+                f"             {task['id']} → {task['agent']}{after}: {escape(task['objective'])}",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def _on_task_started(self, event: Json) -> None:
         self._say(event["agent"], f"starts {event['task']}")
@@ -91,7 +96,9 @@ class Progress:
 
     def _on_report_verified(self, event: Json) -> None:
         found = (
-            f"{event['problems']} statement(s) without evidence" if event["problems"] else "every number is in evidence"
+            f"{counted(event['problems'], 'statement')} without evidence"
+            if event["problems"]
+            else "every number is in evidence"
         )
         self._say("verify", found + (", sent back" if event["sent_back"] else ""))
 
@@ -99,13 +106,15 @@ class Progress:
         self._say("warning", event["message"])
 
     def _say(self, who: str, what: str) -> None:
-        self._console.print(f"[{_COLOURS.get(who, 'white')}]{who:>11}[/]  {escape(what)}", highlight=False)
+        self._console.print(
+            f"[{_COLOURS.get(who, 'white')}]{who:>11}[/]  {escape(what)}", highlight=False, soft_wrap=True
+        )
 
     def _totals(self) -> Text:
         budget = self._limits.budget_micro_usd / MICRO
         return Text(
-            f"  spent ${self._cost / MICRO:.4f} of ${budget:.2f} · {self._calls} model calls · "
-            f"{self._tools} tool calls · {self._steps} of {self._limits.steps} steps",
+            f"  spent ${self._cost / MICRO:.4f} of ${budget:.2f} · {counted(self._calls, 'model call')} · "
+            f"{counted(self._tools, 'tool call')} · {self._steps} of {self._limits.steps} steps",
             style="bold",
         )
 
@@ -113,17 +122,27 @@ class Progress:
 def show(console: Console, report_path: str) -> None:
     """The report, rendered for a terminal, or as it is for a pipe."""
     text = Path(report_path).read_text(encoding="utf-8")
-    console.print(Markdown(text) if console.is_terminal else Text(text))
+    if console.is_terminal:
+        console.print(Markdown(text))
+    else:
+        console.out(text, highlight=False)
 
 
 def summary(console: Console, result: JobResult) -> None:
     """The last lines of a run: where the report is, why it ended, what it cost, what it waits for."""
-    used = f"{result.model_calls} model calls · {result.tool_calls} tool calls · {result.handoffs} hand-offs"
+    used = ", ".join(
+        [
+            counted(result.model_calls, "model call"),
+            counted(result.tool_calls, "tool call"),
+            counted(result.handoffs, "hand-off"),
+            counted(result.steps, "step"),
+        ]
+    )
     if result.report_path:
         console.print(f"report       {result.report_path}")
     console.print(f"job          {result.job_id}")
     console.print(f"stop reason  {result.stop_reason} ({result.status})")
-    console.print(f"cost         ${result.cost_usd:.6f} · {used} · {result.steps} steps")
+    console.print(f"cost         ${result.cost_usd:.6f} for {used}")
     if result.escalation:
         choice = f"tollgate decide {result.job_id} --action"
         console.print(f"waiting      {result.escalation['what_happened']}")

@@ -147,7 +147,7 @@ def _points(reference: Json, evidence: Evidence) -> list[Json]:
         raise ToolFailure(f"{name} is not a table; name evidence with rows, or give points")
     columns, rows = evidence.table
     label = reference.get("label_column") or columns[0]
-    value = reference.get("value_column") or columns[-1]
+    value = reference.get("value_column") or _only_measure(name, columns, rows)
     where: dict[str, str] = reference.get("where") or {}
     if absent := sorted({label, value, *where} - set(columns)):
         raise ToolFailure(f"{name} has no column {', '.join(absent)}; it has: {', '.join(columns)}")
@@ -156,3 +156,12 @@ def _points(reference: Json, evidence: Evidence) -> list[Json]:
     if not chosen:
         raise ToolFailure(f"no row of {name} has {json.dumps(where)}; check the values of these columns")
     return [{"label": str(row[at[label]]), "value": row[at[value]]} for row in chosen]
+
+
+def _only_measure(name: str, columns: list[str], rows: list[list[Any]]) -> str:
+    measures = [
+        column for index, column in enumerate(columns) if any(isinstance(row[index], float | int) for row in rows)
+    ]
+    if len(measures) != 1:
+        raise ToolFailure(f"say which column of {name} to measure, as value_column: {', '.join(measures or columns)}")
+    return measures[0]

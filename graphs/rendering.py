@@ -21,7 +21,7 @@ def rendered(state: ResearchState, notice: str) -> str:
     body = with_chart_files(numbered(report["body"], order), EVIDENCE_FOLDER)
     parts = [
         f"# {report['title']}",
-        f"> {state['question']}",
+        f"> {state['question']}" if report["title"] != state["question"] else "",
         _partial(state),
         notice and f"*{notice}*",
         body,
@@ -32,6 +32,11 @@ def rendered(state: ResearchState, notice: str) -> str:
         _run(state),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def of_status(state: ResearchState, status: str) -> list[FindingState]:
@@ -102,9 +107,7 @@ def _run(state: ResearchState) -> str:
     used: dict[str, Any] = {**state["counters"]}
     limits = JobLimits.model_validate(state["limits"])
     cost = f"USD {used.get('cost_micro_usd', 0) / MICRO:.6f} of USD {limits.budget_micro_usd / MICRO:.2f}"
-    calls = f"{used.get('model_calls', 0)} model calls, {used.get('tool_calls', 0)} tool calls"
+    kinds = {"model_calls": "model call", "tool_calls": "tool call", "handoffs": "hand-off", "steps": "step"}
+    counts = ", ".join(counted(used.get(key, 0), noun) for key, noun in kinds.items())
     reason = state["stop_reason"] or StopReason.ANSWERED
-    return (
-        f"---\n\nJob `{state['job_id']}` · {state.get('status')} ({reason}) · {cost} · {calls} · "
-        f"{used.get('handoffs', 0)} hand-offs · {used.get('steps', 0)} steps"
-    )
+    return f"---\n\nJob `{state['job_id']}` · {state.get('status')} ({reason}) · {cost} · {counts}"

@@ -70,7 +70,7 @@ def _listener(options: argparse.Namespace) -> socket.socket:
     try:
         return socket.create_server((options.host, options.port))
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise StartupError(
             f"cannot listen on {options.host}:{options.port} ({reason}); choose another with --port"
         ) from error

@@ -50,7 +50,7 @@ async def test_a_reference_is_filled_with_the_rows_it_names(store: EvidenceStore
     assert resolved["series"]["evidence_id"] == evidence_id
 
 
-async def test_without_columns_the_first_labels_and_the_last_measures(store: EvidenceStore) -> None:
+async def test_without_columns_the_first_labels_and_the_only_number_measures(store: EvidenceStore) -> None:
     evidence_id = await store.add("a", evidence(TABLE))
     resolved = await store.resolved("a", {"series": {"evidence_id": evidence_id}})
     assert resolved["series"]["points"][0] == {"label": "Germany", "value": 10.5}
@@ -68,11 +68,13 @@ async def test_points_given_by_hand_are_left_alone(store: EvidenceStore) -> None
         ({"evidence_id": "E2"}, "E2 is not a table"),
         ({"evidence_id": "E1", "value_column": "profit"}, "no column profit; it has: country, year, revenue_eur"),
         ({"evidence_id": "E1", "where": {"country": "Japan"}}, "no row of E1"),
+        ({"evidence_id": "E3"}, "say which column of E3 to measure, as value_column: year, units"),
     ],
 )
 async def test_a_reference_that_leads_nowhere_says_so(store: EvidenceStore, reference: Json, message: str) -> None:
     await store.add("a", evidence(TABLE))
     await store.add("a", evidence({"kind": "document"}, "text"))
+    await store.add("a", evidence({**TABLE, "columns": ["country", "year", "units"], "rows": [["Germany", 2024, 3]]}))
     with pytest.raises(ToolFailure, match=message):
         await store.resolved("a", {"series": reference})
 

@@ -1,0 +1,62 @@
+"""`python -m app.offline_model`: serve the rules on a port or on an inherited socket."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import threading
+
+import uvicorn
+
+from app.offline_model.server import build
+
+BAD_INPUT = 2
+
+
+def main() -> None:
+    """Serves until told to stop; exits with code 2 and one line when it cannot listen."""
+    options = _options()
+    listener = _listener(options)
+    config = uvicorn.Config(build(options.latency_ms), log_level="warning", access_log=False, lifespan="off", ws="none")
+    http = uvicorn.Server(config)
+    if options.exit_with_stdin:
+        threading.Thread(target=_stop_when_stdin_closes, args=(http,), daemon=True).start()
+    else:
+        host, port = listener.getsockname()[:2]
+        print(f"rule-based stand-in model: http://{host}:{port}/v1", file=sys.stderr)  # noqa: T201
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(http.serve(sockets=[listener]))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="app.offline_model", description="OpenAI wire format over rules.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=7800, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--fd", type=int, help="serve on this inherited, listening socket instead of a port")
+    parser.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin closes: no orphan")
+    parser.add_argument("--latency-ms", type=int, default=0, help="wait before each completion, milliseconds")
+    return parser.parse_args()
+
+
+def _listener(options: argparse.Namespace) -> socket.socket:
+    if options.fd is not None:
+        return socket.socket(fileno=options.fd)
+    try:
+        return socket.create_server((options.host, options.port))
+    except OSError as error:
+        where = f"{options.host}:{options.port}"
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        message = f"error: cannot listen on {where} ({reason}); choose another with --port"
+        print(message, file=sys.stderr)  # noqa: T201
+        raise SystemExit(BAD_INPUT) from error
+
+
+def _stop_when_stdin_closes(http: uvicorn.Server) -> None:
+    sys.stdin.buffer.read()
+    http.should_exit = True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The sales agent: learn the words of the data, see what is asked, fetch it, state it."""
+
+from agents.base import AgentResult, Finding
+from app.offline_model.claims import read_back
+from app.offline_model.feedback import accepted
+from app.offline_model.packets import SpecialistPacket
+from app.offline_model.sales_ask import Ask, literal, understand, unmatched_names
+from app.offline_model.sales_findings import findings
+from app.offline_model.sales_schema import Schema, schema_of
+from app.offline_model.sales_tables import Fetch, fetches, missing_columns
+from app.offline_model.turns import Answer, Script, rows_of
+from app.offline_model.vocabulary import OWN_FRAME
+from app.offline_model.wire import Call
+
+MOST_FINDINGS = 60
+MOST_CUSTOMERS = 5
+
+
+def sales(packet: SpecialistPacket) -> Script:
+    """Calls describe_schema, then what the question needs; at most three rounds."""
+    [described] = yield [Call("sales__describe_schema", {})]
+    if described.failed:
+        return AgentResult(findings=[], gaps=[f"The sales data could not be read: {described.problem}."])
+    schema = schema_of(described.evidence, described.text)
+    objective = packet.objective.removeprefix(OWN_FRAME)
+    customers: list[str] = []
+    if look_up := _customer_lookup(objective, schema):
+        [found] = yield [look_up]
+        customers = [row["customer"] for row in rows_of(found.text).rows if row.get("customer")]
+    ask = understand(objective, schema, customers)
+    if absent := missing_columns(ask) if ask.answerable else []:
+        gap = f"The sales data lacks what this needs: {', '.join(absent)}."
+        return AgentResult(findings=[], gaps=[*ask.gaps, gap])
+    if not ask.answerable:
+        return AgentResult(findings=[], gaps=ask.gaps)
+    wanted = fetches(ask)
+    answers = yield [fetch.call for fetch in wanted]
+    return accepted(_result(ask, wanted, answers), packet.feedback)
+
+
+def _customer_lookup(objective: str, schema: Schema) -> Call | None:
+    """Names that are no value of the data may be customers, which are too many to be listed."""
+    names = unmatched_names(objective, schema)
+    if not names or not schema.has("sales", ["customer"]):
+        return None
+    same = " OR ".join(f"lower(customer) = {literal(name.lower())}" for name in names)
+    sql = f"SELECT DISTINCT customer FROM sales WHERE {same} LIMIT {MOST_CUSTOMERS}"  # noqa: S608
+    return Call("sales__query", {"sql": sql})
+
+
+def _result(ask: Ask, wanted: list[Fetch], answers: list[Answer]) -> AgentResult:
+    found: list[Finding] = []
+    gaps = list(ask.gaps)
+    for fetch, answer in zip(wanted, answers, strict=True):
+        if answer.failed:
+            gaps.append(f"The sales data gave no answer: {answer.problem}.")
+            continue
+        stated = findings(ask, fetch, answer)
+        found += stated
+        if not stated:
+            gaps.append(f"The sales data has no rows for this in {ask.label}.")
+    if ask.measures == ["target"] and set(ask.filters) - {"country"}:
+        gaps.append("Targets are set by country alone, not by product, channel, segment or customer.")
+    return AgentResult(findings=_totals_first(found)[:MOST_FINDINGS], gaps=gaps)
+
+
+def _totals_first(found: list[Finding]) -> list[Finding]:
+    """A number for the whole comes before its parts."""
+    return sorted(found, key=lambda each: "item" in (stated.fields if (stated := read_back(each.claim)) else {}))

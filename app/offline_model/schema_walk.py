@@ -1,0 +1,52 @@
+"""The smallest value that a JSON schema allows, for schemas that no rule knows."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+DEPTH = 12
+
+
+def minimal_instance(schema: Json) -> Any:
+    """Follows `$ref`, `const`, `enum`, `anyOf` and the types; required properties only."""
+    return _walk(schema, schema, DEPTH)
+
+
+def _walk(node: Any, root: Json, depth: int) -> Any:
+    if not isinstance(node, dict) or depth == 0:
+        return None
+    if isinstance(reference := node.get("$ref"), str):
+        return _walk(_target(reference, root), root, depth - 1)
+    for key in ("const", "default"):
+        if key in node:
+            return node[key]
+    if node.get("enum"):
+        return node["enum"][0]
+    for key in ("anyOf", "oneOf", "allOf"):
+        if node.get(key):
+            return _walk(node[key][0], root, depth - 1)
+    return _of_type(node, root, depth)
+
+
+def _of_type(node: Json, root: Json, depth: int) -> Any:
+    kind = node.get("type", "object" if "properties" in node else None)
+    if isinstance(kind, list):
+        kind = kind[0]
+    if kind == "object":
+        properties = node.get("properties", {})
+        required = node.get("required", [])
+        return {name: _walk(properties.get(name, {}), root, depth - 1) for name in required}
+    if kind == "array":
+        return [_walk(node.get("items", {}), root, depth - 1) for _ in range(node.get("minItems", 0))]
+    if kind == "string":
+        return "none".ljust(node.get("minLength", 0), ".")[: node.get("maxLength", 1000)]
+    if kind in {"integer", "number"}:
+        return node.get("minimum", 0)
+    return False if kind == "boolean" else None
+
+
+def _target(reference: str, root: Json) -> Any:
+    node: Any = root
+    for step in reference.removeprefix("#").strip("/").split("/"):
+        node = node.get(step, {}) if step and isinstance(node, dict) else node
+    return node

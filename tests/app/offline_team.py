@@ -1,0 +1,216 @@
+"""The stand-in model on a real socket, and a small team around it that loops between model and tools as agents do."""
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from mcp import ClientSession
+from mcp.shared.memory import create_connected_server_and_client_session as connected
+
+from agents.base import AgentResult, Finding, ReportDraft, SupervisorDecision, Task
+from app.offline_model.server import build
+from graphs.citations import problems
+from graphs.evidence import Evidence
+from graphs.numbers import unknown
+from mcp_servers.analytics.server import build as analytics
+from mcp_servers.knowledge_base.server import build as knowledge_base
+from mcp_servers.sales.server import build as sales
+
+Json = dict[str, Any]
+
+SERVERS = {"researcher": "knowledge_base", "sales": "sales", "analyst": "analytics"}
+TURNS = 6
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """The stand-in model in a thread; yields its base URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(build(), log_level="warning", lifespan="off", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@dataclass
+class Answered:
+    """What a question led to."""
+
+    tasks: list[Task]
+    calls: list[tuple[str, Json]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+    report: ReportDraft | None = None
+
+    @property
+    def agents(self) -> list[str]:
+        return [task.agent for task in self.tasks]
+
+    @property
+    def claims(self) -> str:
+        return "\n".join(finding.claim for finding in self.findings)
+
+    @property
+    def body(self) -> str:
+        assert self.report is not None
+        return self.report.body
+
+    def ungrounded(self, question: str) -> list[str]:
+        """Numbers of findings and report that the evidence they cite does not hold, by the graph's own rules."""
+        wrong = [
+            f"{finding.claim}: {number}"
+            for finding in self.findings
+            for number in unknown(
+                finding.claim, frozenset().union(*(self.evidence[each].numbers for each in finding.evidence))
+            )
+        ]
+        return wrong + [str(each) for each in problems(self.body, self.evidence, question)]
+
+
+class Team:
+    """Plans, runs each task's conversation with the model and writes the report."""
+
+    def __init__(self, client: httpx.AsyncClient, sessions: dict[str, ClientSession]) -> None:
+        self._client = client
+        self._sessions = sessions
+
+    async def answer(self, question: str) -> Answered:
+        decision = SupervisorDecision.model_validate_json(
+            await self._said("SupervisorDecision", {"question": question, "tasks": [], "may_assign": True})
+        )
+        done = Answered(decision.tasks)
+        found: dict[str, tuple[AgentResult, list[str]]] = {}
+        for task in decision.tasks:
+            at_hand = [each for name in task.depends_on for each in found[name][1]]
+            before = [each for name in task.depends_on for each in found[name][0].findings]
+            result, ids = await self.work(task, question, done, at_hand, before)
+            found[task.id] = (result, ids)
+            done.findings += result.findings
+            done.gaps += result.gaps
+        charts = [name for name, each in done.evidence.items() if each.content["kind"] == "chart"]
+        packet = {
+            "question": question,
+            "findings": [each.model_dump() for each in done.findings],
+            "gaps": done.gaps,
+            "charts": charts,
+            "stop_reason": "completed",
+            "feedback": [],
+        }
+        done.report = ReportDraft.model_validate_json(await self._said("ReportDraft", packet))
+        return done
+
+    async def work(
+        self, task: Task, question: str, done: Answered, at_hand: list[str], before: list[Finding]
+    ) -> tuple[AgentResult, list[str]]:
+        """One specialist's conversation; returns its result and the ids of the evidence it gathered."""
+        packet = {
+            "question": question,
+            "task": {"id": task.id, "objective": task.objective},
+            "evidence": [_shown(name, done.evidence[name]) for name in at_hand],
+            "findings": [each.model_dump() for each in before],
+            "feedback": [],
+        }
+        messages: list[Json] = [{"role": "user", "content": json.dumps(packet)}]
+        tools = await self._tools(SERVERS[task.agent])
+        gathered: list[str] = []
+        for _ in range(TURNS):
+            message = await self._message({"messages": messages, "tools": tools, **_schema("AgentResult")})
+            messages.append(message)
+            if not message.get("tool_calls"):
+                return AgentResult.model_validate_json(message["content"]), gathered
+            for call in message["tool_calls"]:
+                text = await self._call(call["function"], done, gathered)
+                messages.append({"role": "tool", "tool_call_id": call["id"], "content": text})
+        raise AssertionError(f"{task.agent} did not finish in {TURNS} turns")
+
+    async def _call(self, function: Json, done: Answered, gathered: list[str]) -> str:
+        arguments = json.loads(function["arguments"])
+        done.calls.append((function["name"], arguments))
+        server, _, tool = function["name"].partition("__")
+        result = await self._sessions[server].call_tool(tool, _resolved(arguments, done.evidence))
+        text = result.content[0].text  # type: ignore[union-attr]
+        if result.isError:
+            return f"error: {text}"
+        assert result.structuredContent is not None
+        name = f"E{len(done.evidence) + 1}"
+        done.evidence[name] = Evidence(
+            task="T1", server=server, tool=tool, arguments=arguments, text=text, content=result.structuredContent,
+            duration_ms=1,
+        )  # fmt: skip
+        gathered.append(name)
+        return f"{name}\n{text}"
+
+    async def _tools(self, server: str) -> list[Json]:
+        listed = (await self._sessions[server].list_tools()).tools
+        return [
+            {"type": "function", "function": {"name": f"{server}__{tool.name}", "parameters": tool.inputSchema}}
+            for tool in listed
+        ]
+
+    async def _said(self, schema: str, packet: Json) -> str:
+        message = await self._message(
+            {"messages": [{"role": "user", "content": json.dumps(packet)}], **_schema(schema)}
+        )
+        content: str = message["content"]
+        return content
+
+    async def _message(self, request: Json) -> Json:
+        response = await self._client.post("/chat/completions", json={"model": "rules", **request})
+        assert response.status_code == 200, response.text
+        message: Json = response.json()["choices"][0]["message"]
+        return message
+
+
+@contextlib.asynccontextmanager
+async def team(url: str, data_dir: Path) -> AsyncIterator[Team]:
+    """A team over the real MCP servers, in memory."""
+    async with (
+        httpx.AsyncClient(base_url=url) as client,
+        connected(sales(None, data_dir)._mcp_server) as over_sales,
+        connected(knowledge_base(None, None)._mcp_server) as over_documents,
+        connected(analytics()._mcp_server) as over_series,
+    ):
+        yield Team(client, {"sales": over_sales, "knowledge_base": over_documents, "analytics": over_series})
+
+
+def _schema(name: str) -> Json:
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": name, "schema": {}}}}
+
+
+def _shown(name: str, evidence: Evidence) -> Json:
+    """What the graph shows of a table: its first lines only."""
+    reference = evidence.reference(name)
+    preview = "\n".join(evidence.text.splitlines()[:6])[:1000]
+    shown = ("id", "tool", "title", "arguments", "columns", "rows")
+    return {**{key: reference[key] for key in shown}, "preview": preview}  # type: ignore[literal-required]
+
+
+def _resolved(arguments: Json, evidence: dict[str, Evidence]) -> Json:
+    """References to evidence filled in with its points."""
+    series = arguments.get("series")
+    if not series:
+        return arguments
+    table = evidence[series["evidence_id"]].table
+    assert table is not None
+    columns, rows = table
+    label, value = columns.index(series["label_column"]), columns.index(series["value_column"])
+    wanted = {columns.index(name): text for name, text in series.get("where", {}).items()}
+    points = [
+        {"label": str(row[label]), "value": row[value]}
+        for row in rows
+        if all(str(row[at]) == text for at, text in wanted.items())
+    ]
+    return {**arguments, "series": {**series, "points": points}}

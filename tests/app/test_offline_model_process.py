@@ -1,0 +1,64 @@
+"""The stand-in model as a program of its own."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+COMMAND = [sys.executable, "-m", "app.offline_model"]
+SECONDS = 30
+
+
+def started(listener: socket.socket, *arguments: str) -> subprocess.Popen[bytes]:
+    """Serving on an inherited socket until its standard input closes."""
+    number = listener.fileno()
+    return subprocess.Popen(
+        [*COMMAND, "--fd", str(number), "--exit-with-stdin", *arguments],
+        pass_fds=[number],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def completion(port: int) -> str:
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hello"}]}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/chat/completions", data=body)
+    with urllib.request.urlopen(request, timeout=SECONDS) as response:
+        return str(json.load(response)["choices"][0]["message"]["content"])
+
+
+def test_it_serves_on_an_inherited_socket_and_stops_when_its_input_closes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, started(listener) as process:
+        assert "not a language model" in completion(listener.getsockname()[1])
+        _, errors = process.communicate(timeout=SECONDS)
+    assert (process.returncode, errors) == (0, b"")
+
+
+def test_latency_is_waited_before_each_completion() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, started(listener, "--latency-ms", "300") as process:
+        completion(listener.getsockname()[1])
+        before = time.monotonic()
+        completion(listener.getsockname()[1])
+        assert time.monotonic() - before >= 0.3
+        process.communicate(timeout=SECONDS)
+
+
+def test_a_port_in_use_is_one_clear_line_and_exit_code_2() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: cannot listen on 127.0.0.1:{port} (Address already in use)")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_it_imports_nothing_heavy() -> None:
+    """It starts with every demo."""
+    heavy = "{'langchain_core', 'openai', 'numpy', 'pandas', 'redis', 'mcp', 'graphs', 'httpx', 'websockets'}"
+    script = f"import sys, app.offline_model.__main__; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert done.stdout.strip() == "[]"

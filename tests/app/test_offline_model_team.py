@@ -1,0 +1,184 @@
+"""Whole questions: the stand-in model on a socket, the real MCP servers, and the graph's own verification."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agents.base import Finding
+from tests.app.offline_team import Answered, serving, team
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serving() as address:
+        yield address
+
+
+async def answered(url: str, data_dir: Path, question: str) -> Answered:
+    """The answer, after checking what holds for every answer."""
+    async with team(url, data_dir) as agents:
+        done = await agents.answer(question)
+    assert done.ungrounded(question) == []
+    assert done.findings or done.gaps
+    assert "not a language model" in done.body
+    return done
+
+
+async def sql(url: str, data_dir: Path, statement: str) -> list[list[str]]:
+    """Rows of a query over the same data, by a path that the rules do not use."""
+    async with team(url, data_dir) as agents:
+        result = await agents._sessions["sales"].call_tool("query", {"sql": statement})
+    assert result.structuredContent is not None
+    return [[str(cell) for cell in row] for row in result.structuredContent["rows"]]
+
+
+def value(findings: list[Finding], *words: str) -> float:
+    """The value of the one finding whose claim has all these words."""
+    [found] = [each for each in findings if all(word in each.claim for word in words)]
+    assert found.value is not None
+    return found.value
+
+
+async def test_a_market_question_quotes_sources_and_shows_that_they_disagree(url: str, data_dir: Path) -> None:
+    done = await answered(url, data_dir, "How many public charging points does Germany have, and do sources agree?")
+    assert done.agents == ["researcher"]
+    assert {"152,332", "145,857", "161,686"} <= set(re.findall(r"\d{3},\d{3}", done.claims))
+    assert "### Where sources disagree" in done.body
+    assert "France" not in done.claims
+
+
+async def test_revenue_by_channel_equals_what_sql_gives(url: str, data_dir: Path) -> None:
+    question = "How did Voltbay's revenue in Germany develop from 2023 to 2025, by channel?"
+    done = await answered(url, data_dir, question)
+    statement = (
+        "SELECT channel, year, sum(revenue_eur) FROM sales WHERE country = 'Germany' AND year >= '2023' GROUP BY ALL"
+    )
+    rows = await sql(url, data_dir, statement)
+    assert len(rows) == 12
+    for channel, year, revenue in rows:
+        assert value(done.findings, f"channel {channel} was", f"in {year}") == pytest.approx(float(revenue))
+    assert any("rose by" in each.claim and "from 2023 to 2025" in each.claim for each in done.findings)
+
+
+async def test_a_question_about_both_with_a_forecast(url: str, data_dir: Path) -> None:
+    question = (
+        "Compare Voltbay's sales growth in France with the growth of the French electric car market, and forecast "
+        "Voltbay's 2026 revenue there."
+    )
+    done = await answered(url, data_dir, question)
+    assert sorted(done.agents) == ["analyst", "researcher", "sales"]
+    assert "ACEA" in done.claims
+    total = next(each for each in done.findings if "forecast to reach" in each.claim)
+    [forecast] = [each for each in done.evidence.values() if each.tool == "forecast"]
+    assert forecast.arguments["horizon"] == 12
+    assert total.period == "2026"
+    assert ["total 2026", total.value] in [row[:2] for row in forecast.content["rows"]]
+    assert re.search(r"\n!\[Chart of Voltbay's revenue in France\]\(E\d+\.svg\)\n", done.body)
+
+
+async def test_top_customers_are_as_many_as_asked_for(url: str, data_dir: Path) -> None:
+    done = await answered(url, data_dir, "Who were our top five customers in 2024?")
+    rows = await sql(
+        url,
+        data_dir,
+        "SELECT customer, sum(revenue_eur) AS r FROM sales WHERE year = '2024' GROUP BY customer_id, customer "
+        "ORDER BY r DESC LIMIT 5",
+    )
+    assert [each.value for each in done.findings] == [pytest.approx(float(row[1])) for row in rows]
+    assert rows[0][0] in done.findings[0].claim
+
+
+async def test_targets_are_told_with_the_verdict(url: str, data_dir: Path) -> None:
+    done = await answered(url, data_dir, "Which countries missed their targets in 2024?")
+    attained = [each.value or 0 for each in done.findings]
+    assert len(attained) == 8
+    assert attained == sorted(attained)
+    assert all(("missed" in each.claim) == ((each.value or 0) < 100) for each in done.findings)
+
+
+async def test_returns_are_ranked_and_the_rate_is_that_of_sql(url: str, data_dir: Path) -> None:
+    done = await answered(url, data_dir, "Which products have the highest return rate?")
+    [[product, rate]] = await sql(
+        url,
+        data_dir,
+        "SELECT product, round(100.0 * sum(coalesce(r.units, 0)) / sum(s.units), 2) AS rate FROM sales s "
+        "LEFT JOIN returns r USING (line_id) GROUP BY product ORDER BY rate DESC LIMIT 1",
+    )
+    assert product in done.findings[0].claim
+    assert done.findings[0].value == float(rate)
+
+
+async def test_shares_growth_seasonality_and_averages_are_computed_by_tools(url: str, data_dir: Path) -> None:
+    share = await answered(url, data_dir, "What share of revenue does the online shop have in 2024?")
+    [[expected]] = await sql(
+        url,
+        data_dir,
+        "SELECT round(100 * sum(revenue_eur) FILTER (WHERE channel = 'Online shop') / sum(revenue_eur), 2) "
+        "FROM sales WHERE year = '2024'",
+    )
+    assert value(share.findings, "share of Online shop") == float(expected)
+    season = await answered(url, data_dir, "What is the seasonality of Home 11 sales?")
+    assert season.claims.count("seasonal index") == 12
+    assert ("sales__revenue_by", {"dimensions": ["product", "month"], "filters": {"product": ["Voltbay Home 11"]}}) in (
+        season.calls
+    )
+    fastest = await answered(url, data_dir, "Which country grew fastest in 2024?")
+    changes = [each.value or 0 for each in fastest.findings]
+    assert changes == sorted(changes, reverse=True)
+    average = await answered(url, data_dir, "What was our average order value in Norway in 2024?")
+    [[order]] = await sql(
+        url,
+        data_dir,
+        "SELECT round(sum(revenue_eur) / count(DISTINCT order_id), 2) FROM sales WHERE year = '2024' "
+        "AND country = 'Norway'",
+    )
+    assert value(average.findings, "average order value in Norway") == float(order)
+
+
+async def test_two_periods_are_compared_by_the_tool_that_compares(url: str, data_dir: Path) -> None:
+    done = await answered(url, data_dir, "What was revenue in Q3 2024 compared with Q3 2023 in Italy?")
+    [compared] = [arguments for name, arguments in done.calls if name == "analytics__compare_periods"]
+    assert (compared["period_a"], compared["period_b"]) == ("2023-Q3", "2024-Q3")
+
+
+async def test_a_customer_is_found_by_name(url: str, data_dir: Path) -> None:
+    done = await answered(url, data_dir, "How much did Kanaal Express buy in 2024?")
+    assert "from the customer Kanaal Express" in done.claims
+
+
+async def test_two_companies_are_both_answered(url: str, data_dir: Path) -> None:
+    done = await answered(url, data_dir, "What were Pod Point's and Zaptec's revenues?")
+    assert "Pod Point" in done.claims
+    assert "Zaptec" in done.claims
+
+
+async def test_what_is_there_is_answered_and_what_is_not_is_a_gap(url: str, data_dir: Path) -> None:
+    done = await answered(url, data_dir, "Show me units sold in Germany, France and Japan in 2021 and 2024")
+    assert "Germany" in done.claims
+    assert "Japan" not in done.claims
+    assert any("no country Japan" in gap for gap in done.gaps)
+    assert any("nothing for 2021" in gap for gap in done.gaps)
+
+
+@pytest.mark.parametrize(
+    ("question", "gap"),
+    [
+        ("What was Voltbay's revenue in Japan in 2024?", "The sales data has no country Japan; it has France, Germany"),
+        ("How did the Voltbay Turbo 50 sell?", "no product, customer or other entry named Turbo 50"),
+        ("What was our revenue in 2019?", "covers 2022-01 to 2025-12, so it has nothing for 2019"),
+        ("How many units did we sell in 2031?", "so it has nothing for 2031"),
+        ("What is our profit margin in 2024?", "no column tells anything like 'profit'"),
+        ("How many EV sales were there in Brazil in 2024?", "gives electric car sales for Brazil in 2024"),
+        ("How many public charging points had Germany in 2011?", "public charging points for Germany in 2011"),
+        ("What is the capital of Australia?", "answers this: What is the capital of Australia"),
+    ],
+)
+async def test_what_cannot_be_answered_is_a_gap_and_nothing_is_invented(
+    url: str, data_dir: Path, question: str, gap: str
+) -> None:
+    done = await answered(url, data_dir, question)
+    assert done.findings == []
+    assert any(gap in each for each in done.gaps)
+    assert done.body.startswith("The question cannot be answered from the data at hand.")

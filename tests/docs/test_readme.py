@@ -1,0 +1,191 @@
+"""README.md is run: its commands, its output, its diffs and its picture."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.app.command_line import answered, environment, seen
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [path for path in ROOT.glob("**/*.md") if not {".venv", ".data", "prompts"} & set(path.parts)]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+# A command that serves until it is stopped, with the line that says it does.
+SERVES = {".venv/bin/tollgate mcp sales": "http://127.0.0.1:7802/mcp", "make studio": "Studio UI"}
+# What runs this test cannot be run by it.
+RUNS_US = {"make test"}
+
+
+def blocks(language: str) -> list[str]:
+    return [text for name, text in BLOCK.findall(README) if name == language]
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+DIFFS = dict(zip(("agent", "data", "model", "budget"), blocks("diff"), strict=True))
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A checkout of its own, with the environment that is already built."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        target = tmp_path / "copy" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target, follow_symlinks=False)
+    (tmp_path / "copy" / ".venv").symlink_to(ROOT / ".venv")
+    return tmp_path / "copy"
+
+
+def run(folder: Path, command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=folder,
+        env=environment({"COLUMNS": "400", **settings}),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def applied(folder: Path, diff: str) -> None:
+    """Apply a diff of the README as a reader would."""
+    subprocess.run(["git", "apply", "--unidiff-zero", "-"], input=diff, text=True, cwd=folder, check=True)
+
+
+def tollgate(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]:
+    """The program of this copy: its own modules, not those of the installed checkout."""
+    return run(folder, f"{sys.executable} -m app.cli {arguments}")
+
+
+@contextmanager
+def serving(folder: Path, command: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", f"exec {command} 1>&2"],
+        cwd=folder,
+        env=environment({}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in {*SERVES, *RUNS_US}])
+def test_a_command_runs(copy: Path, command: str) -> None:
+    settings = {}
+    if "$JOB" in command:
+        _, waiting = answered(copy, "run", "Did we hit our targets in Italy in 2025?", "--budget-usd", "0.00001")
+        settings["JOB"] = waiting["job_id"]
+    ended = run(copy, command, **settings)
+    assert ended.returncode == (4 if "resume" in command else 0), ended.stderr
+    assert ended.stdout
+
+
+@pytest.mark.parametrize("command", SERVES)
+def test_a_server_serves(copy: Path, command: str) -> None:
+    assert command in COMMANDS
+    with serving(copy, command) as process:
+        seen(process, lambda line: SERVES[command] in line)
+
+
+def test_the_test_command_is_the_one_that_ci_calls() -> None:
+    assert set(COMMANDS) >= RUNS_US
+    assert set((ROOT / ".ci" / "run").read_text().splitlines()) >= RUNS_US
+
+
+def test_the_output_is_as_printed(copy: Path) -> None:
+    ended = run(copy, "make demo")
+    printed = {normal(line) for line in (ended.stderr + ended.stdout).splitlines()}
+    shown = [line for block in blocks("text") for line in block.splitlines()]
+    assert len(shown) > 15
+    assert [line for line in shown if normal(line) not in printed] == []
+
+
+def normal(line: str) -> str:
+    """Without what differs from run to run: times, and ids of evidence that agents gather at once."""
+    return re.sub(r"\bE\d+\b", "E#", re.sub(r"\d+ ms", "# ms", line))
+
+
+@pytest.mark.parametrize("name", DIFFS)
+def test_a_diff_is_short(name: str) -> None:
+    changed = [line for line in DIFFS[name].splitlines() if re.match(r"[+-](?![+-]{2} )", line)]
+    assert 0 < len(changed) <= 15
+
+
+def test_adding_an_agent(copy: Path) -> None:
+    applied(copy, DIFFS["agent"])
+    found = tollgate(copy, "doctor")
+    assert "✓ agents           researcher, sales, analyst, pricing" in found.stdout
+    conforms = run(copy, f"{sys.executable} -m pytest -q tests/agents -k 'pricing or names or prompt or list'")
+    assert conforms.returncode == 0, conforms.stdout
+
+
+def test_swapping_a_data_source(copy: Path) -> None:
+    applied(copy, DIFFS["data"])
+    missing = tollgate(copy, "run 'What was our revenue in Oslo?'")
+    assert missing.returncode == 2
+    (copy / "our" / "documents").mkdir(parents=True)
+    (copy / "our" / "documents" / "prices.md").write_text("# Prices\n\nOur charger costs EUR 700 in Oslo in 2025.\n")
+    (copy / "our" / "orders.csv").write_text(
+        "Order Date,City,Revenue (EUR)\n2025-01-31,Oslo,120.50\n2025-02-01,Bergen,80\n"
+    )
+    found = tollgate(copy, "doctor")
+    assert found.returncode == 0, found.stdout + found.stderr
+    ended = tollgate(copy, "run 'What do published sources say about charger prices in Oslo?' --json")
+    assert "EUR 700" in ended.stdout
+
+
+def test_changing_the_model(copy: Path) -> None:
+    applied(copy, DIFFS["model"])
+    found = tollgate(copy, "doctor")
+    assert "✗ model" not in found.stdout
+    assert "✓ model            our-model, planning with gpt-5-nano, from http://127.0.0.1:8000/v1" in found.stdout
+
+
+def test_changing_a_budget(copy: Path) -> None:
+    applied(copy, DIFFS["budget"])
+    found = tollgate(copy, "doctor")
+    assert "✓ limits           $0.10, 600 s" in found.stdout
+    assert "at a limit: finish_partial" in found.stdout
+
+
+def test_the_generated_parts_are_up_to_date() -> None:
+    checked = subprocess.run(
+        [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    targets = [each for each in re.findall(r"\]\(([^)#]+)\)", text) if not each.startswith("http")]
+    assert [each for each in targets if not (page.parent / each).exists()] == []
+
+
+def test_the_ownership_page_names_files_that_exist() -> None:
+    named = re.findall(
+        r"`((?:agents|graphs|app|mcp_servers|evals|deploy|docs)/[\w/.]+)`", (ROOT / "AGENTS.md").read_text()
+    )
+    assert len(named) > 20
+    assert [each for each in named if not (ROOT / each).exists()] == []
