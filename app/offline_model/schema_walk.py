@@ -8,8 +8,11 @@ DEPTH = 12
 
 
 def minimal_instance(schema: Json) -> Any:
-    """Follows `$ref`, `const`, `enum`, `anyOf` and the types; required properties only."""
-    return _walk(schema, schema, DEPTH)
+    """Follows `$ref`, `const`, `enum`, `anyOf` and the types; required properties only. None for a malformed schema."""
+    try:
+        return _walk(schema, schema, DEPTH)
+    except (TypeError, ValueError, AttributeError, LookupError, OverflowError, MemoryError):
+        return None  # what a keyword holds is not what JSON Schema says it holds
 
 
 def _walk(node: Any, root: Json, depth: int) -> Any:
