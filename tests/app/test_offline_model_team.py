@@ -74,7 +74,7 @@ async def test_a_question_about_both_with_a_forecast(url: str, data_dir: Path) -
     assert forecast.arguments["horizon"] == 12
     assert total.period == "2026"
     assert ["total 2026", total.value] in [row[:2] for row in forecast.content["rows"]]
-    assert re.search(r"\n!\[Chart of Voltbay's revenue in France\]\(E\d+\.svg\)\n", done.body)
+    assert re.search(r"\n!\[Chart of Voltbay's revenue in France\]\(E\d+\.svg\)", done.body)
 
 
 async def test_top_customers_are_as_many_as_asked_for(url: str, data_dir: Path) -> None:

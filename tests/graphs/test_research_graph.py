@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from blockbuster import blockbuster_ctx
 from langgraph.types import Command
 from redis.asyncio import Redis
 from starlette.responses import JSONResponse
@@ -54,8 +55,11 @@ def started(**limits: Any) -> Json:
 
 
 async def invoked(research: ResearchGraph, given: Any) -> Json:
-    """The state after the run, as plain JSON."""
-    return await research.ainvoke(given, CONFIG)
+    """The state after the run. LangGraph's servers refuse calls that block the event loop in a node; so does this."""
+    with blockbuster_ctx(scanned_modules=["agents", "graphs"]) as watch:
+        for name in ("os.stat", "os.listdir", "os.scandir", "io.TextIOWrapper.read", "io.BufferedReader.read"):
+            watch.functions[name].can_block_in("redis/utils.py", "get_lib_version")  # once per connection
+        return await research.ainvoke(given, CONFIG)
 
 
 def once(tasks: Json) -> Callable[[Json, list[Json]], Json]:
