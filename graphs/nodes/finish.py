@@ -3,7 +3,7 @@
 from typing import Any
 
 from graphs.deps import Deps
-from graphs.governance.limits import JobLimits, StopReason
+from graphs.governance.limits import StopReason
 from graphs.rendering import of_status
 from graphs.state import ResearchState
 
@@ -24,8 +24,7 @@ def _ending(state: ResearchState) -> dict[str, Any]:
     if reason in _ENDS_WITHOUT_REPORT or state["report"] is None:
         return {"status": "failed", "stop_reason": (reason or StopReason.TASK_FAILED).value}
     if reason is not None:
-        failed = JobLimits.model_validate(state["limits"]).on_limit == "fail"
-        return {"status": "failed" if failed else "partial", "stop_reason": reason.value}
+        return {"status": "partial", "stop_reason": reason.value}
     if any(task["status"] == "failed" for task in state["tasks"].values()):
         return {"status": "partial", "stop_reason": StopReason.TASK_FAILED.value}
     answered = StopReason.ANSWERED if of_status(state, "verified") else StopReason.NOT_IN_DATA
