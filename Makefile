@@ -19,7 +19,7 @@ studio: .venv/dev ## open the graph in LangGraph Studio
 	@$(BIN)/tollgate studio
 
 test: .venv/dev ## run the tests
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 check: .venv/dev ## lint, format, types, import contracts
 	$(BIN)/ruff check

@@ -101,6 +101,7 @@ def test_a_command_runs(copy: Path, command: str) -> None:
     assert ended.stdout
 
 
+@pytest.mark.xdist_group("default ports")
 @pytest.mark.parametrize("command", SERVES)
 def test_a_server_serves(copy: Path, command: str) -> None:
     assert command in COMMANDS

@@ -1,0 +1,104 @@
+"""The page of each MCP server is run: its commands, and the entry for a desktop client."""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+from tests.app.command_line import environment, seen
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "mcp_servers").glob("*/README.md"))
+COMMANDS = [
+    line.split("#")[0].strip()
+    for page in PAGES
+    for line in page.read_text().splitlines()
+    if line.startswith("python -m mcp_servers.")
+]
+HELLO = (
+    '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},'
+    '"clientInfo":{"name":"test","version":"1"}}}\n'
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home folder with what the pages take for granted."""
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "note.md").write_text("# Note\n\nA charger costs EUR 700.\n")
+    return tmp_path
+
+
+@contextlib.contextmanager
+def begun(command: str, home: Path) -> Iterator[subprocess.Popen[str]]:
+    expanded = [each.replace("~", str(home)) for each in shlex.split(command)]
+    process = subprocess.Popen(
+        [sys.executable, *expanded[1:]],
+        cwd=home,
+        env=environment({"PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "none"}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+
+
+def entry(page: Path) -> dict[str, Any]:
+    """What the page tells a desktop client to have in its configuration."""
+    blocks = re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL)
+    return next(json.loads(each)["mcpServers"] for each in blocks if "mcpServers" in each)  # type: ignore[no-any-return]
+
+
+def test_every_server_has_a_page_with_commands() -> None:
+    servers = {path.parent.name for path in (ROOT / "mcp_servers").glob("*/__main__.py")}
+    assert {page.parent.name for page in PAGES} == servers
+    assert all(any(f"mcp_servers.{server}" in command for command in COMMANDS) for server in servers)
+
+
+@pytest.mark.xdist_group("default ports")
+@pytest.mark.parametrize("command", [each for each in COMMANDS if "--stdio" not in each])
+def test_it_serves_http(command: str, home: Path) -> None:
+    with begun(command, home) as process:
+        seen(process, lambda line: re.search(r"http://127\.0\.0\.1:\d+/mcp", line) is not None)
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if "--stdio" in each])
+def test_it_speaks_stdio(command: str, home: Path) -> None:
+    with begun(command, home) as process:
+        answer, _ = process.communicate(HELLO, timeout=60)
+    assert json.loads(answer.splitlines()[0])["result"]["serverInfo"]["name"] in command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+async def test_the_entry_for_a_desktop_client_works(page: Path, home: Path) -> None:
+    [(name, settings)] = entry(page).items()
+    given: Any = json.loads(json.dumps(settings).replace("/path/to/tollgate/.data", str(home / "data")))
+    server = StdioServerParameters(
+        command=sys.executable,
+        args=given["args"],
+        env={key: value.replace("/path/to/tollgate", str(ROOT)) for key, value in given["env"].items()},
+        cwd=home,
+    )
+    assert settings["command"] == "/path/to/tollgate/.venv/bin/python"
+    async with stdio_client(server) as (read, write), ClientSession(read, write) as session:
+        answer = await session.initialize()
+        assert answer.serverInfo.name == name
+        assert (await session.list_tools()).tools
