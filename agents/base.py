@@ -76,8 +76,8 @@ class Finding(_Frozen):
 class AgentResult(_Frozen):
     """An agent's answer to one task. `gaps` says what could not be found, one sentence each."""
 
-    findings: list[Finding]
-    gaps: list[str]
+    findings: list[Finding] = Field(max_length=30)
+    gaps: list[str] = Field(max_length=30)
 
 
 class ReportDraft(_Frozen):

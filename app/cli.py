@@ -17,7 +17,7 @@ from app.embedded_redis import embedded_redis
 from app.errors import AppError, OperatorMustAct
 from app.processes import Addresses, mcp_commands, running
 from app.settings import Settings
-from graphs.governance.limits import MICRO, JobLimits
+from graphs.governance.limits import MICRO
 
 if TYPE_CHECKING:
     from app.jobs import JobResult, Jobs, OnEvent
@@ -62,7 +62,7 @@ def resume(job: JobId, as_json: AsJson = False) -> None:
 def decide(
     job: JobId,
     action: Annotated[Action, typer.Option(help="What to do.")],
-    amount_usd: Annotated[float | None, typer.Option(help="With approve_more: US dollars to add.")] = None,
+    amount_usd: Annotated[float | None, typer.Option(help="US dollars to add to the budget.")] = None,
     note: Annotated[str | None, typer.Option(help="With redirect: what to do instead.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -117,7 +117,8 @@ def studio(
 
 def main() -> NoReturn:
     """Entry point. Every expected error is one line on stderr; bad input exits with 2."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends a job as cleanly as Ctrl-C
+        signal.signal(ending, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         cli()
     except OperatorMustAct as error:
@@ -133,51 +134,54 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def _ask(question: str, budget_usd: float | None, deadline_s: int | None) -> "JobResult":
-    async def act(jobs: "Jobs", on_event: "OnEvent") -> "JobResult":
-        job_id = await jobs.create(question, limits)
-        on_event({"type": "job", "job_id": job_id})
-        return await jobs.run(job_id, on_event)
-
     settings = configuration.load()
-    limits = _limits(settings.limits, budget_usd, deadline_s)
-    return _drive(act, settings=settings, limits=limits)
-
-
-def _limits(default: JobLimits, budget_usd: float | None, deadline_s: int | None) -> JobLimits:
     wanted: dict[str, int] = {}
     if budget_usd is not None:
         wanted["budget_micro_usd"] = round(budget_usd * MICRO)
     if deadline_s is not None:
         wanted["deadline_s"] = deadline_s
-    return default.model_copy(update=wanted)
+    limits = settings.limits.model_copy(update=wanted)
+
+    async def act(jobs: "Jobs", on_event: "OnEvent") -> "JobResult":
+        job_id = await jobs.create(question, limits)
+        on_event({"type": "job", "job_id": job_id})
+        return await jobs.run(job_id, on_event)
+
+    return _drive(act, settings=settings)
 
 
-def _drive(
-    act: Act, *, job: str | None = None, settings: Settings | None = None, limits: JobLimits | None = None
-) -> "JobResult":
-    """Run `act` with everything it needs running around it; on Ctrl-C say how to go on."""
+def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None) -> "JobResult":
+    """Run `act` with everything it needs running around it; when it is broken off, say how to go on."""
     settings = settings or configuration.load()
-    shown: list[str] = [job] if job else []
+    known: list[str] = [job] if job else []
+
+    def how() -> str:
+        return f"; go on with: tollgate resume {known[-1]}" if known else ""
+
     try:
         with _services(settings) as (redis_url, addresses):
-            from app.progress import Progress  # noqa: PLC0415  heavy imports, while the programs start
+            from redis.exceptions import RedisError  # noqa: PLC0415  heavy imports, while the programs start
+
+            from app.progress import Progress  # noqa: PLC0415
             from app.runtime import opened  # noqa: PLC0415
 
             async def session() -> "JobResult":
                 async with opened(settings, redis_url, addresses, _warn) as jobs:
-                    with Progress(progress, limits or settings.limits) as on_event:
+                    with Progress(progress) as on_event:
 
                         def noted(event: dict[str, Any]) -> None:
                             if event["type"] == "job":
-                                shown.append(event["job_id"])
+                                known.append(event["job_id"])
                             on_event(event)
 
                         return await act(jobs, noted)
 
-            return asyncio.run(session())
+            try:
+                return asyncio.run(session())
+            except RedisError as error:
+                raise OperatorMustAct(f"Redis went away in the middle of the job ({error}){how()}") from error
     except KeyboardInterrupt:
-        how = f"; go on with: tollgate resume {shown[-1]}" if shown else ""
-        progress.print(f"stopped{how}", highlight=False, soft_wrap=True)
+        progress.print(f"stopped{how()}", highlight=False, soft_wrap=True)
         raise SystemExit(INTERRUPTED) from None
 
 

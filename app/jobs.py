@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 
 from app.errors import BadInput
 from app.reports import ReportFolder
-from graphs.decision import DECISION
+from graphs.decision import decided
+from graphs.evidence import EvidenceStore
 from graphs.governance.limits import MICRO, JobLimits, StopReason
 from graphs.rendering import of_status
 from graphs.screening import refused
@@ -52,6 +53,7 @@ class Jobs:
     Args:
         graph: compiled with a checkpointer.
         client: the Redis that holds the records.
+        evidence: lives as long as the record does.
         reports: writes what a finished job leaves on disk.
         ttl_seconds: how long a record lives after its last change.
         callbacks: tracers for every run.
@@ -61,6 +63,7 @@ class Jobs:
         self,
         graph: ResearchGraph,
         client: Redis,
+        evidence: EvidenceStore,
         reports: ReportFolder,
         *,
         ttl_seconds: int,
@@ -68,6 +71,7 @@ class Jobs:
     ) -> None:
         self._graph = graph
         self._client = client
+        self._evidence = evidence
         self._reports = reports
         self._ttl = ttl_seconds
         self._callbacks = callbacks or []
@@ -111,31 +115,36 @@ class Jobs:
         if not before.interrupts:
             raise BadInput(f"{job_id} waits for no decision; its status is {record['status']}")
         try:
-            decision = DECISION.validate_python(answer)
+            decision = decided(before.values, answer)  # type: ignore[arg-type]
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(each) for each in first["loc"][1:]) or "action"
             raise BadInput(f"the decision does not fit: {place}: {first['msg']}") from error
+        except ValueError as error:
+            raise BadInput(f"the decision does not fit: {error}") from error
         return await self._drive(job_id, record, Command(resume=decision.model_dump(mode="json")), on_event)
 
     async def _drive(self, job_id: str, record: Json, given: Any, on_event: OnEvent) -> JobResult:
         config = self._config(job_id, record)
         await self._write(job_id, {"status": "running"})
+        cut_off = {}
         try:
             async for event in self._graph.astream(given, config, stream_mode="custom", durability="sync"):
                 on_event(event)
         except GraphRecursionError:
             # The nodes stop earlier by themselves; this is the last net, and the job stays resumable.
             on_event({"type": "warning", "message": "LangGraph's recursion limit ended this run"})
+            cut_off = {"stop_reason": StopReason.STEPS.value}
         after = await self._graph.aget_state(config)
-        result = await self._result(job_id, after)
+        result = (await self._result(job_id, after)).model_copy(update=cut_off)
         await self._write(job_id, {"status": result.status})
         return result
 
     async def _result(self, job_id: str, snapshot: StateSnapshot) -> JobResult:
         state: ResearchState = snapshot.values  # type: ignore[assignment]
         ended = state.get("status")
-        path = await self._reports.write(state) if ended and state.get("report") else None
+        report = state.get("report")
+        path = await self._reports.write(state, report) if ended and report else None
         used = state["counters"]
         findings = [
             {key: value for key, value in each.items() if key not in {"status", "refused"}}
@@ -144,7 +153,7 @@ class Jobs:
         return JobResult(
             job_id=job_id,
             status=ended or ("awaiting_human" if snapshot.interrupts else "failed"),
-            stop_reason=state["stop_reason"] or (None if ended else StopReason.STEPS),
+            stop_reason=state["stop_reason"],
             report_path=str(path) if path else None,
             cost_usd=used.get("cost_micro_usd", 0) / MICRO,
             model_calls=used.get("model_calls", 0),
@@ -183,6 +192,7 @@ class Jobs:
                 pipe.hset(_key(job_id), name, value)
             pipe.expire(_key(job_id), self._ttl)
             await pipe.execute()
+        await self._evidence.renew(job_id)
 
 
 def _key(job_id: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.errors import BadInput
 from app.settings import Settings, child_environment
 
 LOOPBACK = "127.0.0.1"
@@ -88,7 +89,12 @@ def _stand_in(settings: Settings) -> list[str]:
 
 def _start(name: str, arguments: Sequence[str], settings: Settings) -> Child:
     log = settings.data_dir / "logs" / f"{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(
+            f"cannot write to the data folder {settings.data_dir} ({error.strerror}); set TOLLGATE_DATA_DIR"
+        ) from error
     with socket.create_server((LOOPBACK, 0)) as listener, log.open("wb") as output:
         port = listener.getsockname()[1]
         process = subprocess.Popen(  # noqa: S603

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from app.jobs import JobResult
-from graphs.governance.limits import MICRO, JobLimits
+from graphs.governance.limits import EXPLAINED, MICRO, StopReason
 from graphs.rendering import counted
 from graphs.state import Json
 
@@ -22,9 +22,9 @@ _ARGUMENTS = 90
 class Progress:
     """Prints a line per event and keeps one line below with the running totals."""
 
-    def __init__(self, console: Console, limits: JobLimits) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._limits = limits
+        self._budget = 0
         self._cost = 0
         self._calls = 0
         self._tools = 0
@@ -53,7 +53,12 @@ class Progress:
 
     def _on_plan(self, event: Json) -> None:
         tasks = event["tasks"]
-        self._say("supervisor", f"plans {counted(len(tasks), 'task')}" if tasks else "has enough, asks for the report")
+        if event["stop_reason"]:
+            self._say("supervisor", f"stops: {EXPLAINED[StopReason(event['stop_reason'])]}")
+        else:
+            self._say(
+                "supervisor", f"plans {counted(len(tasks), 'task')}" if tasks else "has enough, asks for the report"
+            )
         for task in tasks:
             after = f" after {', '.join(task['depends_on'])}" if task["depends_on"] else ""
             self._console.print(
@@ -83,7 +88,7 @@ class Progress:
         self._cost += event["cost_micro_usd"]
 
     def _on_budget(self, event: Json) -> None:
-        self._cost, self._steps = event["cost_micro_usd"], event["steps"]
+        self._cost, self._budget, self._steps = event["cost_micro_usd"], event["budget_micro_usd"], event["steps"]
         if event["route"] in {"escalate", "finish"}:
             self._say("budget", f"a limit is reached: {event['route']}")
 
@@ -111,12 +116,9 @@ class Progress:
         )
 
     def _totals(self) -> Text:
-        budget = self._limits.budget_micro_usd / MICRO
-        return Text(
-            f"  spent ${self._cost / MICRO:.4f} of ${budget:.2f} · {counted(self._calls, 'model call')} · "
-            f"{counted(self._tools, 'tool call')} · {self._steps} of {self._limits.steps} steps",
-            style="bold",
-        )
+        of = f" of ${self._budget / MICRO:.2f}" if self._budget else ""
+        calls = f"{counted(self._calls, 'model call')} · {counted(self._tools, 'tool call')}"
+        return Text(f"  spent ${self._cost / MICRO:.4f}{of} · {calls} · {counted(self._steps, 'step')}", style="bold")
 
 
 def show(console: Console, report_path: str) -> None:
@@ -146,5 +148,6 @@ def summary(console: Console, result: JobResult) -> None:
     if result.escalation:
         choice = f"tollgate decide {result.job_id} --action"
         console.print(f"waiting      {result.escalation['what_happened']}")
-        console.print(f"answer with  {choice} approve_more --amount-usd 0.10", markup=False)
+        amount = max(0.1, result.escalation["least_amount_usd"])
+        console.print(f"answer with  {choice} approve_more --amount-usd {amount:.2f}", markup=False)
         console.print(f"or           {choice} redirect --note '...' | finish_partial | abort", markup=False)

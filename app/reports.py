@@ -5,7 +5,7 @@ from pathlib import Path
 
 from graphs.evidence import Evidence, EvidenceStore
 from graphs.rendering import EVIDENCE_FOLDER, rendered
-from graphs.state import ResearchState
+from graphs.state import Report, ResearchState
 
 
 class ReportFolder:
@@ -22,12 +22,12 @@ class ReportFolder:
         self._store = store
         self._notice = notice
 
-    async def write(self, state: ResearchState) -> Path:
+    async def write(self, state: ResearchState, report: Report) -> Path:
         """Write or rewrite the job's folder; the path of the report is returned."""
         evidence = await self._store.many(state["job_id"], state["evidence"])
-        return await asyncio.to_thread(self._write, state, evidence)
+        return await asyncio.to_thread(self._write, state, rendered(state, report, self._notice), evidence)
 
-    def _write(self, state: ResearchState, evidence: dict[str, Evidence]) -> Path:
+    def _write(self, state: ResearchState, text: str, evidence: dict[str, Evidence]) -> Path:
         folder = self.root / state["job_id"]
         (folder / EVIDENCE_FOLDER).mkdir(parents=True, exist_ok=True)
         for evidence_id, each in evidence.items():
@@ -36,5 +36,5 @@ class ReportFolder:
             if each.content.get("kind") == "chart":
                 (folder / EVIDENCE_FOLDER / f"{evidence_id}.svg").write_text(each.content["svg"], encoding="utf-8")
         report = folder / "report.md"
-        report.write_text(rendered(state, self._notice), encoding="utf-8")
+        report.write_text(text, encoding="utf-8")
         return report

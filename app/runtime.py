@@ -60,6 +60,7 @@ async def opened(
         yield Jobs(
             build_research_graph(deps, saver),
             client,
+            evidence,
             ReportFolder(settings.data_dir / "reports", evidence, notice=notice),
             ttl_seconds=settings.ttl_seconds,
             callbacks=stack.enter_context(tracing(settings)),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import BadInput
 from graphs.governance.limits import MICRO, JobLimits, OnLimit
@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         validation_alias="MCP",
         description="An MCP server that runs elsewhere: MCP__SALES__URL=http://host:7802/mcp.",
     )
-    job_budget_usd: float = Field(0.25, gt=0, le=1000, description="Budget of a job that names none, in US dollars.")
+    job_budget_usd: float = Field(0.25, ge=0.000001, le=1000, description="Budget of a job, in US dollars.")
     job_deadline_s: int = Field(600, gt=0, le=86_400, description="Time a job may take, in seconds.")
     job_steps: int = Field(80, gt=0, le=1000, description="Graph steps a job may take.")
     job_handoffs: int = Field(16, gt=0, le=200, description="Hand-offs to agents a job may make.")
@@ -136,6 +136,8 @@ def load() -> Settings:
     _refuse_unknown()
     try:
         return Settings()
+    except (SettingsError, UnicodeDecodeError) as error:
+        raise BadInput(f"the settings cannot be read: {str(error).splitlines()[0]}; see .env.example") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(_line(first["type"], str(first["loc"][0]) if first["loc"] else "", first["msg"])) from error

@@ -1,8 +1,14 @@
 """The graph as LangGraph Studio loads it: without a checkpointer, because the platform brings its own.
 
 Loading opens no connection. `make studio` starts what a run needs and says where it is; without that, the default
-addresses of `tollgate mcp` and of the embedded store are tried when a node first needs them.
+addresses of `tollgate mcp` and of a local Redis are tried when a node first needs them.
 """
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from openai import DefaultAsyncHttpxClient
 
 from app.models import chat_model, pricer
 from app.redis import connect
@@ -17,20 +23,33 @@ DEFAULT_MODEL = "http://127.0.0.1:7800/v1"
 DEFAULT_PORTS = {"knowledge_base": 7801, "sales": 7802, "analytics": 7803}
 
 
-def graph() -> ResearchGraph:
-    """The factory that `langgraph.json` names."""
-    settings = load()
+@contextlib.asynccontextmanager
+async def graph() -> AsyncIterator[ResearchGraph]:
+    """The factory that `langgraph.json` names. The server enters it for each run and leaves it after."""
+    settings = await asyncio.to_thread(load)  # files are read, and the server refuses calls that block its loop
+    async with contextlib.AsyncExitStack() as stack:
+        client = connect(settings.redis_url.get_secret_value() if settings.redis_url else DEFAULT_REDIS)
+        stack.push_async_callback(client.aclose)
+        http = await stack.enter_async_context(await asyncio.to_thread(DefaultAsyncHttpxClient))
+        gateway = await stack.enter_async_context(ToolGateway(_servers(settings)))
+        evidence = EvidenceStore(client, ttl_seconds=settings.ttl_seconds)
+        yield await asyncio.to_thread(_build, settings, http, gateway, evidence)
+
+
+def _build(
+    settings: Settings, http: DefaultAsyncHttpxClient, gateway: ToolGateway, evidence: EvidenceStore
+) -> ResearchGraph:
     model = str(settings.stand_in_url) if settings.stand_in_url else settings.provider_url or DEFAULT_MODEL
-    url = settings.redis_url.get_secret_value() if settings.redis_url else DEFAULT_REDIS
-    deps = Deps(
-        supervisor_model=chat_model(settings.supervisor_model, settings, model),
-        model=chat_model(settings.model, settings, model),
-        gateway=ToolGateway(_servers(settings)),
-        evidence=EvidenceStore(connect(url), ttl_seconds=settings.ttl_seconds),
-        price=pricer(settings),
-        limits=settings.limits,
+    return build_research_graph(
+        Deps(
+            supervisor_model=chat_model(settings.supervisor_model, settings, model, http),
+            model=chat_model(settings.model, settings, model, http),
+            gateway=gateway,
+            evidence=evidence,
+            price=pricer(settings),
+            limits=settings.limits,
+        )
     )
-    return build_research_graph(deps)
 
 
 def _servers(settings: Settings) -> dict[str, str]:

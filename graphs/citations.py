@@ -34,18 +34,30 @@ def cited(text: str) -> list[str]:
     return list(dict.fromkeys([*ids, *_CHART.findall(text)]))
 
 
-def problems(body: str, evidence: Mapping[str, Evidence], question: str) -> list[Problem]:
+def problems(body: str, evidence: Mapping[str, Evidence], given: Iterable[str]) -> list[Problem]:
     """Statements that cite what was not retrieved, or hold a number that their evidence does not.
 
-    Numbers of the question may be repeated without evidence.
+    Numbers of the `given` texts (the question, say) may be repeated without evidence.
     """
-    allowed = numbers_in([question])
+    allowed = numbers_in(given)
     found = [(each, _fault(each, evidence, allowed)) for each in statements(body)]
-    lost = [each for each in _CHART.findall(body) if each not in evidence]
+    lost = [match for match in _CHART.finditer(body) if match[1] not in evidence]
     return [
-        *(Problem(statement, reason) for statement, reason in found if reason),
-        *(Problem(f"{each}.svg", f"there is no chart {each}") for each in lost),
+        *(Problem(statement, reason) for statement, reason in dict(found).items() if reason),
+        *(Problem(match[0], f"there is no chart {match[1]}") for match in lost),
     ]
+
+
+def marked(body: str, found: Iterable[Problem], mark: str) -> str:
+    """The body with the mark behind each of these statements, wherever it stands; a chart that is not there is cut."""
+    for statement, _ in found:
+        if _CHART.fullmatch(statement):
+            body = body.replace(statement, "")
+        elif statement.startswith("|"):
+            body = body.replace(statement, f"{statement[:-1].rstrip()} {mark} |")
+        else:
+            body = body.replace(statement, f"{statement} {mark}")
+    return body
 
 
 def numbered(body: str, order: Iterable[str]) -> str:

@@ -21,10 +21,11 @@ class ApproveMore(_Choice):
 
 
 class Redirect(_Choice):
-    """Tell the supervisor what to do instead of the open tasks; limits are granted once more, money is not."""
+    """Tell the supervisor what to do instead of the open tasks; every limit but the budget is granted once more."""
 
     action: Literal["redirect"] = "redirect"
     note: str = Field(min_length=3, max_length=1000)
+    amount_usd: float = Field(default=0, ge=0, le=1000)
 
 
 class FinishPartial(_Choice):
@@ -44,7 +45,10 @@ DECISION: TypeAdapter[ApproveMore | Redirect | FinishPartial | Abort] = TypeAdap
 
 
 def escalation(state: ResearchState) -> Json:
-    """The question to a human: what happened, what was spent, what is done, what may be answered."""
+    """The question to a human: what happened, what was spent, what is done, what may be answered.
+
+    `least_amount_usd` is what an answer that goes on has to add to the budget.
+    """
     reason = StopReason(state["stop_reason"] or StopReason.BUDGET)
     tasks = state["tasks"].values()
     return {
@@ -54,6 +58,7 @@ def escalation(state: ResearchState) -> Json:
         "what_happened": f"The job is paused because {EXPLAINED[reason]}.",
         "spent_usd": state["counters"].get("cost_micro_usd", 0) / MICRO,
         "budget_usd": JobLimits.model_validate(state["limits"]).budget_micro_usd / MICRO,
+        "least_amount_usd": _least(state) / MICRO,
         "tasks_done": [task["objective"] for task in tasks if task["status"] == "done"],
         "tasks_open": [task["objective"] for task in tasks if task["status"] == "pending"],
         "findings": sum(finding["status"] == "verified" for finding in state["findings"].values()),
@@ -61,38 +66,58 @@ def escalation(state: ResearchState) -> Json:
     }
 
 
-def applied(state: ResearchState, answer: object, now: datetime) -> Json:
-    """The state update that the answer asks for.
+def decided(state: ResearchState, answer: object) -> ApproveMore | Redirect | FinishPartial | Abort:
+    """The answer, when it is one of the choices and can be carried out.
 
     Raises:
-        pydantic.ValidationError: the answer is none of the choices.
+        ValueError: it is none of them, or adds so little that the job would stop again at once.
     """
-    match DECISION.validate_python(answer):
+    decision = DECISION.validate_python(answer)
+    if isinstance(decision, ApproveMore | Redirect) and round(decision.amount_usd * MICRO) < _least(state):
+        raise ValueError(
+            f"{decision.action} with {decision.amount_usd:g} US dollars would stop again at once: "
+            f"amount_usd has to be at least {_least(state) / MICRO:g}"
+        )
+    return decision
+
+
+def applied(state: ResearchState, answer: object, now: datetime) -> Json:
+    """The state update that the answer asks for. Raises ValueError as `decided` does."""
+    match decided(state, answer):
         case ApproveMore(amount_usd=amount):
-            return {**_granted(state, now, extra_micro_usd=round(amount * MICRO)), "route": "assign"}
-        case Redirect(note=note):
-            return {**_granted(state, now, extra_micro_usd=0), **_withdrawn(state), "route": "assign", "note": note}
+            return {**_granted(state, now, round(amount * MICRO)), "route": "assign"}
+        case Redirect(note=note, amount_usd=amount):
+            granted = _granted(state, now, round(amount * MICRO))
+            return {**granted, **_withdrawn(state), "route": "assign", "note": note}
         case FinishPartial():
             return {"route": "report", "stop_reason": StopReason.HUMAN_FINISHED.value}
         case Abort():
             return {"route": "finish", "stop_reason": StopReason.ABORTED.value}
 
 
-def _granted(state: ResearchState, now: datetime, *, extra_micro_usd: int) -> Json:
-    """Limits raised so that the job may do as much again as its limits first allowed."""
+def _least(state: ResearchState) -> int:
+    """Micro-dollars that bring the budget above the wrap-up mark again."""
     limits = JobLimits.model_validate(state["limits"])
+    needed = state["counters"].get("cost_micro_usd", 0) * 100 // limits.wrap_up_percent + 1
+    return max(0, needed - limits.budget_micro_usd)
+
+
+def _granted(state: ResearchState, now: datetime, extra_micro_usd: int) -> Json:
+    """Limits raised so that the job may do as much again as its limits first allowed."""
+    limits, first = JobLimits.model_validate(state["limits"]), JobLimits.model_validate(state["first_limits"])
     used = state["counters"]
     raised = limits.model_copy(
         update={
             "budget_micro_usd": limits.budget_micro_usd + extra_micro_usd,
-            "steps": used.get("steps", 0) + limits.steps,
-            "handoffs": used.get("handoffs", 0) + limits.handoffs,
-            "model_calls": used.get("model_calls", 0) + limits.model_calls,
+            "steps": used.get("steps", 0) + first.steps,
+            "handoffs": used.get("handoffs", 0) + first.handoffs,
+            "model_calls": used.get("model_calls", 0) + first.model_calls,
         }
     )
     return {
         "limits": raised.model_dump(mode="json"),
-        "deadline_at": (now + timedelta(seconds=limits.deadline_s)).isoformat(),
+        "deadline_at": (now + timedelta(seconds=first.deadline_s)).isoformat(),
+        "plans": 0,
         "stop_reason": None,
     }
 

@@ -10,6 +10,11 @@ GraphError
 All are RuntimeErrors: LangGraph's default retry policy leaves those alone.
 """
 
+from langchain_openai.chat_models.base import OpenAIRefusalError
+
+# What a model client raises when the provider answers with something that is no usable answer.
+UNUSABLE_ANSWER = (ValueError, TypeError, LookupError, OpenAIRefusalError)
+
 
 class GraphError(RuntimeError):
     """Base of every error that `graphs` raises on purpose."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 
 from graphs.errors import ToolFailure
@@ -82,12 +82,16 @@ class EvidenceStore:
     async def add(self, job_id: str, evidence: Evidence) -> str:
         """Store it under a new id, which is returned: E1, E2, ... in order of arrival."""
         key = _key(job_id)
-        evidence_id = f"E{await self._client.hincrby(key, _COUNTER, 1)}"
         async with self._client.pipeline(transaction=True) as pipe:
-            pipe.hset(key, evidence_id, evidence.model_dump_json())
+            pipe.hincrby(key, _COUNTER, 1)
             pipe.expire(key, self._ttl)
-            await pipe.execute()
-        return evidence_id
+            number, _ = await pipe.execute()
+        await self._client.hset(key, f"E{number}", evidence.model_dump_json())
+        return f"E{number}"
+
+    async def renew(self, job_id: str) -> None:
+        """Let it live as long again: a job that waits keeps its evidence as long as its state."""
+        await self._client.expire(_key(job_id), self._ttl)
 
     async def many(self, job_id: str, ids: Iterable[str]) -> dict[str, Evidence]:
         """The evidence that exists under these ids; unknown ids are simply absent."""
@@ -141,14 +145,28 @@ def _filled(value: Any, stored: dict[str, Evidence]) -> Any:
     return value
 
 
-def _points(reference: Json, evidence: Evidence) -> list[Json]:
-    name = reference["evidence_id"]
-    if evidence.table is None:
+class _Reference(BaseModel):
+    """How an agent names rows of stored evidence. What else the argument holds is for the tool to judge."""
+
+    evidence_id: str
+    label_column: str | None = None
+    value_column: str | None = None
+    where: dict[str, str | int | float | bool] | None = None
+
+
+def _points(given: Json, evidence: Evidence) -> list[Json]:
+    try:
+        reference = _Reference.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ToolFailure(f"the reference does not fit: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    name = reference.evidence_id
+    if evidence.table is None or not evidence.table[0]:
         raise ToolFailure(f"{name} is not a table; name evidence with rows, or give points")
     columns, rows = evidence.table
-    label = reference.get("label_column") or columns[0]
-    value = reference.get("value_column") or _only_measure(name, columns, rows)
-    where: dict[str, str] = reference.get("where") or {}
+    label = reference.label_column or columns[0]
+    value = reference.value_column or _only_measure(name, columns, rows)
+    where = reference.where or {}
     if absent := sorted({label, value, *where} - set(columns)):
         raise ToolFailure(f"{name} has no column {', '.join(absent)}; it has: {', '.join(columns)}")
     at = {column: index for index, column in enumerate(columns)}

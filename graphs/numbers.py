@@ -22,7 +22,7 @@ _GROUP = r"[,\u00a0\u202f]"
 _LABEL = re.compile(
     r"""(?<![\w.,])(?:
         (?:19|20)\d\d-(?:Q[1-4]|H[12]|\d\d(?:-\d\d)?)(?!\w)  # 2024-Q1, 2024-07, 2024-07-31
-      | [A-Za-z][A-Za-z-]*\d[\w-]*                           # E7, CO2, EV-S01
+      | (?!(?:EUR|USD|GBP|NOK|SEK|CHF|DKK)\d)[A-Za-z][A-Za-z-]*\d{1,5}(?!\d)[\w-]*  # E7, CO2, EV-S01, but EUR5
     )""",
     re.VERBOSE,
 )
@@ -33,7 +33,8 @@ _NUMBER = re.compile(
         \s?(?P<suffix>%|per\ ?cent\b|(?:thousand|million|billion|mn|bn|k|m)\b)?""",
     re.VERBOSE | re.IGNORECASE,
 )
-_YEAR = re.compile(r"(?:19|20)\d\d")
+_CODE = re.compile(r"\b(EUR|USD|GBP|NOK|SEK|CHF|DKK)(?=\d)")
+_YEAR = re.compile(r"199\d|20[0-3]\d|2040")
 _ROUNDED_FROM = 100
 
 
@@ -54,7 +55,7 @@ class Quantity:
 
     @property
     def is_year(self) -> bool:
-        """A bare 1900 to 2099 names a period, it does not measure anything."""
+        """A bare 1990 to 2040 names a period, it does not measure anything."""
         return _YEAR.fullmatch(self.text) is not None
 
 
@@ -80,7 +81,7 @@ def unknown(text: str, numbers: frozenset[Decimal]) -> list[str]:
 
 
 def _read(text: str) -> list[Quantity]:
-    return [_quantity(match) for match in _NUMBER.finditer(_LABEL.sub(" ", text))]
+    return [_quantity(match) for match in _NUMBER.finditer(_CODE.sub(r"\1 ", _LABEL.sub(" ", text)))]
 
 
 def _quantity(match: re.Match[str]) -> Quantity:
@@ -96,6 +97,6 @@ def _quantity(match: re.Match[str]) -> Quantity:
 
 
 def _matches(quantity: Quantity, number: Decimal) -> bool:
-    if abs(quantity.value - number) <= quantity.tolerance * quantity.scale or quantity.mantissa == number:
+    if abs(quantity.value - number) <= quantity.tolerance * quantity.scale:
         return True
     return quantity.percent and abs(quantity.mantissa - number * 100) <= quantity.tolerance

@@ -4,19 +4,14 @@ from typing import Any
 
 from graphs.citations import cited, numbered, with_chart_files
 from graphs.governance.limits import EXPLAINED, MICRO, JobLimits, StopReason
-from graphs.state import EvidenceRef, FindingState, ResearchState
+from graphs.state import EvidenceRef, FindingState, Report, ResearchState
 
 EVIDENCE_FOLDER = "evidence"
+MISSING = "## What could not be answered"
 
 
-def rendered(state: ResearchState, notice: str) -> str:
+def rendered(state: ResearchState, report: Report, notice: str) -> str:
     """The whole report in Markdown. `notice` says what wrote it, where that is not obvious."""
-    report = state["report"] or {
-        "title": state["question"],
-        "body": "There is no report.",
-        "attempts": 0,
-        "problems": [],
-    }
     order = cited(report["body"])
     body = with_chart_files(numbered(report["body"], order), EVIDENCE_FOLDER)
     parts = [
@@ -53,7 +48,7 @@ def assembled(state: ResearchState) -> str:
         lines = ["## Findings", ""]
         lines += [f"- {each['claim'].rstrip('. ')} [{', '.join(each['evidence'])}]." for each in findings]
     if missing := gaps(state):
-        lines += ["", "## What could not be answered", "", *(f"- {gap}" for gap in missing)]
+        lines += ["", MISSING, "", *(f"- {gap}" for gap in missing)]
     return "\n".join(lines)
 
 

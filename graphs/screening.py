@@ -1,6 +1,7 @@
 """What a question is checked for before any model sees it."""
 
 import re
+from functools import partial
 from typing import NamedTuple
 
 MAX_QUESTION = 2000
@@ -28,6 +29,8 @@ class Screened(NamedTuple):
 
 def refused(question: str) -> str | None:
     """Why this cannot be a question at all, or None."""
+    if any("\ud800" <= each <= "\udfff" for each in question):
+        return "the question is not valid text; send it as UTF-8"
     length = len(question.strip())
     if length < 3:
         return "the question is empty; ask in a full sentence"
@@ -36,12 +39,20 @@ def refused(question: str) -> str | None:
     return None
 
 
+def _masked(kind: str, match: re.Match[str]) -> str:
+    """Four years in a row look like a card number; only a card number passes its own check (Luhn, ISO/IEC 7812)."""
+    digits = [int(each) for each in reversed(match[0]) if each.isdigit()]
+    doubled = [sum(divmod(2 * each, 10)) if at % 2 else each for at, each in enumerate(digits)]
+    return match[0] if kind == "card number" and sum(doubled) % 10 else f"[{kind}]"
+
+
 def screened(question: str) -> Screened:
     """Masks personal data, which no answer needs, and flags text that reads like orders to the system."""
     text, flags = " ".join(question.split()), []
     for kind, pattern in _PERSONAL.items():
-        text, found = pattern.subn(f"[{kind}]", text)
-        if found:
+        masked = pattern.sub(partial(_masked, kind), text)
+        if masked != text:
+            text = masked
             flags.append(f"the question held a {kind}, which was masked before any model saw it")
     if _INJECTION.search(text):
         flags.append("the question reads like orders to the system; it was treated as a question only")

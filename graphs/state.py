@@ -14,7 +14,7 @@ MAX_ENTRIES = 400
 
 Json = dict[str, Any]
 TaskStatus = Literal["pending", "done", "failed", "withdrawn"]
-FindingStatus = Literal["unverified", "verified", "sent_back", "dropped"]
+FindingStatus = Literal["unverified", "verified", "repeated", "sent_back", "dropped"]
 
 
 class TaskState(TypedDict):
@@ -86,16 +86,20 @@ class Report(TypedDict):
     problems: list[str]
 
 
-def merged(left: Json, right: Json) -> Json:
-    """Entries by id: the newer one wins. Refuses growth without bound instead of dropping entries."""
+def merged(left: Json, right: Json | None) -> Json:
+    """Entries by id: the newer one wins. None empties. Refuses growth without bound instead of dropping entries."""
+    if right is None:
+        return {}
     both = {**left, **right}
     if len(both) > MAX_ENTRIES:
         raise RuntimeError(f"a job may hold {MAX_ENTRIES} tasks, findings or evidence each, got {len(both)}")
     return both
 
 
-def added(left: Counters, right: Counters) -> Counters:
-    """Counters add up, so that parallel branches do not overwrite one another."""
+def added(left: Counters, right: Counters | None) -> Counters:
+    """Counters add up, so that parallel branches do not overwrite one another. None sets them back."""
+    if right is None:
+        return Counters()
     total: dict[str, int] = {**left}  # type: ignore[dict-item]
     for name, amount in right.items():
         total[name] = total.get(name, 0) + amount  # type: ignore[operator]
@@ -113,11 +117,13 @@ class ResearchInput(TypedDict):
 class ResearchState(ResearchInput):
     """Everything the graph knows of a job.
 
-    `wanted` is what the supervisor asks for, `route` what the budget node allows, `dispatch` the ids of the tasks it
-    hands off. `plans` counts the supervisor's plans; `flags` is what screening found in the question.
+    `limits` grow when a human grants more, `first_limits` stay. `wanted` is what the supervisor asks for, `route` what
+    the budget node allows, `dispatch` the ids of the tasks it hands off. `plans` counts the supervisor's plans; `flags`
+    are remarks for the reader of the report.
     """
 
     schema_version: NotRequired[int]
+    first_limits: NotRequired[Json]
     deadline_at: NotRequired[str]
     tasks: Annotated[dict[str, TaskState], merged]
     findings: Annotated[dict[str, FindingState], merged]

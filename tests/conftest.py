@@ -17,7 +17,8 @@ from app.settings import Settings
 def _clean_environment() -> Iterator[None]:
     """No setting of whoever runs the tests may change their outcome."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in configuration.names():
+        servers = [f"MCP__{server.upper()}__URL" for server in configuration.SERVERS]
+        for name in [*configuration.names(), *servers]:
             patch.delenv(name, raising=False)
         yield
 

@@ -6,8 +6,9 @@ from typing import Literal, NamedTuple
 from graphs.governance.limits import JobLimits, StopReason
 from graphs.state import Counters, ResearchState
 
-# A run must end while LangGraph still grants steps: report, its verification and the finish need this many.
-STEPS_TO_FINISH = 6
+# A run must end while LangGraph still grants steps. A round of hand-offs takes four (supervisor, budget, agent,
+# verify), the ending five (report and its verification, both twice, and finish); one is to spare.
+STEPS_TO_FINISH = 10
 
 
 class Verdict(NamedTuple):

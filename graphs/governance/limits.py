@@ -43,6 +43,8 @@ class StopReason(StrEnum):
     DEADLINE = "deadline_reached"
     TASK_FAILED = "task_failed"
     PLAN_FAILED = "plan_failed"
+    PLANS = "plan_limit"
+    MODEL_UNAVAILABLE = "model_unavailable"
     REFUSED = "question_refused"
     HUMAN_FINISHED = "finished_by_human"
     ABORTED = "aborted_by_human"
@@ -59,6 +61,8 @@ EXPLAINED: dict[StopReason, str] = {
     StopReason.DEADLINE: "the time allowed is over",
     StopReason.TASK_FAILED: "at least one task failed",
     StopReason.PLAN_FAILED: "the supervisor gave no usable plan",
+    StopReason.PLANS: "the supervisor wanted more rounds of tasks than are allowed",
+    StopReason.MODEL_UNAVAILABLE: "the model provider gave no answer",
     StopReason.REFUSED: "the question could not be accepted",
     StopReason.HUMAN_FINISHED: "a human asked for the report as it stood",
     StopReason.ABORTED: "a human aborted the job",

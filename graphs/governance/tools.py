@@ -17,7 +17,7 @@ from langchain_mcp_adapters.tools import load_mcp_tools
 from mcp import ClientSession, McpError
 from mcp.types import CONNECTION_CLOSED, CallToolResult, TextContent
 
-from graphs.errors import ServerUnavailable, ToolFailure
+from graphs.errors import GraphError, ServerUnavailable, ToolFailure
 from graphs.state import Json
 
 SEPARATOR = "__"
@@ -157,8 +157,11 @@ class ToolGateway:
         except TimeoutError as error:
             message = f"{server_name}.{tool} gave no answer within {self._call_timeout_s:g} s; ask for less"
             raise ToolFailure(message) from error
-        except McpError as error:
-            raise ToolFailure(f"{server_name}.{tool}: {error.error.message}") from error
+        except (McpError, RuntimeError) as error:
+            if isinstance(error, GraphError):
+                raise
+            # RuntimeError is how the SDK says that a result does not fit the tool's own output schema.
+            raise ToolFailure(f"{server_name}.{tool} gave no usable answer: {error}") from error
         text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
         if result.isError or result.structuredContent is None:
             raise ToolFailure(text or f"{server_name}.{tool} failed without a message")
@@ -198,8 +201,13 @@ class ToolGateway:
 
     async def _offered(self, server: _Server) -> dict[str, BaseTool]:
         if server.tools is None:
-            kept = await self._connected(server)
-            loaded = await load_mcp_tools(await kept.session())
+            try:
+                async with asyncio.timeout(self._call_timeout_s):
+                    kept = await self._connected(server)
+                    loaded = await load_mcp_tools(await kept.session())
+            except (TimeoutError, McpError) as error:
+                message = f"the MCP server {server.name} at {server.url} does not list its tools ({_reason(error)})"
+                raise ServerUnavailable(message) from error
             server.tools = {tool.name: tool for tool in loaded}
             for tool in loaded:
                 tool.name = f"{server.name}{SEPARATOR}{tool.name}"

@@ -26,6 +26,8 @@ def budget(deps: Deps) -> Any:
             route = _AT_LIMIT[limits.on_limit] if course == "limit" else "report"
             update = {"route": route, "stop_reason": reason.value}
         handed = _dispatch(state, limits) if update["route"] == "assign" else []
+        if update["route"] == "assign" and not handed:
+            update = {"route": "report"}
         counters = {"steps": 1, "handoffs": len(handed)}
         runtime.stream_writer({"type": "budget", "route": update["route"], **_spent(state, limits)})
         return {**update, "dispatch": handed, "counters": counters}

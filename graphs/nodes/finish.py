@@ -8,6 +8,7 @@ from graphs.rendering import of_status
 from graphs.state import ResearchState
 
 _ENDS_WITHOUT_REPORT = {StopReason.ABORTED, StopReason.REFUSED}
+_NEEDS_FINDINGS = {StopReason.PLAN_FAILED, StopReason.MODEL_UNAVAILABLE}
 
 
 def finish(_: Deps) -> Any:
@@ -23,6 +24,8 @@ def _ending(state: ResearchState) -> dict[str, Any]:
     reason = StopReason(state["stop_reason"]) if state["stop_reason"] else None
     if reason in _ENDS_WITHOUT_REPORT or state["report"] is None:
         return {"status": "failed", "stop_reason": (reason or StopReason.TASK_FAILED).value}
+    if reason in _NEEDS_FINDINGS and not of_status(state, "verified"):
+        return {"status": "failed", "stop_reason": reason.value}
     if reason is not None:
         return {"status": "partial", "stop_reason": reason.value}
     if any(task["status"] == "failed" for task in state["tasks"].values()):

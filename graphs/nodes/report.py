@@ -1,7 +1,7 @@
 """report: the model writes it from verified findings; without money or findings it is put together without one."""
 
 import json
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.messages import HumanMessage, SystemMessage
 from langgraph.runtime import Runtime
@@ -9,11 +9,15 @@ from openai import OpenAIError
 
 from agents.base import ReportDraft
 from graphs.deps import Deps
+from graphs.errors import UNUSABLE_ANSWER
 from graphs.governance.assess import can_pay
 from graphs.governance.meter import Meter
 from graphs.prompts import prompt
 from graphs.rendering import assembled, gaps, of_status
 from graphs.state import Report, ResearchState
+
+ATTEMPTS = 2
+TITLE = 100
 
 
 def report(deps: Deps) -> Any:
@@ -23,14 +27,15 @@ def report(deps: Deps) -> Any:
 
     async def report_node(state: ResearchState, runtime: Runtime) -> dict[str, Any]:
         attempts = (before["attempts"] if (before := state["report"]) else 0) + 1
-        without_model = Report(title=_title(state), body=assembled(state), attempts=attempts, problems=[])
+        without_model = Report(title=short(state["question"]), body=assembled(state), attempts=ATTEMPTS, problems=[])
         if not of_status(state, "verified") or not can_pay(state, deps.now()):
             return {"report": without_model, "counters": {"steps": 1}}
         meter = Meter("report", price=deps.price, emit=runtime.stream_writer)
         messages = [system, HumanMessage(_packet(state))]
         try:
-            draft = cast("ReportDraft", await model.ainvoke(messages, config={"callbacks": [meter]}))
-        except (ValueError, OpenAIError) as error:
+            answer = await model.ainvoke(messages, config={"callbacks": [meter]})
+            draft = ReportDraft.model_validate(answer)
+        except (OpenAIError, *UNUSABLE_ANSWER) as error:
             flags = [*state["flags"], f"the report was put together without a model, which failed: {error}"]
             return {"report": without_model, "flags": flags, "counters": {**meter.counters, "steps": 1}}
         written = Report(title=draft.title, body=draft.body, attempts=attempts, problems=[])
@@ -41,8 +46,9 @@ def report(deps: Deps) -> Any:
     return report_node
 
 
-def _title(state: ResearchState) -> str:
-    return state["question"] if len(state["question"]) <= 100 else f"{state['question'][:97]}..."
+def short(question: str) -> str:
+    """A title that promises nothing: the question itself."""
+    return question if len(question) <= TITLE else f"{question[: TITLE - 3]}..."
 
 
 def _packet(state: ResearchState) -> str:

@@ -6,20 +6,18 @@ from typing import Any, Self
 
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware, ToolCallLimitMiddleware
-from langchain.agents.structured_output import StructuredOutputError, ToolStrategy
+from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
-from langgraph.errors import GraphRecursionError
+from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
-from openai import OpenAIError
 from pydantic import ModelWrapValidatorHandler, model_validator
 from typing_extensions import TypedDict
 
 from agents import base
 from agents.base import AgentSpec
 from graphs.deps import Deps
-from graphs.errors import GraphError
 from graphs.evidence import Evidence
 from graphs.governance.meter import Meter
 from graphs.nodes.toolbox import TaskRun, Toolbox
@@ -96,10 +94,12 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
             if answer := ended.get("structured_response"):
                 result = base.AgentResult.model_validate(answer)
             run.evidence.update(_gathered(ended["messages"]))
-        except (GraphError, OpenAIError, StructuredOutputError, GraphRecursionError, ValueError) as problem:
-            error = f"{type(problem).__name__}: {problem}"
+        except GraphBubbleUp:
+            raise
         except TimeoutError:
             error = f"no result within {spec.timeout_s} s"
+        except Exception as problem:  # the boundary of a task: whatever went wrong in it must not cancel its siblings
+            error = f"{type(problem).__name__}: {problem}"
         update = _outcome(task, spec, result, error)
         write({"type": "task_finished", "agent": spec.name, **update["tasks"][task["id"]]})
         return {**update, "evidence": run.evidence, "counters": {**meter.counters, "steps": 1}}

@@ -1,7 +1,7 @@
 """supervisor: turns the question into a DAG of tasks, and decides when there is enough for the report."""
 
 import json
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.messages import HumanMessage, SystemMessage
 from langgraph.runtime import Runtime
@@ -9,9 +9,9 @@ from openai import OpenAIError
 
 from agents.base import SupervisorDecision
 from graphs.deps import Deps
-from graphs.errors import PlanError
+from graphs.errors import UNUSABLE_ANSWER, PlanError
 from graphs.governance.assess import assess
-from graphs.governance.limits import StopReason
+from graphs.governance.limits import EXPLAINED, StopReason
 from graphs.governance.meter import Meter
 from graphs.plan import ready, validated
 from graphs.prompts import prompt
@@ -22,35 +22,36 @@ ATTEMPTS = 2
 
 
 def supervisor(deps: Deps) -> Any:
-    """The node. It asks the model only when no task is ready: a known next step costs nothing."""
+    """The node. It asks the model only when no task is ready, or a human left a note: a known next step is free."""
     model = deps.supervisor_model.with_structured_output(SupervisorDecision, method="json_schema")
     system = SystemMessage(prompt("supervisor"))
 
     async def supervisor_node(state: ResearchState, runtime: Runtime) -> dict[str, Any]:
-        if ready(state["tasks"]):
-            return {"wanted": "assign", "counters": {"steps": 1}}
-        if state.get("plans", 0) >= MAX_PLANS or assess(state, deps.now()).course != "go":
-            return {"wanted": "report", "counters": {"steps": 1}}
+        asked = state.get("note") is not None
+        if (ready(state["tasks"]) and not asked) or assess(state, deps.now()).course != "go":
+            return {
+                "wanted": "assign",
+                "counters": {"steps": 1},
+            }  # at a limit it is for the budget node to say how to end
         meter = Meter("supervisor", price=deps.price, emit=runtime.stream_writer)
         update = await _decide(state, meter)
-        runtime.stream_writer({"type": "plan", "tasks": list(update.get("tasks", {}).values()), **_why(update)})
+        tasks = list(update.get("tasks", {}).values())
+        runtime.stream_writer({"type": "plan", "tasks": tasks, "stop_reason": update.get("stop_reason")})
         return {**update, "note": None, "counters": {**meter.counters, "steps": 1}}
 
     async def _decide(state: ResearchState, meter: Meter) -> dict[str, Any]:
         messages = [system, HumanMessage(_packet(state, deps))]
-        refusal = "it gave none"
+        refusal = ""
         for _ in range(ATTEMPTS):
             try:
-                decision = cast("SupervisorDecision", await model.ainvoke(messages, config={"callbacks": [meter]}))
-                return _update(state, decision, deps)
-            except (PlanError, ValueError, OpenAIError) as error:
+                answer = await model.ainvoke(messages, config={"callbacks": [meter]})
+                return _update(state, SupervisorDecision.model_validate(answer), deps)
+            except OpenAIError as error:
+                return _ending(state, StopReason.MODEL_UNAVAILABLE, str(error))
+            except (PlanError, *UNUSABLE_ANSWER) as error:
                 refusal = str(error)
                 messages = [*messages[:2], HumanMessage(f"Your last answer was refused: {refusal}. Mend it.")]
-        return {
-            "wanted": "report",
-            "stop_reason": StopReason.PLAN_FAILED.value,
-            "flags": [*state["flags"], refusal],
-        }
+        return _ending(state, StopReason.PLAN_FAILED, refusal)
 
     return supervisor_node
 
@@ -58,14 +59,17 @@ def supervisor(deps: Deps) -> Any:
 def _update(state: ResearchState, decision: SupervisorDecision, deps: Deps) -> dict[str, Any]:
     if decision.action == "report":
         return {"wanted": "report"}
+    if state.get("plans", 0) >= MAX_PLANS:
+        return _ending(state, StopReason.PLANS, decision.reason)
     tasks = validated(decision.tasks, state["tasks"], [agent.name for agent in deps.agents])
     if not tasks:
         raise PlanError("`assign` without tasks; name at least one task, or answer `report`")
     return {"wanted": "assign", "tasks": tasks, "plans": state.get("plans", 0) + 1}
 
 
-def _why(update: dict[str, Any]) -> dict[str, Any]:
-    return {"stop_reason": update["stop_reason"]} if "stop_reason" in update else {}
+def _ending(state: ResearchState, reason: StopReason, said: str) -> dict[str, Any]:
+    remark = f"{EXPLAINED[reason]}: {said}"
+    return {"wanted": "report", "stop_reason": reason.value, "flags": [*state["flags"], remark]}
 
 
 def _packet(state: ResearchState, deps: Deps) -> str:
@@ -78,7 +82,7 @@ def _packet(state: ResearchState, deps: Deps) -> str:
             "findings": [{"task": each["task"], "claim": each["claim"]} for each in findings],
             "gaps": [gap for task in state["tasks"].values() for gap in task["gaps"]],
             "note": state.get("note"),
-            "may_assign": True,
+            "may_assign": state.get("plans", 0) < MAX_PLANS,
         },
         ensure_ascii=False,
     )

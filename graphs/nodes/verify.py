@@ -7,7 +7,7 @@ from langgraph.runtime import Runtime
 
 from graphs.deps import Deps
 from graphs.evidence import Evidence
-from graphs.numbers import unknown
+from graphs.numbers import quantities, unknown
 from graphs.state import FindingState, FindingStatus, ResearchState, TaskState
 
 ATTEMPTS = 2
@@ -22,7 +22,11 @@ def verify(deps: Deps) -> Any:
         stored = await deps.evidence.many(state["job_id"], ids)
         findings: dict[str, FindingState] = {}
         tasks: dict[str, TaskState] = {}
+        known = {(each["task"], each["claim"]) for each in state["findings"].values() if each["status"] == "verified"}
         for finding in fresh:
+            if (finding["task"], finding["claim"]) in known:
+                findings[finding["id"]] = FindingState(**{**finding, "status": "repeated"})
+                continue
             refused = problem_with(finding, stored)
             task = state["tasks"][finding["task"]]
             again = refused is not None and task["attempts"] < ATTEMPTS
@@ -44,9 +48,18 @@ def problem_with(finding: FindingState, stored: dict[str, Evidence]) -> str | No
     if missing := [each for each in finding["evidence"] if each not in stored]:
         return f"there is no evidence {', '.join(missing)}"
     numbers: frozenset[Decimal] = frozenset().union(*(stored[each].numbers for each in finding["evidence"]))
+    cited = ", ".join(finding["evidence"])
     if ungrounded := unknown(finding["claim"], numbers):
-        return f"{', '.join(ungrounded)} is not in {', '.join(finding['evidence'])}"
+        return f"{', '.join(ungrounded)} is not in {cited}"
+    if finding["value"] is not None and not _is_stated(finding["value"], finding["claim"], numbers):
+        return f"its value {finding['value']:g} is neither in the claim nor in {cited}"
     return None
+
+
+def _is_stated(value: float, claim: str, numbers: frozenset[Decimal]) -> bool:
+    """The value is the claim's own number, as written or in units of one, or one of the evidence."""
+    own = {number for each in quantities(claim) for number in (each.mantissa, each.value)}
+    return not unknown(format(Decimal(repr(value)), "f"), numbers | own)
 
 
 def _judged(finding: FindingState, refused: str | None, *, again: bool) -> FindingState:

@@ -4,12 +4,14 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from graphs.citations import Problem, cited, problems
+from graphs.citations import Problem, cited, marked, problems
 from graphs.deps import Deps
+from graphs.evidence import Evidence
 from graphs.governance.assess import can_pay
+from graphs.nodes.report import ATTEMPTS, short
+from graphs.rendering import MISSING, gaps
 from graphs.state import Report, ResearchState
 
-ATTEMPTS = 2
 MARK = "*(not verified)*"
 
 
@@ -21,13 +23,15 @@ def verify_report(deps: Deps) -> Any:
         if report is None:
             raise RuntimeError("verify_report was reached without a report; only `report` leads here")
         stored = await deps.evidence.many(state["job_id"], cited(report["body"]))
-        retrieved = {each: evidence for each, evidence in stored.items() if each in state["evidence"]}
-        found = problems(report["body"], retrieved, state["question"])
+        found = _problems(state, report["body"], {each: stored[each] for each in stored if each in state["evidence"]})
         again = bool(found) and report["attempts"] < ATTEMPTS and can_pay(state, deps.now())
         runtime.stream_writer({"type": "report_verified", "problems": len(found), "sent_back": again})
-        said = [f"“{each.statement}”: {each.reason}" for each in found]
-        body = report["body"] if again else _marked(report["body"], found)
-        judged = Report(title=report["title"], body=body, attempts=report["attempts"], problems=said)
+        judged = Report(
+            title=short(state["question"]) if problems(report["title"], {}, [state["question"]]) else report["title"],
+            body=report["body"] if again else marked(report["body"], found, MARK),
+            attempts=report["attempts"],
+            problems=[f"“{each.statement}”: {each.reason}" for each in found],
+        )
         return {"report": judged, "route": "report" if again else "finish", "counters": {"steps": 1}}
 
     return verify_report_node
@@ -38,9 +42,8 @@ def after_verify_report(state: ResearchState) -> str:
     return "report" if state["route"] == "report" else "finish"
 
 
-def _marked(body: str, found: list[Problem]) -> str:
-    for problem in found:
-        row = problem.statement.startswith("|")
-        marked = f"{problem.statement[:-1]} {MARK} |" if row else f"{problem.statement} {MARK}"
-        body = body.replace(problem.statement, marked, 1)
-    return body
+def _problems(state: ResearchState, body: str, retrieved: dict[str, Evidence]) -> list[Problem]:
+    """Below the heading for what is missing, the agents' own words about it may be repeated."""
+    answer, _, missing = body.partition(MISSING)
+    question = state["question"]
+    return problems(answer, retrieved, [question]) + problems(missing, retrieved, [question, *gaps(state)])

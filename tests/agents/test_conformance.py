@@ -1,7 +1,9 @@
 """What every agent in AGENTS must be. A new agent is tested by being listed."""
 
 import json
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,15 @@ every_agent = pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.n
 def test_names_are_unique_and_are_no_node_of_the_graph() -> None:
     names = Counter(agent.name for agent in AGENTS)
     assert max(names.values()) == 1
-    assert not {"intake", "supervisor", "budget", "verify", "escalate", "report", "finish"} & set(names)
+    nodes = {path.stem for path in (Path(__file__).parents[2] / "graphs" / "nodes").glob("*.py")}
+    assert "verify_report" in nodes
+    assert not nodes & set(names)
+
+
+@every_agent
+def test_it_knows_nothing_of_other_agents(agent: AgentSpec) -> None:
+    source = (PROMPTS.parent / f"{agent.name}.py").read_text()
+    assert re.findall(r"^(?:from|import) (\S+)", source, re.MULTILINE) == ["agents.base"]
 
 
 @every_agent

@@ -25,9 +25,14 @@ def test_without_any_setting_it_runs_offline() -> None:
     [
         ("TOLLGATE_MODLE", "x", "unknown setting TOLLGATE_MODLE; did you mean TOLLGATE_MODEL?"),
         ("TOLLGATE_JOB_BUDGET_USD", "plenty", "setting TOLLGATE_JOB_BUDGET_USD: Input should be a valid number"),
-        ("TOLLGATE_JOB_BUDGET_USD", "-1", "setting TOLLGATE_JOB_BUDGET_USD: Input should be greater than 0"),
+        (
+            "TOLLGATE_JOB_BUDGET_USD",
+            "-1",
+            "setting TOLLGATE_JOB_BUDGET_USD: Input should be greater than or equal to 0.000001",
+        ),
         ("OPENAI_BASE_URL", "nowhere", "setting OPENAI_BASE_URL: Input should be a valid URL"),
         ("MCP__MOON__URL", "http://localhost:1", "MCP__MOON__URL names no MCP server; there are: knowledge_base"),
+        ("TOLLGATE_PRICES", "{bad", "the settings cannot be read: error parsing value for field"),
         ("TOLLGATE_ON_LIMIT", "explode", "setting TOLLGATE_ON_LIMIT: Input should be 'escalate'"),
     ],
 )

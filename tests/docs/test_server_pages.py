@@ -64,7 +64,7 @@ def begun(command: str, home: Path) -> Iterator[subprocess.Popen[str]]:
 def entry(page: Path) -> dict[str, Any]:
     """What the page tells a desktop client to have in its configuration."""
     blocks = re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL)
-    return next(json.loads(each)["mcpServers"] for each in blocks if "mcpServers" in each)  # type: ignore[no-any-return]
+    return next(json.loads(each)["mcpServers"] for each in blocks if "mcpServers" in each)
 
 
 def test_every_server_has_a_page_with_commands() -> None:

@@ -25,8 +25,8 @@ def test_a_claim_stands_when_its_evidence_contains_its_numbers() -> None:
     assert problem_with(claiming("Revenue was good.", "E9"), stored) == "there is no evidence E9"
 
     # The same holds for every sentence of a report.
-    assert problems("Revenue reached EUR 19.5 million [E1].", stored, "How was 2024?") == []
-    assert [each.reason for each in problems("Revenue rose by 12%.", stored, "How was 2024?")] == [
+    assert problems("Revenue reached EUR 19.5 million [E1].", stored, ["How was 2024?"]) == []
+    assert [each.reason for each in problems("Revenue rose by 12%.", stored, ["How was 2024?"])] == [
         "12% is not in any evidence cited"
     ]
 

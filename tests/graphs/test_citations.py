@@ -2,7 +2,7 @@
 
 import pytest
 
-from graphs.citations import cited, numbered, problems, statements, with_chart_files
+from graphs.citations import cited, marked, numbered, problems, statements, with_chart_files
 from graphs.evidence import Evidence
 
 
@@ -28,7 +28,7 @@ STORED = {"E1": evidence("17 million cars"), "E2": evidence("12.5% share")}
     ],
 )
 def test_grounded(body: str) -> None:
-    assert problems(body, STORED, "What about 8 chargers?") == []
+    assert problems(body, STORED, ["What about 8 chargers?"]) == []
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_grounded(body: str) -> None:
     ],
 )
 def test_ungrounded(body: str, reason: str) -> None:
-    assert [each.reason for each in problems(body, STORED, "?")] == [reason]
+    assert [each.reason for each in problems(body, STORED, ["?"])] == [reason]
 
 
 def test_statements_are_sentences_rows_and_items() -> None:
@@ -56,3 +56,11 @@ def test_citations_are_numbered_in_order_of_appearance() -> None:
     assert cited(body) == ["E2", "E1", "E3"]
     assert numbered(body, cited(body)) == "B [1]. A [2, 1]. ![c](E3.svg)"
     assert with_chart_files("![c](E3.svg)", "evidence") == "![c](evidence/E3.svg)"
+
+
+def test_a_statement_is_marked_wherever_it_stands_and_a_missing_chart_is_cut() -> None:
+    body = "We made 99 euros. [E1]\n\n| a | 99 |\n\nAgain: we won.\n\n![c](E9.svg)\n\nWe made 99 euros. [E1]"
+    found = problems(body, STORED, ["?"])
+    assert marked(body, found, "(?)") == (
+        "We made 99 euros. [E1] (?)\n\n| a | 99 (?) |\n\nAgain: we won.\n\n\n\nWe made 99 euros. [E1] (?)"
+    )

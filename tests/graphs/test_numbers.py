@@ -71,6 +71,9 @@ def test_ways_of_writing_the_same(claim: str, evidence: str) -> None:
         ("sales fell 6.0%", "sales fell 5.9%"),
         ("2,100 chargers", "2024 was the year"),
         ("5 chargers", "4.7 chargers"),
+        ("EUR99999999", "EUR 5"),
+        ("2050 chargers", "2 chargers"),
+        ("EUR 5 billion", "5 countries"),
     ],
 )
 def test_numbers_of_one_s_own(claim: str, evidence: str) -> None:

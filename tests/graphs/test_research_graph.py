@@ -1,6 +1,7 @@
 """The graph against models that err: real client, real MCP servers, real Valkey, a scripted mind."""
 
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -54,12 +55,12 @@ def started(**limits: Any) -> Json:
     return {"job_id": JOB, "question": "What was our revenue?", "limits": JobLimits(**limits).model_dump()}
 
 
-async def invoked(research: ResearchGraph, given: Any) -> Json:
+async def invoked(research: ResearchGraph, given: Any, **config: Any) -> Json:
     """The state after the run. LangGraph's servers refuse calls that block the event loop in a node; so does this."""
     with blockbuster_ctx(scanned_modules=["agents", "graphs"]) as watch:
         for name in ("os.stat", "os.listdir", "os.scandir", "io.TextIOWrapper.read", "io.BufferedReader.read"):
             watch.functions[name].can_block_in("redis/utils.py", "get_lib_version")  # once per connection
-        return await research.ainvoke(given, CONFIG)
+        return await research.ainvoke(given, {**CONFIG, **config})
 
 
 def once(tasks: Json) -> Callable[[Json, list[Json]], Json]:
@@ -175,7 +176,7 @@ async def test_a_supervisor_that_never_makes_sense_ends_the_job(graph: Run) -> N
     script = Script(lambda *_: "I would rather chat.", revenue, quoting)
     async with graph(script) as research:
         ended = await invoked(research, started())
-    assert (ended["status"], ended["stop_reason"]) == ("partial", "plan_failed")
+    assert (ended["status"], ended["stop_reason"]) == ("failed", "plan_failed")
     assert len(script.requests) == 2
 
 
@@ -187,7 +188,124 @@ async def test_a_supervisor_that_never_has_enough_is_stopped(graph: Run) -> None
     async with graph(script) as research:
         ended = await invoked(research, started())
     assert ended["counters"]["handoffs"] == 3
-    assert ended["status"] == "completed"
+    assert (ended["status"], ended["stop_reason"]) == ("partial", "plan_limit")
+
+
+@pytest.mark.parametrize("limit", range(10, 40))
+async def test_no_recursion_limit_is_met_with_an_exception(graph: Run, limit: int) -> None:
+    script = Script(
+        lambda packet, _: assign(task(len(packet["tasks"]) + 1, "sales")),
+        lambda *_: result(gaps=("Nothing there.",)),
+        lambda *_: {"title": "x", "body": "We made 999,999 euros."},
+    )
+    async with graph(script) as research:
+        ended = await invoked(research, started(), recursion_limit=limit)
+    assert ended["status"] in {"completed", "partial"}
+
+
+async def test_a_limit_that_the_supervisor_meets_is_not_a_completion(graph: Run) -> None:
+    script = Script(lambda packet, _: assign(task(len(packet["tasks"]) + 1, "sales")), revenue, quoting)
+    async with graph(script) as research:
+        paused = await invoked(research, started(budget_micro_usd=1000))
+        assert paused["__interrupt__"][0].value["reason"] == "budget_reached"
+        with pytest.raises(ValueError, match="would stop again at once"):
+            await invoked(research, Command(resume={"action": "redirect", "note": "only Italy"}))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"choices": None},
+        {"error": {"message": "busy", "type": "server", "code": None}},
+    ],
+)
+async def test_a_provider_that_gives_no_answer_fails_the_job_and_is_named(graph: Run, answer: Json) -> None:
+    script = Script(lambda *_: JSONResponse(answer, status_code=400), revenue, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert (ended["status"], ended["stop_reason"]) == ("failed", "model_unavailable")
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"value_column": "revenue_eur", "label_column": ["year"]},
+        {"where": [{"a": 1}]},
+        {"where": ["year"]},
+        {"where": {"year": {"a": 1}}},
+    ],
+)
+async def test_a_malformed_reference_is_told_to_the_model(graph: Run, reference: Json) -> None:
+    def careless(packet: Json, messages: list[Json]) -> Json:
+        if packet["task"]["agent" if "agent" in packet["task"] else "id"] == "T1":
+            return revenue(packet, messages)
+        if messages[-1]["role"] != "tool":
+            return call("analytics__growth", series={"evidence_id": "E1", **reference})
+        assert messages[-1]["content"].startswith("error: the reference does not fit: ")
+        return result(gaps=("Not computed.",))
+
+    script = Script(once(assign(task(1, "sales"), task(2, "analyst", "T1"))), careless, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert ended["tasks"]["T2"]["gaps"] == ["Not computed."]
+
+
+async def test_a_finding_that_is_made_again_is_reported_once(graph: Run) -> None:
+    def half_right(packet: Json, messages: list[Json]) -> Json:
+        if messages[-1]["role"] != "tool":
+            return REVENUE
+        right = json.loads(revenue(packet, messages)["tool_calls"][0]["function"]["arguments"])["findings"][0]
+        return result(right, finding("We made EUR 1.", messages[-1]["content"].splitlines()[0]))
+
+    script = Script(once(assign(task(1, "sales"))), half_right, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert [each["status"] for each in ended["findings"].values()] == ["verified", "sent_back", "repeated", "dropped"]
+
+
+@pytest.mark.parametrize("value", [999.0, 1e12])
+async def test_a_value_of_its_own_is_refused(graph: Run, value: float) -> None:
+    def wrong_value(packet: Json, messages: list[Json]) -> Json:
+        if messages[-1]["role"] != "tool":
+            return REVENUE
+        right = json.loads(revenue(packet, messages)["tool_calls"][0]["function"]["arguments"])["findings"][0]
+        return result({**right, "value": value})
+
+    script = Script(once(assign(task(1, "sales"))), wrong_value, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert "its value" in ended["findings"]["T1.2.1"]["refused"]
+
+
+async def test_a_boasting_title_is_replaced_by_the_question(graph: Run) -> None:
+    def boasting(packet: Json, messages: list[Json]) -> Json:
+        return {**quoting(packet, messages), "title": "Revenue rose 55% to EUR 99,000,000"}
+
+    script = Script(once(assign(task(1, "sales"))), revenue, boasting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert ended["report"]["title"] == "What was our revenue?"
+
+
+async def test_words_of_the_job_s_own_are_not_marked(graph: Run) -> None:
+    script = Script(once(assign(task(1, "sales"))), lambda *_: REVENUE, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert "8 model calls" in ended["report"]["body"]
+    assert "not verified" not in ended["report"]["body"]
+    assert ended["report"]["problems"] == []
+
+
+async def test_a_second_question_in_a_thread_starts_from_nothing(graph: Run) -> None:
+    script = Script(once(assign(task(1, "sales"))), revenue, quoting)
+    async with graph(script) as research:
+        first = await invoked(research, started())
+        script.work = lambda *_: result(gaps=("No chargers in Italy.",))
+        second = await invoked(research, {"job_id": JOB, "question": "How many chargers has Italy?"})
+    assert first["stop_reason"] == "answered"
+    assert (second["stop_reason"], second["findings"]) == ("not_in_data", {})
+    assert second["counters"]["handoffs"] == 1
 
 
 async def test_an_ungrounded_report_gets_one_repair_and_is_then_marked(graph: Run) -> None:

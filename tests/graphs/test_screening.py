@@ -12,6 +12,10 @@ def test_an_empty_question_is_refused(question: str) -> None:
     assert refused(question) == "the question is empty; ask in a full sentence"
 
 
+def test_what_is_no_text_is_refused() -> None:
+    assert refused("caf\udce9 sales in 2024") == "the question is not valid text; send it as UTF-8"
+
+
 def test_a_long_question_is_refused_with_its_length() -> None:
     assert refused("x" * (MAX_QUESTION + 1)) == "the question has 2001 characters, the limit is 2000; shorten it"
     assert refused("x" * MAX_QUESTION) is None
@@ -36,6 +40,7 @@ def test_personal_data_is_masked_and_flagged(question: str, masked: str) -> None
     "question",
     [
         "How did revenue develop from 2022 to 2025?",
+        "Compare revenue of 2022 2023 2024 2025 by year",
         "Did we sell 1,234,567 units of Home 11 in 2024-Q3?",
         "What share has the online shop, in % of 12,345.67 EUR?",
     ],
