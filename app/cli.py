@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,6 +134,11 @@ def _fail(message: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
+def program() -> str:
+    """How this command was called, so that a printed hint can be pasted."""
+    return "tollgate" if shutil.which("tollgate") else sys.argv[0]
+
+
 def _ask(question: str, budget_usd: float | None, deadline_s: int | None) -> "JobResult":
     settings = configuration.load()
     wanted: dict[str, int] = {}
@@ -156,7 +162,7 @@ def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None
     known: list[str] = [job] if job else []
 
     def how() -> str:
-        return f"; go on with: tollgate resume {known[-1]}" if known else ""
+        return f"; go on with: {program()} resume {known[-1]}" if known else ""
 
     try:
         with _services(settings) as (redis_url, addresses):
@@ -208,7 +214,7 @@ def _leave(result: "JobResult", *, as_json: bool, show_report: bool = False) -> 
     else:
         if show_report and result.report_path:
             show(Console(), result.report_path)
-        summary(Console(soft_wrap=True, highlight=False), result)
+        summary(Console(soft_wrap=True, highlight=False), result, program())
     raise SystemExit(EXIT[result.status])
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+import httpx
 from rich.console import Console
 from rich.markup import escape
 
@@ -37,7 +38,7 @@ async def examine(settings: Settings, redis_url: str, addresses: Addresses, cons
 
 async def _lines(settings: Settings, redis_url: str, addresses: Addresses) -> AsyncIterator[Line]:
     yield Line(True, "agents", ", ".join(agent.name for agent in AGENTS))
-    yield _model(settings, addresses)
+    yield await _model(settings, addresses)
     async for line in _redis(settings, redis_url):
         yield line
     async for line in _servers(addresses):
@@ -52,11 +53,19 @@ async def _lines(settings: Settings, redis_url: str, addresses: Addresses) -> As
     yield _tracing(settings)
 
 
-def _model(settings: Settings, addresses: Addresses) -> Line:
+async def _model(settings: Settings, addresses: Addresses) -> Line:
     try:
         pricer(settings)
     except AppError as error:
         return Line(False, "model", str(error))
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+    try:
+        async with httpx.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {key}"} if key else {}) as http:
+            answer = await http.get(f"{addresses.model.rstrip('/')}/models")
+    except httpx.HTTPError as error:
+        return Line(False, "model", f"{addresses.model} does not answer ({error}); check OPENAI_BASE_URL")
+    if answer.status_code in {401, 403}:
+        return Line(False, "model", f"{addresses.model} refuses the key; check OPENAI_API_KEY")
     who = "the stand-in (rules, not a language model)" if settings.offline else addresses.model
     return Line(True, "model", f"{settings.model}, planning with {settings.supervisor_model}, from {who}")
 

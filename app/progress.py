@@ -130,8 +130,11 @@ def show(console: Console, report_path: str) -> None:
         console.out(text, highlight=False)
 
 
-def summary(console: Console, result: JobResult) -> None:
-    """The last lines of a run: where the report is, why it ended, what it cost, what it waits for."""
+def summary(console: Console, result: JobResult, program: str) -> None:
+    """The last lines of a run: where the report is, why it ended, what it cost, what it waits for.
+
+    `program` is how the command was called, for the hints.
+    """
     used = ", ".join(
         [
             counted(result.model_calls, "model call"),
@@ -146,8 +149,10 @@ def summary(console: Console, result: JobResult) -> None:
     console.print(f"stop reason  {result.stop_reason} ({result.status})")
     console.print(f"cost         ${result.cost_usd:.6f} for {used}")
     if result.escalation:
-        choice = f"tollgate decide {result.job_id} --action"
+        choice = f"{program} decide {result.job_id} --action"
         console.print(f"waiting      {result.escalation['what_happened']}")
         amount = max(0.1, result.escalation["least_amount_usd"])
         console.print(f"answer with  {choice} approve_more --amount-usd {amount:.2f}", markup=False)
-        console.print(f"or           {choice} redirect --note '...' | finish_partial | abort", markup=False)
+        console.print(f"or           {choice} redirect --note '...' --amount-usd {amount:.2f}", markup=False)
+        console.print(f"or           {choice} finish_partial", markup=False)
+        console.print(f"or           {choice} abort", markup=False)

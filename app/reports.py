@@ -1,6 +1,7 @@
 """What a finished job leaves on disk: the report, and beside it every piece of evidence it cites."""
 
 import asyncio
+import json
 from pathlib import Path
 
 from graphs.evidence import Evidence, EvidenceStore
@@ -31,7 +32,8 @@ class ReportFolder:
         folder = self.root / state["job_id"]
         (folder / EVIDENCE_FOLDER).mkdir(parents=True, exist_ok=True)
         for evidence_id, each in evidence.items():
-            body = f"# {evidence_id}: {each.server}.{each.tool}\n\n```\n{each.text}\n```\n"
+            asked = json.dumps(each.arguments, ensure_ascii=False)
+            body = f"# {evidence_id}: {each.server}.{each.tool}\n\nAsked with `{asked}`.\n\n```\n{each.text}\n```\n"
             (folder / EVIDENCE_FOLDER / f"{evidence_id}.md").write_text(body, encoding="utf-8")
             if each.content.get("kind") == "chart":
                 (folder / EVIDENCE_FOLDER / f"{evidence_id}.svg").write_text(each.content["svg"], encoding="utf-8")

@@ -29,6 +29,12 @@ def rendered(state: ResearchState, report: Report, notice: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def dollars(micro_usd: int) -> str:
+    """`USD 0.25`, and for small amounts as many digits as they have: `USD 0.000123`."""
+    exact = f"{micro_usd / MICRO:.6f}".rstrip("0")
+    return f"USD {exact}" if len(exact.partition(".")[2]) >= 2 else f"USD {micro_usd / MICRO:.2f}"
+
+
 def counted(number: int, noun: str) -> str:
     """`1 step`, `2 steps`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
@@ -53,19 +59,24 @@ def assembled(state: ResearchState) -> str:
 
 
 def gaps(state: ResearchState) -> list[str]:
-    """What agents could not find, tasks that failed and tasks that were never begun, one sentence each."""
+    """What agents could not find, and tasks that failed, were withdrawn or never begun, one sentence each."""
     told = [gap for task in state["tasks"].values() for gap in task["gaps"]]
     failed = [
         f"The {task['agent']} could not finish its task ({task['error']}): {task['objective']}"
         for task in state["tasks"].values()
         if task["status"] == "failed"
     ]
+    withdrawn = [
+        f"Withdrawn when a human redirected the job: {task['objective']}"
+        for task in state["tasks"].values()
+        if task["status"] == "withdrawn"
+    ]
     untouched = [
         f"Not begun by the {task['agent']}: {task['objective']}"
         for task in state["tasks"].values()
         if task["status"] == "pending"
     ]
-    return list(dict.fromkeys([*told, *failed, *untouched]))
+    return list(dict.fromkeys([*told, *failed, *withdrawn, *untouched]))
 
 
 def _partial(state: ResearchState) -> str:
@@ -101,7 +112,7 @@ def _source(evidence: EvidenceRef) -> str:
 def _run(state: ResearchState) -> str:
     used: dict[str, Any] = {**state["counters"]}
     limits = JobLimits.model_validate(state["limits"])
-    cost = f"USD {used.get('cost_micro_usd', 0) / MICRO:.6f} of USD {limits.budget_micro_usd / MICRO:.2f}"
+    cost = f"{dollars(used.get('cost_micro_usd', 0))} of {dollars(limits.budget_micro_usd)}"
     kinds = {"model_calls": "model call", "tool_calls": "tool call", "handoffs": "hand-off", "steps": "step"}
     counts = ", ".join(counted(used.get(key, 0), noun) for key, noun in kinds.items())
     reason = state["stop_reason"] or StopReason.ANSWERED

@@ -77,7 +77,7 @@ def _kind(path: Path) -> str | None:
     if path.is_dir():
         return None
     with path.open("rb") as file:
-        head = file.read(16)
+        head = file.read(4096)
     if not head:
         raise StartupError(f"{path} is empty; give {KINDS}")
     signatures = {
@@ -85,7 +85,10 @@ def _kind(path: Path) -> str | None:
         DUCKDB: head[8:12] == b"DUCK",
         PARQUET: head[:4] == b"PAR1",
     }
-    return next((kind for kind, found in signatures.items() if found), None)
+    kind = next((kind for kind, found in signatures.items() if found), None)
+    if kind is None and b"\0" in head:
+        raise StartupError(f"{path} is neither text nor of a known kind; give {KINDS}")
+    return kind
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -94,6 +97,8 @@ def _fill(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             sources = _exported(file, Path(scratch)) if _kind(file) == SQLITE else [(file.stem, file)]
             for name, source in sources:
                 _stage(connection, source, Path(scratch))
+                if not connection.execute("SELECT 1 FROM staged LIMIT 1").fetchall():
+                    raise StartupError(f"{file} has no rows in {name}; give data with at least one row")
                 _take_over(connection, name)
 
 

@@ -130,7 +130,7 @@ def test_a_signal_stops_it_cleanly_and_it_says_how_to_go_on(tmp_path: Path, numb
         after = process.communicate()[1]
     assert process.returncode == 130
     job = next(line.split()[-1] for line in before if line.strip().startswith("job "))
-    assert after.rstrip().endswith(f"stopped; go on with: tollgate resume {job}")
+    assert after.rstrip().endswith(f"stopped; go on with: {TOLLGATE} resume {job}")
     assert "Traceback" not in after
     assert left_behind(tmp_path) == []
     assert tollgate(tmp_path, "resume", job).returncode == 0

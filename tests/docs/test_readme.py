@@ -1,5 +1,6 @@
 """README.md is run: its commands, its output, its diffs and its picture."""
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.app.command_line import answered, environment, seen
+from tests.scripted_model import REPORT, Script, result
+from tests.scripted_model import serving as serving_model
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -158,9 +161,19 @@ def test_swapping_a_data_source(copy: Path) -> None:
 
 def test_changing_the_model(copy: Path) -> None:
     applied(copy, DIFFS["model"])
-    found = tollgate(copy, "doctor")
-    assert "✗ model" not in found.stdout
-    assert "✓ model            our-model, planning with gpt-5-nano, from http://127.0.0.1:8000/v1" in found.stdout
+    env = copy / ".env"
+    given = env.read_text()
+    assert "OPENAI_BASE_URL=http://127.0.0.1:8000/v1" in given
+    script = Script(lambda *_: REPORT, lambda *_: result(), lambda *_: "")
+    with serving_model(script) as url:
+        env.write_text(given.replace("http://127.0.0.1:8000/v1", url))
+        found = tollgate(copy, "doctor")
+        assert f"✓ model            our-model, planning with our-model, from {url}" in found.stdout
+        ended = tollgate(copy, "run 'What was our revenue in 2024?' --json")
+    assert {each["model"] for each in script.requests} == {"our-model"}
+    assert json.loads(ended.stdout)["cost_usd"] == 0.00028  # 1000 tokens in, 100 out, at the price of the diff
+    gone = tollgate(copy, "doctor")
+    assert f"✗ model            {url} does not answer" in gone.stdout
 
 
 def test_changing_a_budget(copy: Path) -> None:

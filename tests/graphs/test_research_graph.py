@@ -60,7 +60,8 @@ async def invoked(research: ResearchGraph, given: Any, **config: Any) -> Json:
     with blockbuster_ctx(scanned_modules=["agents", "graphs"]) as watch:
         for name in ("os.stat", "os.listdir", "os.scandir", "io.TextIOWrapper.read", "io.BufferedReader.read"):
             watch.functions[name].can_block_in("redis/utils.py", "get_lib_version")  # once per connection
-        return await research.ainvoke(given, {**CONFIG, **config})
+        together: Any = {**CONFIG, **config}
+        return await research.ainvoke(given, together)
 
 
 def once(tasks: Json) -> Callable[[Json, list[Json]], Json]:

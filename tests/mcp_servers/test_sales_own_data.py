@@ -219,7 +219,8 @@ def test_data_is_read_only_and_stays_where_it_is(folder: Path) -> None:
     [
         ("missing.csv", None, "No such file or directory"),
         ("empty.csv", b"", "is empty"),
-        ("binary.csv", bytes(range(256)) * 20, "cannot read"),
+        ("binary.csv", bytes(range(256)) * 20, "is neither text nor of a known kind"),
+        ("header.csv", b"order_id,revenue\n", "has no rows"),
         ("table.xlsx", b"PK\3\4 and so on", "is of no known kind"),
         ("half.parquet", b"PAR1 and no more", "Parquet"),
         ("broken.sqlite", b"SQLite format 3\0 and no more", "not a database"),
