@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,6 +81,14 @@ def left_behind(folder: Path) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def all_gone(folder: Path, seconds: float = 10) -> bool:
+    """Whether every process there ends by itself: one that was just being started ends when its stdin does."""
+    until = time.monotonic() + seconds
+    while left_behind(folder) and time.monotonic() < until:
+        time.sleep(0.02)
+    return left_behind(folder) == []
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:

@@ -77,7 +77,7 @@ class Answered:
                 finding.claim, frozenset().union(*(self.evidence[each].numbers for each in finding.evidence))
             )
         ]
-        return wrong + [str(each) for each in problems(self.body, self.evidence, question)]
+        return wrong + [str(each) for each in problems(self.body, self.evidence, [question])]
 
 
 class Team:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.command_line import TOLLGATE, answered, environment, left_behind, seen, started, tollgate
+from tests.app.command_line import TOLLGATE, all_gone, answered, environment, left_behind, seen, started, tollgate
 
 QUESTION = "What was Voltbay's revenue in Germany in 2024?"
 
@@ -144,7 +144,7 @@ def test_a_signal_before_the_job_begins_stops_it_as_cleanly(tmp_path: Path) -> N
         after = process.communicate()[1]
     assert process.returncode == 130
     assert "Traceback" not in after
-    assert left_behind(tmp_path) == []
+    assert all_gone(tmp_path)
 
 
 def test_resuming_an_ended_job_costs_nothing(tmp_path: Path) -> None:
