@@ -6,7 +6,8 @@ none of the data.
 
 - server.py, wire.py, embeddings.py, schema_walk.py: the protocol
 - roles.py: which rules answer a request; packets.py and turns.py: what they are given and how they call tools
-- reading.py, periods.py, places.py, vocabulary.py: understanding a question
+- reading.py, periods.py, places.py, vocabulary.py: understanding a question; unread.py, slots.py: what of it
+  cannot be understood, which becomes a gap
 - planner.py, sales*.py, researcher.py, analyst.py, writer.py: the rules of each role
 - claims.py: the sentences they write, and how to read them back
 """

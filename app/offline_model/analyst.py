@@ -17,6 +17,7 @@ from app.offline_model.wire import Call
 DEFAULT_HORIZON = 12
 FARTHEST = 36
 MOST_CALLS = 10
+MOST_FINDINGS = 30
 LONGEST_TITLE = 150
 WHOLE_ONLY = "The forecast is of the whole, not of each part."
 MONTHS_IN = {"month": 1, "quarter": 3, "year": 12}
@@ -64,7 +65,7 @@ def _result(reading: Reading, work: list[Work], answers: list[Answer]) -> AgentR
             gaps.append(f"This could not be computed: {answer.problem}.")
         else:
             findings += each.state(stated.Outcome(each.source, answer, each.item, reading))
-    return AgentResult(findings=findings, gaps=list(dict.fromkeys(gaps)))
+    return AgentResult(findings=findings[:MOST_FINDINGS], gaps=list(dict.fromkeys(gaps)))
 
 
 def _nothing_to_do(reading: Reading, at_hand: list[Source]) -> str:

@@ -6,7 +6,8 @@ from agents.base import SupervisorDecision, Task
 from app.offline_model.packets import SupervisorPacket
 from app.offline_model.parts import Parts, parts_of
 from app.offline_model.reading import Reading, read
-from app.offline_model.vocabulary import ANALYST_FRAME, ANALYST_PURPOSE, MARKET_FRAME, OWN_FRAME, says
+from app.offline_model.unread import without_share_of_market
+from app.offline_model.vocabulary import ANALYST_FRAME, ANALYST_PURPOSE, MARKET_FRAME, OWN_FRAME
 
 LONGEST_QUESTION = 700
 LONGEST_OBJECTIVE = 1000
@@ -48,7 +49,7 @@ def _plan(question: str, packet: SupervisorPacket) -> list[Task]:
         tasks.append(_task(tasks, packet, "researcher", f"{MARKET_FRAME} {parts.market}.", []))
     if parts.own and "sales" in names:
         tasks.append(_task(tasks, packet, "sales", _own_objective(parts.own), []))
-        reading = read(parts.own)
+        reading = read(without_share_of_market(parts.own))
         if (wanted := _computations(reading)) and "analyst" in names:
             source = tasks[-1].id
             tasks.append(_task(tasks, packet, "analyst", _analyst_objective(wanted, source, parts.own), [source]))
@@ -59,7 +60,7 @@ def _parts(question: str) -> Parts:
     """A question about neither side is looked up, so that its gap is an honest one."""
     question = _short(question)
     parts = parts_of(question)
-    return parts if parts.own or parts.market else Parts("", question.rstrip(".?! ") or "an empty question")
+    return parts if parts.own or parts.market else Parts("", question.rstrip(".?! ") or "?")
 
 
 def _computations(reading: Reading) -> list[str]:
@@ -68,7 +69,6 @@ def _computations(reading: Reading) -> list[str]:
     if not figures or ("fastest" in reading.intents and "forecast" not in reading.intents):
         return ["chart"] if "chart" in reading.intents else []
     intents = reading.intents - ({"growth"} if "share" in reading.intents else set())
-    intents -= {"share"} if says(("market share",), reading.text) else set()
     wanted = [name for name in COMPUTATIONS if name in intents]
     if wanted == ["compare"] and len(reading.times.spans) < 2:
         return []

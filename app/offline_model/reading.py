@@ -19,9 +19,16 @@ _LIMIT = (
     re.compile(rf"\b(?:{_RANKING})[ -]{_COUNT}\b"),
     re.compile(rf"\b{_COUNT}\s+(?:{_RANKING}|customers|clients|products|countries)\b"),
 )
-_NAME = re.compile(r"(?<![\w'])[A-ZÀ-Þ][\w&-]*(?:[ -](?:[A-ZÀ-Þ][\w&-]*|\d+[A-Za-z]?\b))*")
+_NAME = re.compile(r"(?<![\w'$`])[A-ZÀ-Þ][\w&-]*(?:[ -](?:[A-ZÀ-Þ][\w&-]*|\d+[A-Za-z]?\b))*")
 _OWN_NAME = re.compile(rf"\b{vocabulary.COMPANY.lower()} ([a-z]\w* \d+)\b")
 _SENTENCE_START = re.compile(r"(?:^|[.?!:;]\s+|\n)\W*$")
+_COUNTS_CUSTOMERS = re.compile(
+    r"\bhow many (?:(?!to|by|from|for|of|did|do|were|was|have|had|are)\w+ ){1,2}(?:customers|clients)\b", re.IGNORECASE
+)
+_PART = re.compile(r";|\?|,? and ")
+_ASKS_WHO = re.compile(
+    rf"\b(?:who|whose|whom|which|(?:by|per|each|list|our) (?:customer|client)s?|{_RANKING}|most|least)\b", re.I
+)
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
@@ -93,6 +100,21 @@ def content_words(text: str) -> list[str]:
 
 
 def _measures(text: str) -> list[str]:
+    """Those of each part of the text; words like `sold` count only where nothing else is named."""
+    parts = [part for part in _PART.split(text) if part.strip()]
+    named = {name for part in parts for name in _measures_of(part)}
+    plain = {name for part in parts for name in _measures_of(part) if not _is_only_business(part)}
+    return [name for name in vocabulary.MEASURES if name in (plain or named)]
+
+
+def _is_only_business(part: str) -> bool:
+    return set(spotted(vocabulary.MEASURES, part)) <= {"business"}
+
+
+def _measures_of(text: str) -> list[str]:
+    """A figure of a special kind hides the basic ones that it is made of ("units returned")."""
+    if _COUNTS_CUSTOMERS.search(text):
+        return ["customer_count"]
     rest = without(vocabulary.DIMENSIONS["segment"], text)
     found = []
     for name, phrases in vocabulary.MEASURES.items():
@@ -100,12 +122,15 @@ def _measures(text: str) -> list[str]:
             found.append(name)
             rest = without(phrases, rest)
     if found and found[-1] == "business":
-        found = found[:-1] or ["revenue"]
+        found = found[:-1] or ["units" if says(("how many",), text) else "revenue"]
     if "returns" in found and says(("why", "reason", "reasons"), text):
         found = ["return_reasons"]
     special = [each for each in found if each not in BASIC_MEASURES]
-    # "Why do customers return ...": who does something is not what is asked for.
+    # "Why do customers return ...", "sold to customers": who does something is not what is asked for.
     others = [each for each in special if each != "customers"]
+    basic = [each for each in found if each in BASIC_MEASURES]
+    if special == ["customers"] and basic and not _ASKS_WHO.search(text):
+        return basic
     return others or special or found
 
 

@@ -16,7 +16,7 @@ MOST_TARGETS = 6
 # How far below the best score a sentence may lie. Those that compare sources use fewer of the question's words.
 WITHIN_BEST = 1.5
 WITHIN_BEST_DISPUTED = 4.0
-ENOUGH_WORDS = 0.6
+ENOUGH_WORDS = 0.75
 TITLE_WEIGHT = 0.4
 
 _CHANGE = re.compile(r"\d%|\bper cent\b|\b(?:more|fewer|less) than (?:the|a) year|\b(?:rose|fell|grew|up|down)\b")

@@ -10,16 +10,18 @@ from app.offline_model.feedback import accepted
 from app.offline_model.packets import SpecialistPacket
 from app.offline_model.periods import times
 from app.offline_model.places import speaks_for
-from app.offline_model.reading import content_words
+from app.offline_model.reading import content_words, read
 from app.offline_model.relevance import Wanted, is_near, select
 from app.offline_model.sentences import Sentence, sentences_of
 from app.offline_model.turns import Answer, Script, rows_of
+from app.offline_model.unread import ENGLISH_ONLY, NOTHING_KNOWN, is_foreign, unread_of_sources
 from app.offline_model.vocabulary import says
 from app.offline_model.wire import Call
 
 PASSAGES = 8
 MOST_SEARCHES = 3
 MOST_DOCUMENTS = 4
+MOST_FINDINGS = 30
 LONGEST_QUERY = 300
 LONGEST_UNIT = 60
 
@@ -35,7 +37,12 @@ _DATE = re.compile(
 
 def researcher(packet: SpecialistPacket) -> Script:
     """Searches once (or once per country), then reads at most four documents."""
-    wanted = Wanted.of(packet.objective.removeprefix(vocabulary.MARKET_FRAME))
+    objective = packet.objective.removeprefix(vocabulary.MARKET_FRAME).strip()
+    if is_foreign(objective):
+        return AgentResult(findings=[], gaps=[ENGLISH_ONLY])
+    if not content_words(objective) and not read(objective).places:
+        return AgentResult(findings=[], gaps=[NOTHING_KNOWN])
+    wanted = Wanted.of(objective)
     searched = yield [Call("knowledge_base__search", {"query": query, "limit": PASSAGES}) for query in _queries(wanted)]
     if all(answer.failed for answer in searched):
         return AgentResult(findings=[], gaps=[f"The knowledge base gave no answer: {searched[0].problem}."])
@@ -43,8 +50,9 @@ def researcher(packet: SpecialistPacket) -> Script:
     documents = (yield [Call("knowledge_base__read_document", {"id": each}) for each in ids]) if ids else []
     sentences = [each for answer in documents if not answer.failed for each in sentences_of(answer)]
     chosen = select(wanted, sentences)
+    gaps = _gaps(wanted, chosen) + (unread_of_sources(objective) if chosen else [])
     return accepted(
-        AgentResult(findings=[_finding(each) for each in chosen], gaps=_gaps(wanted, chosen)), packet.feedback
+        AgentResult(findings=[_finding(each) for each in chosen][:MOST_FINDINGS], gaps=gaps), packet.feedback
     )
 
 
@@ -110,7 +118,8 @@ def _gaps(wanted: Wanted, found: list[Sentence]) -> list[str]:
     reading = wanted.reading
     subject = listed(reading.topics or list(wanted.entities))
     if not found and not subject:
-        return [f"No document in the knowledge base answers this: {reading.text[:200].strip('. ')}."]
+        unknown = "" if reading.kinds else f"{NOTHING_KNOWN} "
+        return [f"{unknown}No document in the knowledge base answers this: {reading.text[:200].strip('. ')}."]
     when = f" in {listed([str(year) for year in sorted(wanted.years)][:4])}" if wanted.years else ""
     if not found:
         where = f" for {listed(list(wanted.places))}" if wanted.places else ""

@@ -9,20 +9,26 @@ from app.offline_model.sales_findings import findings
 from app.offline_model.sales_schema import Schema, schema_of
 from app.offline_model.sales_tables import Fetch, fetches, missing_columns
 from app.offline_model.turns import Answer, Script, rows_of
+from app.offline_model.unread import ENGLISH_ONLY, is_foreign, unread
 from app.offline_model.vocabulary import OWN_FRAME
 from app.offline_model.wire import Call
 
-MOST_FINDINGS = 60
+MOST_FINDINGS = 30
 MOST_CUSTOMERS = 5
+MOST_COLUMNS = 30
 
 
 def sales(packet: SpecialistPacket) -> Script:
     """Calls describe_schema, then what the question needs; at most three rounds."""
+    objective = packet.objective.removeprefix(OWN_FRAME).strip()
+    if is_foreign(objective):
+        return AgentResult(findings=[], gaps=[ENGLISH_ONLY])
+    if fatal := unread(objective).fatal:
+        return AgentResult(findings=[], gaps=fatal)
     [described] = yield [Call("sales__describe_schema", {})]
     if described.failed:
         return AgentResult(findings=[], gaps=[f"The sales data could not be read: {described.problem}."])
     schema = schema_of(described.evidence, described.text)
-    objective = packet.objective.removeprefix(OWN_FRAME)
     customers: list[str] = []
     if look_up := _customer_lookup(objective, schema):
         [found] = yield [look_up]
@@ -53,7 +59,7 @@ def _result(ask: Ask, wanted: list[Fetch], answers: list[Answer]) -> AgentResult
     gaps = list(ask.gaps)
     for fetch, answer in zip(wanted, answers, strict=True):
         if answer.failed:
-            gaps.append(f"The sales data gave no answer: {answer.problem}.")
+            gaps.append(_refused(ask, answer))
             continue
         stated = findings(ask, fetch, answer)
         found += stated
@@ -62,6 +68,21 @@ def _result(ask: Ask, wanted: list[Fetch], answers: list[Answer]) -> AgentResult
     if ask.measures == ["target"] and set(ask.filters) - {"country"}:
         gaps.append("Targets are set by country alone, not by product, channel, segment or customer.")
     return AgentResult(findings=_totals_first(found)[:MOST_FINDINGS], gaps=gaps)
+
+
+def _refused(ask: Ask, answer: Answer) -> str:
+    """Why a tool gave nothing. What it advises is meant for a model that writes SQL."""
+    if "describe_schema" not in answer.problem:
+        return f"The sales data gave no answer: {answer.problem}."
+    return _other_columns(ask.schema)
+
+
+def _other_columns(schema: Schema) -> str:
+    columns = ", ".join(schema.columns[:MOST_COLUMNS]) or "none"
+    return (
+        "The stand-in reads only the columns of the sample data; this data has the columns "
+        f"{columns} [{schema.evidence}]. A language model can query it."
+    )
 
 
 def _totals_first(found: list[Finding]) -> list[Finding]:

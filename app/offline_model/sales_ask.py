@@ -8,6 +8,7 @@ from app.offline_model.claims import listed
 from app.offline_model.periods import Span, hull, month_name, span
 from app.offline_model.reading import Reading, read
 from app.offline_model.sales_schema import Match, Schema, match, period_text
+from app.offline_model.unread import NO_SHARE_OF_MARKET, unread, without_share_of_market
 from app.offline_model.vocabulary import says
 
 _HOW_IT_GOES = ("do", "doing", "did", "fare", "faring", "going", "results")
@@ -48,12 +49,14 @@ class Ask:
 
 def understand(objective: str, schema: Schema, customers: list[str]) -> Ask:
     """`customers` are names of the question that the data has as customers."""
-    reading = read(objective)
+    own = without_share_of_market(objective)
+    reading = read(own)
     found = match(reading.text, schema)
     if customers:
         found.filters["customer"] = customers
     period, keep, gaps, timeless = _period(reading, schema)
-    gaps += _unknown(found, schema, customers) + _foreign(reading, schema)
+    gaps += _unknown(found, schema, customers) + _foreign(reading, schema) + unread(objective).beside
+    gaps += [NO_SHARE_OF_MARKET] if own != objective else []
     measures = [] if timeless or _is_fatal(found, customers) else reading.measures
     if not measures and not gaps:
         measures = _default(reading, found)
@@ -72,7 +75,7 @@ def _is_fatal(found: Match, customers: list[str]) -> bool:
     """A filter that the data lacks: an answer without it would answer another question."""
     lacks_place = bool(found.unknown_places) and not found.filters.get("country")
     lacks_name = bool(found.unknown_names) and not customers and not found.filters.get("product")
-    return lacks_place or lacks_name
+    return lacks_place or lacks_name or bool(found.unknown_goods)
 
 
 def _unknown(found: Match, schema: Schema, customers: list[str]) -> list[str]:
@@ -81,10 +84,11 @@ def _unknown(found: Match, schema: Schema, customers: list[str]) -> list[str]:
     if found.unknown_places:
         known = listed(list(schema.values.get("country", ()))) or "no countries at all"
         gaps.append(f"The sales data has no country {listed(found.unknown_places)}; it has {known}{cite}.")
-    if found.unknown_names and not customers:
+    unknown = [*([] if customers else found.unknown_names), *found.unknown_goods]
+    if unknown:
         products = "; ".join(schema.values.get("product", ())) or "none"
         gaps.append(
-            f"The sales data has no product, customer or other entry named {listed(found.unknown_names)}; "
+            f"The sales data has no product, customer or other entry named {listed(unknown)}; "
             f"its products are: {products}{cite}."
         )
     return gaps

@@ -8,6 +8,7 @@ from app.offline_model.claims import company_in, without_company
 from app.offline_model.periods import Span, month_label, month_number, span
 from app.offline_model.places import GROUPS, REGIONS, places, same_place
 from app.offline_model.reading import names
+from app.offline_model.slots import unknown_goods
 from app.offline_model.turns import rows_of
 from app.offline_model.vocabulary import MEASURES, spotted
 
@@ -40,11 +41,12 @@ class Schema:
 
 @dataclass(frozen=True)
 class Match:
-    """What a question's words mean in this data, and the names in it that mean nothing."""
+    """What a question's words mean in this data, and the names and goods in it that mean nothing."""
 
     filters: dict[str, list[str]]
     unknown_places: list[str]
     unknown_names: list[str]
+    unknown_goods: list[str]
 
 
 def schema_of(evidence: str, text: str) -> Schema:
@@ -80,7 +82,7 @@ def match(text: str, schema: Schema) -> Match:
     countries, unknown = _countries(text, schema)
     if countries:
         filters["country"] = countries
-    return Match(filters, unknown, names(rest))
+    return Match(filters, unknown, names(rest), unknown_goods(rest))
 
 
 def period_text(schema: Schema) -> str:

@@ -41,7 +41,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
 # Measures that people ask for and this kind of data rarely holds; a column of that name makes them answerable.
 FOREIGN_MEASURES = ("profit*", "margin*", "ebit", "ebitda", "cost of goods*", "employee*", "headcount", "salar*",
                     "inventory", "inventories", "stock level*", "satisfaction", "nps", "churn*", "cash flow*",
-                    "warranty claim*", "advertising*", "marketing spend*", "market share")  # fmt: skip
+                    "warranty claim*", "advertising*", "marketing spend*")  # fmt: skip
 
 DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     "country": ("country", "countries", "market by market", "nation", "nations"),

@@ -8,6 +8,7 @@ from agents.base import ReportDraft
 from app.offline_model.claims import ANALYSIS, MARKET, OWN, Stated, dimension_and_label, read_back
 from app.offline_model.packets import FindingInfo, ReportPacket
 from app.offline_model.reading import read
+from app.offline_model.vocabulary import MONTHS
 
 LONGEST_TITLE = 120
 IN_THE_ANSWER = 3
@@ -18,7 +19,9 @@ NO_FORECAST = "The forecast that was asked for could not be made."
 NO_ANSWER = "The question cannot be answered from the data at hand."
 HEADINGS = {OWN: "Own sales", ANALYSIS: "Analysis", MARKET: "Market"}
 AGENT_THEMES = {"sales": OWN, "analyst": ANALYSIS}
-ANSWER_ORDER = (ANALYSIS, OWN, MARKET)
+
+_MONTH = re.compile(rf"(?:{'|'.join(name.capitalize() for name in MONTHS)}) \d{{4}}")
+_TIME = re.compile(rf"\d{{4}}(?:-Q[1-4])?|{_MONTH.pattern}")
 
 # What a place of a template is called as the head of a column; places that are not here make no column.
 _COLUMNS = {
@@ -69,9 +72,9 @@ class Entry:
 
 def write(packet: ReportPacket) -> ReportDraft:
     """An answer first, then the details by theme, then what could not be answered."""
-    entries = _entries(packet)
+    entries = _without_last_month(packet.question, _entries(packet))
     blocks = [_answer(packet.question, entries)]
-    if len(entries) > len(_headlines(entries)) or packet.charts:
+    if len(entries) > len(_headlines(entries)):
         blocks += [block for theme in HEADINGS for block in _section(theme, entries)]
     blocks += _charts(packet.charts, entries) + _gaps(packet)
     return ReportDraft(title=_title(packet.question), body="\n\n".join(blocks))
@@ -105,20 +108,62 @@ def _answer(question: str, entries: list[Entry]) -> str:
     return told or NO_ANSWER
 
 
+def _without_last_month(question: str, entries: list[Entry]) -> list[Entry]:
+    """The end of a series that was fetched for a forecast or for seasons answers nothing by itself."""
+    asks_for_month = any(span.months == 1 for span in read(question).times.spans)
+    is_computed_on = any(entry.is_forecast or (entry.stated and entry.stated.form == "season") for entry in entries)
+    if asks_for_month or not is_computed_on:
+        return entries
+    return [entry for entry in entries if not (entry.theme == OWN and _MONTH.fullmatch(entry.finding.period))]
+
+
 def _headlines(entries: list[Entry]) -> list[Entry]:
-    """The first finding of each theme, topped up in the order of the themes."""
-    ordered = [entry for theme in ANSWER_ORDER for entry in entries if entry.theme == theme]
-    chosen = [_lead(of) for theme in ANSWER_ORDER if (of := [each for each in ordered if each.theme == theme])]
-    chosen += [entry for entry in ordered if entry not in chosen][: IN_THE_ANSWER - len(chosen)]
-    return sorted(chosen, key=ordered.index)
+    """What was observed and computed, what the market did, what is expected; topped up to three sentences."""
+    by_theme = {theme: [entry for entry in entries if entry.theme == theme] for theme in HEADINGS}
+    expected = [entry for entry in by_theme[ANALYSIS] if entry.is_forecast]
+    computed = [entry for entry in by_theme[ANALYSIS] if not entry.is_forecast]
+    told = [_leads(computed), *_leads_by_subject(by_theme[OWN]), _leads(by_theme[MARKET]), expected[:1]]
+    chosen = [entry for each in told for entry in each]
+    series = [entry for group in _groups(entries) if _is_series(group) for entry in group]
+    rest = [entry for entry in [*by_theme[OWN], *computed, *by_theme[MARKET], *expected] if entry not in series]
+    return chosen + [entry for entry in rest if entry not in chosen][: max(0, IN_THE_ANSWER - len(chosen))]
 
 
-def _lead(entries: list[Entry]) -> Entry:
-    """The first; of one figure year by year the latest."""
+def _leads_by_subject(entries: list[Entry]) -> list[list[Entry]]:
+    """Each figure that was asked for has its place: revenue, returns."""
+    first: dict[str, list[Entry]] = {}
+    for group in _groups(entries):
+        fields = group[0].stated.fields if group[0].stated else {}
+        first.setdefault(fields.get("subject", "where" if "where" in fields else ""), group)
+    return [_leads(group) for group in first.values()][:IN_THE_ANSWER]
+
+
+def _leads(entries: list[Entry]) -> list[Entry]:
+    """The change over the whole time; the two ends of a series; the highest and the lowest season; else the first."""
+    if not entries:
+        return []
+    if whole := [entry for entry in entries if entry.stated and entry.stated.form == "growth between"]:
+        return whole[:1]
     group = _groups(entries)[0]
-    years = [entry.finding.period for entry in group]
-    is_by_year = group[0].stated is not None and group[0].stated.form == "measure" and years == sorted(years)
-    return group[-1] if is_by_year and all(year.isdecimal() for year in years) else group[0]
+    if not _is_series(group):
+        return group[:1]
+    if group[0].stated and group[0].stated.form == "season":
+        group = sorted(group, key=lambda entry: -(entry.finding.value or 0))
+    return [group[0], group[-1]]
+
+
+def _is_series(group: list[Entry]) -> bool:
+    """One figure at several times, in their order."""
+    form = group[0].stated.form if group[0].stated else ""
+    times = [entry.finding.period for entry in group]
+    is_timed = form in {"measure", "growth"} and all(_TIME.fullmatch(each) for each in times)
+    return len(group) > 1 and (form == "season" or (is_timed and times == sorted(times, key=_in_time)))
+
+
+def _in_time(period: str) -> tuple[str, int]:
+    """`2024`, `2024-Q3` or `March 2024` as something that sorts."""
+    name, _, year = period.rpartition(" ")
+    return (year, MONTHS.index(name.lower())) if name else (period, 0)
 
 
 def _section(theme: str, entries: list[Entry]) -> list[str]:
@@ -129,6 +174,8 @@ def _section(theme: str, entries: list[Entry]) -> list[str]:
     disputed = [entry for entry in own if entry.stated and entry.stated.form == "disagreement"]
     groups = _groups(entry for entry in own if entry not in disputed)
     small = [entry for group in groups if not _is_table(group) for entry in group]
+    if len(small) == len(own) and all(entry in _headlines(entries) for entry in own):
+        return []
     blocks = [f"## {HEADINGS[theme]}"]
     blocks += [_bullets(small)] if small else []
     blocks += [_table(group) for group in groups if _is_table(group)]

@@ -69,6 +69,11 @@ def test_places_by_name_and_adjective(text: str, found: list[str]) -> None:
         ("What is our average order value?", ["order_value"]),
         ("Why do customers return it?", ["return_reasons"]),
         ("revenue and orders by channel", ["orders", "revenue"]),
+        ("Revenue of Home 22 in 2024 and how many were returned?", ["returns", "revenue"]),
+        ("How many chargers were sold to Fleet customers?", ["units"]),
+        ("Which customers bought most units?", ["customers"]),
+        ("How many wallboxes did we sell?", ["units"]),
+        ("How many fleet customers do we have in Norway?", ["customer_count"]),
     ],
 )
 def test_measures(text: str, measures: list[str]) -> None:

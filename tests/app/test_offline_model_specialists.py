@@ -7,6 +7,7 @@ import pytest
 
 from agents.base import AgentResult
 from app.offline_model.roles import reply_to
+from app.offline_model.unread import NO_SHARE_OF_MARKET
 from app.offline_model.wire import Call, ChatRequest
 
 SCHEMA = """E1
@@ -102,6 +103,33 @@ def test_a_refused_call_is_a_gap_with_its_reason() -> None:
     result = sales("revenue in 2024", ["error: Error executing tool revenue_by: the disk is full"])
     assert isinstance(result, AgentResult)
     assert result.gaps == ["The sales data gave no answer: the disk is full."]
+
+
+def test_own_data_without_the_columns_of_the_sample_is_a_gap_for_the_reader() -> None:
+    refusal = "error: this data has no sales.country, which this tool needs; call describe_schema and write SQL"
+    result = sales("revenue in 2024", [refusal])
+    assert isinstance(result, AgentResult)
+    [gap] = result.gaps
+    assert "describe_schema" not in gap
+    assert "this data has the columns category, channel, country" in gap
+
+
+def test_an_exclusion_is_never_turned_into_a_filter() -> None:
+    result = sales("revenue excluding Germany in 2024")
+    assert isinstance(result, AgentResult)
+    assert (result.findings, len(result.gaps)) == ([], 1)
+
+
+def test_a_noun_in_lower_case_that_the_data_lacks_is_a_gap() -> None:
+    result = sales("How many toasters did we sell in 2024?")
+    assert isinstance(result, AgentResult)
+    assert "named toasters" in result.gaps[0]
+
+
+def test_a_share_of_the_market_is_no_share_of_revenue() -> None:
+    result = sales("What is the market share of Voltbay in the German market?")
+    assert isinstance(result, AgentResult)
+    assert result.gaps == [NO_SHARE_OF_MARKET]
 
 
 def test_a_refused_finding_is_dropped_and_the_rest_kept() -> None:

@@ -1,5 +1,6 @@
 """The report is made of the findings and of nothing else."""
 
+import re
 from typing import Any
 
 from app.offline_model.claims import finding, read_back, subject
@@ -41,9 +42,51 @@ def test_findings_of_one_form_become_a_table_with_its_evidence_in_each_row() -> 
 
 
 def test_the_answer_comes_first_and_each_theme_has_its_section() -> None:
-    text = body(findings=[measure("2024", "EUR 20"), *(market(f"Sales rose by {n}% in Spain.") for n in (3, 4, 5))])
+    years = [measure(year, amount) for year, amount in (("2022", "EUR 5"), ("2023", "EUR 10"), ("2024", "EUR 20"))]
+    text = body(findings=[*years, *(market(f"Sales rose by {n}% in Spain.") for n in (3, 4, 5))])
     assert text.index("EUR 20") < text.index("## Own sales") < text.index("## Market")
     assert "- Sales rose by 4% in Spain [E5]." in text
+
+
+def test_a_series_opens_with_its_first_and_last_time() -> None:
+    years = [(str(year), f"EUR {year - 2000}") for year in range(2021, 2026)]
+    opening = body(findings=[measure(*each) for each in years]).splitlines()[0]
+    assert re.findall(r"in (20\d\d)", opening) == ["2021", "2025"]
+
+
+def test_a_ranking_of_times_opens_with_the_best() -> None:
+    months = [("May 2024", "EUR 9"), ("July 2023", "EUR 8"), ("June 2022", "EUR 7"), ("April 2025", "EUR 6")]
+    opening = body(findings=[measure(*each) for each in months]).splitlines()[0]
+    assert "May 2024" in opening
+    assert "April 2025" not in opening
+
+
+def test_each_figure_that_was_asked_for_is_in_the_opening() -> None:
+    back = {"where": "sold", "period": "2025", "after": "9", "before": "90", "value": "10%"}
+    parts = [finding("returned for", ["E2"], 10, "%", back | {"item": f"the channel {n}"}) for n in "ABC"]
+    opening = body(findings=[*(each.model_dump() for each in parts), measure("2025", "EUR 8")]).splitlines()[0]
+    assert "EUR 8" in opening
+
+
+def test_the_opening_goes_from_the_past_over_the_market_to_the_forecast() -> None:
+    of = {"subject": "Voltbay's revenue in Spain", "value": "EUR 9", "period": "2026"}
+    total = finding("forecast total", ["E7"], 9, "EUR", of | {"interval": "95%", "low": "EUR 8", "high": "EUR 10"})
+    grown = finding(
+        "growth between", ["E6"], 5, "%", of | {"moved": "rose", "value": "5%", "start": "2023", "end": "2025"}
+    )
+    last = measure("December 2025", "EUR 2")
+    text = body(findings=[total.model_dump(), measure("2025", "EUR 8"), last, grown.model_dump(), market("Cars: 3.")])
+    opening = text.splitlines()[0]
+    assert [opening.index(each) for each in ("rose by", "in 2025", "Cars", "forecast")] == sorted(
+        opening.index(each) for each in ("rose by", "in 2025", "Cars", "forecast")
+    )
+    assert "December" not in text
+
+
+def test_a_section_that_would_only_repeat_the_opening_is_left_out() -> None:
+    text = body(findings=[measure("2025", "EUR 8"), *(market(f"Sales rose by {n}% in Spain.") for n in (3, 4, 5))])
+    assert "## Own sales" not in text
+    assert text.count("EUR 8") == 1
 
 
 def test_sources_that_contradict_one_another_are_shown_as_such() -> None:

@@ -50,6 +50,10 @@ def copy(tmp_path: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target, follow_symlinks=False)
     (tmp_path / "copy" / ".venv").symlink_to(ROOT / ".venv")
+    for name in ("pyproject.toml", "requirements.lock", "requirements-dev.lock"):
+        os.utime(
+            tmp_path / "copy" / name, (0, 0)
+        )  # older than the environment: make must not install this copy into it
     return tmp_path / "copy"
 
 

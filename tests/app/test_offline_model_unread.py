@@ -1,0 +1,112 @@
+"""What the rules cannot read becomes a gap, and never a figure about something else."""
+
+import pytest
+
+from agents.base import AgentResult
+from app.offline_model.packets import SpecialistPacket
+from app.offline_model.researcher import researcher
+from app.offline_model.slots import unknown_goods
+from app.offline_model.unread import is_foreign, unread, without_share_of_market
+
+
+@pytest.mark.parametrize(
+    ("question", "quoted"),
+    [
+        ("Revenue excluding Germany in 2025", "'excluding Germany in 2025'"),
+        ("Revenue by channel, but not the Online shop", "'not the Online shop'"),
+        ("Revenue without Norway", "'without Norway'"),
+        ("Units in all countries except France", "'except France'"),
+        ("Which customers didn't buy in 2025?", "'didn't buy in 2025'"),
+        ("How many orders over $10,000 were there?", "'over $10,000'"),
+        ("Revenue at a discount above 20%", "'above 20%'"),
+        ("Which countries sold more than 120 million?", "'more than 120 million'"),
+        ("Customers with fewer than 5 orders", "'fewer than 5'"),
+        ("Which customers stopped buying in 2025?", "'stopped buying'"),
+        ("How many new customers did we win?", "'new customers did'"),
+    ],
+)
+def test_what_changes_the_count_gives_a_gap_instead_of_a_figure(question: str, quoted: str) -> None:
+    [gap] = unread(question).fatal
+    assert quoted in gap
+
+
+@pytest.mark.parametrize(
+    ("question", "gap"),
+    [
+        ("Revenue in Germany in 2025, isn't it < $5 million?", "The condition '< $5 million' was not applied"),
+        ("Was revenue in Norway over 3 million?", "The condition 'over 3 million' was not applied"),
+        ("Why did revenue fall in 2024?", "not why"),
+    ],
+)
+def test_what_leaves_the_figure_as_it_is_stands_beside_it(question: str, gap: str) -> None:
+    [stated] = unread(question).beside
+    assert gap in stated
+    assert unread(question).fatal == []
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Revenue over 2024 and 2025",
+        "Revenue over the last 3 years",
+        "Growth over 3 years",
+        "Did revenue grow more than in 2023?",
+        "Why do customers return the Home 11?",
+        "Do sources agree or not?",
+        "Revenue below target in Norway",
+    ],
+)
+def test_ordinary_questions_are_read_in_full(question: str) -> None:
+    assert unread(question).fatal == unread(question).beside == []
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("How many toasters did we sell in 2025?", ["toasters"]),
+        ("revenue from toasters in 2025", ["toasters"]),
+        ("revenue through the partner channel", ["partner"]),
+        ("revenue from new products", ["new"]),
+        ("How many chargers did we sell?", []),
+        ("How many orders were there in Norway?", []),
+        ("revenue of all products by channel", []),
+        ("How many units of our best product were sold?", []),
+        ("revenue from January to March", []),
+        ("through the best sales channel", []),
+    ],
+)
+def test_a_noun_that_nothing_explains_is_unknown(text: str, unknown: list[str]) -> None:
+    assert unknown_goods(text) == unknown
+
+
+@pytest.mark.parametrize("text", ["market share of Voltbay", "Voltbay's share of the German charger market"])
+def test_a_share_of_a_market_is_told_from_a_share_of_revenue(text: str) -> None:
+    assert without_share_of_market(text) != text
+    assert without_share_of_market("share of revenue by channel") == "share of revenue by channel"
+
+
+@pytest.mark.parametrize(
+    ("text", "foreign"),
+    [
+        ("Wie hoch war unser Umsatz in Deutschland im Jahr 2024?", True),
+        ("Quel est notre chiffre d'affaires en France?", True),
+        ("ドイツの売上高は", True),
+        ("What was our revenue in Germany in 2024?", False),
+        ("Did the customer La Maison des Bornes buy in 2024?", False),
+        ("???", False),
+    ],
+)
+def test_other_languages_are_noticed(text: str, foreign: bool) -> None:
+    assert is_foreign(text) is foreign
+
+
+@pytest.mark.parametrize(
+    ("objective", "gap"), [("???", "was recognised"), ("Wie viele Ladepunkte gibt es und wo ist das?", "English only")]
+)
+def test_no_market_fact_is_picked_for_what_was_not_understood(objective: str, gap: str) -> None:
+    with pytest.raises(StopIteration) as ended:
+        next(researcher(SpecialistPacket(question=objective)))
+    result = ended.value.value
+    assert isinstance(result, AgentResult)
+    assert result.findings == []
+    assert gap in result.gaps[0]
