@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from redis.asyncio import Redis
 
@@ -11,6 +12,11 @@ from app import settings as configuration
 from app.embedded_redis import embedded_redis
 from app.processes import Addresses, running
 from app.settings import Settings
+
+# Machines are shared and slow for moments: an example may take its time. All else stays as it is (with CI set,
+# Hypothesis repeats the same examples).
+hypothesis.settings.register_profile("tollgate", hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("tollgate")
 
 
 @pytest.fixture(autouse=True, scope="session")
