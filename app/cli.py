@@ -81,7 +81,7 @@ def mcp(
 ) -> None:
     """Run one MCP server alone, on the configured data."""
     settings = configuration.load()
-    command = [sys.executable, *mcp_commands(settings, settings.provider_url)[name]]
+    command = [sys.executable, *mcp_commands(settings, settings.model_url)[name]]
     command += ["--stdio"] if stdio else []
     command += ["--port", str(port)] if port is not None else []
     os.execve(sys.executable, command, configuration.child_environment(settings.secrets_for_children()))  # noqa: S606

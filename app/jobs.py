@@ -18,9 +18,8 @@ from app.reports import ReportFolder
 from graphs.decision import decided
 from graphs.evidence import EvidenceStore
 from graphs.governance.limits import MICRO, JobLimits, StopReason
-from graphs.rendering import of_status
 from graphs.screening import refused
-from graphs.state import Json, ResearchState
+from graphs.state import Json, ResearchState, of_status
 from graphs.supervisor import ResearchGraph
 
 Status = Literal["queued", "running", "awaiting_human", "completed", "partial", "failed"]

@@ -58,8 +58,7 @@ def running(settings: Settings) -> Iterator[Addresses]:
         return children[-1].address
 
     try:
-        model = str(settings.stand_in_url) if settings.offline and settings.stand_in_url else settings.provider_url
-        model = model or started("stand_in_model", _stand_in(settings)) + "/v1"
+        model = settings.model_url or started("stand_in_model", _stand_in(settings)) + "/v1"
         elsewhere = {name: str(server.url) for name, server in settings.mcp.items()}
         missing = {name: call for name, call in mcp_commands(settings, model).items() if name not in elsewhere}
         here = {name: started(name, arguments) + "/mcp" for name, arguments in missing.items()}

@@ -35,26 +35,18 @@ async def opened(
         RedisError: no usable Redis.
         OperatorMustAct: a program that was started does not answer.
     """
-    price = pricer(settings)
     async with contextlib.AsyncExitStack() as stack:
         client = connect(redis_url)
         stack.push_async_callback(client.aclose)
+        http = await stack.enter_async_context(DefaultAsyncHttpxClient())
+        gateway = await stack.enter_async_context(ToolGateway(addresses.servers))
+        evidence = EvidenceStore(client, ttl_seconds=settings.ttl_seconds)
+        deps = dependencies(settings, addresses.model, http, gateway, evidence)
         for problem in await preflight(client):
             if problem.fatal:
                 raise BadInput(str(problem))
             warn(str(problem))
         await ready(addresses.children)
-        http = await stack.enter_async_context(DefaultAsyncHttpxClient())
-        gateway = await stack.enter_async_context(ToolGateway(addresses.servers))
-        evidence = EvidenceStore(client, ttl_seconds=settings.ttl_seconds)
-        deps = Deps(
-            supervisor_model=chat_model(settings.supervisor_model, settings, addresses.model, http),
-            model=chat_model(settings.model, settings, addresses.model, http),
-            gateway=gateway,
-            evidence=evidence,
-            price=price,
-            limits=settings.limits,
-        )
         saver = RedisSaver(client, ttl_seconds=settings.ttl_seconds)
         notice = STAND_IN_NOTICE if settings.offline else ""
         yield Jobs(
@@ -65,6 +57,20 @@ async def opened(
             ttl_seconds=settings.ttl_seconds,
             callbacks=stack.enter_context(tracing(settings)),
         )
+
+
+def dependencies(
+    settings: Settings, model_url: str, http: DefaultAsyncHttpxClient, gateway: ToolGateway, evidence: EvidenceStore
+) -> Deps:
+    """What the graph is handed. Connects to nothing. Raises BadInput for a model without a price."""
+    return Deps(
+        supervisor_model=chat_model(settings.supervisor_model, settings, model_url, http),
+        model=chat_model(settings.model, settings, model_url, http),
+        gateway=gateway,
+        evidence=evidence,
+        price=pricer(settings),
+        limits=settings.limits,
+    )
 
 
 async def ready(children: tuple[Child, ...]) -> None:

@@ -99,10 +99,10 @@ class Settings(BaseSettings):
         return self.openai_api_key is None and self.openai_base_url is None
 
     @property
-    def provider_url(self) -> str | None:
-        """Where the model provider answers; None for the stand-in, whose address is known once it runs."""
+    def model_url(self) -> str | None:
+        """Where models answer: the provider, or a stand-in that runs already; None when one has to be started."""
         if self.offline:
-            return None
+            return str(self.stand_in_url) if self.stand_in_url else None
         return str(self.openai_base_url) if self.openai_base_url else OPENAI_URL
 
     @property

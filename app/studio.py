@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator
 
 from openai import DefaultAsyncHttpxClient
 
-from app.models import chat_model, pricer
 from app.redis import connect
+from app.runtime import dependencies
 from app.settings import SERVERS, Settings, load
-from graphs.deps import Deps
 from graphs.evidence import EvidenceStore
 from graphs.governance.tools import ToolGateway
 from graphs.supervisor import ResearchGraph, build_research_graph
@@ -33,23 +32,9 @@ async def graph() -> AsyncIterator[ResearchGraph]:
         http = await stack.enter_async_context(await asyncio.to_thread(DefaultAsyncHttpxClient))
         gateway = await stack.enter_async_context(ToolGateway(_servers(settings)))
         evidence = EvidenceStore(client, ttl_seconds=settings.ttl_seconds)
-        yield await asyncio.to_thread(_build, settings, http, gateway, evidence)
-
-
-def _build(
-    settings: Settings, http: DefaultAsyncHttpxClient, gateway: ToolGateway, evidence: EvidenceStore
-) -> ResearchGraph:
-    model = str(settings.stand_in_url) if settings.stand_in_url else settings.provider_url or DEFAULT_MODEL
-    return build_research_graph(
-        Deps(
-            supervisor_model=chat_model(settings.supervisor_model, settings, model, http),
-            model=chat_model(settings.model, settings, model, http),
-            gateway=gateway,
-            evidence=evidence,
-            price=pricer(settings),
-            limits=settings.limits,
-        )
-    )
+        model = settings.model_url or DEFAULT_MODEL
+        deps = await asyncio.to_thread(dependencies, settings, model, http, gateway, evidence)
+        yield await asyncio.to_thread(build_research_graph, deps)
 
 
 def _servers(settings: Settings) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from graphs.governance.limits import EXPLAINED, MICRO, JobLimits, StopReason
-from graphs.state import Json, ResearchState
+from graphs.state import Json, ResearchState, of_status
 
 
 class _Choice(BaseModel):
@@ -61,7 +61,7 @@ def escalation(state: ResearchState) -> Json:
         "least_amount_usd": _least(state) / MICRO,
         "tasks_done": [task["objective"] for task in tasks if task["status"] == "done"],
         "tasks_open": [task["objective"] for task in tasks if task["status"] == "pending"],
-        "findings": sum(finding["status"] == "verified" for finding in state["findings"].values()),
+        "findings": len(of_status(state, "verified")),
         "choices": DECISION.json_schema(),
     }
 

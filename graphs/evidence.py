@@ -115,7 +115,7 @@ class EvidenceStore:
         stored = await self.many(job_id, ids)
         if missing := sorted(set(ids) - set(stored)):
             raise ToolFailure(f"there is no evidence {', '.join(missing)}; use an id that a tool result began with")
-        resolved: Json = _filled(arguments, stored)
+        resolved: Json = filled(arguments, stored)
         return resolved
 
 
@@ -135,13 +135,14 @@ def _evidence_ids(value: Any) -> Iterable[str]:
             yield from _evidence_ids(each)
 
 
-def _filled(value: Any, stored: dict[str, Evidence]) -> Any:
+def filled(value: Any, stored: dict[str, Evidence]) -> Any:
+    """Arguments with their references filled in. Raises ToolFailure as `resolved` does; the evidence must be there."""
     if _is_reference(value):
         return {**value, "points": _points(value, stored[value["evidence_id"]])}
     if isinstance(value, dict):
-        return {key: _filled(each, stored) for key, each in value.items()}
+        return {key: filled(each, stored) for key, each in value.items()}
     if isinstance(value, list):
-        return [_filled(each, stored) for each in value]
+        return [filled(each, stored) for each in value]
     return value
 
 

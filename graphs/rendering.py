@@ -4,7 +4,7 @@ from typing import Any
 
 from graphs.citations import cited, numbered, with_chart_files
 from graphs.governance.limits import EXPLAINED, MICRO, JobLimits, StopReason
-from graphs.state import EvidenceRef, FindingState, Report, ResearchState
+from graphs.state import EvidenceRef, FindingState, Report, ResearchState, of_status
 
 EVIDENCE_FOLDER = "evidence"
 MISSING = "## What could not be answered"
@@ -38,11 +38,6 @@ def dollars(micro_usd: int) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 step`, `2 steps`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def of_status(state: ResearchState, status: str) -> list[FindingState]:
-    """The findings of one status, in the order they were made."""
-    return [each for each in state["findings"].values() if each["status"] == status]
 
 
 def assembled(state: ResearchState) -> str:

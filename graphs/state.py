@@ -139,3 +139,8 @@ class ResearchState(ResearchInput):
     report: NotRequired[Report | None]
     status: NotRequired[Literal["completed", "partial", "failed"] | None]
     remaining_steps: RemainingSteps
+
+
+def of_status(state: ResearchState, status: FindingStatus) -> list[FindingState]:
+    """The findings of one status, in the order they were made."""
+    return [each for each in state["findings"].values() if each["status"] == status]

@@ -3,20 +3,18 @@
 The client, the wire and the sockets are real; only the other side's mind is scripted.
 """
 
-import asyncio
 import contextlib
 import json
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from tests.http_server import served
 
 Json = dict[str, Any]
 Answer = Json | str | Response
@@ -94,15 +92,8 @@ def serving(script: Script) -> Iterator[str]:
         return answer if isinstance(answer, Response) else JSONResponse(_completion(body["model"], answer))
 
     app = Starlette(routes=[Route("/v1/chat/completions", completions, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        finally:
-            server.should_exit = True
-            thread.join()
+    with served(app) as address:
+        yield f"{address}/v1"
 
 
 def _completion(model: str, answer: Json | str) -> Json:

@@ -4,8 +4,7 @@ from typing import Any
 
 from graphs.deps import Deps
 from graphs.governance.limits import StopReason
-from graphs.rendering import of_status
-from graphs.state import ResearchState
+from graphs.state import ResearchState, of_status
 
 _ENDS_WITHOUT_REPORT = {StopReason.ABORTED, StopReason.REFUSED}
 _NEEDS_FINDINGS = {StopReason.PLAN_FAILED, StopReason.MODEL_UNAVAILABLE}

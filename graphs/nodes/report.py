@@ -13,8 +13,8 @@ from graphs.errors import UNUSABLE_ANSWER
 from graphs.governance.assess import can_pay
 from graphs.governance.meter import Meter
 from graphs.prompts import prompt
-from graphs.rendering import assembled, gaps, of_status
-from graphs.state import Report, ResearchState
+from graphs.rendering import assembled, gaps
+from graphs.state import Report, ResearchState, of_status
 
 ATTEMPTS = 2
 TITLE = 100

@@ -21,7 +21,7 @@ from graphs.deps import Deps
 from graphs.evidence import Evidence
 from graphs.governance.meter import Meter
 from graphs.nodes.toolbox import TaskRun, Toolbox
-from graphs.state import EvidenceRef, FindingState, Json, ResearchState, TaskState
+from graphs.state import EvidenceRef, FindingState, Json, ResearchState, TaskState, of_status
 
 PREVIEW_LINES = 6
 MAX_EVIDENCE = 12
@@ -52,12 +52,11 @@ class Handoff(TypedDict):
 def handoff(task: TaskState, state: ResearchState) -> Handoff:
     """The packet for this task."""
     sources = {*task["depends_on"], task["id"]}
-    findings = [each for each in state["findings"].values() if each["task"] in sources]
     return Handoff(
         job_id=state["job_id"],
         question=state["question"],
         task=task,
-        findings=[each for each in findings if each["status"] == "verified"],
+        findings=[each for each in of_status(state, "verified") if each["task"] in sources],
         evidence=[each for each in state["evidence"].values() if each["task"] in sources][-MAX_EVIDENCE:],
     )
 
@@ -165,7 +164,7 @@ async def _packet(state: Handoff, deps: Deps) -> str:
         {
             "question": state["question"],
             "task": {"id": task["id"], "objective": task["objective"]},
-            "evidence": [_at_hand(each, stored[each["id"]]) for each in state["evidence"] if each["id"] in stored],
+            "evidence": [at_hand(each, stored[each["id"]]) for each in state["evidence"] if each["id"] in stored],
             "findings": [{key: each[key] for key in shown} for each in state["findings"]],  # type: ignore[literal-required]
             "feedback": task["feedback"],
         },
@@ -173,7 +172,8 @@ async def _packet(state: Handoff, deps: Deps) -> str:
     )
 
 
-def _at_hand(reference: EvidenceRef, stored: Evidence) -> Json:
+def at_hand(reference: EvidenceRef, stored: Evidence) -> Json:
+    """What an agent is shown of a table: what it is, and its first lines."""
     shown = ("id", "tool", "title", "arguments", "columns", "rows")
     preview = "\n".join(stored.text.splitlines()[:PREVIEW_LINES])
     return {**{key: reference[key] for key in shown}, "preview": preview[:1000]}  # type: ignore[literal-required]

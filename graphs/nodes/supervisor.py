@@ -15,7 +15,7 @@ from graphs.governance.limits import EXPLAINED, StopReason
 from graphs.governance.meter import Meter
 from graphs.plan import ready, validated
 from graphs.prompts import prompt
-from graphs.state import ResearchState, TaskState
+from graphs.state import ResearchState, TaskState, of_status
 
 MAX_PLANS = 3
 ATTEMPTS = 2
@@ -73,7 +73,7 @@ def _ending(state: ResearchState, reason: StopReason, said: str) -> dict[str, An
 
 
 def _packet(state: ResearchState, deps: Deps) -> str:
-    findings = [each for each in state["findings"].values() if each["status"] == "verified"]
+    findings = of_status(state, "verified")
     return json.dumps(
         {
             "question": state["question"],
@@ -89,6 +89,6 @@ def _packet(state: ResearchState, deps: Deps) -> str:
 
 
 def _task(task: TaskState, state: ResearchState) -> dict[str, Any]:
-    found = sum(each["task"] == task["id"] for each in state["findings"].values() if each["status"] == "verified")
+    found = sum(each["task"] == task["id"] for each in of_status(state, "verified"))
     shown = ("id", "agent", "objective", "depends_on", "status", "gaps")
     return {**{key: task[key] for key in shown}, "findings": found}  # type: ignore[literal-required]

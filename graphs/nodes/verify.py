@@ -8,7 +8,7 @@ from langgraph.runtime import Runtime
 from graphs.deps import Deps
 from graphs.evidence import Evidence
 from graphs.numbers import quantities, unknown
-from graphs.state import FindingState, FindingStatus, ResearchState, TaskState
+from graphs.state import FindingState, FindingStatus, ResearchState, TaskState, of_status
 
 ATTEMPTS = 2
 
@@ -17,12 +17,12 @@ def verify(deps: Deps) -> Any:
     """The node. What does not hold is sent back to its agent once; the second time it is dropped and listed."""
 
     async def verify_node(state: ResearchState, runtime: Runtime) -> dict[str, Any]:
-        fresh = [each for each in state["findings"].values() if each["status"] == "unverified"]
+        fresh = of_status(state, "unverified")
         ids = [evidence_id for each in fresh for evidence_id in each["evidence"]]
         stored = await deps.evidence.many(state["job_id"], ids)
         findings: dict[str, FindingState] = {}
         tasks: dict[str, TaskState] = {}
-        known = {(each["task"], each["claim"]) for each in state["findings"].values() if each["status"] == "verified"}
+        known = {(each["task"], each["claim"]) for each in of_status(state, "verified")}
         for finding in fresh:
             if (finding["task"], finding["claim"]) in known:
                 findings[finding["id"]] = FindingState(**{**finding, "status": "repeated"})

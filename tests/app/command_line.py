@@ -7,13 +7,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 TOLLGATE = str(Path(sys.executable).parent / "tollgate")
 SECONDS = 90
+HELLO = (
+    '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},'
+    '"clientInfo":{"name":"test","version":"1"}}}\n'
+)  # what an MCP client says first
 
 
 def tollgate(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -38,12 +42,15 @@ def answered(folder: Path, *arguments: str, **settings: str) -> tuple[int, dict[
 
 
 @contextmanager
-def started(folder: Path, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
-    """Run in the background, in a process group of its own; killed at the end if it is still there."""
+def background(
+    command: Sequence[str], folder: Path, ending: signal.Signals = signal.SIGINT, **settings: str
+) -> Iterator[subprocess.Popen[str]]:
+    """A program in a process group of its own, which gets the ending signal if it is still there."""
     process = subprocess.Popen(
-        [TOLLGATE, *arguments],
+        command,
         cwd=folder,
         env=environment(settings),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -53,11 +60,18 @@ def started(folder: Path, *arguments: str, **settings: str) -> Iterator[subproce
     watchdog.start()
     try:
         with process:
-            yield process
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, ending)
     finally:
         watchdog.cancel()
+
+
+def started(folder: Path, *arguments: str, **settings: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """`tollgate` in the background, killed at the end."""
+    return background([TOLLGATE, *arguments], folder, signal.SIGKILL, **settings)
 
 
 def seen(process: subprocess.Popen[str], wanted: Callable[[str], bool]) -> list[str]:

@@ -2,26 +2,25 @@
 
 import contextlib
 import json
-import socket
-import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from mcp import ClientSession
 from mcp.shared.memory import create_connected_server_and_client_session as connected
 
 from agents.base import AgentResult, Finding, ReportDraft, SupervisorDecision, Task
 from app.offline_model.server import build
 from graphs.citations import problems
-from graphs.evidence import Evidence
+from graphs.evidence import Evidence, filled
+from graphs.nodes.specialist import at_hand
 from graphs.numbers import unknown
 from mcp_servers.analytics.server import build as analytics
 from mcp_servers.knowledge_base.server import build as knowledge_base
 from mcp_servers.sales.server import build as sales
+from tests.http_server import served
 
 Json = dict[str, Any]
 
@@ -32,16 +31,8 @@ TURNS = 6
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
     """The stand-in model in a thread; yields its base URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(build(), log_level="warning", lifespan="off", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
+    with served(build()) as address:
+        yield f"{address}/v1"
 
 
 @dataclass
@@ -94,9 +85,9 @@ class Team:
         done = Answered(decision.tasks)
         found: dict[str, tuple[AgentResult, list[str]]] = {}
         for task in decision.tasks:
-            at_hand = [each for name in task.depends_on for each in found[name][1]]
+            given = [each for name in task.depends_on for each in found[name][1]]
             before = [each for name in task.depends_on for each in found[name][0].findings]
-            result, ids = await self.work(task, question, done, at_hand, before)
+            result, ids = await self.work(task, question, done, given, before)
             found[task.id] = (result, ids)
             done.findings += result.findings
             done.gaps += result.gaps
@@ -113,13 +104,13 @@ class Team:
         return done
 
     async def work(
-        self, task: Task, question: str, done: Answered, at_hand: list[str], before: list[Finding]
+        self, task: Task, question: str, done: Answered, given: list[str], before: list[Finding]
     ) -> tuple[AgentResult, list[str]]:
         """One specialist's conversation; returns its result and the ids of the evidence it gathered."""
         packet = {
             "question": question,
             "task": {"id": task.id, "objective": task.objective},
-            "evidence": [_shown(name, done.evidence[name]) for name in at_hand],
+            "evidence": [at_hand(done.evidence[name].reference(name), done.evidence[name]) for name in given],
             "findings": [each.model_dump() for each in before],
             "feedback": [],
         }
@@ -140,7 +131,7 @@ class Team:
         arguments = json.loads(function["arguments"])
         done.calls.append((function["name"], arguments))
         server, _, tool = function["name"].partition("__")
-        result = await self._sessions[server].call_tool(tool, _resolved(arguments, done.evidence))
+        result = await self._sessions[server].call_tool(tool, filled(arguments, done.evidence))
         text = result.content[0].text  # type: ignore[union-attr]
         if result.isError:
             return f"error: {text}"
@@ -188,29 +179,3 @@ async def team(url: str, data_dir: Path) -> AsyncIterator[Team]:
 
 def _schema(name: str) -> Json:
     return {"response_format": {"type": "json_schema", "json_schema": {"name": name, "schema": {}}}}
-
-
-def _shown(name: str, evidence: Evidence) -> Json:
-    """What the graph shows of a table: its first lines only."""
-    reference = evidence.reference(name)
-    preview = "\n".join(evidence.text.splitlines()[:6])[:1000]
-    shown = ("id", "tool", "title", "arguments", "columns", "rows")
-    return {**{key: reference[key] for key in shown}, "preview": preview}  # type: ignore[literal-required]
-
-
-def _resolved(arguments: Json, evidence: dict[str, Evidence]) -> Json:
-    """References to evidence filled in with its points."""
-    series = arguments.get("series")
-    if not series:
-        return arguments
-    table = evidence[series["evidence_id"]].table
-    assert table is not None
-    columns, rows = table
-    label, value = columns.index(series["label_column"]), columns.index(series["value_column"])
-    wanted = {columns.index(name): text for name, text in series.get("where", {}).items()}
-    points = [
-        {"label": str(row[label]), "value": row[value]}
-        for row in rows
-        if all(str(row[at]) == text for at, text in wanted.items())
-    ]
-    return {**arguments, "series": {**series, "points": points}}

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.command_line import TOLLGATE, all_gone, answered, environment, left_behind, seen, started, tollgate
+from tests.app.command_line import (
+    HELLO,
+    TOLLGATE,
+    all_gone,
+    answered,
+    environment,
+    left_behind,
+    seen,
+    started,
+    tollgate,
+)
 
 QUESTION = "What was Voltbay's revenue in Germany in 2024?"
 
@@ -170,13 +180,9 @@ def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_mcp_over_stdio_speaks_only_mcp(tmp_path: Path) -> None:
-    hello = (
-        '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},'
-        '"clientInfo":{"name":"test","version":"1"}}}\n'
-    )
     ended = subprocess.run(
         [TOLLGATE, "mcp", "analytics", "--stdio"],
-        input=hello,
+        input=HELLO,
         cwd=tmp_path,
         env=environment({}),
         capture_output=True,

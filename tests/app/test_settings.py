@@ -58,7 +58,7 @@ def test_a_key_is_never_shown() -> None:
     settings = Settings(_env_file=None, OPENAI_API_KEY="sk-secret")
     assert "sk-secret" not in repr(settings)
     assert not settings.offline
-    assert settings.provider_url == "https://api.openai.com/v1"
+    assert settings.model_url == "https://api.openai.com/v1"
 
 
 def test_a_model_without_a_price_is_refused_with_the_remedy() -> None:

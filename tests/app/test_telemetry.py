@@ -1,17 +1,14 @@
 """With LangSmith's own settings a job is traced; without them nothing is built and nothing is sent."""
 
-import asyncio
 import contextlib
 import gzip
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -20,6 +17,7 @@ from starlette.routing import Route
 from app.settings import Settings
 from app.telemetry import tracing
 from tests.app.command_line import tollgate
+from tests.http_server import served
 
 CONFIG = {
     "use_multipart_endpoint": False,
@@ -44,15 +42,8 @@ def ingest() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
         return JSONResponse({"version": "0.12.0", "batch_ingest_config": CONFIG})
 
     app = Starlette(routes=[Route("/{path:path}", take, methods=["GET", "POST", "PATCH"])])
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", taken
-        finally:
-            server.should_exit = True
-            thread.join()
+    with served(app) as address:
+        yield address, taken
 
 
 def test_without_settings_there_is_no_tracer(settings: Settings) -> None:

@@ -4,18 +4,14 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.app.command_line import answered, environment, seen
-from tests.scripted_model import REPORT, Script, result
-from tests.scripted_model import serving as serving_model
+from tests.app.command_line import answered, background, environment, seen
+from tests.scripted_model import REPORT, Script, result, serving
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -51,9 +47,8 @@ def copy(tmp_path: Path) -> Path:
         shutil.copy2(ROOT / name, target, follow_symlinks=False)
     (tmp_path / "copy" / ".venv").symlink_to(ROOT / ".venv")
     for name in ("pyproject.toml", "requirements.lock", "requirements-dev.lock"):
-        os.utime(
-            tmp_path / "copy" / name, (0, 0)
-        )  # older than the environment: make must not install this copy into it
+        # Older than the environment: make must not install this copy into it.
+        os.utime(tmp_path / "copy" / name, (0, 0))
     return tmp_path / "copy"
 
 
@@ -79,24 +74,6 @@ def tollgate(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]:
     return run(folder, f"{sys.executable} -m app.cli {arguments}")
 
 
-@contextmanager
-def serving(folder: Path, command: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", f"exec {command} 1>&2"],
-        cwd=folder,
-        env=environment({}),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-
-
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each not in {*SERVES, *RUNS_US}])
 def test_a_command_runs(copy: Path, command: str) -> None:
     settings = {}
@@ -112,7 +89,7 @@ def test_a_command_runs(copy: Path, command: str) -> None:
 @pytest.mark.parametrize("command", SERVES)
 def test_a_server_serves(copy: Path, command: str) -> None:
     assert command in COMMANDS
-    with serving(copy, command) as process:
+    with background(["/bin/sh", "-c", f"exec {command} 1>&2"], copy) as process:
         seen(process, lambda line: SERVES[command] in line)
 
 
@@ -169,7 +146,7 @@ def test_changing_the_model(copy: Path) -> None:
     given = env.read_text()
     assert "OPENAI_BASE_URL=http://127.0.0.1:8000/v1" in given
     script = Script(lambda *_: REPORT, lambda *_: result(), lambda *_: "")
-    with serving_model(script) as url:
+    with serving(script) as url:
         env.write_text(given.replace("http://127.0.0.1:8000/v1", url))
         found = tollgate(copy, "doctor")
         assert f"✓ model            our-model, planning with our-model, from {url}" in found.stdout

@@ -1,14 +1,11 @@
 """The page of each MCP server is run: its commands, and the entry for a desktop client."""
 
-import contextlib
 import json
-import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ import pytest
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from tests.app.command_line import environment, seen
+from tests.app.command_line import HELLO, background, seen
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "mcp_servers").glob("*/README.md"))
@@ -26,10 +23,6 @@ COMMANDS = [
     for line in page.read_text().splitlines()
     if line.startswith("python -m mcp_servers.")
 ]
-HELLO = (
-    '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},'
-    '"clientInfo":{"name":"test","version":"1"}}}\n'
-)
 
 
 @pytest.fixture
@@ -40,25 +33,10 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@contextlib.contextmanager
-def begun(command: str, home: Path) -> Iterator[subprocess.Popen[str]]:
+def begun(command: str, home: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    """A command of a page, as somebody types it whose home this is."""
     expanded = [each.replace("~", str(home)) for each in shlex.split(command)]
-    process = subprocess.Popen(
-        [sys.executable, *expanded[1:]],
-        cwd=home,
-        env=environment({"PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "none"}),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
+    return background([sys.executable, *expanded[1:]], home, PYTHONPATH=str(ROOT), OPENAI_API_KEY="none")
 
 
 def entry(page: Path) -> dict[str, Any]:

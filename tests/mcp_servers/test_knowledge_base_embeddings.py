@@ -3,14 +3,12 @@
 import hashlib
 import re
 import socket
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from mcp import ClientSession
 from mcp.shared.memory import create_connected_server_and_client_session
 from mcp.types import CallToolResult, TextContent
@@ -23,6 +21,7 @@ from mcp_servers.knowledge_base.embeddings import Embeddings
 from mcp_servers.knowledge_base.server import build
 from mcp_servers.knowledge_base.vectors import PROBE
 from mcp_servers.results import Table
+from tests.http_server import served
 
 LENGTH = 256
 DOCUMENTS = {
@@ -73,15 +72,8 @@ class Endpoint:
 @pytest.fixture
 def endpoint() -> Iterator[tuple[Endpoint, str]]:
     app = Endpoint()
-    listener = socket.create_server(("127.0.0.1", 0))
-    routes = [Route("/v1/embeddings", app.answer, methods=["POST"])]
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="warning", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield app, f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    server.should_exit = True
-    thread.join()
-    listener.close()
+    with served(Starlette(routes=[Route("/v1/embeddings", app.answer, methods=["POST"])])) as address:
+        yield app, f"{address}/v1"
 
 
 @pytest.fixture
