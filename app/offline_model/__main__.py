@@ -10,16 +10,25 @@ import threading
 
 import uvicorn
 
+from app.offline_model.faults import PROFILES
 from app.offline_model.server import build
 
 BAD_INPUT = 2
+LAST_ANSWERS_S = 1  # a client that waits for an answer must not keep the program from ending
 
 
 def main() -> None:
     """Serves until told to stop; exits with code 2 and one line when it cannot listen."""
     options = _options()
     listener = _listener(options)
-    config = uvicorn.Config(build(options.latency_ms), log_level="warning", access_log=False, lifespan="off", ws="none")
+    config = uvicorn.Config(
+        build(options.latency_ms, PROFILES[options.profile]),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=LAST_ANSWERS_S,
+    )
     http = uvicorn.Server(config)
     if options.exit_with_stdin:
         threading.Thread(target=_stop_when_stdin_closes, args=(http,), daemon=True).start()
@@ -37,6 +46,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--fd", type=int, help="serve on this inherited, listening socket instead of a port")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin closes: no orphan")
     parser.add_argument("--latency-ms", type=int, default=0, help="wait before each completion, milliseconds")
+    told = "; ".join(f"{name}: {profile.says}" for name, profile in PROFILES.items())
+    parser.add_argument("--profile", choices=list(PROFILES), default="honest", help=f"how the model behaves. {told}")
     return parser.parse_args()
 
 

@@ -1,51 +1,72 @@
 """Which rules answer a request: told by the schema it asks for and the tools it offers."""
 
 import json
+from typing import Literal
+
+from pydantic import BaseModel
 
 from agents.base import AgentResult, ReportDraft, SupervisorDecision
-from app.offline_model.analyst import analyst
+from app.offline_model.generalist import RULES, generalist
 from app.offline_model.packets import ReportPacket, SpecialistPacket, SupervisorPacket, packet_of
 from app.offline_model.planner import decide
-from app.offline_model.researcher import researcher
-from app.offline_model.sales import sales
 from app.offline_model.schema_walk import minimal_instance
 from app.offline_model.turns import Script, turn_of
-from app.offline_model.wire import Call, ChatRequest, Json, Reply
+from app.offline_model.wire import Call, ChatRequest, Reply
 from app.offline_model.writer import write
 
-SPECIALISTS = {"sales": sales, "knowledge_base": researcher, "analytics": analyst}
+AGENT_OF_SERVER = {"knowledge_base": "researcher", "sales": "sales", "analytics": "analyst"}
 INTRODUCTION = "This is Tollgate's stand-in model: rules, not a language model, which answer only as part of its team."
+
+Role = Literal["supervisor", "report", "agent"]
+
+_ROLES: dict[str, Role] = {
+    SupervisorDecision.__name__: "supervisor",
+    ReportDraft.__name__: "report",
+    AgentResult.__name__: "agent",
+}
 
 
 def reply_to(request: ChatRequest) -> Reply:
     """The next turn of whichever role the request is for."""
-    wanted = _wanted(request)
-    if wanted == SupervisorDecision.__name__:
-        return _structured(request, wanted, decide(packet_of(request, SupervisorPacket)).model_dump(mode="json"))
-    if wanted == ReportDraft.__name__:
-        return _structured(request, wanted, write(packet_of(request, ReportPacket)).model_dump(mode="json"))
-    servers = {name.partition("__")[0] for name in request.tool_names if "__" in name}
-    specialist = next((rules for server, rules in SPECIALISTS.items() if server in servers), None)
-    if specialist or wanted == AgentResult.__name__:
-        turn = turn_of((specialist or _idle)(packet_of(request, SpecialistPacket)), request)
-        if isinstance(turn, AgentResult):
-            return _structured(request, AgentResult.__name__, turn.model_dump(mode="json"))
-        return Reply(calls=turn)
+    role = role_of(request)
+    if role == "supervisor":
+        return structured(request, decide(packet_of(request, SupervisorPacket)))
+    if role == "report":
+        return structured(request, write(packet_of(request, ReportPacket)))
+    if role == "agent":
+        turn = turn_of(_script(request), request)
+        return structured(request, turn) if isinstance(turn, AgentResult) else Reply(calls=turn)
     return _unknown(request)
 
 
-def _wanted(request: ChatRequest) -> str:
-    """The answer's schema, given as response format, as a forced function or as one tool among others."""
-    known = (SupervisorDecision.__name__, ReportDraft.__name__, AgentResult.__name__)
-    named = [request.schema_name, request.forced_tool, *request.tool_names]
-    return next((name for name in named if name in known), "")
+def role_of(request: ChatRequest) -> Role | None:
+    """Told by the answer's schema, given as response format, as a forced function or as one tool among others."""
+    for name in (request.schema_name, request.forced_tool, *request.tool_names):
+        if name in _ROLES:
+            return _ROLES[name]
+    return "agent" if _agents(request) else None
 
 
-def _structured(request: ChatRequest, name: str, answer: Json) -> Reply:
+def structured(request: ChatRequest, answer: BaseModel) -> Reply:
     """As text for a response format, as a call where the schema came as a tool."""
+    name, fields = type(answer).__name__, answer.model_dump(mode="json")
     if not request.schema_name and name in request.tool_names:
-        return Reply(calls=[Call(name, answer)])
-    return Reply(text=json.dumps(answer, ensure_ascii=False))
+        return Reply(calls=[Call(name, fields)])
+    return Reply(text=json.dumps(fields, ensure_ascii=False))
+
+
+def _agents(request: ChatRequest) -> list[str]:
+    """The specialists whose servers' tools are on offer."""
+    servers = {name.partition("__")[0] for name in request.tool_names if "__" in name}
+    return [agent for server, agent in AGENT_OF_SERVER.items() if server in servers]
+
+
+def _script(request: ChatRequest) -> Script:
+    """Tools of one server make a specialist, tools of several a generalist."""
+    packet, names = packet_of(request, SpecialistPacket), _agents(request)
+    if not names:
+        return _idle(packet)
+    return RULES[names[0]](packet) if len(names) == 1 else generalist(packet, names)
 
 
 def _idle(_: SpecialistPacket) -> Script:

@@ -1,4 +1,4 @@
-"""The HTTP side: OpenAI's routes over the rules."""
+"""The HTTP side: OpenAI's routes over the rules, and the invoice for what was answered."""
 
 import asyncio
 import json
@@ -8,35 +8,37 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from app.offline_model.billing import Invoice, PromptCache
+from app.offline_model.completion import Usage, chunks, completion
 from app.offline_model.embeddings import embeddings
-from app.offline_model.roles import reply_to
-from app.offline_model.wire import BadRequestError, chunks, completion, error_body, parse_request
+from app.offline_model.faults import HONEST, Profile
+from app.offline_model.wire import BadRequestError, error_body, parse_request, prompt_of
 
 MODELS = ("tollgate-rules", "tollgate-rules-embedding")
+CLIENT_CLOSED_REQUEST = 499  # nginx's name for an answer that nobody waits for any more
 
 logger = logging.getLogger(__name__)
 
 
-def build(latency_ms: int = 0) -> Starlette:
-    """The application. Every completion waits `latency_ms` milliseconds first, as a slow provider would."""
+def build(latency_ms: int = 0, profile: Profile = HONEST) -> Starlette:
+    """The application.
 
-    async def chat(request: Request) -> Response:
-        wanted = parse_request(await request.body())
-        reply = reply_to(wanted)
-        await asyncio.sleep(latency_ms / 1000)
-        if not wanted.stream:
-            return JSONResponse(completion(wanted, reply))
-        return StreamingResponse(_events(chunks(wanted, reply)), media_type="text/event-stream")
-
+    Args:
+        latency_ms: every completion waits that many milliseconds first, as a slow provider would.
+        profile: how the model misbehaves.
+    """
+    chat = Chat(latency_ms / 1000, profile)
     return Starlette(
         routes=[
-            Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/chat/completions", chat.answer, methods=["POST"]),
             Route("/v1/embeddings", _embeddings, methods=["POST"]),
             Route("/v1/models", _models),
+            Route("/invoice", chat.bills),
             Route("/healthz", _healthz),
         ],
         exception_handlers={
@@ -47,10 +49,82 @@ def build(latency_ms: int = 0) -> Starlette:
     )
 
 
-async def _events(documents: Iterable[dict[str, Any]]) -> AsyncIterator[str]:
-    for document in documents:
-        yield f"data: {json.dumps(document, ensure_ascii=False)}\n\n"
-    yield "data: [DONE]\n\n"
+class Chat:
+    """Answers chat completions and writes the invoice. Each request counts as billed or as failed, never as both."""
+
+    def __init__(self, latency_s: float, profile: Profile) -> None:
+        self._profile = profile
+        self._wait_s = None if profile.wait_s is None else profile.wait_s + latency_s
+        self._invoice = Invoice()
+        self._cache = PromptCache()
+
+    async def bills(self, _: Request) -> Response:
+        """What was billed so far."""
+        return JSONResponse(self._invoice.body())
+
+    async def answer(self, request: Request) -> Response:
+        """A completion, or the failure that the profile has for this request."""
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        self._invoice.calls += 1
+        failure = self._profile.failure(self._invoice.calls)
+        if failure and failure.status:
+            self._invoice.failed += 1
+            return JSONResponse(failure.body, failure.status, failure.headers)
+        try:
+            wanted = parse_request(body)
+            spoken = self._profile.speak(wanted).within(wanted.answer_tokens)
+        except Exception:
+            self._invoice.failed += 1
+            raise
+        used = self._cache.usage(wanted.model, prompt_of(body), spoken.tokens)
+        worst = Usage(prompt=len(body), cached=0, completion=wanted.answer_tokens)
+        may_be_lost = failure is not None or self._profile.bills_the_lost_in_full
+        bill = self._invoice.bill(wanted.model, worst if may_be_lost else used)
+        if await _client_left(request, self._wait_s):
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        told = used if self._profile.tells_usage else None
+        events = _events(chunks(wanted, spoken, told)) if wanted.stream else None
+        if failure:
+            return CutOff("".join(events) if events else json.dumps(completion(wanted, spoken, told)))
+        bill.usage = used
+        if events:
+            return StreamingResponse(_each(events), media_type="text/event-stream")
+        return JSONResponse(completion(wanted, spoken, told))
+
+
+class CutOff(Response):
+    """Headers and half of the body, then the connection closes: uvicorn does that for an answer left unfinished."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        half = bytes(self.body[: len(self.body) // 2])
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+
+
+async def _client_left(request: Request, seconds: float | None) -> bool:
+    """Waits that long, None for as long as it takes, and says whether the client went away meanwhile."""
+    if seconds == 0:
+        return False
+    try:
+        async with asyncio.timeout(seconds):
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        return False
+    return True
+
+
+def _events(documents: Iterable[dict[str, Any]]) -> list[str]:
+    lines = [f"data: {json.dumps(document, ensure_ascii=False)}\n\n" for document in documents]
+    return [*lines, "data: [DONE]\n\n"]
+
+
+async def _each(events: Iterable[str]) -> AsyncIterator[str]:
+    for event in events:
+        yield event
 
 
 async def _embeddings(request: Request) -> Response:

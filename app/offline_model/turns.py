@@ -10,10 +10,11 @@ import io
 import json
 import re
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from agents.base import AgentResult
+from app.offline_model.packets import SpecialistPacket
 from app.offline_model.wire import Call, ChatRequest
 
 MOST_ATTEMPTS = 2
@@ -49,6 +50,7 @@ class Rows:
 
 
 Script = Generator[list[Call], list[Answer], AgentResult]
+Rules = Callable[[SpecialistPacket], Script]
 
 
 def turn_of(script: Script, request: ChatRequest) -> list[Call] | AgentResult:

@@ -1,19 +1,16 @@
-"""The wire format of OpenAI's chat completions: requests in, completions and chunks out."""
+"""The wire format of OpenAI's chat completions: requests as they come in, and what the rules answer."""
 
-import hashlib
 import json
-import math
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Json = dict[str, Any]
+ErrorKind = Literal["invalid_request_error", "server_error", "requests"]
 
 CHARACTERS_PER_TOKEN = 4
-PIECE = 48
+MOST_ANSWER_TOKENS = 200_000  # the longest answer of this model, when a request sets no limit of its own
 
 
 class BadRequestError(Exception):
@@ -87,6 +84,18 @@ class ChatRequest(_Lenient):
     response_format: ResponseFormat | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+
+    @property
+    def answer_tokens(self) -> int:
+        """The most tokens that the answer may have; `max_tokens` is the older name of the same limit."""
+        return min(self.max_completion_tokens or self.max_tokens or MOST_ANSWER_TOKENS, MOST_ANSWER_TOKENS)
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a streamed answer ends in a chunk with the usage."""
+        return self.stream_options is not None and self.stream_options.include_usage
 
     @property
     def schema_name(self) -> str:
@@ -130,29 +139,6 @@ class Reply:
     calls: list[Call] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Usage:
-    """Estimated tokens, about four characters each."""
-
-    prompt: int
-    completion: int
-
-    @classmethod
-    def of(cls, request: ChatRequest, reply: Reply) -> "Usage":
-        """The same for a streamed and a plain answer: what the model reads, and what it says."""
-        read = request.model_dump_json(exclude_none=True, include={"messages", "tools", "response_format"})
-        return cls(_tokens(read), _tokens(_spoken(reply)))
-
-    def body(self) -> Json:
-        return {
-            "prompt_tokens": self.prompt,
-            "completion_tokens": self.completion,
-            "total_tokens": self.prompt + self.completion,
-            "prompt_tokens_details": {"cached_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": 0},
-        }
-
-
 def parse_request(body: bytes) -> ChatRequest:
     """Raises BadRequestError with the first thing that is wrong."""
     try:
@@ -163,79 +149,16 @@ def parse_request(body: bytes) -> ChatRequest:
         raise BadRequestError(f"{where}: {first['msg']}") from error
 
 
-def completion(request: ChatRequest, reply: Reply) -> Json:
-    """The whole answer as one JSON document."""
-    message: Json = {"role": "assistant", "content": reply.text if not reply.calls else None, "refusal": None}
-    if reply.calls:
-        message["tool_calls"] = _tool_calls(request, reply)
-    choice = {"index": 0, "message": message, "finish_reason": _finish_reason(reply), "logprobs": None}
-    return _envelope(request, "chat.completion", [choice]) | {"usage": Usage.of(request, reply).body()}
+def prompt_of(body: bytes) -> str:
+    """What the model reads of a request that was parsed, in the order in which OpenAI reads it.
+
+    The schema and the tools come first, so that a conversation that grows keeps its beginning.
+    """
+    sent = json.loads(body)
+    parts = [sent.get("response_format"), *(sent.get("tools") or []), *sent["messages"]]
+    return "\n".join(json.dumps(part, ensure_ascii=False, separators=(",", ":")) for part in parts if part is not None)
 
 
-def chunks(request: ChatRequest, reply: Reply) -> Iterator[Json]:
-    """The same answer in pieces, with a last chunk that carries the usage when the request wants it."""
-
-    def chunk(delta: Json, finish_reason: str | None = None) -> Json:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
-        return _envelope(request, "chat.completion.chunk", [choice])
-
-    yield chunk({"role": "assistant", "content": None if reply.calls else ""})
-    for index, call in enumerate(_tool_calls(request, reply)):
-        opening = call | {"index": index, "function": {"name": call["function"]["name"], "arguments": ""}}
-        yield chunk({"tool_calls": [opening]})
-        for piece in _pieces(call["function"]["arguments"]):
-            yield chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
-    for piece in _pieces("" if reply.calls else reply.text):
-        yield chunk({"content": piece})
-    yield chunk({}, _finish_reason(reply))
-    if request.stream_options and request.stream_options.include_usage:
-        usage = Usage.of(request, reply).body()
-        yield _envelope(request, "chat.completion.chunk", []) | {"usage": usage}
-
-
-def error_body(message: str, kind: Literal["invalid_request_error", "server_error"], code: str | None) -> Json:
+def error_body(message: str, kind: ErrorKind, code: str | None) -> Json:
     """OpenAI's error document."""
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
-
-
-def _envelope(request: ChatRequest, kind: str, choices: list[Json]) -> Json:
-    return {
-        "id": f"chatcmpl-{_digest(request, 'completion')}",
-        "object": kind,
-        "created": int(time.time()),
-        "model": request.model,
-        "system_fingerprint": "rules",
-        "choices": choices,
-    }
-
-
-def _tool_calls(request: ChatRequest, reply: Reply) -> list[Json]:
-    turn = len(request.messages)
-    return [
-        {
-            "id": f"call_{_digest(request, f'{turn}.{index}')}",
-            "type": "function",
-            "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
-        }
-        for index, call in enumerate(reply.calls)
-    ]
-
-
-def _digest(request: ChatRequest, salt: str) -> str:
-    return hashlib.blake2b((salt + request.messages[-1].text).encode(errors="replace"), digest_size=12).hexdigest()
-
-
-def _finish_reason(reply: Reply) -> str:
-    return "tool_calls" if reply.calls else "stop"
-
-
-def _pieces(text: str) -> Iterator[str]:
-    return (text[start : start + PIECE] for start in range(0, len(text), PIECE))
-
-
-def _spoken(reply: Reply) -> str:
-    return reply.text + "".join(call.name + json.dumps(call.arguments) for call in reply.calls)
-
-
-def _tokens(text: str) -> int:
-    return math.ceil(len(text) / CHARACTERS_PER_TOKEN)

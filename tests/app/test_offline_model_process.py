@@ -5,7 +5,10 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
+
+import pytest
 
 COMMAND = [sys.executable, "-m", "app.offline_model"]
 SECONDS = 30
@@ -62,3 +65,33 @@ def test_it_imports_nothing_heavy() -> None:
     script = f"import sys, app.offline_model.__main__; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=SECONDS, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_profile_is_chosen_on_the_command_line() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        started(listener, "--profile", "outage") as process,
+    ):
+        with pytest.raises(urllib.error.HTTPError, match="503") as refused:
+            completion(listener.getsockname()[1])
+        refused.value.close()
+        process.communicate(timeout=SECONDS)
+
+
+def test_an_unknown_profile_is_refused_with_those_there_are() -> None:
+    done = subprocess.run([*COMMAND, "--profile", "mood"], capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 2
+    assert "clarify" in done.stderr.splitlines()[-1]
+
+
+def test_it_stops_although_a_client_waits_for_an_answer_that_never_comes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, started(listener, "--profile", "hang") as process:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as waiting:
+            body = b'{"model": "m", "messages": [{"role": "user", "content": "hello"}]}'
+            head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            waiting.sendall(head + body)
+            while not json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/invoice", timeout=SECONDS))["calls"]:
+                pass
+            process.communicate(timeout=SECONDS)
+    assert process.returncode == 0

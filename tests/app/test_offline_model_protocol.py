@@ -10,7 +10,7 @@ import httpx
 import openai
 import pytest
 from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
-from langchain_openai import ChatOpenAI  # noqa: TID251
+from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
 
 from agents.base import AgentResult, ReportDraft, SupervisorDecision
