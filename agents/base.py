@@ -21,15 +21,11 @@ class AgentSpec(_Frozen):
     """One agent, as data.
 
     `tools` are names of MCP tools as `server.tool`, or `server.*` for all tools of a server.
-    `model_calls` and `tool_calls` bound one task; `timeout_s` bounds it in seconds of wall clock.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z_]{1,30}$")
     does: str = Field(min_length=20, max_length=300)
     tools: tuple[str, ...] = Field(min_length=1)
-    model_calls: int = Field(default=8, ge=1, le=50)
-    tool_calls: int = Field(default=12, ge=1, le=100)
-    timeout_s: int = Field(default=120, ge=1, le=3600)
 
     @property
     def prompt(self) -> str:

@@ -1,20 +1,20 @@
-"""The only place that builds a chat model, and the only place that knows prices."""
+"""The only place that builds a chat model."""
 
-from collections.abc import Callable, Mapping
-from decimal import ROUND_CEILING, Decimal
+import dataclasses
 
-from genai_prices import Usage, calc_price
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages.ai import UsageMetadata
-from langchain_openai import ChatOpenAI
+import httpx2
 from openai import DefaultAsyncHttpxClient
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
-from app.errors import BadInput
-from app.settings import Price, Settings
-from graphs.governance.limits import MICRO
+from app.prices import Pricer
+from app.settings import OPENAI_URL, Settings
+from graphs.errors import Unaccounted
+from graphs.governance.breaker import Breaker
+from graphs.governance.governed_model import GovernedChatOpenAI
+from graphs.governance.ledger import Ledger
+from graphs.governance.toll import Toll, Turnstile
 
-TIMEOUT_S = 90.0
 NO_KEY = SecretStr("none")
 STAND_IN_NOTICE = (
     "Written by the built-in stand-in model: rules, not a language model. Costs are what the configured model would "
@@ -22,61 +22,72 @@ STAND_IN_NOTICE = (
 )
 
 
-def chat_model(
-    name: str, settings: Settings, base_url: str, http: DefaultAsyncHttpxClient | None = None
-) -> BaseChatModel:
-    """A client for this model.
+class _NoSynchronousRequests(httpx2.BaseTransport):
+    """A governed model makes its synchronous calls on the event loop of the run, so nothing comes this way."""
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        raise Unaccounted(f"a request to {request.url.host} came past the toll gate; call the governed model instead")
+
+
+class Models:
+    """Builds governed models that share a ledger, a price list and connections.
 
     Args:
-        name: the model, as the provider calls it.
-        settings: for the key.
+        settings: keys, and the fallback.
         base_url: where the provider or the stand-in listens.
-        http: connections that the caller closes. Without it, langchain-openai shares a pool between all clients of
-            a process, which outlives event loops.
+        ledger: where every call is reserved and settled.
+        prices: what calls cost.
+        client: the Redis that the breakers share.
+        http: connections for these models alone, that the caller closes: a turnstile is put into it. (Without a client
+            of ours, langchain-openai shares a pool between all clients of a process, which outlives event loops.)
     """
-    return ChatOpenAI(
-        model=name,
-        api_key=settings.openai_api_key or NO_KEY,
-        base_url=base_url,
-        http_async_client=http,
-        timeout=TIMEOUT_S,
-        max_retries=2,
-        use_responses_api=False,
-        stream_usage=True,
-    )
 
+    def __init__(
+        self,
+        settings: Settings,
+        base_url: str,
+        *,
+        ledger: Ledger,
+        prices: Pricer,
+        client: Redis,
+        http: DefaultAsyncHttpxClient,
+    ) -> None:
+        self._settings = settings
+        turnstile = Turnstile()
+        http.event_hooks = {"request": [turnstile.admit]}
+        self._http = http
+        self._synchronous = httpx2.Client(transport=_NoSynchronousRequests(), trust_env=False)
+        self._toll = Toll(ledger, prices, Breaker(client, base_url), turnstile, settings.limits)
+        self._base_url = base_url
+        self._fallback = self._other_provider(Breaker(client, str(settings.fallback_base_url)))
 
-def pricer(settings: Settings) -> Callable[[str, UsageMetadata], int]:
-    """A function that prices a call in micro-dollars, rounded up.
+    def named(self, name: str) -> GovernedChatOpenAI:
+        """The model of this name. It makes no call before it is `charged_to` an account."""
+        key = self._settings.openai_api_key or NO_KEY
+        return self._built(name, self._base_url, key, self._toll, self._fallback)
 
-    Raises:
-        BadInput: a configured model has no price, neither known nor set.
-    """
-    for name in (settings.model, settings.supervisor_model):
-        _price(name, UsageMetadata(input_tokens=1, output_tokens=1, total_tokens=2), settings.prices)
-    configured = settings.model
+    def _other_provider(self, breaker: Breaker) -> GovernedChatOpenAI | None:
+        name, url = self._settings.fallback_model, self._settings.fallback_base_url
+        if name is None or url is None:
+            return None
+        toll = dataclasses.replace(self._toll, breaker=breaker)
+        return self._built(name, str(url), self._settings.fallback_api_key or NO_KEY, toll, None)
 
-    def price(model: str, usage: UsageMetadata) -> int:
-        try:
-            dollars = _price(model, usage, settings.prices)
-        except BadInput:  # a server may answer under a name of its own
-            dollars = _price(configured, usage, settings.prices)
-        return int((dollars * MICRO).to_integral_value(ROUND_CEILING))
-
-    return price
-
-
-def _price(model: str, usage: UsageMetadata, own: Mapping[str, Price]) -> Decimal:
-    if model in own:
-        rate = own[model]
-        tokens = usage["input_tokens"] * Decimal(str(rate.input)) + usage["output_tokens"] * Decimal(str(rate.output))
-        return tokens / 1_000_000
-    cached = (usage.get("input_token_details") or {}).get("cache_read") or 0
-    counted = Usage(input_tokens=usage["input_tokens"], output_tokens=usage["output_tokens"], cache_read_tokens=cached)
-    try:
-        return Decimal(calc_price(counted, model_ref=model, provider_id="openai").total_price)
-    except LookupError as error:
-        example = f'{{"{model}": {{"input": 0.25, "output": 2.0}}}}'
-        raise BadInput(
-            f"the model {model} has no known price; set TOLLGATE_PRICES='{example}' (US dollars per million tokens)"
-        ) from error
+    def _built(
+        self, name: str, url: str, key: SecretStr, toll: Toll, fallback: GovernedChatOpenAI | None
+    ) -> GovernedChatOpenAI:
+        return GovernedChatOpenAI(
+            model=name,
+            api_key=key,
+            base_url=url,
+            http_async_client=self._http,
+            http_client=self._synchronous,
+            timeout=self._settings.call_timeout_s,
+            max_retries=0,  # the gate retries: each attempt is reserved and settled on its own
+            # What it costs is reserved at the prices of this tier; elsewhere than at OpenAI there is no other.
+            service_tier="default" if url == OPENAI_URL else None,
+            use_responses_api=False,
+            stream_usage=True,
+            toll=toll,
+            fallback=fallback,
+        )

@@ -26,8 +26,9 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.types import ERROR
 
 from graphs.checkpoint_blobs import Blobs, decode
-from graphs.checkpoint_store import SEPARATOR, Client, Store, member, records, split
+from graphs.checkpoint_store import SEPARATOR, Client, Run, Store, member, records, split
 from graphs.checkpoint_values import UnsupportedValueError, check, pack, unpack
+from graphs.fencing import fence_of
 
 __all__ = ["RedisSaver", "UnsupportedValueError"]
 
@@ -73,7 +74,7 @@ class RedisSaver(BaseCheckpointSaver[float]):
                 _ref(channel, versions[channel]) for channel in (*new, *(each for each in stored if each not in new))
             ]
             blobs = [self._blobs.encode((thread, ns, each), str(versions[each]), values[each]) for each in new]
-            count = await self._store.put(thread, name, refs, body, blobs)
+            count = await self._store.put(Run(thread, fence_of(config)), name, refs, body, blobs)
             if count != len(blobs):
                 for each in new:
                     self._blobs.forget((thread, ns, each))
@@ -93,7 +94,8 @@ class RedisSaver(BaseCheckpointSaver[float]):
             WRITES_IDX_MAP.get(channel, at): _pack_write(channel, value, task_path)
             for at, (channel, value) in enumerate(writes)
         }
-        await self._store.put_writes(thread, member(ns, config["configurable"]["checkpoint_id"]), task_id, packed)
+        name = member(ns, config["configurable"]["checkpoint_id"])
+        await self._store.put_writes(Run(thread, fence_of(config)), name, task_id, packed)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint of `config`, or the newest of its namespace; None if there is none."""

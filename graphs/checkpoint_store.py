@@ -14,29 +14,28 @@ where a space stands for the separator 0x1f.
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import NoScriptError
+
+from graphs.errors import Fenced
+from graphs.fencing import lease_key
+from graphs.redis_script import Script
 
 Client = Redis | RedisCluster
 _Writes = tuple[asyncio.Future[None], bytes, bytes]  # who waits, member, records
 
 SEPARATOR = "\x1f"
+_FENCED = -2
 _PREFIX = "tollgate:checkpoint:"
 
 
-class _Script:
-    def __init__(self, name: str) -> None:
-        self.text = (Path(__file__).parent / f"checkpoint_{name}.lua").read_text(encoding="utf-8")
-        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-
-_WRITE, _READ, _DROP, _DUMP, _RESTORE = map(_Script, ("write", "read", "drop", "dump", "restore"))
+_WRITE, _READ, _DROP, _DUMP, _RESTORE = (
+    Script(Path(__file__).parent / f"checkpoint_{name}.lua") for name in ("write", "read", "drop", "dump", "restore")
+)
 
 
 def member(ns: str, checkpoint_id: str = "") -> str:
@@ -50,6 +49,13 @@ def split(name: str) -> tuple[str, str]:
     return ns, checkpoint_id
 
 
+class Run(NamedTuple):
+    """Who writes: a thread, and the fencing token of the run, if it has one."""
+
+    thread: str
+    fence: int | None = None
+
+
 class Store:
     """Checkpoints of threads as members, refs and bytes. Every key gets `ttl_seconds` at each write, if given."""
 
@@ -59,11 +65,11 @@ class Store:
         if ttl_seconds is not None and ttl_seconds < 1:
             raise ValueError(f"ttl_seconds is {ttl_seconds}: give a positive number of seconds, or None for no expiry")
         self._client = client
-        self._waiting: dict[str, list[_Writes]] = {}
+        self._waiting: dict[tuple[str, int | None], list[_Writes]] = {}
         self._sending: set[asyncio.Task[None]] = set()
         self._ttl = "" if ttl_seconds is None else str(ttl_seconds)
 
-    async def put(self, thread: str, name: str, refs: Sequence[str], body: bytes, blobs: Sequence[bytes]) -> int:
+    async def put(self, run: Run, name: str, refs: Sequence[str], body: bytes, blobs: Sequence[bytes]) -> int:
         """Store a checkpoint with the blobs of its first refs, the other refs being stored already.
 
         How many blobs were new; -1 if nothing was stored because a blob it builds on is gone.
@@ -71,22 +77,22 @@ class Store:
         loop; so the put takes the waiting writes along, and a step costs one round trip.
         """
         refs_text = "".join(f"{ref}{SEPARATOR}" for ref in refs)
-        writes = self._waiting.pop(thread, [])
+        writes = self._waiting.pop(run, [])
         try:
-            return await self._write(thread, writes, name.encode(), refs_text.encode(), body, *blobs)
+            return await self._write(run, writes, name.encode(), refs_text.encode(), body, *blobs)
         except asyncio.CancelledError:
-            self._start(thread, writes)  # only the put was cancelled; what is stored already counts once
+            self._start(run, writes)  # only the put was cancelled; what is stored already counts once
             raise
 
-    async def put_writes(self, thread: str, name: str, task: str, writes: Mapping[int, bytes]) -> None:
+    async def put_writes(self, run: Run, name: str, task: str, writes: Mapping[int, bytes]) -> None:
         """Add one task's writes, by index: one at 0 or more is kept if it is there, one below 0 is replaced."""
         loop = asyncio.get_running_loop()
-        if thread not in self._waiting:
-            self._waiting[thread] = []
-            loop.call_soon(lambda: self._start(thread, self._waiting.pop(thread, [])))
+        if run not in self._waiting:
+            self._waiting[run] = []
+            loop.call_soon(lambda: self._start(run, self._waiting.pop(run, [])))
         done: asyncio.Future[None] = loop.create_future()
         records = b"".join(_record(task, *each) for each in writes.items())
-        self._waiting[thread].append((done, name.encode(), records))
+        self._waiting[run].append((done, name.encode(), records))
         await done
 
     async def read(self, thread: str, names: Sequence[str]) -> list[list[Any]]:
@@ -126,21 +132,25 @@ class Store:
         async for key in self._client.scan_iter(match=f"{_PREFIX}{{*}}:order", count=1000):
             yield key.decode().removeprefix(_PREFIX + "{").removesuffix("}:order")
 
-    def _start(self, thread: str, writes: list[_Writes]) -> None:
+    def _start(self, run: Run, writes: list[_Writes]) -> None:
         if writes:
-            task = asyncio.create_task(self._send(thread, writes))
+            task = asyncio.create_task(self._send(run, writes))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
-    async def _send(self, thread: str, writes: list[_Writes]) -> None:
+    async def _send(self, run: Run, writes: list[_Writes]) -> None:
         with contextlib.suppress(Exception):  # whoever waits for the writes gets it
-            await self._write(thread, writes)
+            await self._write(run, writes)
 
-    async def _write(self, thread: str, writes: list[_Writes], *checkpoint: bytes) -> int:
+    async def _write(self, run: Run, writes: list[_Writes], *checkpoint: bytes) -> int:
         parts = chain.from_iterable((name, records) for _, name, records in writes)
         waiting = [done for done, _, _ in writes]
         try:
-            answer = await self._run(_WRITE, thread, self._ttl, b"%d" % len(writes), *parts, *checkpoint)
+            fence = "" if run.fence is None else str(run.fence)
+            keys = (*_keys(run.thread), lease_key(run.thread))
+            answer = await _WRITE.run(self._client, keys, fence, self._ttl, b"%d" % len(writes), *parts, *checkpoint)
+            if answer == _FENCED:
+                raise Fenced(f"another process has taken over {run.thread}; this one wrote nothing more")
         except Exception as error:
             for done in waiting:
                 if not done.done():
@@ -151,12 +161,8 @@ class Store:
                 done.set_result(None)
         return cast("int", answer)
 
-    async def _run(self, script: _Script, thread: str, *arguments: Any) -> Any:
-        keys = _keys(thread)
-        try:
-            return await self._client.evalsha(script.sha, 2, *keys, *arguments)
-        except NoScriptError:  # EVAL loads it on the node which has the keys
-            return await self._client.eval(script.text, 2, *keys, *arguments)
+    async def _run(self, script: Script, thread: str, *arguments: Any) -> Any:
+        return await script.run(self._client, _keys(thread), *arguments)
 
 
 def _record(task: str, index: int, data: bytes) -> bytes:

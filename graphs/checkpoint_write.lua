@@ -1,8 +1,10 @@
 -- Stores writes, and a checkpoint of which all is stored or nothing.
--- KEYS: order, state.  ARGV: ttl in seconds or '', number of writes, member and records of each,
+-- KEYS: order, state, lease.  ARGV: fencing token or '', ttl in seconds or '', number of writes, member and records of each,
 -- then for the checkpoint, if there is one: member, refs, body, the blobs of the first refs; others are stored already.
--- Returns how many blobs were new, or -1 (no checkpoint stored) when a blob that it builds on is not there.
-local order, state, ttl = KEYS[1], KEYS[2], ARGV[1]
+-- Returns how many blobs were new, or -1 (no checkpoint stored) when a blob that it builds on is not there, or -2
+-- (nothing stored) when the lease has a newer token.
+local order, state, fence, ttl = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
+if fence ~= '' and tonumber(redis.call('HGET', KEYS[3], 'token') or 0) > tonumber(fence) then return -2 end
 
 -- Splits records of the form <task> \31 <index> \31 <length> \31 <record>.
 local function slots(records)
@@ -60,8 +62,8 @@ local function put(first)
   return new
 end
 
-local first = 3 + 2 * ARGV[2]
-for i = 3, first - 1, 2 do add_writes(ARGV[i], ARGV[i + 1]) end
+local first = 4 + 2 * ARGV[3]
+for i = 4, first - 1, 2 do add_writes(ARGV[i], ARGV[i + 1]) end
 local answer = ARGV[first] and put(first) or 0
 if ttl ~= '' then
   redis.call('EXPIRE', order, ttl)

@@ -3,17 +3,34 @@
 GraphError
 ├── ModelMustAct            the model is told and may try again
 │   ├── PlanError           a plan that cannot be carried out
-│   └── ToolFailure         a tool call that failed or was refused
+│   ├── ToolFailure         a tool call that failed or was refused
+│   ├── HandoffRefused      a hand-off that is not whole
+│   └── AnswerCut           an answer that ended at its token limit
+├── HumanMustAct            a human decides whether it goes on
+│   └── LimitReached        a limit refused what was about to happen
 └── OperatorMustAct         retrying will not help until somebody mends it
-    └── ServerUnavailable   an MCP server that cannot be reached
+    ├── ServerUnavailable   an MCP server that cannot be reached
+    ├── ModelUnavailable    a model provider that gives no answer, after all retries
+    │   └── LeftAlone       it failed several times in a row, so it is not asked for a while
+    ├── ModelRefused        a model provider that refuses the request as it is
+    ├── LedgerUnavailable   no ledger, no call
+    ├── Fenced              another process has taken over this job
+    └── Unaccounted         a model call that nobody pays for
 
 All are RuntimeErrors: LangGraph's default retry policy leaves those alone.
 """
 
+from typing import Literal
+
 from langchain_openai.chat_models.base import OpenAIRefusalError
+from openai import ContentFilterFinishReasonError
+
+from graphs.governance.limits import EXPLAINED, StopReason
 
 # What a model client raises when the provider answers with something that is no usable answer.
-UNUSABLE_ANSWER = (ValueError, TypeError, LookupError, OpenAIRefusalError)
+UNUSABLE_ANSWER = (ValueError, TypeError, LookupError, OpenAIRefusalError, ContentFilterFinishReasonError)
+
+ScopeName = Literal["job", "agent", "tenant_day", "deployment_day", "request"]
 
 
 class GraphError(RuntimeError):
@@ -22,6 +39,10 @@ class GraphError(RuntimeError):
 
 class ModelMustAct(GraphError):
     """The message goes to the model."""
+
+
+class HumanMustAct(GraphError):
+    """The message goes to whoever ordered the job."""
 
 
 class OperatorMustAct(GraphError):
@@ -36,5 +57,61 @@ class ToolFailure(ModelMustAct):
     """A tool call that gave no result; the message says what the model can do instead."""
 
 
+class HandoffRefused(ModelMustAct):
+    """A hand-off that lacks a part or is too large. It is refused, never shortened on the way."""
+
+
+class AnswerCut(ModelMustAct):
+    """The answer ended at its token limit. It is paid for, and never passed on as if it were whole."""
+
+
+class LimitReached(HumanMustAct):
+    """A limit refused a call before it was made.
+
+    `scope` says whose limit it is. With `passing` it is only a matter of time: reservations in flight are in the way.
+    `wanted_micro_usd` is what a call would have reserved, where money is what it is about.
+    """
+
+    def __init__(
+        self,
+        reason: StopReason,
+        scope: ScopeName,
+        detail: str = "",
+        *,
+        passing: bool = False,
+        wanted_micro_usd: int = 0,
+    ) -> None:
+        super().__init__(f"{EXPLAINED[reason]}{f' ({detail})' if detail else ''}")
+        self.reason = reason
+        self.scope = scope
+        self.detail = detail
+        self.passing = passing
+        self.wanted_micro_usd = wanted_micro_usd
+
+
 class ServerUnavailable(OperatorMustAct):
     """An MCP server that did not answer; the message names it and its address."""
+
+
+class ModelUnavailable(OperatorMustAct):
+    """The provider refused, failed or took too long, after every retry that was worth making."""
+
+
+class LeftAlone(ModelUnavailable):
+    """The breaker of the provider is open."""
+
+
+class ModelRefused(OperatorMustAct):
+    """The provider refused the request: a wrong key, an unknown model, or something it cannot take."""
+
+
+class LedgerUnavailable(OperatorMustAct):
+    """The ledger could not be asked, so nothing may be spent."""
+
+
+class Unaccounted(OperatorMustAct):
+    """A model was called that no account pays for: `charged_to` was not called on it."""
+
+
+class Fenced(OperatorMustAct):
+    """A write of a process that no longer holds the job's lease. It was not made; another process goes on."""

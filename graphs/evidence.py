@@ -4,6 +4,7 @@ One Redis hash per job (`tollgate:{job}:evidence`): field `E7` holds the result 
 The hash tag keeps a job's keys on one cluster node. The key expires with the job.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
 from decimal import Decimal
@@ -17,6 +18,7 @@ from graphs.numbers import numbers_in
 from graphs.state import EvidenceRef, Json
 
 _COUNTER = "next"
+DEPENDS_ON_THE_WORDS = {"score", "excerpt"}  # columns of a search that differ from wording to wording
 
 
 class Evidence(BaseModel):
@@ -50,6 +52,16 @@ class Evidence(BaseModel):
         measured = [cell for cell in cells if isinstance(cell, int | float) and not isinstance(cell, bool)]
         return numbers_in(prose) | {abs(Decimal(str(cell))) for cell in measured}
 
+    @property
+    def digest(self) -> str:
+        """Of what it says, not of how it was asked for: a search in other words that finds the same is nothing new."""
+        if (table := self.table) is None:
+            said: Any = {key: value for key, value in self.content.items() if key != "title"}
+        else:
+            kept = [index for index, name in enumerate(table[0]) if name not in DEPENDS_ON_THE_WORDS]
+            said = sorted(json.dumps([row[index] for index in kept], sort_keys=True) for row in table[1])
+        return hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
+
     def reference(self, evidence_id: str) -> EvidenceRef:
         """What the state keeps of it."""
         columns, rows = self.table or ([], [])
@@ -67,6 +79,7 @@ class Evidence(BaseModel):
             rows=len(rows),
             source=source if sourced else None,
             data_version=str(self.content.get("data_version", "")),
+            digest=self.digest,
             bytes=len(self.text.encode()),
             duration_ms=self.duration_ms,
         )

@@ -1,9 +1,7 @@
 """The report as a reader gets it: stop reason first when it is partial, sources and the run's figures last."""
 
-from typing import Any
-
 from graphs.citations import cited, numbered, with_chart_files
-from graphs.governance.limits import EXPLAINED, MICRO, JobLimits, StopReason
+from graphs.governance.limits import EXPLAINED, Limits, StopReason, dollars
 from graphs.state import EvidenceRef, FindingState, Report, ResearchState, of_status
 
 EVIDENCE_FOLDER = "evidence"
@@ -29,12 +27,6 @@ def rendered(state: ResearchState, report: Report, notice: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def dollars(micro_usd: int) -> str:
-    """`USD 0.25`, and for small amounts as many digits as they have: `USD 0.000123`."""
-    exact = f"{micro_usd / MICRO:.6f}".rstrip("0")
-    return f"USD {exact}" if len(exact.partition(".")[2]) >= 2 else f"USD {micro_usd / MICRO:.2f}"
-
-
 def counted(number: int, noun: str) -> str:
     """`1 step`, `2 steps`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
@@ -44,7 +36,8 @@ def assembled(state: ResearchState) -> str:
     """A report body put together without a model: what is verified, and what is missing."""
     findings = of_status(state, "verified")
     if not findings:
-        lines = ["The question could not be answered from the data."]
+        stopped = "The question was not answered: the work stopped before anything was found."
+        lines = [stopped if state.get("stop_reason") else "The question could not be answered from the data."]
     else:
         lines = ["## Findings", ""]
         lines += [f"- {each['claim'].rstrip('. ')} [{', '.join(each['evidence'])}]." for each in findings]
@@ -67,7 +60,9 @@ def gaps(state: ResearchState) -> list[str]:
         if task["status"] == "withdrawn"
     ]
     untouched = [
-        f"Not begun by the {task['agent']}: {task['objective']}"
+        f"Not finished by the {task['agent']} ({task['error']}): {task['objective']}"
+        if task["error"]
+        else f"Not begun by the {task['agent']}: {task['objective']}"
         for task in state["tasks"].values()
         if task["status"] == "pending"
     ]
@@ -79,7 +74,8 @@ def _partial(state: ResearchState) -> str:
         return ""
     reason = StopReason(state["stop_reason"] or StopReason.TASK_FAILED)
     kind = "partial" if state.get("status") == "partial" else "a failure notice"
-    return f"**This report is {kind}: {EXPLAINED[reason]}.**"
+    detail = f" ({state['stop_detail']})" if state.get("stop_detail") else ""
+    return f"**This report is {kind}: {EXPLAINED[reason]}{detail}.**"
 
 
 def _refusal(finding: FindingState) -> str:
@@ -105,9 +101,9 @@ def _source(evidence: EvidenceRef) -> str:
 
 
 def _run(state: ResearchState) -> str:
-    used: dict[str, Any] = {**state["counters"]}
-    limits = JobLimits.model_validate(state["limits"])
-    cost = f"{dollars(used.get('cost_micro_usd', 0))} of {dollars(limits.budget_micro_usd)}"
+    used = state.get("used", {})
+    limits = Limits.model_validate(state["limits"])
+    cost = f"{dollars(used.get('micro_usd', 0))} of {dollars(limits.budget_micro_usd)}"
     kinds = {"model_calls": "model call", "tool_calls": "tool call", "handoffs": "hand-off", "steps": "step"}
     counts = ", ".join(counted(used.get(key, 0), noun) for key, noun in kinds.items())
     reason = state["stop_reason"] or StopReason.ANSWERED

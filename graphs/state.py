@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal, NotRequired
 from langgraph.managed import RemainingSteps
 from typing_extensions import TypedDict  # pydantic cannot use the one of typing before Python 3.12
 
+from graphs.errors import LimitReached
+from graphs.governance.loops import HandoffRecord
+
 SCHEMA_VERSION = 1
 MAX_TASKS = 24
 MAX_ENTRIES = 400
@@ -61,20 +64,25 @@ class EvidenceRef(TypedDict):
     rows: int
     source: Json | None
     data_version: str
+    digest: str
     bytes: int
     duration_ms: int
 
 
-class Counters(TypedDict, total=False):
-    """Cumulative over the job, resumes included. `cost_micro_usd` is at list price."""
+class Halt(TypedDict):
+    """A limit or a loop that stopped the work in the middle of a step. It stands until a human answers.
 
-    steps: int
-    handoffs: int
-    model_calls: int
-    tool_calls: int
-    input_tokens: int
-    output_tokens: int
-    cost_micro_usd: int
+    `needed_micro_usd` is the budget with which the call that was refused would have been made.
+    """
+
+    reason: str
+    detail: str
+    needed_micro_usd: int
+
+
+def halt(error: LimitReached, needed_micro_usd: int) -> Halt:
+    """What stops the job when a call was refused."""
+    return Halt(reason=error.reason.value, detail=error.detail, needed_micro_usd=needed_micro_usd)
 
 
 class Report(TypedDict):
@@ -96,14 +104,11 @@ def merged(left: Json, right: Json | None) -> Json:
     return both
 
 
-def added(left: Counters, right: Counters | None) -> Counters:
-    """Counters add up, so that parallel branches do not overwrite one another. None sets them back."""
-    if right is None:
-        return Counters()
-    total: dict[str, int] = {**left}  # type: ignore[dict-item]
-    for name, amount in right.items():
-        total[name] = total.get(name, 0) + amount  # type: ignore[operator]
-    return total  # type: ignore[return-value]
+def latest(old: Halt | None, new: Halt | None) -> Halt | None:
+    """Of parallel branches that stop at once, the one that needs most names the reason. None clears it."""
+    if old is None or new is None:
+        return new
+    return max(old, new, key=lambda each: each["needed_micro_usd"])
 
 
 class ResearchInput(TypedDict):
@@ -111,6 +116,7 @@ class ResearchInput(TypedDict):
 
     question: str
     job_id: NotRequired[str]
+    tenant: NotRequired[str]
     limits: NotRequired[Json]
 
 
@@ -118,8 +124,11 @@ class ResearchState(ResearchInput):
     """Everything the graph knows of a job.
 
     `limits` grow when a human grants more, `first_limits` stay. `wanted` is what the supervisor asks for, `route` what
-    the budget node allows, `dispatch` the ids of the tasks it hands off. `plans` counts the supervisor's plans; `flags`
-    are remarks for the reader of the report.
+    the budget node allows, `dispatch` the ids of the tasks it hands off
+    and `evidence_before` how much evidence there was then. `handoffs` is what the loop guard watches,
+    oldest first. `plans` counts the supervisor's plans; `questions` those put to this thread; `flags` are remarks for
+    the reader of the report. `used` is a copy of the ledger's entry, for whoever looks at the state: nothing is
+    decided by it.
     """
 
     schema_version: NotRequired[int]
@@ -128,14 +137,20 @@ class ResearchState(ResearchInput):
     tasks: Annotated[dict[str, TaskState], merged]
     findings: Annotated[dict[str, FindingState], merged]
     evidence: Annotated[dict[str, EvidenceRef], merged]
-    counters: Annotated[Counters, added]
+    handoffs: list[HandoffRecord]
+    halted: Annotated[Halt | None, latest]
+    used: NotRequired[Json]
+    questions: NotRequired[int]
     wanted: NotRequired[Literal["assign", "report"]]
     route: NotRequired[Literal["assign", "report", "escalate", "finish"]]
     dispatch: NotRequired[list[str]]
+    evidence_before: NotRequired[int]
     plans: NotRequired[int]
     flags: NotRequired[list[str]]
     note: NotRequired[str | None]
     stop_reason: NotRequired[str | None]
+    stop_detail: NotRequired[str]
+    answer_by: NotRequired[str]
     report: NotRequired[Report | None]
     status: NotRequired[Literal["completed", "partial", "failed"] | None]
     remaining_steps: RemainingSteps

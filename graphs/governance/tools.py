@@ -1,10 +1,11 @@
 """The tool gateway: the one user of `langchain-mcp-adapters`, and the one way from an agent to an MCP server.
 
 The adapters open a session per call by default (tens to hundreds of milliseconds); the gateway keeps one session
-per server.
+per server, and for a while the answers of tools that say of themselves that they only read and are idempotent.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from mcp import ClientSession, McpError
 from mcp.types import CONNECTION_CLOSED, CallToolResult, TextContent
 
 from graphs.errors import GraphError, ServerUnavailable, ToolFailure
+from graphs.governance.tool_cache import ToolCache, cache_key
 from graphs.state import Json
 
 SEPARATOR = "__"
@@ -25,11 +27,16 @@ SEPARATOR = "__"
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a tool gave: compact text for the model, structured content for the evidence store."""
+    """What a tool gave: compact text for the model, structured content for the evidence store.
+
+    `cached` says that no call to the server was made for it; `duration_ms` is then that of the look-up, or of the wait
+    for the equal call of another.
+    """
 
     text: str
     content: Json
     duration_ms: int
+    cached: bool = False
 
 
 class _SessionBroken(Exception):
@@ -97,7 +104,9 @@ class _Server:
     name: str
     url: str
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     kept: _KeptSession | None = None
+    data_version: str | None = None
     tools: dict[str, BaseTool] | None = None
 
 
@@ -108,12 +117,23 @@ class ToolGateway:
         servers: MCP endpoint by server name, e.g. `{"sales": "http://127.0.0.1:7802/mcp"}`.
         call_timeout_s: seconds that one call may take, connecting included.
         output_chars: characters of a result that the model is shown.
+        cache_seconds: how long the answer of a tool that its server annotates as read-only and idempotent serves equal
+            calls, of all jobs; 0 for none. All that was kept is dropped when an answer names another `data_version`
+            than the server's last one.
     """
 
-    def __init__(self, servers: Mapping[str, str], *, call_timeout_s: float = 60.0, output_chars: int = 12_000) -> None:
+    def __init__(
+        self,
+        servers: Mapping[str, str],
+        *,
+        call_timeout_s: float = 60.0,
+        output_chars: int = 12_000,
+        cache_seconds: float = 300.0,
+    ) -> None:
         self._servers = {name: _Server(name, url) for name, url in servers.items()}
         self._call_timeout_s = call_timeout_s
         self._output_chars = output_chars
+        self._cache = ToolCache(cache_seconds) if cache_seconds else None
 
     async def __aenter__(self) -> Self:
         return self
@@ -143,7 +163,7 @@ class ToolGateway:
         return list(chosen.values())
 
     async def call(self, server_name: str, tool: str, arguments: Json) -> ToolResult:
-        """Call a tool on the kept session; a session that broke is opened anew once.
+        """Call a tool on the kept session, or answer from the cache; a session that broke is opened anew once.
 
         Raises:
             ToolFailure: the tool refused, failed, took too long or gave nothing structured.
@@ -153,7 +173,7 @@ class ToolGateway:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._call_timeout_s):
-                result = await self._call_reconnecting(server, tool, arguments)
+                answer, cached = await self._answered(server, tool, arguments)
         except TimeoutError as error:
             message = f"{server_name}.{tool} gave no answer within {self._call_timeout_s:g} s; ask for less"
             raise ToolFailure(message) from error
@@ -162,10 +182,30 @@ class ToolGateway:
                 raise
             # RuntimeError is how the SDK says that a result does not fit the tool's own output schema.
             raise ToolFailure(f"{server_name}.{tool} gave no usable answer: {error}") from error
+        text, content = json.loads(answer)
+        return ToolResult(text, content, round((time.monotonic() - started) * 1000), cached)
+
+    async def _answered(self, server: _Server, tool: str, arguments: Json) -> tuple[bytes, bool]:
+        async def call() -> bytes:
+            async with asyncio.timeout(self._call_timeout_s):  # whoever joins late must not keep a dead call alive
+                return self._as_json(server, tool, await self._call_reconnecting(server, tool, arguments))
+
+        if self._cache is None or not _repeatable((await self._offered(server)).get(tool)):
+            return await call(), False
+        return await self._cache.answer(cache_key(server.name, tool, arguments), call)
+
+    def _as_json(self, server: _Server, tool: str, result: CallToolResult) -> bytes:
         text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
         if result.isError or result.structuredContent is None:
-            raise ToolFailure(text or f"{server_name}.{tool} failed without a message")
-        return ToolResult(self._cut(text), result.structuredContent, round((time.monotonic() - started) * 1000))
+            raise ToolFailure(text or f"{server.name}.{tool} failed without a message")
+        self._notice(server, result.structuredContent.get("data_version"))
+        return json.dumps([self._cut(text), result.structuredContent]).encode()
+
+    def _notice(self, server: _Server, data_version: str | None) -> None:
+        """A server that was started again with other data says so with its first answer."""
+        if self._cache and data_version and server.data_version not in {None, data_version}:
+            self._cache.clear()
+        server.data_version = data_version or server.data_version
 
     def _cut(self, text: str) -> str:
         if len(text) <= self._output_chars:
@@ -200,18 +240,29 @@ class ToolGateway:
         return server.kept
 
     async def _offered(self, server: _Server) -> dict[str, BaseTool]:
-        if server.tools is None:
-            try:
-                async with asyncio.timeout(self._call_timeout_s):
-                    kept = await self._connected(server)
-                    loaded = await load_mcp_tools(await kept.session())
-            except (TimeoutError, McpError) as error:
-                message = f"the MCP server {server.name} at {server.url} does not list its tools ({_reason(error)})"
-                raise ServerUnavailable(message) from error
-            server.tools = {tool.name: tool for tool in loaded}
-            for tool in loaded:
-                tool.name = f"{server.name}{SEPARATOR}{tool.name}"
+        async with server.listing:
+            if server.tools is None:
+                server.tools = await self._listed(server)
         return server.tools
+
+    async def _listed(self, server: _Server) -> dict[str, BaseTool]:
+        try:
+            async with asyncio.timeout(self._call_timeout_s):
+                kept = await self._connected(server)
+                loaded = await load_mcp_tools(await kept.session())
+        except (TimeoutError, McpError) as error:
+            message = f"the MCP server {server.name} at {server.url} does not list its tools ({_reason(error)})"
+            raise ServerUnavailable(message) from error
+        tools = {tool.name: tool for tool in loaded}
+        for tool in loaded:
+            tool.name = f"{server.name}{SEPARATOR}{tool.name}"
+        return tools
+
+
+def _repeatable(tool: BaseTool | None) -> bool:
+    """Whether the server says that the tool changes nothing and gives the same again."""
+    hints = (tool and tool.metadata) or {}
+    return hints.get("readOnlyHint") is True and hints.get("idempotentHint") is True
 
 
 def _reason(error: BaseException) -> str:

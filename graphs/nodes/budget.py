@@ -1,36 +1,44 @@
 """budget: every hand-off passes here, and Studio shows it. It allows, wraps up, escalates or ends."""
 
+from datetime import timedelta
 from typing import Any
 
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
 from graphs.deps import Deps
-from graphs.governance.assess import assess
-from graphs.governance.limits import JobLimits
-from graphs.nodes.specialist import handoff
+from graphs.governance.assess import Verdict, assess
+from graphs.governance.limits import Limits
+from graphs.governance.loops import HandoffRecord, in_handoffs
+from graphs.governance.spend import Spend
+from graphs.handoff import handoff
 from graphs.plan import ready
-from graphs.state import ResearchState
+from graphs.state import Json, ResearchState, TaskState
 
 _AT_LIMIT = {"escalate": "escalate", "finish_partial": "report", "fail": "finish"}
 
 
 def budget(deps: Deps) -> Any:
-    """The node. It only reads counters and writes the route: edges carry it out."""
+    """The node. It reads the ledger and the loop guard and writes the route: edges carry it out."""
 
     async def budget_node(state: ResearchState, runtime: Runtime) -> dict[str, Any]:
-        limits = JobLimits.model_validate(state["limits"])
-        course, reason = assess(state, deps.now())
+        limits = Limits.model_validate(state["limits"])
+        used = await deps.ledger.spend(state["job_id"])
         update: dict[str, Any] = {"route": state["wanted"]}
-        if reason and state["wanted"] == "assign":
-            route = _AT_LIMIT[limits.on_limit] if course == "limit" else "report"
-            update = {"route": route, "stop_reason": reason.value}
-        handed = _dispatch(state, limits) if update["route"] == "assign" else []
+        if state["wanted"] == "assign":
+            update = _routed(_verdict(state, used, limits, deps), limits)
+        handed = _dispatch(state, used, limits) if update["route"] == "assign" else []
         if update["route"] == "assign" and not handed:
             update = {"route": "report"}
-        counters = {"steps": 1, "handoffs": len(handed)}
-        runtime.stream_writer({"type": "budget", "route": update["route"], **_spent(state, limits)})
-        return {**update, "dispatch": handed, "counters": counters}
+        if update["route"] == "escalate":
+            update["answer_by"] = (deps.now() + timedelta(seconds=limits.decision_s)).isoformat(timespec="seconds")
+        await deps.ledger.count(state["job_id"], handoffs=len(handed))
+        shown = {**used.model_dump(mode="json"), "handoffs": used.handoffs + len(handed)}
+        runtime.stream_writer(_event(update, shown, limits))
+        tasks = [state["tasks"][each] for each in handed]
+        records = [*state["handoffs"], *map(_record, tasks)]
+        watched = {"dispatch": handed, "evidence_before": len(state["evidence"]), "handoffs": records}
+        return {**update, **watched, "used": shown}
 
     return budget_node
 
@@ -43,16 +51,32 @@ def after_budget(state: ResearchState) -> str | list[Send]:
     return [Send(task["agent"], handoff(task, state)) for task in tasks]
 
 
-def _dispatch(state: ResearchState, limits: JobLimits) -> list[str]:
-    left = limits.handoffs - state["counters"].get("handoffs", 0)
+def _verdict(state: ResearchState, used: Spend, limits: Limits, deps: Deps) -> Verdict:
+    """Limits first. A loop counts only when more work is wanted: whoever stops by himself is in none."""
+    verdict = assess(state, used, deps.now())
+    if verdict.course != "limit" and (loop := in_handoffs(state["handoffs"], limits)):
+        return Verdict("limit", loop.reason, loop.detail)
+    return verdict
+
+
+def _routed(verdict: Verdict, limits: Limits) -> dict[str, Any]:
+    if verdict.reason is None:
+        return {"route": "assign"}
+    route = _AT_LIMIT[limits.on_limit] if verdict.course == "limit" else "report"
+    return {"route": route, "stop_reason": verdict.reason.value, "stop_detail": verdict.detail}
+
+
+def _dispatch(state: ResearchState, used: Spend, limits: Limits) -> list[str]:
+    left = min(limits.handoffs - used.handoffs, limits.parallel)
     return [task["id"] for task in ready(state["tasks"])[:left]]
 
 
-def _spent(state: ResearchState, limits: JobLimits) -> dict[str, Any]:
-    used = state["counters"]
-    return {
-        "cost_micro_usd": used.get("cost_micro_usd", 0),
-        "budget_micro_usd": limits.budget_micro_usd,
-        "steps": used.get("steps", 0),
-        "handoffs": used.get("handoffs", 0),
-    }
+def _record(task: TaskState) -> HandoffRecord:
+    """What verification finds new is added when it is known."""
+    return HandoffRecord(task=task["id"], agent=task["agent"], objective=task["objective"], fresh=0)
+
+
+def _event(update: Json, used: Json, limits: Limits) -> Json:
+    shown = {name: used[name] for name in ("micro_usd", "steps", "handoffs")}
+    stop = {name: update[name] for name in ("stop_reason", "stop_detail") if name in update}
+    return {"type": "budget", "route": update["route"], "budget_micro_usd": limits.budget_micro_usd} | shown | stop

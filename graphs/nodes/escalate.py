@@ -1,8 +1,10 @@
 """escalate: asks a human. Nothing comes before the interrupt, because a resume runs the node from its start."""
 
+from collections.abc import Callable
 from typing import Any
 
 from langgraph.types import interrupt
+from pydantic import ValidationError
 
 from graphs.decision import applied, escalation
 from graphs.deps import Deps
@@ -10,15 +12,22 @@ from graphs.state import ResearchState
 
 
 def escalate(deps: Deps) -> Any:
-    """The node. The answer is one of `graphs.decision.Decision`."""
+    """The node. The answer is one of `graphs.decision.Decision`, or NO_ANSWER when nobody gave one in time."""
 
     async def escalate_node(state: ResearchState) -> dict[str, Any]:
-        answer = interrupt(escalation(state))
-        return {**applied(state, answer, deps.now()), "counters": {"steps": 1}}
+        answer = interrupt(escalation(state, deps.ceiling))
+        used = await deps.ledger.spend(state["job_id"])
+        try:
+            return applied(state, used, answer, deps.ceiling, deps.now())
+        except ValidationError as error:  # from Studio; the command line refuses it before it comes here
+            return {
+                "route": "escalate",
+                "stop_detail": f"the last answer was none of the choices: {error.errors()[0]['msg']}",
+            }
 
     return escalate_node
 
 
-def after_escalate(state: ResearchState) -> str:
-    """More budget or a new direction go back to the supervisor."""
-    return {"assign": "supervisor", "report": "report", "finish": "finish"}[state["route"]]
+def after_escalate(planner: str) -> Callable[[ResearchState], str]:
+    """More budget or a new direction go back to whoever plans. What was no answer is asked for again."""
+    return lambda state: planner if state["route"] == "assign" else state["route"]

@@ -7,14 +7,14 @@ from graphs.governance.limits import StopReason
 from graphs.state import ResearchState, of_status
 
 _ENDS_WITHOUT_REPORT = {StopReason.ABORTED, StopReason.REFUSED}
-_NEEDS_FINDINGS = {StopReason.PLAN_FAILED, StopReason.MODEL_UNAVAILABLE}
 
 
-def finish(_: Deps) -> Any:
+def finish(deps: Deps) -> Any:
     """The node."""
 
     async def finish_node(state: ResearchState) -> dict[str, Any]:
-        return {**_ending(state), "counters": {"steps": 1}}
+        used = await deps.ledger.spend(state["job_id"])
+        return {**_ending(state), "used": used.model_dump(mode="json")}
 
     return finish_node
 
@@ -23,8 +23,6 @@ def _ending(state: ResearchState) -> dict[str, Any]:
     reason = StopReason(state["stop_reason"]) if state["stop_reason"] else None
     if reason in _ENDS_WITHOUT_REPORT or state["report"] is None:
         return {"status": "failed", "stop_reason": (reason or StopReason.TASK_FAILED).value}
-    if reason in _NEEDS_FINDINGS and not of_status(state, "verified"):
-        return {"status": "failed", "stop_reason": reason.value}
     if reason is not None:
         return {"status": "partial", "stop_reason": reason.value}
     if any(task["status"] == "failed" for task in state["tasks"].values()):

@@ -1,25 +1,30 @@
 """intake: screens the question and gives the job what it did not bring."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
 from graphs.deps import Deps
-from graphs.governance.limits import JobLimits, StopReason
+from graphs.governance.limits import Limits, StopReason
 from graphs.screening import refused, screened
-from graphs.state import SCHEMA_VERSION, ResearchInput
+from graphs.state import SCHEMA_VERSION, ResearchState
+
+LOCAL = "local"
 
 
 def intake(deps: Deps) -> Any:
     """The node. A job started in Studio brings a question only; its thread gives the job its id."""
 
-    async def intake_node(state: ResearchInput, config: RunnableConfig) -> dict[str, Any]:
-        limits = JobLimits.model_validate(state.get("limits") or deps.limits.model_dump())
-        thread_id = str(config.get("configurable", {}).get("thread_id", "local"))
+    async def intake_node(state: ResearchState, config: RunnableConfig) -> dict[str, Any]:
+        limits = Limits.model_validate(state.get("limits") or deps.limits.model_dump())
+        questions = state.get("questions", 0) + 1
         update: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
-            "job_id": state.get("job_id") or thread_id,
+            "job_id": _job_id(state, config, questions),
+            "tenant": state.get("tenant") or LOCAL,
+            "questions": questions,
             "limits": limits.model_dump(mode="json"),
             "first_limits": limits.model_dump(mode="json"),
             "deadline_at": (deps.now() + timedelta(seconds=limits.deadline_s)).isoformat(),
@@ -27,14 +32,17 @@ def intake(deps: Deps) -> Any:
             "tasks": None,
             "findings": None,
             "evidence": None,
-            "counters": None,
+            "handoffs": [],
+            "halted": None,
             "plans": 0,
             "note": None,
             "stop_reason": None,
+            "stop_detail": "",
             "report": None,
             "status": None,
         }
-        if problem := refused(state["question"]):
+        above = limits.above(deps.ceiling)
+        if problem := refused(state["question"]) or above:
             return {**update, "flags": [problem], "stop_reason": StopReason.REFUSED.value}
         question, flags = screened(state["question"])
         return {**update, "question": question, "flags": flags}
@@ -42,6 +50,16 @@ def intake(deps: Deps) -> Any:
     return intake_node
 
 
-def after_intake(state: dict[str, Any]) -> str:
+def _job_id(state: ResearchState, config: RunnableConfig, questions: int) -> str:
+    """The one it was given, or the thread's with a number: a second question in Studio is a job of its own.
+
+    A fork from before this node counts to the same number, so it goes on spending from the same budget.
+    """
+    thread_id = config.get("configurable", {}).get("thread_id", LOCAL)
+    given = state.get("job_id")
+    return given if given and given != f"{thread_id}-{questions - 1}" else f"{thread_id}-{questions}"
+
+
+def after_intake(planner: str) -> Callable[[ResearchState], str]:
     """A refused question goes straight to the end."""
-    return "finish" if state.get("stop_reason") else "supervisor"
+    return lambda state: "finish" if state.get("stop_reason") else planner

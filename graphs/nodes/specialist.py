@@ -1,11 +1,10 @@
 """One agent as a node: built by one function from its `AgentSpec`, stateless per task, bounded in every direction."""
 
 import asyncio
-import json
 from typing import Any, Self
 
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware, ToolCallLimitMiddleware
+from langchain.agents.middleware import AgentMiddleware, ClearToolUsesEdit, ContextEditingMiddleware
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -13,18 +12,21 @@ from langchain_core.runnables.config import merge_configs
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 from pydantic import ModelWrapValidatorHandler, model_validator
-from typing_extensions import TypedDict
 
 from agents import base
 from agents.base import AgentSpec
 from graphs.deps import Deps
-from graphs.evidence import Evidence
-from graphs.governance.meter import Meter
+from graphs.errors import LimitReached, ModelUnavailable
+from graphs.governance.account import Account
+from graphs.governance.limits import Limits, StopReason
+from graphs.governance.spend import AgentSpend
+from graphs.handoff import Handoff, packet
 from graphs.nodes.toolbox import TaskRun, Toolbox
-from graphs.state import EvidenceRef, FindingState, Json, ResearchState, TaskState, of_status
+from graphs.state import EvidenceRef, FindingState, Halt, Json, TaskState, halt
 
-PREVIEW_LINES = 6
-MAX_EVIDENCE = 12
+HISTORY_TOKENS = 24_000  # about; older tool results then leave the conversation, and stay in the evidence store
+HISTORY_KEPT = 4
+FOR_THE_TASK = {"agent", "request"}  # a limit of one agent or one request fails its task; any other halts the job
 
 
 class AgentResult(base.AgentResult):
@@ -39,32 +41,10 @@ class AgentResult(base.AgentResult):
         return validate(data).model_dump(mode="json")
 
 
-class Handoff(TypedDict):
-    """What one agent is handed: its task, and the findings and evidence that the task builds on. Nothing else."""
-
-    job_id: str
-    question: str
-    task: TaskState
-    findings: list[FindingState]
-    evidence: list[EvidenceRef]
-
-
-def handoff(task: TaskState, state: ResearchState) -> Handoff:
-    """The packet for this task."""
-    sources = {*task["depends_on"], task["id"]}
-    return Handoff(
-        job_id=state["job_id"],
-        question=state["question"],
-        task=task,
-        findings=[each for each in of_status(state, "verified") if each["task"] in sources],
-        evidence=[each for each in state["evidence"].values() if each["task"] in sources][-MAX_EVIDENCE:],
-    )
-
-
 def specialist(spec: AgentSpec, deps: Deps) -> Any:
     """The node that runs this agent. What goes wrong comes back as a failed task, so that siblings go on."""
     agent = create_agent(
-        deps.model,
+        deps.model,  # bound to nobody's account: the toolbox puts one in its place that is
         tools=[],  # the toolbox offers them at run time: the graph compiles with no server running
         system_prompt=spec.prompt,
         middleware=_middleware(spec, deps),
@@ -72,23 +52,24 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
         context_schema=TaskRun,
         name=spec.name,
     )
-    recursion_limit = 4 * (spec.model_calls + spec.tool_calls)
 
     async def specialist_node(state: Handoff, config: RunnableConfig, runtime: Runtime) -> dict[str, Any]:
         task, write = state["task"], runtime.stream_writer
-        meter = Meter(spec.name, price=deps.price, emit=write)
-        run = TaskRun(state["job_id"], task["id"], meter, write)
+        limits = Limits.model_validate(state["limits"])
+        account = deps.account(state, spec.name, config)
+        run = TaskRun(account, task["id"], deps.model.charged_to(account, write), write)
         write({"type": "task_started", "task": task["id"], "agent": spec.name, "objective": task["objective"]})
         child: RunnableConfig = {
-            "callbacks": [meter],
-            "recursion_limit": recursion_limit,
+            "recursion_limit": 4 * (limits.agent_model_calls + limits.agent_tool_calls),
             "metadata": {"agent": spec.name, "task": task["id"]},
             "tags": [f"agent:{spec.name}"],
         }
-        result, error = None, None
+        result, error, halted = None, None, None
         try:
-            async with asyncio.timeout(spec.timeout_s):
-                given: Any = {"messages": [HumanMessage(await _packet(state, deps))]}
+            left = (account.deadline_at - deps.now()).total_seconds()
+            async with asyncio.timeout(min(limits.agent_deadline_s, left)):
+                stored = await deps.evidence.many(state["job_id"], [each["id"] for each in state["evidence"]])
+                given: Any = {"messages": [HumanMessage(packet(state, stored))]}
                 ended = await agent.ainvoke(given, merge_configs(config, child), context=run)
             if answer := ended.get("structured_response"):
                 result = base.AgentResult.model_validate(answer)
@@ -96,22 +77,48 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
         except GraphBubbleUp:
             raise
         except TimeoutError:
-            error = f"no result within {spec.timeout_s} s"
+            error = f"no result within {limits.agent_deadline_s} s"
+            if deps.now() >= account.deadline_at:
+                halted = Halt(reason=StopReason.DEADLINE.value, detail="", needed_micro_usd=0)
+        except LimitReached as limit:
+            error = str(limit)
+            halted = await _halted(limit, account, deps)
+        except ModelUnavailable as down:  # the task can be done when the provider is back
+            error = str(down)
+            halted = Halt(reason=StopReason.MODEL_UNAVAILABLE.value, detail=error, needed_micro_usd=0)
         except Exception as problem:  # the boundary of a task: whatever went wrong in it must not cancel its siblings
             error = f"{type(problem).__name__}: {problem}"
-        update = _outcome(task, spec, result, error)
-        write({"type": "task_finished", "agent": spec.name, **update["tasks"][task["id"]]})
-        return {**update, "evidence": run.evidence, "counters": {**meter.counters, "steps": 1}}
+        if halted:
+            update: Json = {"tasks": {task["id"]: {**task, "error": error}}, "halted": halted}
+        else:
+            update = _outcome(task, spec, result, error)
+        kind = "task_paused" if halted else "task_finished"
+        write({"type": kind, "agent": spec.name, **update["tasks"][task["id"]]})
+        return {**update, "evidence": run.evidence}
 
     return specialist_node
 
 
-def _middleware(spec: AgentSpec, deps: Deps) -> list[AgentMiddleware[Any, TaskRun, Any]]:
-    return [
-        Toolbox(spec, deps.gateway, deps.evidence),
-        ModelCallLimitMiddleware(run_limit=spec.model_calls, exit_behavior="end"),
-        ToolCallLimitMiddleware(run_limit=spec.tool_calls, exit_behavior="continue"),
-    ]
+def _middleware(spec: AgentSpec, deps: Deps) -> list[AgentMiddleware[Any, Any, Any]]:
+    cleared = "[left out to keep this conversation short; call the tool again if you need it]"
+    shorter = ClearToolUsesEdit(trigger=HISTORY_TOKENS, keep=HISTORY_KEPT, placeholder=cleared)
+    return [Toolbox(spec, deps), ContextEditingMiddleware(edits=[shorter])]
+
+
+async def _halted(limit: LimitReached, account: Account, deps: Deps) -> Halt | None:
+    """Whether the limit stops the job, and the budget with which the agent could have gone on.
+
+    Its own share stops an agent, and not the job, unless the budget is so small that one call is more than the share.
+    """
+    limits, used = account.limits, await deps.ledger.spend(account.job_id)
+    own = used.agents.get(account.agent, AgentSpend()).micro_usd
+    of_its_share = (own + limit.wanted_micro_usd) * 100 // limits.agent_share_percent + 1
+    needed = max(used.micro_usd + limit.wanted_micro_usd, of_its_share) if limit.wanted_micro_usd else 0
+    if limit.scope not in FOR_THE_TASK:
+        return halt(limit, needed)
+    if limit.wanted_micro_usd * 100 > limits.budget_micro_usd * limits.agent_share_percent:
+        return Halt(reason=StopReason.BUDGET.value, detail=limit.detail, needed_micro_usd=needed)
+    return None
 
 
 def _gathered(messages: list[AnyMessage]) -> dict[str, EvidenceRef]:
@@ -123,7 +130,7 @@ def _gathered(messages: list[AnyMessage]) -> dict[str, EvidenceRef]:
 def _outcome(task: TaskState, spec: AgentSpec, result: base.AgentResult | None, error: str | None) -> Json:
     """The task's new entry and its findings, unverified. An answer without findings or gaps is a failure."""
     if error is None and result is None:
-        error = f"ended without a result within {spec.model_calls} model calls and {spec.tool_calls} tool calls"
+        error = "ended without a result"
     elif result is not None and not result.findings and not result.gaps:
         error = "reported neither a finding nor a gap"
     attempt = task["attempts"] + 1
@@ -154,26 +161,3 @@ def _outcome(task: TaskState, spec: AgentSpec, result: base.AgentResult | None, 
             refused=None,
         )
     return {"tasks": {task["id"]: entry}, "findings": findings}
-
-
-async def _packet(state: Handoff, deps: Deps) -> str:
-    task = state["task"]
-    stored = await deps.evidence.many(state["job_id"], [each["id"] for each in state["evidence"]])
-    shown = ("claim", "value", "unit", "period", "evidence")
-    return json.dumps(
-        {
-            "question": state["question"],
-            "task": {"id": task["id"], "objective": task["objective"]},
-            "evidence": [at_hand(each, stored[each["id"]]) for each in state["evidence"] if each["id"] in stored],
-            "findings": [{key: each[key] for key in shown} for each in state["findings"]],  # type: ignore[literal-required]
-            "feedback": task["feedback"],
-        },
-        ensure_ascii=False,
-    )
-
-
-def at_hand(reference: EvidenceRef, stored: Evidence) -> Json:
-    """What an agent is shown of a table: what it is, and its first lines."""
-    shown = ("id", "tool", "title", "arguments", "columns", "rows")
-    preview = "\n".join(stored.text.splitlines()[:PREVIEW_LINES])
-    return {**{key: reference[key] for key in shown}, "preview": preview[:1000]}  # type: ignore[literal-required]

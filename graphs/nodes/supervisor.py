@@ -4,54 +4,56 @@ import json
 from typing import Any
 
 from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
-from openai import OpenAIError
 
 from agents.base import SupervisorDecision
 from graphs.deps import Deps
-from graphs.errors import UNUSABLE_ANSWER, PlanError
+from graphs.errors import UNUSABLE_ANSWER, AnswerCut, LimitReached, ModelRefused, ModelUnavailable, PlanError
 from graphs.governance.assess import assess
-from graphs.governance.limits import EXPLAINED, StopReason
-from graphs.governance.meter import Meter
+from graphs.governance.limits import Limits, StopReason
+from graphs.handoff import newest
 from graphs.plan import ready, validated
 from graphs.prompts import prompt
-from graphs.state import ResearchState, TaskState, of_status
+from graphs.state import Halt, ResearchState, TaskState, halt, of_status
 
-MAX_PLANS = 3
 ATTEMPTS = 2
+SAID = 500
+MOST_FINDINGS = 60
 
 
 def supervisor(deps: Deps) -> Any:
     """The node. It asks the model only when no task is ready, or a human left a note: a known next step is free."""
-    model = deps.supervisor_model.with_structured_output(SupervisorDecision, method="json_schema")
     system = SystemMessage(prompt("supervisor"))
 
-    async def supervisor_node(state: ResearchState, runtime: Runtime) -> dict[str, Any]:
-        asked = state.get("note") is not None
-        if (ready(state["tasks"]) and not asked) or assess(state, deps.now()).course != "go":
-            return {
-                "wanted": "assign",
-                "counters": {"steps": 1},
-            }  # at a limit it is for the budget node to say how to end
-        meter = Meter("supervisor", price=deps.price, emit=runtime.stream_writer)
-        update = await _decide(state, meter)
+    async def supervisor_node(state: ResearchState, config: RunnableConfig, runtime: Runtime) -> dict[str, Any]:
+        known = ready(state["tasks"]) and state.get("note") is None
+        if known or assess(state, await deps.ledger.spend(state["job_id"]), deps.now()).course != "go":
+            return {"wanted": "assign"}  # at a limit it is for the budget node to say how to end
+        update = await _decide(state, config, runtime)
         tasks = list(update.get("tasks", {}).values())
-        runtime.stream_writer({"type": "plan", "tasks": tasks, "stop_reason": update.get("stop_reason")})
-        return {**update, "note": None, "counters": {**meter.counters, "steps": 1}}
+        if "halted" not in update:
+            runtime.stream_writer({"type": "plan", "tasks": tasks})
+        return {**update, "note": None}
 
-    async def _decide(state: ResearchState, meter: Meter) -> dict[str, Any]:
+    async def _decide(state: ResearchState, config: RunnableConfig, runtime: Runtime) -> dict[str, Any]:
+        payer = deps.supervisor_model.charged_to(deps.account(state, "supervisor", config), runtime.stream_writer)
+        model = payer.with_structured_output(SupervisorDecision, method="json_schema")
         messages = [system, HumanMessage(_packet(state, deps))]
         refusal = ""
         for _ in range(ATTEMPTS):
             try:
-                answer = await model.ainvoke(messages, config={"callbacks": [meter]})
+                answer = await model.ainvoke(messages)
                 return _update(state, SupervisorDecision.model_validate(answer), deps)
-            except OpenAIError as error:
-                return _ending(state, StopReason.MODEL_UNAVAILABLE, str(error))
-            except (PlanError, *UNUSABLE_ANSWER) as error:
+            except LimitReached as error:
+                used = await deps.ledger.spend(state["job_id"])
+                return {"wanted": "assign", "halted": halt(error, used.micro_usd + error.wanted_micro_usd)}
+            except (ModelUnavailable, ModelRefused) as error:
+                return _stuck(StopReason.MODEL_UNAVAILABLE, str(error))
+            except (PlanError, AnswerCut, *UNUSABLE_ANSWER) as error:
                 refusal = str(error)
                 messages = [*messages[:2], HumanMessage(f"Your last answer was refused: {refusal}. Mend it.")]
-        return _ending(state, StopReason.PLAN_FAILED, refusal)
+        return _stuck(StopReason.PLAN_FAILED, refusal)
 
     return supervisor_node
 
@@ -59,21 +61,24 @@ def supervisor(deps: Deps) -> Any:
 def _update(state: ResearchState, decision: SupervisorDecision, deps: Deps) -> dict[str, Any]:
     if decision.action == "report":
         return {"wanted": "report"}
-    if state.get("plans", 0) >= MAX_PLANS:
-        return _ending(state, StopReason.PLANS, decision.reason)
+    if state.get("plans", 0) >= Limits.model_validate(state["limits"]).plans:
+        return _stuck(StopReason.PLANS, decision.reason)
     tasks = validated(decision.tasks, state["tasks"], [agent.name for agent in deps.agents])
     if not tasks:
         raise PlanError("`assign` without tasks; name at least one task, or answer `report`")
     return {"wanted": "assign", "tasks": tasks, "plans": state.get("plans", 0) + 1}
 
 
-def _ending(state: ResearchState, reason: StopReason, said: str) -> dict[str, Any]:
-    remark = f"{EXPLAINED[reason]}: {said}"
-    return {"wanted": "report", "stop_reason": reason.value, "flags": [*state["flags"], remark]}
+def _stuck(reason: StopReason, said: str) -> dict[str, Any]:
+    """As at a limit, it is for the budget node to say how to end: a human may know better than another attempt."""
+    return {
+        "wanted": "assign",
+        "halted": Halt(reason=reason.value, detail=said.split("\n", maxsplit=1)[0][:SAID], needed_micro_usd=0),
+    }
 
 
 def _packet(state: ResearchState, deps: Deps) -> str:
-    findings = of_status(state, "verified")
+    findings, omitted = newest(of_status(state, "verified"), MOST_FINDINGS)
     return json.dumps(
         {
             "question": state["question"],
@@ -82,7 +87,8 @@ def _packet(state: ResearchState, deps: Deps) -> str:
             "findings": [{"task": each["task"], "claim": each["claim"]} for each in findings],
             "gaps": [gap for task in state["tasks"].values() for gap in task["gaps"]],
             "note": state.get("note"),
-            "may_assign": state.get("plans", 0) < MAX_PLANS,
+            "findings_omitted": omitted,
+            "may_assign": state.get("plans", 0) < Limits.model_validate(state["limits"]).plans,
         },
         ensure_ascii=False,
     )

@@ -1,29 +1,35 @@
-"""Gives an agent its tools at run time and turns each result into evidence."""
+"""Gives an agent its tools and a model that is paid for, and turns each tool result into evidence."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
 from langchain.agents.middleware.types import ToolCallRequest
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langgraph.types import Command
 
 from agents.base import AgentSpec
-from graphs.errors import GraphError, ToolFailure
-from graphs.evidence import Evidence, EvidenceStore
-from graphs.governance.meter import Emit, Meter
-from graphs.governance.tools import SEPARATOR, ToolGateway
+from graphs.deps import Deps
+from graphs.errors import GraphError, LimitReached, ToolFailure
+from graphs.evidence import Evidence
+from graphs.governance.account import Account
+from graphs.governance.governed_model import GovernedChatOpenAI
+from graphs.governance.loops import Loop, ToolCallRecord, in_tool_calls
+from graphs.governance.toll import Emit
+from graphs.governance.tools import SEPARATOR
 from graphs.state import EvidenceRef, Json
+
+TOLD = "error: refused: "  # how the refusal of a loop begins; the second one ends the task
 
 
 @dataclass(frozen=True)
 class TaskRun:
-    """One task in progress: whose it is, what counts it, and the evidence it has gathered so far."""
+    """One task in progress: who pays for it, with which model, and the evidence it has gathered so far."""
 
-    job_id: str
+    account: Account
     task: str
-    meter: Meter
+    model: GovernedChatOpenAI
     emit: Emit
     evidence: dict[str, EvidenceRef] = field(default_factory=dict)
 
@@ -31,19 +37,27 @@ class TaskRun:
 class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
     """Offers the tools on the agent's list and runs them through the gateway; everything else is refused."""
 
-    def __init__(self, spec: AgentSpec, gateway: ToolGateway, store: EvidenceStore) -> None:
+    def __init__(self, spec: AgentSpec, deps: Deps) -> None:
         super().__init__()
         self._spec = spec
-        self._gateway = gateway
-        self._store = store
+        self._deps = deps
 
     async def awrap_model_call(
         self,
         request: ModelRequest[TaskRun],
         handler: Callable[[ModelRequest[TaskRun]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
-        """The list is resolved here, not when the graph is built: servers may start later than the graph."""
-        return await handler(request.override(tools=[*await self._gateway.tools(self._spec.tools)]))
+        """The list is resolved here, not when the graph is built: servers may start later than the graph.
+
+        Raises:
+            LimitReached: the agent went on with a loop after it had been told.
+        """
+        run = request.runtime.context
+        told = sum(isinstance(each, ToolMessage) and str(each.content).startswith(TOLD) for each in request.messages)
+        if told > 1 and (loop := _loop(request.messages, run.account)):
+            raise LimitReached(loop.reason, "job", loop.detail)
+        tools = await self._deps.gateway.tools(self._spec.tools)
+        return await handler(request.override(model=run.model, tools=[*tools]))
 
     async def awrap_tool_call(
         self,
@@ -52,24 +66,29 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
     ) -> ToolMessage:
         """Answers with the evidence id on the first line, then the result; or with `error:` and what to do."""
         call, run = request.tool_call, cast("TaskRun", request.runtime.context)
-        run.meter.tool_called()
         event: Json = {"type": "tool_call", "task": run.task, "agent": self._spec.name, "tool": call["name"]}
+        event["arguments"] = call["args"]
         try:
-            evidence_id, evidence = await self._run(call["name"], call["args"], run)
+            if loop := _loop(request.state["messages"], run.account):
+                refusal = f"refused: {loop.detail}. Answer with what you have; what is missing goes into `gaps`."
+                raise ToolFailure(refusal)
+            await self._deps.ledger.count_tool_call(run.account)
+            evidence_id, evidence, cached = await self._run(call["name"], call["args"], run)
         except GraphError as error:
-            run.emit({**event, "arguments": call["args"], "error": str(error)})
+            run.emit({**event, "error": str(error)})
             return ToolMessage(f"error: {error}", tool_call_id=call["id"], name=call["name"], status="error")
-        run.emit({**event, "arguments": call["args"], "evidence": evidence_id, "ms": evidence.duration_ms})
+        run.emit({**event, "evidence": evidence_id, "ms": evidence.duration_ms, "cached": cached})
         reference = run.evidence[evidence_id]
         text = f"{evidence_id}\n{evidence.text}"
         return ToolMessage(text, tool_call_id=call["id"], name=call["name"], artifact=reference)
 
-    async def _run(self, name: str, arguments: Json, run: TaskRun) -> tuple[str, Evidence]:
-        allowed = [tool.name for tool in await self._gateway.tools(self._spec.tools)]
+    async def _run(self, name: str, arguments: Json, run: TaskRun) -> tuple[str, Evidence, bool]:
+        gateway, store, job_id = self._deps.gateway, self._deps.evidence, run.account.job_id
+        allowed = [tool.name for tool in await gateway.tools(self._spec.tools)]
         if name not in allowed:
             raise ToolFailure(f"{self._spec.name} has no tool {name}; it has: {', '.join(allowed)}")
         server, _, tool = name.partition(SEPARATOR)
-        result = await self._gateway.call(server, tool, await self._store.resolved(run.job_id, arguments))
+        result = await gateway.call(server, tool, await store.resolved(job_id, arguments))
         evidence = Evidence(
             task=run.task,
             server=server,
@@ -79,6 +98,22 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
             content=result.content,
             duration_ms=result.duration_ms,
         )
-        evidence_id = await self._store.add(run.job_id, evidence)
+        evidence_id = await store.add(job_id, evidence)
         run.evidence[evidence_id] = evidence.reference(evidence_id)
-        return evidence_id, evidence
+        return evidence_id, evidence, result.cached
+
+
+def _loop(messages: Sequence[AnyMessage], account: Account) -> Loop | None:
+    """Read from the conversation, so that it holds over a crash as well. Calls not answered yet are left out."""
+    asked = {call["id"]: call for each in messages if isinstance(each, AIMessage) for call in each.tool_calls}
+    answered = [each for each in messages if isinstance(each, ToolMessage) and each.tool_call_id in asked]
+    records = [
+        ToolCallRecord(
+            tool=asked[each.tool_call_id]["name"],
+            arguments=asked[each.tool_call_id]["args"],
+            digest=each.artifact["digest"] if each.artifact else None,
+        )
+        for each in answered
+        if not str(each.content).startswith(TOLD)
+    ]
+    return in_tool_calls(records, account.limits)

@@ -7,6 +7,7 @@ from langgraph.runtime import Runtime
 
 from graphs.deps import Deps
 from graphs.evidence import Evidence
+from graphs.governance.loops import HandoffRecord
 from graphs.numbers import quantities, unknown
 from graphs.state import FindingState, FindingStatus, ResearchState, TaskState, of_status
 
@@ -36,9 +37,26 @@ def verify(deps: Deps) -> Any:
                 feedback = [*sent_back["feedback"], f"'{finding['claim']}': {refused}"]
                 tasks[task["id"]] = TaskState(**{**sent_back, "status": "pending", "feedback": feedback})
         runtime.stream_writer({"type": "verified", "findings": _count(findings)})
-        return {"findings": findings, "tasks": tasks, "counters": {"steps": 1}}
+        return {"findings": findings, "tasks": tasks, "handoffs": _brought(state, findings)}
 
     return verify_node
+
+
+def _brought(state: ResearchState, judged: dict[str, FindingState]) -> list[HandoffRecord]:
+    """The hand-offs, this round's with how much they brought: evidence by its content, and findings that stand."""
+    evidence = list(state["evidence"].values())
+    seen = {each["digest"] for each in evidence[: state["evidence_before"]]}
+    fresh = dict.fromkeys(state["dispatch"], 0)
+    for each in evidence[state["evidence_before"] :]:
+        if each["digest"] not in seen and each["task"] in fresh:
+            seen.add(each["digest"])
+            fresh[each["task"]] += 1
+    for finding in judged.values():
+        if finding["status"] == "verified":
+            fresh[finding["task"]] += 1
+    before = len(state["handoffs"]) - len(fresh)
+    now = [HandoffRecord(**{**each, "fresh": fresh[each["task"]]}) for each in state["handoffs"][before:]]
+    return [*state["handoffs"][:before], *now]
 
 
 def problem_with(finding: FindingState, stored: dict[str, Evidence]) -> str | None:

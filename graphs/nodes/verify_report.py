@@ -7,7 +7,6 @@ from langgraph.runtime import Runtime
 from graphs.citations import Problem, cited, marked, problems
 from graphs.deps import Deps
 from graphs.evidence import Evidence
-from graphs.governance.assess import can_pay
 from graphs.nodes.report import ATTEMPTS, short
 from graphs.rendering import MISSING, gaps
 from graphs.state import Report, ResearchState
@@ -24,7 +23,7 @@ def verify_report(deps: Deps) -> Any:
             raise RuntimeError("verify_report was reached without a report; only `report` leads here")
         stored = await deps.evidence.many(state["job_id"], cited(report["body"]))
         found = _problems(state, report["body"], {each: stored[each] for each in stored if each in state["evidence"]})
-        again = bool(found) and report["attempts"] < ATTEMPTS and can_pay(state, deps.now())
+        again = bool(found) and report["attempts"] < ATTEMPTS
         runtime.stream_writer({"type": "report_verified", "problems": len(found), "sent_back": again})
         judged = Report(
             title=short(state["question"]) if problems(report["title"], {}, [state["question"]]) else report["title"],
@@ -32,7 +31,7 @@ def verify_report(deps: Deps) -> Any:
             attempts=report["attempts"],
             problems=[f"“{each.statement}”: {each.reason}" for each in found],
         )
-        return {"report": judged, "route": "report" if again else "finish", "counters": {"steps": 1}}
+        return {"report": judged, "route": "report" if again else "finish"}
 
     return verify_report_node
 

@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.governance.assess import STEPS_TO_FINISH, Verdict, assess, can_pay
-from graphs.governance.limits import JobLimits, StopReason
-from graphs.state import Counters, ResearchState
+from graphs.governance.assess import STEPS_TO_FINISH, Verdict, assess
+from graphs.governance.limits import Limits, StopReason
+from graphs.governance.spend import Spend
+from graphs.state import Halt, ResearchState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-LIMITS = JobLimits(budget_micro_usd=1000, steps=50, handoffs=10, model_calls=20)
+LIMITS = Limits(budget_micro_usd=1000, steps=50, handoffs=10, model_calls=20, tool_calls=30)
 
 
-def state(counters: Counters, *, seconds_left: int = 60, remaining_steps: int = 50) -> ResearchState:
+def state(*, seconds_left: int = 60, remaining_steps: int = 50, halted: Halt | None = None) -> ResearchState:
     return ResearchState(
         question="?",
         job_id="j",
@@ -23,66 +24,68 @@ def state(counters: Counters, *, seconds_left: int = 60, remaining_steps: int = 
         tasks={},
         findings={},
         evidence={},
-        counters=counters,
+        handoffs=[],
+        halted=halted,
         remaining_steps=remaining_steps,
     )
 
 
-used = st.fixed_dictionaries(
-    {
-        "cost_micro_usd": st.integers(0, 2000),
-        "steps": st.integers(0, 100),
-        "handoffs": st.integers(0, 20),
-        "model_calls": st.integers(0, 40),
-    }
+spends = st.builds(
+    Spend,
+    micro_usd=st.integers(0, 2000),
+    steps=st.integers(0, 100),
+    handoffs=st.integers(0, 20),
+    model_calls=st.integers(0, 40),
+    tool_calls=st.integers(0, 60),
+    agents=st.just({}),
 )
 
 
-@given(used, st.integers(-10, 10))
-def test_go_means_that_no_limit_is_reached(counters: Counters, seconds_left: int) -> None:
-    verdict = assess(state(counters, seconds_left=seconds_left), NOW)
+@given(spends, st.integers(-10, 10))
+def test_go_means_that_no_limit_is_reached(used: Spend, seconds_left: int) -> None:
+    verdict = assess(state(seconds_left=seconds_left), used, NOW)
     reached = (
-        counters["cost_micro_usd"] >= 1000
-        or counters["steps"] >= 50
-        or counters["handoffs"] >= 10
-        or counters["model_calls"] >= 20
+        used.micro_usd >= 1000
+        or used.steps >= 50
+        or used.handoffs >= 10
+        or used.model_calls >= 20
+        or used.tool_calls >= 30
         or seconds_left <= 0
     )
     assert (verdict.course == "limit") is reached
     assert (verdict.reason is None) is (verdict.course == "go")
-    if counters["cost_micro_usd"] >= 800 and not reached:
+    if used.micro_usd >= 800 and not reached:
         assert verdict.course == "wrap_up"
 
 
 @pytest.mark.parametrize(
-    ("counters", "reason"),
+    ("used", "reason"),
     [
-        (Counters(cost_micro_usd=1000), StopReason.BUDGET),
-        (Counters(steps=50), StopReason.STEPS),
-        (Counters(handoffs=10), StopReason.HANDOFFS),
-        (Counters(model_calls=20), StopReason.MODEL_CALLS),
+        (Spend(micro_usd=1000), StopReason.BUDGET),
+        (Spend(steps=50), StopReason.STEPS),
+        (Spend(handoffs=10), StopReason.HANDOFFS),
+        (Spend(model_calls=20), StopReason.MODEL_CALLS),
+        (Spend(tool_calls=30), StopReason.TOOL_CALLS),
     ],
 )
-def test_the_limit_is_named(counters: Counters, reason: StopReason) -> None:
-    assert assess(state(counters), NOW) == Verdict("limit", reason)
+def test_the_limit_is_named(used: Spend, reason: StopReason) -> None:
+    assert assess(state(), used, NOW) == Verdict("limit", reason)
 
 
 def test_eighty_percent_of_the_budget_wraps_up() -> None:
-    assert assess(state(Counters(cost_micro_usd=799)), NOW).course == "go"
-    assert assess(state(Counters(cost_micro_usd=800)), NOW) == Verdict("wrap_up", StopReason.BUDGET_WRAP_UP)
+    assert assess(state(), Spend(micro_usd=799), NOW).course == "go"
+    assert assess(state(), Spend(micro_usd=800), NOW) == Verdict("wrap_up", StopReason.BUDGET_WRAP_UP)
 
 
 def test_a_run_ends_before_langgraph_ends_it() -> None:
-    assert assess(state(Counters(), remaining_steps=STEPS_TO_FINISH), NOW) == Verdict("wrap_up", StopReason.STEPS)
+    assert assess(state(remaining_steps=STEPS_TO_FINISH), Spend(), NOW) == Verdict("wrap_up", StopReason.STEPS)
 
 
-def test_time_over_is_a_limit_and_pays_for_nothing() -> None:
-    late = state(Counters(), seconds_left=0)
-    assert assess(late, NOW) == Verdict("limit", StopReason.DEADLINE)
-    assert not can_pay(late, NOW)
+def test_time_over_is_a_limit() -> None:
+    assert assess(state(seconds_left=0), Spend(), NOW) == Verdict("limit", StopReason.DEADLINE)
 
 
-@given(used)
-def test_what_is_used_up_pays_for_nothing(counters: Counters) -> None:
-    left = counters["cost_micro_usd"] < 1000 and counters["model_calls"] < 20
-    assert can_pay(state(counters), NOW) is left
+@given(spends)
+def test_what_was_halted_stays_halted_whatever_was_used(used: Spend) -> None:
+    halted = Halt(reason="loop_reworded", detail="3 times", needed_micro_usd=0)
+    assert assess(state(halted=halted), used, NOW) == Verdict("limit", StopReason.LOOP_REWORDED, "3 times")

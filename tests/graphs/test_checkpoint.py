@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from graphs.checkpoint import RedisSaver
-from graphs.checkpoint_store import Store
+from graphs.checkpoint_store import Run, Store
 from tests.graphs.checkpoints import fields, keys, new_thread, put, read, thread_of, values_of
 from tests.graphs.redis_servers import Client, Connect
 
@@ -99,8 +99,8 @@ async def test_a_lost_thread_is_stored_anew_by_the_next_put(client: Client) -> N
 async def test_a_put_on_missing_blobs_stores_nothing(client: Client) -> None:
     store = Store(client, None)
 
-    unchanged = await store.put("t", "\x1f1", ["a\x1f1", "b\x1f1"], b"body", [b"F1"])
-    addition = await store.put("t", "\x1f1", ["a\x1f2"], b"body", [b"D1\x1f1"])
+    unchanged = await store.put(Run("t"), "\x1f1", ["a\x1f1", "b\x1f1"], b"body", [b"F1"])
+    addition = await store.put(Run("t"), "\x1f1", ["a\x1f2"], b"body", [b"D1\x1f1"])
 
     assert (unchanged, addition) == (-1, -1)
     assert await keys(client) == []

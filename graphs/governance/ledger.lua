@@ -1,0 +1,198 @@
+-- What calls have reserved and cost, and what else a job has used.
+-- KEYS: the index of the open calls. The other keys are named in here; their common hash tag puts them on one node.
+-- ARGV: operation, now in ms, times to live of a job, a day and a closed call in s, then what the operation needs.
+-- Numbers in Lua are doubles: exact below 2^53, which the caller sees to.
+local OPEN = KEYS[1]
+local PREFIX = OPEN:sub(1, -(#'open' + 1))
+local now, JOB_S, DAY_S, CLOSED_S = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local MINUTE_S = 120
+local REAPED_AT_ONCE = 16
+local FENCED = { 0 }
+
+-- Left to itself, Redis 7.2 makes 1e+8 of 100000000 (redis/redis#13113).
+local function whole(number) return string.format('%.0f', number) end
+
+local function expire(key, seconds) redis.call('EXPIRE', key, whole(seconds)) end
+
+-- No counter goes below zero: where a key has expired meanwhile, there is nothing left to take back.
+local function add(key, field, amount)
+  if redis.call('HINCRBY', key, field, whole(amount)) < 0 then redis.call('HSET', key, field, 0) end
+end
+
+local function read(key, ...)
+  local found = redis.call('HMGET', key, ...)
+  for place, value in ipairs(found) do found[place] = tonumber(value or 0) end
+  return unpack(found)
+end
+
+-- A job and a day each have counters of the whole, and after a colon of their parts: the agents, or the tenants.
+local function job_key(job) return PREFIX .. 'job:' .. job end
+local function day_key(day) return PREFIX .. 'day:' .. day end
+local function minute_key(minute) return PREFIX .. 'minute:' .. minute end
+local function call_key(id) return PREFIX .. 'call:' .. id end
+local function this_minute() return whole(math.floor(now / 60000)) end
+
+local function add_to_both(key, part, field, amount)
+  add(key, field, amount)
+  add(key, field .. ':' .. part, amount)
+end
+
+local function book(call, reserved, spent)
+  local job, day = job_key(call.job), day_key(call.day)
+  for key, part in pairs({ [job] = call.agent, [day] = call.tenant }) do
+    if reserved ~= 0 then add_to_both(key, part, 'reserved_micro_usd', reserved) end
+    if spent ~= 0 then add_to_both(key, part, 'micro_usd', spent) end
+  end
+  expire(job, JOB_S)
+  expire(day, DAY_S)
+end
+
+local function load(id)
+  local found = redis.call('HMGET', call_key(id), 'state', 'job', 'agent', 'tenant', 'day', 'reserved', 'charged',
+    'estimated', 'minute')
+  if not found[1] then return nil end
+  return {
+    state = found[1], job = found[2], agent = found[3], tenant = found[4], day = found[5],
+    reserved = tonumber(found[6] or 0), charged = tonumber(found[7] or 0), estimated = tonumber(found[8] or 0),
+    minute = found[9],
+  }
+end
+
+-- Charges an open call, or corrects what a reaped one was charged. Without an amount: as reserved, and estimated.
+local function close(id, call, state, amount)
+  local charged = amount or call.reserved
+  local estimated = amount and 0 or charged
+  local minute = call.minute or this_minute()
+  book(call, call.state == 'open' and -call.reserved or 0, charged - call.charged)
+  add(job_key(call.job), 'estimated_micro_usd', estimated - call.estimated)
+  add(minute_key(minute), call.job, charged - call.charged)
+  expire(minute_key(minute), MINUTE_S)
+  redis.call('ZREM', OPEN, id)
+  redis.call('HSET', call_key(id), 'state', state, 'charged', whole(charged), 'estimated', whole(estimated),
+    'minute', minute)
+  expire(call_key(id), state == 'reaped' and JOB_S or CLOSED_S)
+  return charged
+end
+
+local function reap(most)
+  local expired = redis.call('ZRANGEBYSCORE', OPEN, '-inf', ARGV[2], 'LIMIT', 0, most)
+  for _, id in ipairs(expired) do
+    local call = load(id)
+    if call then close(id, call, 'reaped') else redis.call('ZREM', OPEN, id) end
+  end
+  return #expired
+end
+
+-- Measures are {used, reserved, wanted}; their limits are ARGV from `first` on.
+-- Returns {place, used, reserved, passing} of the first that has no room, rather of one where settling makes none;
+-- nothing when all have room. Passing is 1 where only what is reserved is in the way.
+local function refusal(measures, first)
+  local found
+  for place, measure in ipairs(measures) do
+    local used, reserved, wanted = unpack(measure)
+    local limit = tonumber(ARGV[first + place - 1])
+    if used + reserved + wanted > limit then
+      local passing = used + wanted <= limit and 1 or 0
+      if not found or passing < found[4] then found = { place, used, reserved, passing } end
+    end
+  end
+  return found
+end
+
+-- A run whose token is older than one that is known here has been taken over: it may settle, and begin nothing.
+local function fenced(job, token)
+  if token == '' then return false end
+  local known = read(job, 'fence')
+  if known > tonumber(token) then return true end
+  if known < tonumber(token) then
+    redis.call('HSET', job, 'fence', token)
+    redis.call('EXPIRE', job, JOB_S)
+  end
+  return false
+end
+
+local operations = {}
+
+function operations.fence() return fenced(job_key(ARGV[6]), ARGV[7]) and FENCED or {} end
+
+function operations.reserve()
+  local id, wanted, expires = ARGV[6], tonumber(ARGV[7]), ARGV[8]
+  local call = { job = ARGV[9], agent = ARGV[10], tenant = ARGV[11], day = ARGV[12] }
+  reap(REAPED_AT_ONCE)
+  if redis.call('EXISTS', call_key(id)) == 1 then return {} end
+
+  local job, agent, tenant = job_key(call.job), ':' .. call.agent, ':' .. call.tenant
+  if fenced(job, ARGV[20]) then return FENCED end
+  local spent, reserved, calls, agent_spent, agent_reserved, agent_calls = read(job, 'micro_usd', 'reserved_micro_usd',
+    'model_calls', 'micro_usd' .. agent, 'reserved_micro_usd' .. agent, 'model_calls' .. agent)
+  local day_spent, day_reserved, tenant_spent, tenant_reserved = read(day_key(call.day), 'micro_usd',
+    'reserved_micro_usd', 'micro_usd' .. tenant, 'reserved_micro_usd' .. tenant)
+  local refused = refusal({
+    { spent, reserved, wanted },
+    { agent_spent, agent_reserved, wanted },
+    { calls, 0, 1 },
+    { agent_calls, 0, 1 },
+    { tenant_spent, tenant_reserved, wanted },
+    { day_spent, day_reserved, wanted },
+    { read(minute_key(this_minute()), call.job), reserved, wanted },
+  }, 13)
+  if refused then return refused end
+
+  book(call, wanted, 0)
+  add_to_both(job, call.agent, 'model_calls', 1)
+  redis.call('HSET', call_key(id), 'state', 'open', 'job', call.job, 'agent', call.agent, 'tenant', call.tenant,
+    'day', call.day, 'reserved', whole(wanted))
+  redis.call('ZADD', OPEN, expires, id)
+  -- Longer than all that it has a share in, so that it is always reaped and never forgotten.
+  local lives = math.max(JOB_S, DAY_S) + math.ceil((expires - now) / 1000)
+  expire(call_key(id), lives)
+  if redis.call('TTL', OPEN) < lives then expire(OPEN, lives) end
+  return {}
+end
+
+function operations.settle()
+  local id, amount = ARGV[6], tonumber(ARGV[7])
+  local call = load(id)
+  if not call then return 0 end
+  if call.state == 'closed' then return call.charged end
+  for place, name in ipairs({ 'input_tokens', 'cached_tokens', 'output_tokens' }) do
+    add(job_key(call.job), name, ARGV[7 + place])
+  end
+  return close(id, call, 'closed', amount)
+end
+
+-- What is released before it was reserved stays closed: the order to reserve may come late, over a broken connection.
+function operations.release()
+  local id = ARGV[6]
+  local call = load(id)
+  if not call then
+    redis.call('HSET', call_key(id), 'state', 'closed')
+    expire(call_key(id), CLOSED_S)
+  elseif call.state ~= 'closed' then
+    close(id, call, 'closed', 0)
+  end
+  return 0
+end
+
+function operations.count()
+  local job = job_key(ARGV[6])
+  add(job, 'steps', ARGV[7])
+  add(job, 'handoffs', ARGV[8])
+  expire(job, JOB_S)
+  return 0
+end
+
+function operations.count_tool_call()
+  local job, agent = job_key(ARGV[6]), ARGV[7]
+  if fenced(job, ARGV[10]) then return FENCED end
+  local calls, agent_calls = read(job, 'tool_calls', 'tool_calls:' .. agent)
+  local refused = refusal({ { calls, 0, 1 }, { agent_calls, 0, 1 } }, 8)
+  if refused then return refused end
+  add_to_both(job, agent, 'tool_calls', 1)
+  expire(job, JOB_S)
+  return {}
+end
+
+function operations.reap() return reap(tonumber(ARGV[6])) end
+
+return operations[ARGV[1]]()

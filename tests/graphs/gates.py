@@ -1,0 +1,64 @@
+"""A governed model over a billing provider, and the accounts that pay for it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from openai import DefaultAsyncHttpxClient
+from redis.asyncio import Redis
+
+from app.models import Models
+from app.prices import pricer
+from app.settings import Settings
+from graphs.governance.account import Account
+from graphs.governance.governed_model import GovernedChatOpenAI
+from graphs.governance.ledger import Ledger
+from graphs.governance.limits import Limits
+from tests.billing_provider import MODEL, Provider
+
+JOB = "job-gate"
+
+
+@dataclass
+class Gate:
+    """One governed model, its ledger, and the events it emitted."""
+
+    model: GovernedChatOpenAI
+    ledger: Ledger
+    events: list[Any] = field(default_factory=list)
+
+    def charged(self, agent: str = "sales", job: str = JOB, **limits: Any) -> GovernedChatOpenAI:
+        """The model on the account of an agent, with an hour to go and generous limits but for those given."""
+        return self.model.charged_to(account(agent, job, **limits), self.events.append)
+
+
+def account(agent: str = "sales", job: str = JOB, fence: int | None = None, **limits: Any) -> Account:
+    generous: dict[str, Any] = {
+        "budget_micro_usd": 50_000_000,
+        "tenant_day_micro_usd": 10**12,
+        "deployment_day_micro_usd": 10**12,
+        "spend_per_minute_micro_usd": 10**12,
+        "agent_share_percent": 100,
+        "model_calls": 10_000,
+        "agent_model_calls": 10_000,
+        "answer_tokens": 1000,
+    }
+    return Account(job, "local", agent, Limits(**{**generous, **limits}), datetime.now(UTC) + timedelta(hours=1), fence)
+
+
+@contextlib.asynccontextmanager
+async def gate(provider: Provider, client: Redis, **settings: Any) -> AsyncIterator[Gate]:
+    """Waits of the retry layer pass at once; those for reservations in flight give others their turn."""
+    configured = Settings(_env_file=None, model=MODEL, supervisor_model=MODEL, **settings)
+    ledger = Ledger(client, ttl_seconds=600)
+    async with DefaultAsyncHttpxClient() as http:
+        models = Models(configured, provider.url, ledger=ledger, prices=pricer(configured), client=client, http=http)
+        yield Gate(models.named(MODEL), ledger)
+
+
+async def tick(_: float) -> None:
+    """A sleep that takes no time but lets everything else run."""
+    await asyncio.sleep(0)
