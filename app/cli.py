@@ -18,7 +18,7 @@ from app.embedded_redis import embedded_redis
 from app.errors import AppError, OperatorMustAct
 from app.processes import Addresses, mcp_commands, running
 from app.settings import Settings
-from graphs.governance.limits import MICRO
+from graphs.governance.limits import MICRO, OnLimit
 
 if TYPE_CHECKING:
     from app.jobs import JobResult, Jobs, OnEvent
@@ -44,13 +44,19 @@ Action = Literal["approve_more", "redirect", "finish_partial", "abort"]
 @cli.command()
 def demo(question: Annotated[str, typer.Argument(help="Any question on the sample data.")] = DEFAULT_QUESTION) -> None:
     """Answer one question on the sample business and print the report."""
-    _leave(_ask(question or DEFAULT_QUESTION, None, None), as_json=False, show_report=True)
+    _leave(_ask(question or DEFAULT_QUESTION), as_json=False, show_report=True)
 
 
 @cli.command()
-def run(question: str, budget_usd: Budget = None, deadline: Deadline = None, as_json: AsJson = False) -> None:
+def run(
+    question: str,
+    budget_usd: Budget = None,
+    deadline: Deadline = None,
+    on_limit: Annotated[OnLimit | None, typer.Option(help="What happens at a limit.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Answer QUESTION in a report. Exits with 0 completed, 3 partial, 4 waiting for a human, 1 failed."""
-    _leave(_ask(question, budget_usd, deadline), as_json=as_json)
+    _leave(_ask(question, budget_usd, deadline, on_limit), as_json=as_json)
 
 
 @cli.command()
@@ -60,17 +66,34 @@ def resume(job: JobId, as_json: AsJson = False) -> None:
 
 
 @cli.command()
+def watch(job: JobId) -> None:
+    """Show what happens in a job that another process drives, until it has ended or waits for a human."""
+    settings = configuration.load()
+    with _redis(settings) as redis_url:
+        from app.progress import Progress  # noqa: PLC0415  heavy
+        from app.watching import watched  # noqa: PLC0415
+
+        with contextlib.suppress(KeyboardInterrupt), Progress(Console(highlight=False)) as on_event:
+            asyncio.run(watched(settings, redis_url, job, on_event))
+
+
+@cli.command()
 def decide(
     job: JobId,
     action: Annotated[Action, typer.Option(help="What to do.")],
     amount_usd: Annotated[float | None, typer.Option(help="US dollars to add to the budget.")] = None,
     note: Annotated[str | None, typer.Option(help="With redirect: what to do instead.")] = None,
+    escalation: Annotated[str | None, typer.Option(help="Id of the question that is meant, from --json.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer the question that a job waits with, and go on with it."""
     given = {"action": action, "amount_usd": amount_usd, "note": note}
     answer = {key: value for key, value in given.items() if value is not None}
-    _leave(_drive(lambda jobs, on_event: jobs.decide(job, answer, on_event), job=job), as_json=as_json)
+
+    def act(jobs: "Jobs", on_event: "OnEvent") -> Awaitable["JobResult"]:
+        return jobs.decide(job, answer, on_event, escalation_id=escalation)
+
+    _leave(_drive(act, job=job), as_json=as_json)
 
 
 @cli.command()
@@ -139,13 +162,17 @@ def program() -> str:
     return "tollgate" if shutil.which("tollgate") else sys.argv[0]
 
 
-def _ask(question: str, budget_usd: float | None, deadline_s: int | None) -> "JobResult":
+def _ask(
+    question: str, budget_usd: float | None = None, deadline_s: int | None = None, on_limit: OnLimit | None = None
+) -> "JobResult":
     settings = configuration.load()
-    wanted: dict[str, int] = {}
+    wanted: dict[str, Any] = {}
     if budget_usd is not None:
         wanted["budget_micro_usd"] = round(budget_usd * MICRO)
     if deadline_s is not None:
         wanted["deadline_s"] = deadline_s
+    if on_limit is not None:
+        wanted["on_limit"] = on_limit
     limits = settings.limits.model_copy(update=wanted)
 
     async def act(jobs: "Jobs", on_event: "OnEvent") -> "JobResult":
@@ -170,6 +197,7 @@ def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None
 
             from app.progress import Progress  # noqa: PLC0415
             from app.runtime import opened  # noqa: PLC0415
+            from graphs.errors import GraphError  # noqa: PLC0415
 
             async def session() -> "JobResult":
                 async with opened(settings, redis_url, addresses, _warn) as jobs:
@@ -186,6 +214,8 @@ def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None
                 return asyncio.run(session())
             except RedisError as error:
                 raise OperatorMustAct(f"Redis went away in the middle of the job ({error}){how()}") from error
+            except GraphError as error:
+                raise OperatorMustAct(f"{error}{how()}") from error
     except KeyboardInterrupt:
         progress.print(f"stopped{how()}", highlight=False, soft_wrap=True)
         raise SystemExit(INTERRUPTED) from None
@@ -196,10 +226,17 @@ def _services(settings: Settings) -> Iterator[tuple[str, Addresses]]:
     """Redis and every program a job needs, started or found."""
     with contextlib.ExitStack() as stack:
         addresses = stack.enter_context(running(settings))
-        if settings.redis_url:
-            yield settings.redis_url.get_secret_value(), addresses
-        else:
-            yield stack.enter_context(embedded_redis(settings.data_dir)), addresses
+        yield stack.enter_context(_redis(settings)), addresses
+
+
+@contextlib.contextmanager
+def _redis(settings: Settings) -> Iterator[str]:
+    """The address of the configured Redis, or of the embedded one."""
+    if settings.redis_url:
+        yield settings.redis_url.get_secret_value()
+    else:
+        with embedded_redis(settings.data_dir) as url:
+            yield url
 
 
 def _warn(message: str) -> None:

@@ -9,13 +9,13 @@ from rich.markup import escape
 
 from agents import AGENTS
 from app.errors import AppError
-from app.models import pricer
+from app.prices import pricer
 from app.processes import Addresses
 from app.redis import connect, preflight
 from app.runtime import ready
 from app.settings import Settings
 from graphs.errors import GraphError
-from graphs.governance.limits import MICRO
+from graphs.governance.limits import dollars
 from graphs.governance.tools import ToolGateway
 
 
@@ -47,8 +47,9 @@ async def _lines(settings: Settings, redis_url: str, addresses: Addresses) -> As
     yield Line(
         True,
         "limits",
-        f"${limits.budget_micro_usd / MICRO:.2f}, {limits.deadline_s} s, {limits.steps} steps, {limits.handoffs} "
-        f"hand-offs, {limits.model_calls} model calls a job; at a limit: {limits.on_limit}",
+        f"{dollars(limits.budget_micro_usd)}, {limits.deadline_s} s, {limits.steps} steps, {limits.handoffs} "
+        f"hand-offs, {limits.model_calls} model calls a job; {dollars(limits.tenant_day_micro_usd)} a tenant and "
+        f"{dollars(limits.deployment_day_micro_usd)} in all a day; at a limit: {limits.on_limit}",
     )
     yield _tracing(settings)
 

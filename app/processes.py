@@ -83,7 +83,8 @@ def mcp_commands(settings: Settings, embeddings_url: str | None) -> dict[str, li
 
 
 def _stand_in(settings: Settings) -> list[str]:
-    return ["-m", "app.offline_model", "--latency-ms", str(settings.stand_in_latency_ms)]
+    profile = ["--profile", settings.stand_in_profile] if settings.stand_in_profile else []
+    return ["-m", "app.offline_model", "--latency-ms", str(settings.stand_in_latency_ms), *profile]
 
 
 def _start(name: str, arguments: Sequence[str], settings: Settings) -> Child:

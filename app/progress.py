@@ -1,5 +1,6 @@
 """Live progress of one job on a terminal: who does what, spend against budget, steps. Everything goes to stderr."""
 
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,16 +50,19 @@ class Progress:
         self._live.update(self._totals())
 
     def _on_job(self, event: Json) -> None:
-        self._console.print(f"        job  {event['job_id']}", highlight=False)
+        shown = str(event.get("status", event["job_id"]))
+        if shown != "running":
+            self._console.print(f"        job  {shown.replace('_', ' ')}", highlight=False)
+
+    def _on_decision(self, event: Json) -> None:
+        self._say("human", f"decides: {event['action']}")
+
+    def _on_gap(self, event: Json) -> None:
+        self._say("warning", f"{counted(event['missed'], 'event')} before this were dropped")
 
     def _on_plan(self, event: Json) -> None:
         tasks = event["tasks"]
-        if event["stop_reason"]:
-            self._say("supervisor", f"stops: {EXPLAINED[StopReason(event['stop_reason'])]}")
-        else:
-            self._say(
-                "supervisor", f"plans {counted(len(tasks), 'task')}" if tasks else "has enough, asks for the report"
-            )
+        self._say("supervisor", f"plans {counted(len(tasks), 'task')}" if tasks else "has enough, asks for the report")
         for task in tasks:
             after = f" after {', '.join(task['depends_on'])}" if task["depends_on"] else ""
             self._console.print(
@@ -74,7 +78,8 @@ class Progress:
         self._tools += 1
         given = ", ".join(f"{key}={value!r}" for key, value in event["arguments"].items())
         shown = given if len(given) <= _ARGUMENTS else f"{given[:_ARGUMENTS]}…"
-        outcome = f"→ {event['evidence']}, {event['ms']} ms" if "evidence" in event else f"→ refused: {event['error']}"
+        took = "from the cache" if event.get("cached") else f"{event.get('ms')} ms"
+        outcome = f"→ {event['evidence']}, {took}" if "evidence" in event else f"→ {event['error']}"
         self._say(event["agent"], f"{event['tool'].replace('__', '.')}({shown}) {outcome}")
 
     def _on_task_finished(self, event: Json) -> None:
@@ -83,14 +88,18 @@ class Progress:
         for gap in event["gaps"]:
             self._say(event["agent"], f"gap: {gap}")
 
+    def _on_task_paused(self, event: Json) -> None:
+        self._say(event["agent"], f"pauses {event['id']}: {event['error']}")
+
     def _on_model_call(self, event: Json) -> None:
         self._calls += 1
         self._cost += event["cost_micro_usd"]
 
     def _on_budget(self, event: Json) -> None:
-        self._cost, self._budget, self._steps = event["cost_micro_usd"], event["budget_micro_usd"], event["steps"]
-        if event["route"] in {"escalate", "finish"}:
-            self._say("budget", f"a limit is reached: {event['route']}")
+        self._cost, self._budget, self._steps = event["micro_usd"], event["budget_micro_usd"], event["steps"]
+        if "stop_reason" in event:
+            detail = f" ({event['stop_detail']})" if event["stop_detail"] else ""
+            self._say("budget", f"{event['route']}: {EXPLAINED[StopReason(event['stop_reason'])]}{detail}")
 
     def _on_verified(self, event: Json) -> None:
         counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in event["findings"].items())
@@ -147,12 +156,29 @@ def summary(console: Console, result: JobResult, program: str) -> None:
         console.print(f"report       {result.report_path}")
     console.print(f"job          {result.job_id}")
     console.print(f"stop reason  {result.stop_reason} ({result.status})")
-    console.print(f"cost         ${result.cost_usd:.6f} for {used}")
+    console.print(f"cost         ${result.cost_usd:.6f} of ${result.budget_usd:.2f} for {used}")
+    if result.estimated_usd:
+        console.print(f"             of it ${result.estimated_usd:.6f} estimated: the provider reported no usage")
+    if result.reserved_usd:
+        console.print(f"             up to ${result.reserved_usd:.6f} more for calls of a process that died")
     if result.escalation:
-        choice = f"{program} decide {result.job_id} --action"
-        console.print(f"waiting      {result.escalation['what_happened']}")
-        amount = max(0.1, result.escalation["least_amount_usd"])
-        console.print(f"answer with  {choice} approve_more --amount-usd {amount:.2f}", markup=False)
-        console.print(f"or           {choice} redirect --note '...' --amount-usd {amount:.2f}", markup=False)
-        console.print(f"or           {choice} finish_partial", markup=False)
-        console.print(f"or           {choice} abort", markup=False)
+        _ask(console, result, program)
+
+
+def _ask(console: Console, result: JobResult, program: str) -> None:
+    """What a human may answer, as commands to paste."""
+    escalation = result.escalation or {}
+    detail = f" ({escalation['detail']})" if escalation["detail"] else ""
+    console.print(f"waiting      {escalation['what_happened']}{detail}", markup=False)
+    if escalation["remedy"]:
+        console.print(f"to go on     {escalation['remedy']}", markup=False)
+    least, most = escalation["least_amount_usd"], escalation["most_amount_usd"]
+    if least <= most:
+        console.print(f"amount       from ${least:.6f} to ${most:.6f}")
+    choices = ["finish_partial", "abort"]
+    if least <= most:
+        amount = f"{min(most, max(0.1, math.ceil(least * 100) / 100)):.6f}".rstrip("0").rstrip(".")
+        choices = [f"approve_more --amount-usd {amount}", f"redirect --note '...' --amount-usd {amount}", *choices]
+    for before, choice in zip(["answer with", *["or"] * 3], choices, strict=False):
+        console.print(f"{before:<11}  {program} decide {result.job_id} --action {choice}", markup=False)
+    console.print(f"by           {escalation['answer_by']}; then a resume finishes the report from what there is")

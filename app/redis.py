@@ -16,6 +16,7 @@ from app.embedded_redis import RedisError
 
 OLDEST_REDIS = (6, 2)
 PINGS = 20
+CONNECTIONS = 50
 SLOW_MS = 5.0
 
 
@@ -49,8 +50,11 @@ def connect(url: str) -> aioredis.Redis:
     """
     try:
         _check_path(url)
-        client = aioredis.Redis.from_url(
+        # A burst of more commands than connections waits for one instead of failing.
+        pool = aioredis.BlockingConnectionPool.from_url(
             url,
+            max_connections=CONNECTIONS,
+            timeout=10,
             client_name="tollgate",
             socket_connect_timeout=3.0,
             socket_timeout=10.0,
@@ -58,8 +62,9 @@ def connect(url: str) -> aioredis.Redis:
             # the server is loading, each retry starts retries of its own and connecting takes minutes.
             retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.5), retries=3),
         )
+        client = aioredis.Redis.from_pool(pool)
         # An unknown option in the URL shows only here.
-        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, AttributeError):
         # Not chained: the message of the library may quote a part of the password.
         raise RedisUrlError(

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 from openai import DefaultAsyncHttpxClient
+from redis.asyncio import Redis
 
 from app.errors import BadInput, OperatorMustAct
 from app.jobs import Jobs
-from app.models import STAND_IN_NOTICE, chat_model, pricer
+from app.models import STAND_IN_NOTICE, Models
+from app.prices import pricer
 from app.processes import Addresses, Child
 from app.redis import connect, preflight
 from app.reports import ReportFolder
@@ -18,17 +20,22 @@ from app.telemetry import tracing
 from graphs.checkpoint import RedisSaver
 from graphs.deps import Deps
 from graphs.evidence import EvidenceStore
+from graphs.governance.ledger import Ledger
 from graphs.governance.tools import ToolGateway
-from graphs.supervisor import build_research_graph
+from graphs.supervisor import ResearchGraph, build_research_graph
 
 READY_S = 30.0
 
 
 @contextlib.asynccontextmanager
 async def opened(
-    settings: Settings, redis_url: str, addresses: Addresses, warn: Callable[[str], None]
+    settings: Settings,
+    redis_url: str,
+    addresses: Addresses,
+    warn: Callable[[str], None],
+    build: Callable[[Deps, RedisSaver], ResearchGraph] = build_research_graph,
 ) -> AsyncIterator[Jobs]:
-    """Jobs ready to run, until the block ends.
+    """Jobs ready to run on the graph that `build` makes, until the block ends.
 
     Raises:
         BadInput: a model without a price, data that a server cannot read.
@@ -40,8 +47,7 @@ async def opened(
         stack.push_async_callback(client.aclose)
         http = await stack.enter_async_context(DefaultAsyncHttpxClient())
         gateway = await stack.enter_async_context(ToolGateway(addresses.servers))
-        evidence = EvidenceStore(client, ttl_seconds=settings.ttl_seconds)
-        deps = dependencies(settings, addresses.model, http, gateway, evidence)
+        deps = dependencies(settings, addresses.model, http, gateway, client)
         for problem in await preflight(client):
             if problem.fatal:
                 raise BadInput(str(problem))
@@ -50,26 +56,29 @@ async def opened(
         saver = RedisSaver(client, ttl_seconds=settings.ttl_seconds)
         notice = STAND_IN_NOTICE if settings.offline else ""
         yield Jobs(
-            build_research_graph(deps, saver),
+            build(deps, saver),
+            deps,
             client,
-            evidence,
-            ReportFolder(settings.data_dir / "reports", evidence, notice=notice),
+            ReportFolder(settings.data_dir / "reports", deps.evidence, notice=notice),
             ttl_seconds=settings.ttl_seconds,
             callbacks=stack.enter_context(tracing(settings)),
         )
 
 
 def dependencies(
-    settings: Settings, model_url: str, http: DefaultAsyncHttpxClient, gateway: ToolGateway, evidence: EvidenceStore
+    settings: Settings, model_url: str, http: DefaultAsyncHttpxClient, gateway: ToolGateway, client: Redis
 ) -> Deps:
     """What the graph is handed. Connects to nothing. Raises BadInput for a model without a price."""
+    ledger = Ledger(client, ttl_seconds=settings.ttl_seconds)
+    models = Models(settings, model_url, ledger=ledger, prices=pricer(settings), client=client, http=http)
     return Deps(
-        supervisor_model=chat_model(settings.supervisor_model, settings, model_url, http),
-        model=chat_model(settings.model, settings, model_url, http),
+        supervisor_model=models.named(settings.supervisor_model),
+        model=models.named(settings.model),
+        ledger=ledger,
         gateway=gateway,
-        evidence=evidence,
-        price=pricer(settings),
+        evidence=EvidenceStore(client, ttl_seconds=settings.ttl_seconds),
         limits=settings.limits,
+        ceiling=settings.ceiling,
     )
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, mode
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import BadInput
-from graphs.governance.limits import MICRO, JobLimits, OnLimit
+from graphs.governance.limits import MICRO, Limits, OnLimit
 
 PREFIX = "TOLLGATE_"
 ENV_FILE = ".env"
@@ -29,8 +29,9 @@ class McpServer(BaseModel):
 class Price(BaseModel):
     """US dollars per million tokens, for a model that `genai-prices` does not know."""
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
+    input: float = Field(ge=0, allow_inf_nan=False)
+    output: float = Field(ge=0, allow_inf_nan=False)
+    cached: float | None = Field(None, ge=0, allow_inf_nan=False)
 
 
 class Settings(BaseSettings):
@@ -63,14 +64,38 @@ class Settings(BaseSettings):
         validation_alias="MCP",
         description="An MCP server that runs elsewhere: MCP__SALES__URL=http://host:7802/mcp.",
     )
+    fallback_model: str | None = Field(
+        None, description="Model that is asked while the provider's breaker is open; needs TOLLGATE_FALLBACK_BASE_URL."
+    )
+    fallback_base_url: HttpUrl | None = Field(None, description="The other provider's address.")
+    fallback_api_key: SecretStr | None = Field(None, description="The other provider's key.")
     job_budget_usd: float = Field(0.25, ge=0.000001, le=1000, description="Budget of a job, in US dollars.")
+    job_budget_max_usd: float = Field(
+        1.0, ge=0.000001, le=1000, description="The most that a request or a human can raise a job's budget to."
+    )
+    tenant_day_usd: float = Field(5.0, gt=0, le=100_000, description="Budget of a tenant per UTC day.")
+    deployment_day_usd: float = Field(20.0, gt=0, le=1_000_000, description="Budget of all jobs per UTC day.")
+    spend_per_minute_usd: float = Field(0.15, gt=0, le=1000, description="The most a job may spend in one minute.")
+    answer_tokens: int = Field(8_192, gt=0, le=200_000, description="Tokens one model call may write.")
+    request_tokens: int = Field(200_000, gt=0, le=2_000_000, description="Tokens one model call may read and write.")
+    call_timeout_s: int = Field(90, gt=0, le=3600, description="Seconds one model call may take.")
     job_deadline_s: int = Field(600, gt=0, le=86_400, description="Time a job may take, in seconds.")
+    job_deadline_max_s: int = Field(3600, gt=0, le=86_400, description="The most that a request can raise it to.")
     job_steps: int = Field(80, gt=0, le=1000, description="Graph steps a job may take.")
     job_handoffs: int = Field(16, gt=0, le=200, description="Hand-offs to agents a job may make.")
     job_model_calls: int = Field(60, gt=0, le=1000, description="Model calls a job may make.")
+    job_tool_calls: int = Field(100, gt=0, le=10_000, description="Tool calls a job may make.")
+    agent_model_calls: int = Field(20, gt=0, le=1000, description="Model calls one agent may make in a job.")
+    agent_tool_calls: int = Field(30, gt=0, le=1000, description="Tool calls one agent may make in a job.")
+    agent_deadline_s: int = Field(120, gt=0, le=3600, description="Seconds one hand-off may take.")
+    decision_hours: float = Field(24, gt=0, le=8760, description="Hours that a job waits for a human's answer.")
     on_limit: OnLimit = Field("escalate", description="At a limit: escalate (ask a human), finish_partial or fail.")
     job_ttl_days: int = Field(14, gt=0, le=3650, description="Days that a job's state and evidence are kept.")
     stand_in_latency_ms: int = Field(0, ge=0, le=60_000, description="Milliseconds the stand-in model waits per call.")
+    stand_in_profile: str | None = Field(
+        None,
+        description="How the stand-in misbehaves, for drills: clarify, huge, outage, ...; unset: it behaves.",
+    )
     stand_in_url: HttpUrl | None = Field(
         None, description="Address of a stand-in model that runs already; unset: one is started when needed."
     )
@@ -93,6 +118,17 @@ class Settings(BaseSettings):
             raise ValueError(f"MCP__{unknown[0].upper()}__URL names no MCP server; there are: {', '.join(SERVERS)}")
         return self
 
+    @model_validator(mode="after")
+    def _ceilings_are_above(self) -> Self:
+        for name, most in (("job_budget_usd", "job_budget_max_usd"), ("job_deadline_s", "job_deadline_max_s")):
+            if getattr(self, name) > getattr(self, most):
+                raise ValueError(f"{variable(name)} is above {variable(most)}; lower the one or raise the other")
+        if self.decision_hours > self.job_ttl_days * 24:
+            raise ValueError("TOLLGATE_DECISION_HOURS is above TOLLGATE_JOB_TTL_DAYS: the job would be gone by then")
+        if (self.fallback_model is None) != (self.fallback_base_url is None):
+            raise ValueError("TOLLGATE_FALLBACK_MODEL and TOLLGATE_FALLBACK_BASE_URL go together; set both or none")
+        return self
+
     @property
     def offline(self) -> bool:
         """Whether the stand-in model answers, because neither a key nor another server is given."""
@@ -106,16 +142,33 @@ class Settings(BaseSettings):
         return str(self.openai_base_url) if self.openai_base_url else OPENAI_URL
 
     @property
-    def limits(self) -> JobLimits:
+    def limits(self) -> Limits:
         """Limits of a job that brings none of its own."""
-        return JobLimits(
+        return Limits(
             budget_micro_usd=round(self.job_budget_usd * MICRO),
+            tenant_day_micro_usd=round(self.tenant_day_usd * MICRO),
+            deployment_day_micro_usd=round(self.deployment_day_usd * MICRO),
+            spend_per_minute_micro_usd=round(self.spend_per_minute_usd * MICRO),
+            answer_tokens=self.answer_tokens,
+            request_tokens=self.request_tokens,
+            call_timeout_s=self.call_timeout_s,
             deadline_s=self.job_deadline_s,
             steps=self.job_steps,
             handoffs=self.job_handoffs,
             model_calls=self.job_model_calls,
+            tool_calls=self.job_tool_calls,
+            agent_model_calls=self.agent_model_calls,
+            agent_tool_calls=self.agent_tool_calls,
+            agent_deadline_s=self.agent_deadline_s,
+            decision_s=round(self.decision_hours * 3600),
             on_limit=self.on_limit,
         )
+
+    @property
+    def ceiling(self) -> Limits:
+        """What no request and no human goes past: the limits, with more money and time where that may be asked for."""
+        most = {"budget_micro_usd": round(self.job_budget_max_usd * MICRO), "deadline_s": self.job_deadline_max_s}
+        return self.limits.model_copy(update=most)
 
     def secrets_for_children(self) -> dict[str, str]:
         """What a program started here needs from us and cannot take as an argument others can read."""

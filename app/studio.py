@@ -13,7 +13,6 @@ from openai import DefaultAsyncHttpxClient
 from app.redis import connect
 from app.runtime import dependencies
 from app.settings import SERVERS, Settings, load
-from graphs.evidence import EvidenceStore
 from graphs.governance.tools import ToolGateway
 from graphs.supervisor import ResearchGraph, build_research_graph
 
@@ -31,9 +30,8 @@ async def graph() -> AsyncIterator[ResearchGraph]:
         stack.push_async_callback(client.aclose)
         http = await stack.enter_async_context(await asyncio.to_thread(DefaultAsyncHttpxClient))
         gateway = await stack.enter_async_context(ToolGateway(_servers(settings)))
-        evidence = EvidenceStore(client, ttl_seconds=settings.ttl_seconds)
         model = settings.model_url or DEFAULT_MODEL
-        deps = await asyncio.to_thread(dependencies, settings, model, http, gateway, evidence)
+        deps = await asyncio.to_thread(dependencies, settings, model, http, gateway, client)
         yield await asyncio.to_thread(build_research_graph, deps)
 
 

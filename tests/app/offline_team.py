@@ -12,10 +12,11 @@ from mcp import ClientSession
 from mcp.shared.memory import create_connected_server_and_client_session as connected
 
 from agents.base import AgentResult, Finding, ReportDraft, SupervisorDecision, Task
+from app.offline_model.faults import HONEST, Profile
 from app.offline_model.server import build
 from graphs.citations import problems
 from graphs.evidence import Evidence, filled
-from graphs.nodes.specialist import at_hand
+from graphs.handoff import at_hand
 from graphs.numbers import unknown
 from mcp_servers.analytics.server import build as analytics
 from mcp_servers.knowledge_base.server import build as knowledge_base
@@ -26,12 +27,13 @@ Json = dict[str, Any]
 
 SERVERS = {"researcher": "knowledge_base", "sales": "sales", "analyst": "analytics"}
 TURNS = 6
+TURNS_ALONE = 10
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[str]:
+def serving(profile: Profile = HONEST) -> Iterator[str]:
     """The stand-in model in a thread; yields its base URL."""
-    with served(build()) as address:
+    with served(build(profile=profile)) as address:
         yield f"{address}/v1"
 
 
@@ -91,6 +93,26 @@ class Team:
             found[task.id] = (result, ids)
             done.findings += result.findings
             done.gaps += result.gaps
+        return await self._reported(question, done)
+
+    async def answer_alone(self, question: str) -> Answered:
+        """One agent with every tool; it hands its answer over by calling `AgentResult`."""
+        done = Answered([])
+        packet = {"question": question, "task": {"id": "T1", "objective": question}, "evidence": [], "feedback": []}
+        messages: list[Json] = [{"role": "user", "content": json.dumps(packet)}]
+        tools = [tool for server in SERVERS.values() for tool in await self._tools(server)]
+        tools.append({"type": "function", "function": {"name": "AgentResult", "parameters": {}}})
+        for _ in range(TURNS_ALONE):
+            message = await self._message({"messages": messages, "tools": tools, "tool_choice": "required"})
+            messages.append(message)
+            if message["tool_calls"][0]["function"]["name"] == "AgentResult":
+                result = AgentResult.model_validate_json(message["tool_calls"][0]["function"]["arguments"])
+                done.findings, done.gaps = list(result.findings), list(result.gaps)
+                return await self._reported(question, done)
+            messages += await self._results(message, done, [])
+        raise AssertionError(f"one agent alone did not finish in {TURNS_ALONE} turns")
+
+    async def _reported(self, question: str, done: Answered) -> Answered:
         charts = [name for name, each in done.evidence.items() if each.content["kind"] == "chart"]
         packet = {
             "question": question,
@@ -122,10 +144,18 @@ class Team:
             messages.append(message)
             if not message.get("tool_calls"):
                 return AgentResult.model_validate_json(message["content"]), gathered
-            for call in message["tool_calls"]:
-                text = await self._call(call["function"], done, gathered)
-                messages.append({"role": "tool", "tool_call_id": call["id"], "content": text})
+            messages += await self._results(message, done, gathered)
         raise AssertionError(f"{task.agent} did not finish in {TURNS} turns")
+
+    async def _results(self, message: Json, done: Answered, gathered: list[str]) -> list[Json]:
+        return [
+            {
+                "role": "tool",
+                "tool_call_id": call["id"],
+                "content": await self._call(call["function"], done, gathered),
+            }
+            for call in message["tool_calls"]
+        ]
 
     async def _call(self, function: Json, done: Answered, gathered: list[str]) -> str:
         arguments = json.loads(function["arguments"])

@@ -14,6 +14,7 @@ from app.jobs import JobResult, Jobs
 from app.processes import Addresses
 from app.runtime import opened
 from app.settings import Settings
+from evals.report_text import uncarried
 
 FACTS = Path(__file__).parents[1] / "mcp_servers" / "data" / "ev-charging.csv"
 MARKET = "How many public charging points does Germany have, and do sources agree?"
@@ -63,34 +64,6 @@ def tools_used(result: JobResult) -> set[str]:
     return {each["server"] for each in result.evidence}
 
 
-def uncarried(report: str, folder: Path) -> list[str]:
-    """Statements with a number that no evidence file behind their citations contains. Written apart from the checks
-    of the product, on the files that a reader has."""
-    body, _, sources = report.partition("\n## Sources\n")
-    files = dict(re.findall(r"^(\d+)\. .*\((evidence/E\d+\.md)\)", sources, re.MULTILINE))
-    body = body[body.index("nothing was charged.*") :].split("## What could not be answered")[0]
-    failures = []
-    for line in re.sub(r"!\[.*?\)", "", body).splitlines():
-        for statement in re.split(r"(?<=\])\.\s+", line):
-            cited = [each for group in re.findall(r"\[([\d, ]+)\]", statement) for each in group.split(", ")]
-            text = re.sub(r"\[[\d, ]+\]|\d{4}-\d\d|\b(?:19|20)\d\d\b|[A-Z]\w*\d\w*", " ", statement)
-            texts = [(folder / files[each]).read_text() for each in cited]
-            # A comma groups digits in prose and parts cells in CSV: evidence is read both ways.
-            known = [
-                float(n.replace(",", "")) for each in texts for n in numbers(each) + numbers(each.replace(",", " "))
-            ]
-            for number in numbers(text):
-                value = float(number.replace(",", ""))
-                step = 0.5 * 10 ** -len(number.partition(".")[2]) if value >= 100 or "." in number else 0
-                if not any(abs(value - abs(each)) <= step for each in known):
-                    failures.append(f"{number}: {statement}")
-    return failures
-
-
-def numbers(text: str) -> list[str]:
-    return re.findall(r"(?<![\w.])\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|\d+", text)
-
-
 async def test_a_question_about_the_market_is_answered_from_documents(jobs: Jobs, settings: Settings) -> None:
     result, report = await ask(jobs, settings, MARKET)
     assert (result.status, result.stop_reason) == ("completed", "answered")
@@ -127,11 +100,6 @@ async def test_every_number_is_carried_by_the_file_it_cites(jobs: Jobs, settings
     assert uncarried(report, Path(result.report_path).parent) == []
     assert "*(not verified)*" not in report
     assert "rules, not a language model" in report
-
-
-def test_the_check_above_notices() -> None:
-    folder = Path(__file__).parent
-    assert uncarried("nothing was charged.*\nWe made 123,456 euros.\n## Sources\n", folder) != []
 
 
 @pytest.mark.parametrize(("question", "unknown"), UNANSWERABLE)

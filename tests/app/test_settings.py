@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import BadInput
-from app.models import pricer
+from app.prices import pricer
 from app.settings import Settings, load
 
 

@@ -78,7 +78,7 @@ async def test_a_run_completes(client: LangGraphClient) -> None:
     thread = await client.threads.create()
     state: Any = await client.runs.wait(thread["thread_id"], "research", input=QUESTION)
     assert (state["status"], state["stop_reason"]) == ("completed", "answered")
-    assert state["job_id"] == thread["thread_id"]
+    assert state["job_id"] == f"{thread['thread_id']}-1"
 
 
 async def test_it_interrupts_and_resumes_with_the_human_s_answer(client: LangGraphClient) -> None:

@@ -1,0 +1,108 @@
+"""One writer per job: a lease with a fencing token.
+
+Whoever drives a job holds its lease and renews it. A worker that was suspended past its lease may wake up and not know
+that another has taken over; a lease alone cannot stop it from writing. So each lease comes with a token that only ever
+grows, and what the job writes (checkpoints, money, events) is refused by its store when a newer token is known there.
+The method is Martin Kleppmann's ("How to do distributed locking", 2016).
+
+One hash per job, `tollgate:{job}:lease`: owner, token, expires_ms. It outlives the lease, for the token must not start
+anew while the job can still be driven.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.errors import Busy
+from graphs.clock import utc_now
+from graphs.fencing import lease_key
+from graphs.redis_script import Script
+
+_SCRIPT = Script(Path(__file__).with_suffix(".lua"))
+
+
+class Leases:
+    """Leases on jobs.
+
+    Args:
+        client: where they are kept.
+        ttl_seconds: how long a token is remembered after its last use: as long as a job's state.
+        seconds: how long a lease lasts without being renewed. Workers should agree on the time better than that.
+        now: the time, in UTC.
+    """
+
+    def __init__(
+        self, client: Redis, *, ttl_seconds: int, seconds: float = 10.0, now: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._client = client
+        self._ttl = ttl_seconds
+        self._seconds = seconds
+        self._now = now
+
+    @contextlib.asynccontextmanager
+    async def held(self, job_id: str, waiting: Callable[[], None] | None = None) -> AsyncIterator[int]:
+        """Hold the job's lease for as long as the block runs; its fencing token.
+
+        With `waiting`, which is then called, the lease of a process that died is waited for. When the lease is lost,
+        because it could not be renewed in time, the block is cancelled.
+
+        Raises:
+            Busy: another process drives the job; also when the lease was lost.
+        """
+        owner = uuid.uuid4().hex
+        token = await self._acquired(job_id, owner, waiting)
+        lost = asyncio.Event()
+        block = asyncio.current_task()
+        renewal = asyncio.create_task(self._renew(job_id, owner, block, lost), name=f"lease of {job_id}")
+        try:
+            yield token
+        except asyncio.CancelledError:
+            if not lost.is_set():
+                raise
+            if block is not None:
+                block.uncancel()
+            raise Busy(f"the lease of {job_id} was lost: another process goes on with it") from None
+        finally:
+            renewal.cancel()
+            if not lost.is_set():
+                with contextlib.suppress(RedisError):  # then it runs out
+                    await self._run("release", job_id, owner)
+
+    async def _acquired(self, job_id: str, owner: str, waiting: Callable[[], None] | None) -> int:
+        clock = asyncio.get_running_loop().time
+        token = await self._run("acquire", job_id, owner)
+        if not token and waiting:
+            waiting()
+            until = clock() + self._seconds + 1
+            while not token and clock() < until:
+                await asyncio.sleep(0.2)
+                token = await self._run("acquire", job_id, owner)
+        if not token:
+            raise Busy(f"{job_id} is being worked on by another process; wait for it, or stop that one first")
+        return token
+
+    async def _renew(self, job_id: str, owner: str, block: "asyncio.Task[object] | None", lost: asyncio.Event) -> None:
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._seconds
+        while clock() < until:
+            await asyncio.sleep(self._seconds / 4)
+            with contextlib.suppress(RedisError):
+                started = clock()
+                if not int(await self._run("renew", job_id, owner)):
+                    break
+                until = started + self._seconds
+        lost.set()
+        if block is not None:
+            block.cancel()
+
+    async def _run(self, operation: str, job_id: str, owner: str) -> int:
+        now = round(self._now().timestamp() * 1000)
+        key = lease_key(job_id)
+        arguments = (operation, owner, now, now + round(self._seconds * 1000), self._ttl)
+        return int(await _SCRIPT.run(self._client, [key], *arguments))

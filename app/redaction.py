@@ -1,0 +1,88 @@
+"""Takes secrets and personal data out of what is logged, traced or shown as an event."""
+
+import math
+import re
+from typing import Any
+
+from graphs.screening import screened
+
+DEEPEST = 40
+LONGEST = 64 * 1024  # characters of one text; nobody reads more in a log, and looking through it takes its time
+SECRET = "[secret]"  # noqa: S105  what stands in its place
+
+_SECRET_NAME = re.compile(
+    r"(?:^|[_\W])(?:password|passwd|pwd|secret|api[_-]?key|authorization|cookie|token|credentials?)$", re.IGNORECASE
+)
+_SECRETS = [
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL), SECRET),
+    (re.compile(r"(://[^\s/:@]*:)[^\s/\"'<>]+@"), rf"\1{SECRET}@"),
+    (re.compile(r"([?&](?:sig|signature|key|token|code)=)[^\s&#\"'<>]+", re.IGNORECASE), rf"\1{SECRET}"),
+    (re.compile(r"\b(Bearer|Basic) +[\w.~+/-]{8,}=*", re.IGNORECASE), rf"\1 {SECRET}"),
+    (re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), SECRET),  # a signed token (JWT)
+    (re.compile(r"\b(?:sk|pk|rk)-[\w-]{16,}"), SECRET),  # OpenAI, Anthropic and what imitates them
+    (
+        re.compile(r"\b(?:tg|whsec|lsv2|sk_live|sk_test|gh[opsu]|github_pat|glpat|hf|xox[abp])[_-][\w+/=-]{16,}"),
+        SECRET,
+    ),
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{35}"), SECRET),  # AWS, Google
+    (
+        re.compile(
+            r"\b(password|passwd|pwd|secret|api[_-]?key|access[_-]?token)(\\?[\"']?\s*[=:]\s*\\?[\"']?)"
+            r"[^\s\"'\\,;&]+",
+            re.IGNORECASE,
+        ),
+        rf"\1\2{SECRET}",
+    ),
+]
+# Screening is made for questions: it wants short text, and takes blanks together.
+_PIECE = re.compile(r"\S[^\n]{0,1999}(?<!\s)(?!\S)|\S[^\n]{0,1999}")
+_HARMLESS = re.compile(r"[\w-]{0,15}")  # too short for any of the above without one of : = @ + or a blank
+_CARD = re.compile(r"(?<![\w.])[2-6]\d{15}(?!\w|\.\d)")
+
+
+def redacted(value: Any) -> Any:
+    """A copy that is JSON, without secrets and personal data; a mask says what was there.
+
+    Masked are keys of providers and of ours, passwords in addresses, whatever has the name of a secret, and what
+    `graphs.screening` masks. Numbers stay. What is not JSON (NaN included) becomes its text.
+    """
+    return _copy(value, 0)
+
+
+def _copy(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if depth > DEEPEST:
+        return "[nested too deep]"
+    if isinstance(value, dict):
+        return {_text(str(name)): _field(str(name), each, depth + 1) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copy(each, depth + 1) for each in value]
+    return _text(str(value))
+
+
+def _field(name: str, value: Any, depth: int) -> Any:
+    return SECRET if isinstance(value, str) and value and _SECRET_NAME.search(name) else _copy(value, depth)
+
+
+def _text(text: str) -> str:
+    if _HARMLESS.fullmatch(text):
+        return text
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}…"
+    for pattern, mask in _SECRETS:
+        text = pattern.sub(mask, text)
+    text = _CARD.sub(_card, text)
+    return _PIECE.sub(lambda piece: _screened(piece[0]), text)
+
+
+def _screened(text: str) -> str:
+    clean = screened(text).question
+    return text if clean == " ".join(text.split()) else clean
+
+
+def _card(match: re.Match[str]) -> str:
+    """Written in one go; screening knows a card number by its groups of four."""
+    grouped = " ".join(match[0][at : at + 4] for at in range(0, 16, 4))
+    clean = screened(grouped).question
+    return match[0] if clean == grouped else clean

@@ -1,0 +1,29 @@
+"""Watches a job that another process drives. It needs Redis and nothing else."""
+
+import contextlib
+
+from app.decisions import record_key
+from app.errors import BadInput
+from app.events import EventLog
+from app.jobs import OnEvent
+from app.redis import connect
+from app.settings import Settings
+
+
+async def watched(settings: Settings, redis_url: str, job_id: str, on_event: OnEvent) -> None:
+    """Give the events of the job, from its first until it has ended, or waits for a human.
+
+    Raises:
+        BadInput: there is no such job.
+    """
+    async with contextlib.aclosing(connect(redis_url)) as client:
+        if not await client.exists(record_key(job_id)):
+            raise BadInput(f"there is no job {job_id} in this Redis")
+        log = EventLog(client, ttl_seconds=settings.ttl_seconds)
+        async with contextlib.aclosing(log.follow(job_id, None)) as events:
+            async for event in events:
+                if event is None:
+                    continue
+                on_event(event.data)
+                if event.data.get("status") == "awaiting_human" and not await log.read(job_id, event.id, most=1):
+                    return
