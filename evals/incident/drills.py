@@ -1,0 +1,63 @@
+"""The seven classic disasters of multi-agent systems, as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from evals.incident import proofs
+from evals.incident.proofs import Proof
+from graphs.governance.limits import StopReason
+
+REVENUE = "How did Voltbay's revenue in Germany develop from 2023 to 2025, by channel?"
+BOTH = "Compare Voltbay's sales growth in France with the growth of the French electric car market."
+CUSTOMERS = "Who were our top five customers in 2024?"
+
+
+@dataclass(frozen=True)
+class Drill:
+    """One disaster.
+
+    `profile` is the fault of the stand-in model (none: it behaves), `faults` are those of MCP servers by server name,
+    `neighbours` how many other clients use those servers all the while. `calls` and `seconds` end the run without
+    guards, `deadline_s` is the guarded job's own. The guard has fired when the guarded job ends for `reason` and
+    `proof` finds no fault with it.
+    """
+
+    name: str
+    question: str
+    reason: StopReason
+    proof: Proof
+    profile: str = ""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    neighbours: int = 0
+    calls: int = 100
+    seconds: float = 60
+    deadline_s: int = 60
+
+
+DRILLS = (
+    # Two agents ask each other to be clearer, in ever new words.
+    Drill("infinite loop", REVENUE, StopReason.LOOP_PING_PONG, proofs.few_handoffs, profile="clarify"),
+    # Every answer is longer than it may be and is cut in the middle; the half must not be taken for the whole.
+    Drill("context truncation", REVENUE, StopReason.PLAN_FAILED, proofs.no_half_answer, profile="huge"),
+    # One server is down. Its agent fails, and takes the others with it, and all they had found.
+    Drill("cascade failure", BOTH, StopReason.ANSWERED, proofs.contained, faults={"sales": "burst"}),
+    # An agent says that it is done, with a number that is in no data.
+    Drill("silent failure", REVENUE, StopReason.NOT_IN_DATA, proofs.nothing_made_up, profile="empty"),
+    # An agent fetches ever more rows, and each call pays for all of them again. So many calls fit the model's context.
+    Drill("token explosion", CUSTOMERS, StopReason.TASK_FAILED, proofs.share_kept, profile="hoarder", calls=18),
+    # Two tasks wait for each other.
+    Drill(
+        "coordination deadlock", BOTH, StopReason.PLAN_FAILED, proofs.refused_at_once, profile="deadlock", seconds=10
+    ),
+    # A server that needs 400 ms for one client has ten. Opening a session takes 12 s of the 18, an answer 20.
+    Drill(
+        "works on my machine",
+        REVENUE,
+        StopReason.DEADLINE,
+        proofs.one_session,
+        faults={"sales": "crowded"},
+        neighbours=9,
+        seconds=18,
+        deadline_s=18,
+    ),
+)

@@ -1,0 +1,65 @@
+"""What the stand-in model would bill: its own count of tokens, times list prices written down here by hand."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+# US dollars per million tokens: input, cached input, output.
+LIST_PRICES = {
+    "gpt-5-mini": (Decimal("0.25"), Decimal("0.025"), Decimal("2.00")),
+    "gpt-5-nano": (Decimal("0.05"), Decimal("0.005"), Decimal("0.40")),
+}
+# Tokens of one request to either, https://developers.openai.com/api/docs/models/gpt-5-nano; the stand-in allows more.
+LONGEST_INPUT = 272_000
+LONGEST_ANSWER = 128_000
+
+
+@dataclass(frozen=True)
+class Invoice:
+    """Requests that came in, failed ones included; tokens and US dollars of those that were billed."""
+
+    calls: int
+    failed: int
+    tokens: int
+    dollars: Decimal
+    longest_input: int
+    longest_answer: int
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> "Invoice":
+        """From what `GET /invoice` answers. Raises KeyError for a model without a price above."""
+        billed = document["billed"]
+        read, said = ([each[f"{name}_tokens"] for each in billed] for name in ("input", "output"))
+        cost = sum(map(_dollars, billed), Decimal(0))
+        return cls(
+            document["calls"],
+            document["failed"],
+            sum(read) + sum(said),
+            cost,
+            max(read, default=0),
+            max(said, default=0),
+        )
+
+    @property
+    def problem(self) -> str:
+        """What a real provider would have refused, or ""."""
+        if self.longest_input > LONGEST_INPUT:
+            return f"a request of {self.longest_input} tokens is more than the model reads"
+        if self.longest_answer > LONGEST_ANSWER:
+            return f"an answer of {self.longest_answer} tokens is more than the model writes"
+        return ""
+
+
+async def invoice(model_url: str) -> Invoice:
+    """The invoice of the stand-in model that serves there, `/v1` included in the address."""
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{model_url.removesuffix('/v1')}/invoice")
+        return Invoice.of(answer.raise_for_status().json())
+
+
+def _dollars(billed: dict[str, Any]) -> Decimal:
+    into, cached, out = LIST_PRICES[billed["model"]]
+    read, again, said = (Decimal(billed[f"{name}_tokens"]) for name in ("input", "cached", "output"))
+    return ((read - again) * into + again * cached + said * out) / 1_000_000

@@ -1,0 +1,91 @@
+"""What has to be true of a guarded job, so that its drill has shown the guard. Each says what is wrong, or ""."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evals.incident.invoice import Invoice
+from graphs.governance.limits import EXPLAINED, Limits, StopReason
+
+MOST_HANDOFFS = 8
+TRIES_OF_A_TOOL = 2
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that came to its end, or to a question: `result` is what `tollgate run --json` printed.
+
+    `asked` counts the MCP requests of each faulty server by method; of those of the neighbours, `tools/list` only.
+    """
+
+    result: Mapping[str, Any]
+    bill: Invoice
+    asked: Mapping[str, Counter[str]]
+
+    @property
+    def report(self) -> str:
+        """The text of the report; "" when there is none."""
+        path = self.result["report_path"]
+        return Path(path).read_text(encoding="utf-8") if path else ""
+
+
+Proof = Callable[[Ended], str]
+
+
+def few_handoffs(ended: Ended) -> str:
+    """The loop was noticed in time."""
+    made = ended.result["handoffs"]
+    return "" if made <= MOST_HANDOFFS else f"{made} hand-offs before the loop was noticed"
+
+
+def no_half_answer(ended: Ended) -> str:
+    """Answers had a limit, none that reached it was handed on, and the question says so."""
+    if ended.bill.longest_answer > (most := Limits().answer_tokens):
+        return f"an answer of {ended.bill.longest_answer} tokens, {most} are allowed"
+    if ended.result["handoffs"]:
+        return f"{ended.result['handoffs']} hand-offs of half a plan"
+    return "" if "at its token limit" in ended.result["stop_detail"] else "nobody is told that the answer was cut"
+
+
+def contained(ended: Ended) -> str:
+    """Nobody tried again and again, and what the others found is in the report beside the gap."""
+    calls, steps = ended.bill.calls, ended.result["steps"]
+    if calls > steps:
+        return f"{calls} calls of the model in {steps} steps"
+    if (tries := ended.asked["sales"]["tools/call"]) > TRIES_OF_A_TOOL:
+        return f"{tries} calls of a tool of the server that was down"
+    if not ended.result["findings"]:
+        return "the findings of the other agents are lost"
+    return "" if any("sales" in gap for gap in ended.result["gaps"]) else "no gap names the server that was down"
+
+
+def nothing_made_up(ended: Ended) -> str:
+    """No finding stands, and the report shows what was claimed as dropped only."""
+    if ended.result["findings"]:
+        return f"a finding without evidence: {ended.result['findings'][0]['claim']}"
+    told, _, dropped = ended.report.partition("## Dropped claims")
+    if "EUR" in told:
+        return "the report states the number that was made up"
+    return "" if "EUR" in dropped else "the report does not say what was dropped"
+
+
+def share_kept(ended: Ended) -> str:
+    """It was the agent's share of the budget that ended its task, and the reader is told so."""
+    return "" if EXPLAINED[StopReason.AGENT_BUDGET] in ended.report else "the report does not name the agent's budget"
+
+
+def refused_at_once(ended: Ended) -> str:
+    """No task of the plan was begun, and the question names the circle."""
+    if ended.result["handoffs"]:
+        return f"{ended.result['handoffs']} hand-offs of a plan that cannot end"
+    return "" if "T1 → T2 → T1" in ended.result["stop_detail"] else "the tasks that wait for each other are not named"
+
+
+def one_session(ended: Ended) -> str:
+    """The session that the tools were listed on was kept for the calls: opening it once takes long enough."""
+    opened, called = (ended.asked["sales"][method] for method in ("initialize", "tools/call"))
+    if opened != 1:
+        return f"{opened} sessions were opened"
+    return "" if called else "no tool was called before the deadline"

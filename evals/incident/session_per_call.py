@@ -1,0 +1,55 @@
+"""MCP tools as the adapters give them by default: a session for each call, results of any size, no deadline of ours."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.tools import BaseTool
+from langchain_mcp_adapters.client import MultiServerMCPClient  # noqa: TID251  the default use that is compared with
+from mcp.types import CallToolResult, TextContent
+
+from graphs.errors import ToolFailure
+from graphs.evidence import Evidence, filled
+
+
+class Tools:
+    """The tools of some servers, and what they returned in one run.
+
+    The agents' prompts speak of evidence ids: results get them here, and arguments may name them. Nothing else is
+    added to what the adapters do.
+    """
+
+    def __init__(self, servers: Mapping[str, str]) -> None:
+        self._servers = servers
+        self.evidence: dict[str, Evidence] = {}
+
+    async def load(self) -> list[BaseTool]:
+        """All tools of all servers, called `server__tool`. Raises what the transport raises."""
+        connections: Any = {name: {"transport": "streamable_http", "url": url} for name, url in self._servers.items()}
+        client = MultiServerMCPClient(connections, tool_interceptors=[self._call])
+        tools = []
+        for server in self._servers:
+            for tool in await client.get_tools(server_name=server):
+                tool.name = f"{server}__{tool.name}"
+                tools.append(tool)
+        return tools
+
+    async def _call(self, request: Any, handler: Any) -> CallToolResult:
+        try:
+            arguments = filled(request.args, self.evidence)
+        except (ToolFailure, LookupError) as error:
+            return CallToolResult(isError=True, content=[TextContent(type="text", text=str(error))])
+        result: CallToolResult = await handler(request.override(args=arguments))
+        if result.isError:
+            return result
+        text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+        name = f"E{len(self.evidence) + 1}"
+        self.evidence[name] = Evidence(
+            task="",
+            server=request.server_name,
+            tool=request.name,
+            arguments=request.args,
+            text=text,
+            content=result.structuredContent or {},
+            duration_ms=0,
+        )
+        return CallToolResult(content=[TextContent(type="text", text=f"{name}\n{text}")])

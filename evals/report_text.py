@@ -1,0 +1,117 @@
+"""Reads a finished report and the evidence files beside it, as a reader would: with no code of the product."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+_AFTER_THE_ANSWER = re.compile(
+    r"^(?:## (?:What could not be answered|Dropped claims|Statements not verified|Remarks|Sources)|---)$", re.MULTILINE
+)
+_SENTENCE_END = re.compile(r"(?<=\])\.\s+|(?<=[.!?])\s+(?=[A-Z*\"])")
+_CITATION = re.compile(r"\[(\d+(?:, \d+)*)\]")
+_LABEL = re.compile(r"\d{4}-(?:\d\d|[QH]\d)|\b(?:19|20)\d\d\b|[A-Z]\w*\d\w*")
+_NUMBER = re.compile(
+    r"(?<![\w.])(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|\d+)(?:\s?(%|(?:thousand|million|billion|mn|bn|k|m)\b))?",
+    re.IGNORECASE,
+)
+_SCALES = {"thousand": 1e3, "k": 1e3, "million": 1e6, "mn": 1e6, "m": 1e6, "billion": 1e9, "bn": 1e9}
+
+
+class Number(NamedTuple):
+    """A number as written, its value in units of one, and half a unit of its last digit."""
+
+    text: str
+    value: float
+    step: float
+
+    @property
+    def is_percent(self) -> bool:
+        """Whether a fraction of one in the evidence may carry it."""
+        return self.text.endswith("%")
+
+
+class Statement(NamedTuple):
+    """A sentence, list item or table row, and the headings that it stands under, table head included."""
+
+    text: str
+    under: str
+
+
+def answer(report: str) -> str:
+    """The report between what introduces it (title, question, notices) and what is missing, sources and figures.
+
+    Charts are left out: they are drawn from evidence, not said.
+    """
+    lines = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", _AFTER_THE_ANSWER.split(report)[0]).splitlines()
+    return "\n".join(line for line in lines if not re.match(r"# |> |\*Written by|\*\*This report is", line)).strip()
+
+
+def statements(text: str) -> Iterator[Statement]:
+    """Every statement of a Markdown text."""
+    heading, head = "", ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            heading, head = line.strip("# "), ""
+            yield Statement(heading, "")
+        elif line.startswith("|"):
+            yield Statement(line, f"{heading} {head}".strip())
+            head = head or line
+        else:
+            head = ""
+            yield from (Statement(each, heading) for each in _SENTENCE_END.split(line) if each.strip())
+
+
+def numbers(text: str) -> list[Number]:
+    """The numbers of a text that claim something; years, periods, identifiers and citations are left out."""
+    text = re.sub(r"\b(EUR|USD|GBP|NOK|SEK)(?=\d)", r"\1 ", text)
+    return _read(_LABEL.sub(" ", _CITATION.sub(" ", text)))
+
+
+def uncarried(report: str, folder: Path, question: str = "") -> list[str]:
+    """Statements with a number that no evidence file behind their citations contains, one entry per number.
+
+    Written apart from the checks of the product. `folder` holds the report; numbers of the question may be repeated.
+    """
+    checked = _checked(report, folder, question)
+    return [f"{number.text}: {statement}" for number, statement, is_carried in checked if not is_carried]
+
+
+def share_carried(report: str, folder: Path, question: str = "") -> float | None:
+    """How many of the numbers are carried, 0 to 1; None without a number."""
+    verdicts = [is_carried for _, _, is_carried in _checked(report, folder, question)]
+    return sum(verdicts) / len(verdicts) if verdicts else None
+
+
+def _checked(report: str, folder: Path, question: str) -> Iterator[tuple[Number, str, bool]]:
+    files = dict(re.findall(r"^(\d+)\. .*\((evidence/E\d+\.md)\)", report, re.MULTILINE))
+    asked = [each.value for each in numbers(question)]
+    for statement, _ in statements(answer(report)):
+        cited = [each for group in _CITATION.findall(statement) for each in group.split(", ")]
+        texts = [(folder / files[each]).read_text(encoding="utf-8") for each in cited if each in files]
+        known = [value for text in texts for value in _values(text)]
+        for number in numbers(statement):
+            yield number, statement, any(_carries(value, number) for value in [*asked, *known])
+
+
+def _values(evidence: str) -> set[float]:
+    """A comma groups digits in prose and parts cells in CSV: evidence is read both ways. Years count, they may be
+    values there; so do numbers without their scale."""
+    read = [*_read(evidence), *_read(evidence.replace(",", " "))]
+    return {each.value for each in read} | {float(re.sub(r"[^\d.]", "", each.text)) for each in read}
+
+
+def _carries(value: float, number: Number) -> bool:
+    """Up to the rounding that the last digit tells; small whole numbers count things and are exact."""
+    exact = number.value < 100 and number.step == 0.5 and not number.is_percent
+    near = 0 if exact else number.step * 1.000001
+    return abs(number.value - value) <= near or (number.is_percent and abs(number.value - 100 * value) <= near)
+
+
+def _read(text: str) -> list[Number]:
+    return [_number(match[0], match[1].replace(",", ""), match[2] or "") for match in _NUMBER.finditer(text)]
+
+
+def _number(text: str, digits: str, suffix: str) -> Number:
+    scale = _SCALES.get(suffix.lower(), 1)
+    return Number(text, float(digits) * scale, 0.5 * 10 ** -len(digits.partition(".")[2]) * scale)

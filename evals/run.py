@@ -1,0 +1,123 @@
+"""`make evals`: asks the team and the single agent every question, on real processes, and says how good they were.
+
+Fails below `evals/baseline.json`, which holds for the stand-in model. With a key the configured model is measured.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from app import settings as configuration
+from app.embedded_redis import embedded_redis
+from app.errors import AppError
+from app.jobs import Jobs
+from app.processes import Addresses, running
+from app.runtime import opened
+from app.settings import Settings
+from evals.evaluators import EVALUATORS, read_outcome
+from evals.questions import Question, questions
+from evals.scoreboard import Answer, Results, baseline_of, document, fallen, read_baseline, table, write_json
+from evals.truth import truth
+from graphs.single_agent import build_single_agent_graph
+from graphs.supervisor import build_research_graph
+
+BASELINE = Path(__file__).with_name("baseline.json")
+SYSTEMS = {"team": build_research_graph, "single_agent": build_single_agent_graph}
+AT_A_TIME = 2
+FELL, NOT_MEASURED = 1, 2
+
+
+def main() -> int:
+    """The command. Gives the exit code: 0, 1 when something fell below the baseline, 2 when nothing was measured."""
+    given = _arguments()
+    try:
+        settings = on_sample_data(configuration.load())
+        with _services(settings) as (redis_url, addresses):
+            results = asyncio.run(measured(settings, redis_url, addresses, _asked()))
+    except AppError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return NOT_MEASURED
+    kept = settings.data_dir / "evals" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
+    write_json(kept, document(results))
+    Console(width=None if sys.stdout.isatty() else 140).print(table(results))
+    print(f"answers by {'the stand-in model' if settings.offline else settings.model}; all scores are in {kept}")
+    if given.update_baseline:
+        write_json(BASELINE, baseline_of(results))
+        return 0
+    return _judged(results) if settings.offline or given.compare else 0
+
+
+def on_sample_data(settings: Settings) -> Settings:
+    """The expected answers belong to the sample data, and nobody is there to be asked at a limit.
+
+    One agent may use what the job may, so that a single one has the means of the team.
+    """
+    own_data: dict[str, object] = {"sales_data": None, "knowledge_base_data": None, "mcp": {}}
+    alone = {"agent_model_calls": settings.job_model_calls, "agent_tool_calls": settings.job_tool_calls}
+    return settings.model_copy(update={**own_data, **alone, "on_limit": "finish_partial"})
+
+
+async def measured(
+    settings: Settings, redis_url: str, addresses: Addresses, asked: tuple[Question, ...]
+) -> dict[str, tuple[Answer, ...]]:
+    """The answers of every system, one system after the other."""
+    results = {}
+    for name, build in SYSTEMS.items():
+        async with opened(settings, redis_url, addresses, _say, build) as jobs:
+            free = asyncio.Semaphore(AT_A_TIME)
+            results[name] = tuple(await asyncio.gather(*(_answered(jobs, settings, each, free) for each in asked)))
+    return results
+
+
+async def _answered(jobs: Jobs, settings: Settings, question: Question, free: asyncio.Semaphore) -> Answer:
+    async with free:
+        started = time.monotonic()
+        job_id = await jobs.create(question.text, settings.limits)
+        result = await jobs.run(job_id, lambda _: None)
+        seconds = time.monotonic() - started
+    outcome = read_outcome(result.model_dump(mode="json"), seconds)
+    answer = Answer(question.id, question.kind, job_id, tuple(evaluate(question, outcome) for evaluate in EVALUATORS))
+    _say(f"{question.id}: {result.stop_reason}, {seconds:.1f} s. {answer.comments}")
+    return answer
+
+
+def _asked() -> tuple[Question, ...]:
+    with truth() as known:
+        return questions(known)
+
+
+@contextlib.contextmanager
+def _services(settings: Settings) -> Iterator[tuple[str, Addresses]]:
+    with contextlib.ExitStack() as stack:
+        addresses = stack.enter_context(running(settings))
+        own = settings.redis_url
+        yield own.get_secret_value() if own else stack.enter_context(embedded_redis(settings.data_dir)), addresses
+
+
+def _judged(results: Results) -> int:
+    worse = fallen(results, read_baseline(BASELINE))
+    for line in worse:
+        print(f"below the baseline: {line}")
+    return FELL if worse else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m evals.run", description="Measure the answers.")
+    parser.add_argument("--update-baseline", action="store_true", help="store this run as the baseline")
+    parser.add_argument("--compare", action="store_true", help="compare with the baseline also when a key is set")
+    return parser.parse_args()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

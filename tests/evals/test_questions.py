@@ -1,0 +1,94 @@
+"""The questions are what they claim to be, and their expected answers come from the data that the agents see."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from evals import truth as known
+from evals.questions import Question, questions
+from evals.run import BASELINE, SYSTEMS
+from evals.scoreboard import read_baseline
+from evals.truth import MONTHS, MONTHS_WITH_THE_NEXT_YEAR, Truth, voltbay
+from mcp_servers.sales import generate
+
+BRIEFS = Path(generate.__file__).parents[1] / "knowledge_base" / "briefs"
+FINGERPRINT = "SELECT count(*), sum(revenue_eur), sum(hash(sales)) FROM sales WHERE year < '2026'"
+LAST_YEAR = "2025"
+
+
+@pytest.fixture(scope="module")
+def truth() -> Iterator[Truth]:
+    with known.truth() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def asked(truth: Truth) -> tuple[Question, ...]:
+    return questions(truth)
+
+
+def test_there_are_24_of_five_kinds(asked: tuple[Question, ...]) -> None:
+    kinds = Counter(each.kind for each in asked)
+    assert kinds == {"market": 6, "sales": 7, "both": 4, "forecast": 3, "unanswerable": 4}
+    assert len({each.id for each in asked}) == len({each.text for each in asked}) == 24
+
+
+def test_each_expects_numbers_or_a_gap_that_it_names(asked: tuple[Question, ...]) -> None:
+    for each in asked:
+        assert bool(each.expected) != bool(each.gap), each.id
+        assert all(number.tolerance > 0 and number.source for number in each.expected)
+        if each.gap:
+            assert any(word in each.text for word in each.gap), each.id
+
+
+def test_market_answers_stand_in_the_briefs(asked: tuple[Question, ...]) -> None:
+    sheet = "\n".join(path.read_text("utf-8") for path in BRIEFS.glob("*.md"))
+    ids = [number.source for each in asked for number in each.expected if number.source.startswith("EV-")]
+    assert len(ids) > 15
+    assert [each for each in ids if f"- {each} (" not in sheet] == []
+
+
+def test_a_scaled_fact_is_in_units_of_one(truth: Truth) -> None:
+    assert (truth.fact("EV-P06").value, truth.fact("EV-P06").unit) == (3_500_000, "points")
+    assert truth.fact("EV-S30").value == 88.9
+
+
+def test_the_sales_are_those_that_the_server_serves(tmp_path: Path) -> None:
+    served = tmp_path / "voltbay.duckdb"
+    generate.generate(served)
+    with duckdb.connect(str(served), read_only=True) as data:
+        expected = data.execute(FINGERPRINT).fetchall()
+    with closing(voltbay(MONTHS)) as generated:
+        assert generated.execute(FINGERPRINT).fetchall() == expected
+
+
+def test_a_year_more_changes_nothing_before_it() -> None:
+    with closing(voltbay(MONTHS_WITH_THE_NEXT_YEAR)) as longer, closing(voltbay(MONTHS)) as served:
+        assert longer.execute(FINGERPRINT).fetchall() == served.execute(FINGERPRINT).fetchall()
+        assert longer.execute("SELECT count(DISTINCT month) FROM sales WHERE year = '2026'").fetchone() == (12,)
+
+
+def test_last_year_again_is_no_forecast(truth: Truth, asked: tuple[Question, ...]) -> None:
+    forecasts = [number for each in asked if each.kind == "forecast" for number in each.expected]
+    assert len(forecasts) == 3
+    for each in forecasts:
+        last = truth.sold(each.source.replace("2026", LAST_YEAR), each.unit)
+        assert abs(last.value - each.value) > each.tolerance
+
+
+def test_no_expected_number_of_a_question_passes_for_another(asked: tuple[Question, ...]) -> None:
+    for each in asked:
+        for one in each.expected:
+            others = [other for other in each.expected if other is not one and other.said_with == one.said_with]
+            assert all(abs(one.value - other.value) > one.tolerance for other in others), each.id
+
+
+def test_the_baseline_knows_every_question_of_both_systems(asked: tuple[Question, ...]) -> None:
+    baseline = read_baseline(BASELINE)
+    assert baseline.keys() == SYSTEMS.keys()
+    for answers in baseline.values():
+        assert answers.keys() == {each.id for each in asked}
