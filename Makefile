@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo doctor studio test check format bench docs lock clean
+.PHONY: help demo doctor studio test evals incident check format bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,6 +21,12 @@ studio: .venv/dev ## open the graph in LangGraph Studio
 test: .venv/dev ## run the tests
 	$(BIN)/pytest -n 2 --dist loadgroup
 
+evals: .venv/dev ## ask the team and a single agent 24 questions, and compare with the stored baseline
+	@$(BIN)/python -m evals.run
+
+incident: .venv/dev ## replay seven classic disasters, without the guards and with them
+	@$(BIN)/python -m evals.incident
+
 check: .venv/dev ## lint, format, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -31,8 +37,9 @@ format: .venv/dev ## format and mend what the linter can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/dev ## compare the checkpointer with its peers
+bench: .venv/dev ## compare the checkpointer and the gate with their peers
 	$(BIN)/python -m evals.bench.checkpointer
+	$(BIN)/python -m evals.bench.gate
 
 docs: .venv/dev ## write .env.example and the picture of the graph anew
 	$(BIN)/python docs/generate.py
@@ -52,5 +59,6 @@ clean: ## remove the environment and all data, reports included
 	@touch $@
 
 .venv/dev: .venv/runtime requirements-dev.lock
+	@echo 'installing what development needs ...'
 	@$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@

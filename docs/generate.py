@@ -7,12 +7,11 @@ import re
 import sys
 from pathlib import Path
 
+from openai import DefaultAsyncHttpxClient
 from redis.asyncio import Redis
 
-from app.models import chat_model, pricer
+from app.runtime import dependencies
 from app.settings import OPENAI_URL, Settings, variable
-from graphs.deps import Deps
-from graphs.evidence import EvidenceStore
 from graphs.governance.tools import ToolGateway
 from graphs.supervisor import build_research_graph
 
@@ -42,10 +41,8 @@ def env_example() -> str:
 
 def picture() -> str:
     """The graph as Mermaid, without the styles."""
-    settings = Settings(_env_file=None)
-    model = chat_model(settings.model, settings, OPENAI_URL)
-    evidence = EvidenceStore(Redis(), ttl_seconds=1)
-    graph = build_research_graph(Deps(model, model, ToolGateway({}), evidence, pricer(settings)))
+    deps = dependencies(Settings(_env_file=None), OPENAI_URL, DefaultAsyncHttpxClient(), ToolGateway({}), Redis())
+    graph = build_research_graph(deps)
     drawn = graph.get_graph().draw_mermaid(with_styles=False)
     return f"```mermaid\n{drawn.strip()}\n```\n"
 

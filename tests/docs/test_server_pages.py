@@ -51,11 +51,19 @@ def test_every_server_has_a_page_with_commands() -> None:
     assert all(any(f"mcp_servers.{server}" in command for command in COMMANDS) for server in servers)
 
 
-@pytest.mark.xdist_group("default ports")
 @pytest.mark.parametrize("command", [each for each in COMMANDS if "--stdio" not in each])
 def test_it_serves_http(command: str, home: Path) -> None:
-    with begun(command, home) as process:
+    # Any free port: whoever works on this machine may have a server on the port that the page names.
+    with begun(f"{command} --port 0", home) as process:
         seen(process, lambda line: re.search(r"http://127\.0\.0\.1:\d+/mcp", line) is not None)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_the_port_on_the_page_is_the_default(page: Path) -> None:
+    [port] = set(re.findall(r"^python -m \S+ +#.*http://127\.0\.0\.1:(\d+)/mcp", page.read_text(), re.MULTILINE))
+    command = [sys.executable, "-m", f"mcp_servers.{page.parent.name}", "--help"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"port to listen on (default: {port})" in ended.stdout
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if "--stdio" in each])

@@ -8,7 +8,7 @@ from app.jobs import Jobs
 from app.processes import Addresses
 from app.runtime import opened
 from app.settings import Settings
-from graphs.governance.limits import JobLimits
+from graphs.governance.limits import Limits
 from graphs.state import Json
 
 QUESTION = "What was Voltbay's revenue in Germany in 2024?"
@@ -23,13 +23,14 @@ async def jobs(settings: Settings, redis_url: str, addresses: Addresses) -> Asyn
 async def test_a_job_asks_before_it_passes_its_budget(jobs: Jobs) -> None:
     events: list[Json] = []
 
-    # Ten micro-dollars pay for the plan and no more.
-    job_id = await jobs.create(QUESTION, JobLimits(budget_micro_usd=10))
+    # These micro-dollars pay for the plan at its worst, on the cheap model, and not for the call of an agent.
+    job_id = await jobs.create(QUESTION, Limits(budget_micro_usd=6_000))
     waiting = await jobs.run(job_id, events.append)
     assert waiting.status == "awaiting_human"
     assert waiting.escalation
-    assert waiting.escalation["what_happened"] == "The job is paused because the budget is used up."
-    assert [each["type"] for each in events] == ["model_call", "plan", "budget"]
+    assert waiting.escalation["reason"] == "budget_reached"
+    assert waiting.model_calls == [each["type"] for each in events].count("model_call") == 1
+    assert waiting.cost_usd < 0.006
 
     # Running it again changes nothing: it still waits.
     assert await jobs.run(job_id, events.append) == waiting
