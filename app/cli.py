@@ -21,13 +21,15 @@ from app.settings import Settings
 from graphs.governance.limits import MICRO, OnLimit
 
 if TYPE_CHECKING:
-    from app.jobs import JobResult, Jobs, OnEvent
+    from app.driver import OnEvent
+    from app.jobs import Jobs
+    from app.results import JobResult
 
 DEFAULT_QUESTION = (
     "How did Voltbay's revenue in Germany develop from 2023 to 2025, how does that compare with the German market "
     "for battery-electric cars, and what revenue can Voltbay expect there in 2026?"
 )
-EXIT = {"completed": 0, "failed": 1, "partial": 3, "awaiting_human": 4}
+EXIT = {"completed": 0, "failed": 1, "cancelled": 1, "dead": 1, "partial": 3, "awaiting_human": 4}
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tollgate.")

@@ -14,6 +14,7 @@ from langgraph.types import StateSnapshot
 from redis.asyncio import Redis
 
 from app.errors import DecisionRefused
+from app.records import record_key
 from graphs.decision import NO_ANSWER
 from graphs.state import Json
 
@@ -80,11 +81,6 @@ def escalated(snapshot: StateSnapshot) -> Json | None:
         return None
     checkpoint = snapshot.config["configurable"]["checkpoint_id"]
     return {"escalation_id": f"{snapshot.interrupts[0].id}@{checkpoint}", **snapshot.interrupts[0].value}
-
-
-def record_key(job_id: str) -> str:
-    """The hash that is the job's record."""
-    return f"tollgate:{{{job_id}}}:job"
 
 
 def _open(paused: StateSnapshot) -> Json:

@@ -2,7 +2,10 @@
 
 AppError
 ├── BadInput            whoever typed the command or the setting
+│   ├── NoSuchJob       whoever named the job
+│   └── Repeated        whoever sent another order under a key that was used
 ├── Busy                whoever wants to drive a job that another process drives
+├── Draining            the queue: this process is about to end, another one goes on
 ├── DecisionRefused     whoever decided: too late, not first, or about something else
 ├── OperatorMustAct     whoever runs the machine: a program that was started does not answer
 └── RedisError          whoever set up the store (its own tree, in app.embedded_redis)
@@ -17,12 +20,27 @@ class BadInput(AppError):
     """A question, option, setting or file that cannot be used as it is."""
 
 
+class NoSuchJob(BadInput):
+    """There is no record of this job: it never was, or it expired."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id}")
+
+
+class Repeated(BadInput):
+    """An idempotency key that stands for another order."""
+
+
 class DecisionRefused(AppError):
     """A decision that nothing waits for (any more). The message says what became of the question."""
 
 
 class Busy(AppError):
     """Another process holds the job's lease."""
+
+
+class Draining(AppError):
+    """The run stopped at a step because its process is about to end. The job stands where it was."""
 
 
 class OperatorMustAct(AppError):

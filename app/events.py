@@ -116,6 +116,11 @@ class EventLog:
         """
         return await self._read(job_id, _position(after), most)
 
+    async def last(self, job_id: str) -> Event | None:
+        """The newest event. Raises RedisError."""
+        found = _events(await self._client.xrevrange(_stream(job_id), count=1))
+        return found[0] if found else None
+
     def follow(self, job_id: str, after: str | None, *, heartbeat_s: float = 15) -> AsyncGenerator[Event | None, None]:
         """All events after this id, then those to come, until the job has ended and its last event was read.
 
@@ -170,8 +175,8 @@ class EventLog:
     async def _ended_before(self, job_id: str, position: str) -> bool:
         """Whether the log ends with the end of the job, and somebody at this position has read it."""
         async with self._turns:
-            last = _events(await self._client.xrevrange(_stream(job_id), count=1))
-        return any(event.ends and _order(event.id) <= _order(position) for event in last)
+            last = await self.last(job_id)
+        return last is not None and last.ends and _order(last.id) <= _order(position)
 
     def _gap(self, event: Event, missed: int) -> Event:
         """Stands before `event`. Whoever resumes after it gets `event` next, and is not told again."""

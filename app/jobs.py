@@ -1,75 +1,38 @@
-"""Create, run, resume and answer one job. This is the only caller of the graph."""
+"""Order, run, resume, answer and cancel one job. This is the only caller of the graph."""
 
-import asyncio
-import contextlib
-import json
 import uuid
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphRecursionError
-from langgraph.types import Command, StateSnapshot
-from pydantic import BaseModel, ConfigDict, ValidationError
+from langgraph.runtime import RunControl
+from langgraph.types import StateSnapshot
+from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from app.decisions import Decisions, escalated, record_key
+from app.decisions import Decisions
+from app.driver import Driver, OnEvent, Run
 from app.errors import BadInput, Busy, DecisionRefused
 from app.events import EventLog
 from app.lease import Leases
+from app.records import TERMINAL, Record, Records
 from app.reports import ReportFolder
+from app.results import JobResult
 from graphs.decision import decided, in_the_way
 from graphs.deps import Deps
 from graphs.errors import Fenced
-from graphs.fencing import FENCE
-from graphs.governance.limits import MICRO, Limits, StopReason
+from graphs.governance.limits import Limits
 from graphs.screening import refused
-from graphs.state import Json, ResearchState, of_status
+from graphs.state import Json, ResearchState
 from graphs.supervisor import ResearchGraph
-
-Status = Literal["queued", "running", "awaiting_human", "completed", "partial", "failed"]
-OnEvent = Callable[[Json], None]
-
-
-class JobResult(BaseModel):
-    """What a job came to, or what it waits for. This is the document that `--json` prints.
-
-    `estimated_usd` is the part of the cost for which the provider reported no usage: the most it can have been.
-    `reserved_usd` is what may come on top, for calls of a process that died: it is charged when it expires.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    job_id: str
-    status: Status
-    stop_reason: str | None
-    stop_detail: str
-    report_path: str | None
-    cost_usd: float
-    estimated_usd: float
-    reserved_usd: float
-    budget_usd: float
-    model_calls: int
-    tool_calls: int
-    steps: int
-    handoffs: int
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    findings: list[Json]
-    evidence: list[Json]
-    gaps: list[str]
-    escalation: Json | None
 
 
 class Jobs:
-    """Jobs over one compiled graph. A job's record is a Redis hash beside its checkpoints.
+    """Jobs over one compiled graph.
 
     Args:
         graph: compiled with a checkpointer.
         deps: what the graph was built with: its ledger, its evidence, its limits.
-        client: the Redis that holds the records.
+        client: the Redis that holds records, leases and events.
         reports: writes what a finished job leaves on disk.
         ttl_seconds: how long a record lives after its last change.
         callbacks: tracers for every run.
@@ -85,18 +48,22 @@ class Jobs:
         ttl_seconds: int,
         callbacks: list[BaseCallbackHandler] | None = None,
     ) -> None:
-        self._graph = graph
         self._deps = deps
-        self._client = client
         self._reports = reports
-        self._ttl = ttl_seconds
-        self._callbacks = callbacks or []
         self._decisions = Decisions(client, ttl_seconds=ttl_seconds)
         self._leases = Leases(client, ttl_seconds=ttl_seconds)
         self._log = EventLog(client, ttl_seconds=ttl_seconds)
+        self._records = Records(client, ttl_seconds=ttl_seconds, now=deps.now)
+        self._driver = Driver(graph, deps, self._records, self._decisions, self._log, reports, callbacks or [])
 
-    async def create(self, question: str, limits: Limits, tenant: str = "local") -> str:
+    async def create(self, question: str, limits: Limits, tenant: str = "local", **ordered: Any) -> str:
         """Record a job and return its id.
+
+        Args:
+            question: what is to be answered.
+            limits: what the job may use.
+            tenant: whose job it is, and whose day budget it uses.
+            ordered: more fields of `Record`: actor, metadata, webhook_url.
 
         Raises:
             BadInput: the question is empty or too long, or a limit is above the deployment's ceiling.
@@ -105,48 +72,71 @@ class Jobs:
             raise BadInput(problem)
         if above := limits.above(self._deps.ceiling):
             raise BadInput(f"{above}; ask for less, or raise the maximum (.env.example lists the settings)")
-        job_id = f"job-{self._deps.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
-        record = {"question": question, "limits": limits.model_dump_json(), "status": "queued", "tenant": tenant}
-        await self._write(job_id, record)
+        now = self._deps.now()
+        job_id = f"job-{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:10]}"
+        order = {"question": question, "limits": limits, "tenant": tenant, **ordered}
+        await self._records.add(Record(job_id=job_id, status="queued", created_at=now, updated_at=now, **order))
         return job_id
 
-    async def run(self, job_id: str, on_event: OnEvent) -> JobResult:
+    async def run(
+        self, job_id: str, on_event: OnEvent, control: RunControl | None = None, attempts: int | None = None
+    ) -> JobResult:
         """Run the job from where it stands: its start, or its last checkpoint. An ended job is not run again.
 
         A job that waits for a human goes on when one has decided, or when the time to decide is over.
 
+        Args:
+            job_id: the job.
+            on_event: gets the events of the run.
+            control: with it the run can be asked to stop at its next step.
+            attempts: runs that may begin at the same checkpoint; the next one ends the job as dead.
+                Without it, any number may, and the lease of a process that died is waited for.
+
         Raises:
-            BadInput: there is no such job.
+            NoSuchJob: there is no such job.
+            Busy: another process drives it.
+            Draining: `control` was asked to drain; the job can be run on from where it stands.
         """
-        record, before = await self._record(job_id), await self.snapshot(job_id)
-        if before.values.get("status"):
-            return await self._result(job_id, before)
-        if before.interrupts:
-            answer = await self._decisions.waiting_for(job_id, before, self._deps.now())
-            if answer is None:
-                return await self._result(job_id, before)
-            return await self._drive(job_id, record, Command(resume=answer), on_event)
-        start = {key: record[key] for key in ("question", "tenant", "limits")}
-        return await self._drive(job_id, record, None if before.values else {"job_id": job_id, **start}, on_event)
+        record = await self._records.get(job_id)
+        if record.status in TERMINAL:
+            return await self._driver.result(record, await self.snapshot(job_id))
+
+        def waiting() -> None:
+            on_event({"type": "warning", "message": "another process drives this job, or died; waiting for its lease"})
+
+        async with self._leases.held(job_id, waiting if attempts is None else None) as token:
+            run = Run(job_id, token, on_event, control or RunControl(), attempts)
+            try:
+                return await self._driver.driven(run)
+            except Fenced as error:
+                raise Busy(str(error)) from error
 
     async def decide(
         self, job_id: str, answer: Json, on_event: OnEvent, *, escalation_id: str | None = None
     ) -> JobResult:
-        """Answer the escalation that the job waits for, and run on. Of several answers the first one counts.
+        """Answer the escalation that the job waits for, and run on. See `claim` and `run`."""
+        await self.claim(job_id, answer, escalation_id=escalation_id)
+        return await self.run(job_id, on_event)
+
+    async def claim(self, job_id: str, answer: Json, *, escalation_id: str | None = None, actor: str = "") -> Json:
+        """Answer the escalation that the job waits for; the next run goes on with it. The first answer counts.
 
         Args:
             job_id: the job.
             answer: one of the choices of the escalation.
-            on_event: gets the events of the run.
             escalation_id: the escalation that is meant; without it, the one that is open.
+            actor: who decides.
+
+        Returns: the answer, complete.
 
         Raises:
-            BadInput: there is no such job, or the answer is none of the choices.
+            NoSuchJob: there is no such job.
+            BadInput: the answer is none of the choices.
             DecisionRefused: the job waits for nothing, or not for this; it was decided already; it came too late.
         """
-        record, before = await self._record(job_id), await self.snapshot(job_id)
-        if not before.interrupts:
-            raise DecisionRefused(f"{job_id} waits for no decision; its status is {record['status']}")
+        record, before = await self._records.get(job_id), await self.snapshot(job_id)
+        if not before.interrupts or record.status in TERMINAL:
+            raise DecisionRefused(f"{job_id} waits for no decision; its status is {record.status}")
         state: ResearchState = before.values  # type: ignore[assignment]
         used, blocked = await self._deps.ledger.spend(job_id), await in_the_way(state, self._deps)
         try:
@@ -159,110 +149,33 @@ class Jobs:
             raise BadInput(f"the decision does not fit: {error}") from error
         document = decision.model_dump(mode="json")
         await self._decisions.claim(job_id, before, document, self._deps.now(), escalation_id)
-        await self._log.append(job_id, [{"type": "decision", **document}])
-        return await self._drive(job_id, record, Command(resume=document), on_event)
+        await self._log.append(job_id, [{"type": "decision", **document, **({"actor": actor} if actor else {})}])
+        return document
+
+    async def cancel(self, job_id: str) -> Record:
+        """Want the job to stop. A run under way stops at its next step; one that waits has to be run to end.
+
+        Raises:
+            NoSuchJob: there is no such job.
+            DecisionRefused: it has ended.
+        """
+        record = await self._records.get(job_id)
+        if record.status in TERMINAL:
+            raise DecisionRefused(f"{job_id} has ended already; its status is {record.status}")
+        if record.cancel_at is None:
+            await self._records.write(job_id, {"cancel_at": self._deps.now().isoformat()})
+        return record
 
     async def snapshot(self, job_id: str) -> StateSnapshot:
         """The state of the job at its last checkpoint, and the questions it waits with."""
-        return await self._graph.aget_state({"configurable": {"thread_id": job_id}})
+        return await self._driver.snapshot(job_id)
 
-    async def _drive(self, job_id: str, record: Json, given: Any, on_event: OnEvent) -> JobResult:
-        def waiting() -> None:
-            on_event({"type": "warning", "message": "another process drives this job, or died; waiting for its lease"})
-
-        async with self._leases.held(job_id, waiting) as token:
-            try:
-                return await self._driven(job_id, record, given, on_event, token)
-            except Fenced as error:
-                raise Busy(str(error)) from error
-
-    async def _driven(self, job_id: str, record: Json, given: Any, on_event: OnEvent, token: int) -> JobResult:
-        await self._deps.ledger.fence(job_id, token)
-        await self._deps.ledger.reap()  # what a process of this job that died has left reserved
-
-        async def tell(event: Json) -> None:
-            on_event(event)
-            # In a task of its own: Python 3.11's wait_for, under the Redis client, can swallow a cancellation (Ctrl-C).
-            await asyncio.shield(self._log.append(job_id, [event], fence=token))
-
-        await self._write(job_id, {"status": "running"})
-        await tell({"type": "job", "job_id": job_id, "status": "running"})
-        config = self._config(job_id, record)
-        config["configurable"][FENCE] = token
-        cut_off = {}
-        try:
-            # Closed here and now, also when telling is cancelled: its tasks must not outlive the run.
-            events = self._graph.astream(given, config, stream_mode="custom", durability="sync")
-            async with contextlib.aclosing(events):  # type: ignore[type-var]
-                async for event in events:
-                    await tell(event)
-        except GraphRecursionError:
-            # The nodes stop earlier by themselves; this is the last net, and the job stays resumable.
-            await tell({"type": "warning", "message": "LangGraph's recursion limit ended this run"})
-            cut_off = {"stop_reason": StopReason.STEPS.value}
-        result = (await self._result(job_id, await self.snapshot(job_id))).model_copy(update=cut_off)
-        await self._write(job_id, {"status": result.status})
-        ended = {"job_id": job_id, "status": result.status, "stop_reason": result.stop_reason}
-        await tell({"type": "job", **ended, "cost_usd": result.cost_usd})
-        return result
-
-    async def _result(self, job_id: str, snapshot: StateSnapshot) -> JobResult:
+    async def report(self, job_id: str) -> str | None:
+        """The report as Markdown; None while there is none."""
+        snapshot = await self.snapshot(job_id)
         state: ResearchState = snapshot.values  # type: ignore[assignment]
-        ended = state.get("status")
         report = state.get("report")
+        if not report or not state.get("status"):
+            return None
         used = await self._deps.ledger.spend(job_id)
-        told: ResearchState = {**state, "used": used.model_dump(mode="json")}  # with the last step of all
-        path = await self._reports.write(told, report) if ended and report else None
-        counts = ("model_calls", "tool_calls", "steps", "handoffs", "input_tokens", "cached_tokens", "output_tokens")
-        findings = [
-            {key: value for key, value in each.items() if key not in {"status", "refused"}}
-            for each in of_status(state, "verified")
-        ]
-        return JobResult(
-            job_id=job_id,
-            status=ended or ("awaiting_human" if snapshot.interrupts else "failed"),
-            stop_reason=state["stop_reason"],
-            stop_detail=state.get("stop_detail", ""),
-            report_path=str(path) if path else None,
-            cost_usd=used.micro_usd / MICRO,
-            estimated_usd=used.estimated_micro_usd / MICRO,
-            reserved_usd=used.reserved_micro_usd / MICRO,
-            budget_usd=state["limits"]["budget_micro_usd"] / MICRO,
-            **{name: getattr(used, name) for name in counts},
-            findings=findings,
-            evidence=[dict(each) for each in state["evidence"].values()],
-            gaps=[gap for task in state["tasks"].values() for gap in task["gaps"]],
-            escalation=escalated(snapshot),
-        )
-
-    def _config(self, job_id: str, record: Json) -> RunnableConfig:
-        limits = Limits.model_validate(record["limits"])
-        return {
-            "configurable": {"thread_id": job_id},
-            "run_name": "research job",
-            "recursion_limit": limits.steps + 20,
-            "callbacks": list(self._callbacks),
-            "metadata": {"job_id": job_id, **{f"limit_{key}": value for key, value in limits.model_dump().items()}},
-            "tags": ["tollgate", f"on_limit:{limits.on_limit}"],
-        }
-
-    async def _record(self, job_id: str) -> Json:
-        stored = await self._client.hgetall(record_key(job_id))
-        if not stored:
-            raise BadInput(
-                f"there is no job {job_id}; the ids of finished jobs are the folders in {self._reports.root}"
-            )
-        record: Json = {_text(key): _text(value) for key, value in stored.items()}
-        return {**record, "limits": json.loads(record["limits"])}
-
-    async def _write(self, job_id: str, fields: dict[str, str]) -> None:
-        async with self._client.pipeline(transaction=True) as pipe:
-            for name, value in fields.items():
-                pipe.hset(record_key(job_id), name, value)
-            pipe.expire(record_key(job_id), self._ttl)
-            await pipe.execute()
-        await self._deps.evidence.renew(job_id)
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+        return self._reports.text({**state, "used": used.model_dump(mode="json")}, report)

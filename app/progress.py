@@ -11,7 +11,7 @@ from rich.markdown import Markdown
 from rich.markup import escape
 from rich.text import Text
 
-from app.jobs import JobResult
+from app.results import JobResult
 from graphs.governance.limits import EXPLAINED, MICRO, StopReason
 from graphs.rendering import counted
 from graphs.state import Json

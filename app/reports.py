@@ -23,10 +23,14 @@ class ReportFolder:
         self._store = store
         self._notice = notice
 
+    def text(self, state: ResearchState, report: Report) -> str:
+        """The report as Markdown."""
+        return rendered(state, report, self._notice)
+
     async def write(self, state: ResearchState, report: Report) -> Path:
         """Write or rewrite the job's folder; the path of the report is returned."""
         evidence = await self._store.many(state["job_id"], state["evidence"])
-        return await asyncio.to_thread(self._write, state, rendered(state, report, self._notice), evidence)
+        return await asyncio.to_thread(self._write, state, self.text(state, report), evidence)
 
     def _write(self, state: ResearchState, text: str, evidence: dict[str, Evidence]) -> Path:
         folder = self.root / state["job_id"]

@@ -2,10 +2,9 @@
 
 import contextlib
 
-from app.decisions import record_key
-from app.errors import BadInput
+from app.driver import OnEvent
 from app.events import EventLog
-from app.jobs import OnEvent
+from app.records import Records
 from app.redis import connect
 from app.settings import Settings
 
@@ -14,11 +13,10 @@ async def watched(settings: Settings, redis_url: str, job_id: str, on_event: OnE
     """Give the events of the job, from its first until it has ended, or waits for a human.
 
     Raises:
-        BadInput: there is no such job.
+        NoSuchJob: there is no such job.
     """
     async with contextlib.aclosing(connect(redis_url)) as client:
-        if not await client.exists(record_key(job_id)):
-            raise BadInput(f"there is no job {job_id} in this Redis")
+        await Records(client, ttl_seconds=settings.ttl_seconds).get(job_id)
         log = EventLog(client, ttl_seconds=settings.ttl_seconds)
         async with contextlib.aclosing(log.follow(job_id, None)) as events:
             async for event in events:

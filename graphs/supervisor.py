@@ -4,11 +4,13 @@ import functools
 from typing import Any, NamedTuple
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.config import get_config
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from agents.base import AgentSpec
 from graphs.deps import Deps
+from graphs.fencing import fence_of
 from graphs.nodes.budget import after_budget, budget
 from graphs.nodes.escalate import after_escalate, escalate
 from graphs.nodes.finish import finish
@@ -84,7 +86,7 @@ def counted(node: Any, deps: Deps) -> Any:
     @functools.wraps(node)
     async def step(state: Any, **injected: Any) -> Any:
         update = await node(state, **injected)
-        await deps.ledger.count(update.get("job_id") or state["job_id"], steps=1)
+        await deps.ledger.count(update.get("job_id") or state["job_id"], steps=1, fence=fence_of(get_config()))
         return update
 
     return step

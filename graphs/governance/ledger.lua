@@ -176,10 +176,11 @@ end
 
 function operations.count()
   local job = job_key(ARGV[6])
+  if fenced(job, ARGV[9]) then return FENCED end
   add(job, 'steps', ARGV[7])
   add(job, 'handoffs', ARGV[8])
   expire(job, JOB_S)
-  return 0
+  return {}
 end
 
 function operations.count_tool_call()

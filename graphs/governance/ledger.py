@@ -151,9 +151,10 @@ class Ledger:
         """Charge nothing: the provider did not bill the call. One that is settled or released is left as it is."""
         await self._run("release", self._now(), call_id)
 
-    async def count(self, job_id: str, *, steps: int = 0, handoffs: int = 0) -> None:
-        """Add to what the job has done, whatever its limits."""
-        await self._run("count", self._now(), job_id, _exact(steps), _exact(handoffs))
+    async def count(self, job_id: str, *, steps: int = 0, handoffs: int = 0, fence: int | None = None) -> None:
+        """Add to what the job has done, whatever its limits. Raises Fenced when a newer token is known."""
+        given = (job_id, _exact(steps), _exact(handoffs), _token(fence))
+        _refuse(await self._run("count", self._now(), *given), (), (), 0)
 
     async def count_tool_call(self, account: Account) -> None:
         """Count a tool call of the job and of the agent, or neither.

@@ -99,6 +99,8 @@ class StopReason(StrEnum):
     HUMAN_FINISHED = "finished_by_human"
     NO_DECISION = "no_decision_in_time"
     ABORTED = "aborted_by_human"
+    CANCELLED = "cancelled"
+    DEAD = "dead_letter"
 
 
 EXPLAINED: dict[StopReason, str] = {
@@ -130,6 +132,8 @@ EXPLAINED: dict[StopReason, str] = {
     StopReason.HUMAN_FINISHED: "a human asked for the report as it stood",
     StopReason.NO_DECISION: "nobody answered the question to a human in time",
     StopReason.ABORTED: "a human aborted the job",
+    StopReason.CANCELLED: "whoever ordered the job cancelled it",
+    StopReason.DEAD: "its run failed again and again at the same place",
 }
 
 

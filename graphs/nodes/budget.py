@@ -3,10 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
+from langgraph.config import get_config
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
 from graphs.deps import Deps
+from graphs.fencing import fence_of
 from graphs.governance.assess import Verdict, assess
 from graphs.governance.limits import Limits
 from graphs.governance.loops import HandoffRecord, in_handoffs
@@ -32,7 +34,7 @@ def budget(deps: Deps) -> Any:
             update = {"route": "report"}
         if update["route"] == "escalate":
             update["answer_by"] = (deps.now() + timedelta(seconds=limits.decision_s)).isoformat(timespec="seconds")
-        await deps.ledger.count(state["job_id"], handoffs=len(handed))
+        await deps.ledger.count(state["job_id"], handoffs=len(handed), fence=fence_of(get_config()))
         shown = {**used.model_dump(mode="json"), "handoffs": used.handoffs + len(handed)}
         runtime.stream_writer(_event(update, shown, limits))
         tasks = [state["tasks"][each] for each in handed]

@@ -10,8 +10,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from app.jobs import JobResult, Jobs
+from app.jobs import Jobs
 from app.processes import Addresses
+from app.results import JobResult
 from app.runtime import opened
 from app.settings import Settings
 from evals.report_text import uncarried

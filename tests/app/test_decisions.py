@@ -14,9 +14,10 @@ from redis.asyncio import Redis
 
 from app.decisions import Decisions
 from app.errors import BadInput, DecisionRefused
-from app.jobs import JobResult, Jobs
+from app.jobs import Jobs
 from app.processes import Addresses
 from app.reports import ReportFolder
+from app.results import JobResult
 from app.runtime import dependencies
 from app.settings import Settings
 from graphs.checkpoint import RedisSaver

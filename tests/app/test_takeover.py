@@ -32,7 +32,7 @@ def test_a_job_is_watched_from_another_process_from_its_beginning_to_its_end(tmp
 
 def test_there_is_nothing_to_watch_in_a_job_that_is_none(tmp_path: Path) -> None:
     ended = tollgate(tmp_path, "watch", "job-unknown")
-    assert (ended.returncode, ended.stderr) == (2, "error: there is no job job-unknown in this Redis\n")
+    assert (ended.returncode, ended.stderr) == (2, "error: there is no job job-unknown\n")
 
 
 def test_a_process_that_was_suspended_past_its_lease_writes_nothing_when_it_wakes_up(tmp_path: Path) -> None:

@@ -110,11 +110,14 @@ async def test_money_of_an_older_token_is_refused_but_a_call_it_made_is_settled(
     with pytest.raises(Fenced):
         await ledger.count_tool_call(old)
     with pytest.raises(Fenced):
+        await ledger.count(JOB, steps=1, fence=1)
+    with pytest.raises(Fenced):
         await ledger.fence(JOB, 1)
     await ledger.settle("made before", 40)
     await ledger.reserve("of the new one", new, 100, expires_in_s=60)
     spend = await ledger.spend(JOB)
     assert (spend.micro_usd, spend.reserved_micro_usd, spend.model_calls, spend.tool_calls) == (40, 100, 2, 0)
+    assert spend.steps == 0
 
 
 async def test_the_stores_fence_on_every_kind_of_server(client: Client) -> None:
