@@ -113,6 +113,16 @@ def mcp(
 
 
 @cli.command()
+def worker() -> None:
+    """Run jobs from the queue, until told to stop; what runs then is handed over."""
+    settings = configuration.load()
+    with _services(settings) as (redis_url, addresses):
+        from app.programs import worker as serve  # noqa: PLC0415  heavy
+
+        serve(settings, redis_url, addresses, _say)
+
+
+@cli.command()
 def doctor() -> None:
     """Say what is found and what is missing: agents, model, Redis, MCP servers, limits, tracing."""
     settings = configuration.load()
@@ -243,6 +253,10 @@ def _redis(settings: Settings) -> Iterator[str]:
 
 def _warn(message: str) -> None:
     progress.print(f"[yellow]warning[/]      {message}", highlight=False)
+
+
+def _say(message: str) -> None:
+    progress.print(message, highlight=False, soft_wrap=True)
 
 
 def _leave(result: "JobResult", *, as_json: bool, show_report: bool = False) -> NoReturn:

@@ -107,9 +107,9 @@ class Registry:
             pipe.expire(_DEAD, self._ttl)
             await pipe.execute()
 
-    async def unbury(self, job_id: str) -> bool:
-        """Take a job from the list of dead letters; whether it was there. Of two who try, one succeeds."""
-        return bool(await self._client.zrem(_DEAD, job_id))
+    async def unbury(self, job_id: str) -> None:
+        """Take a job from the list of dead letters."""
+        await self._client.zrem(_DEAD, job_id)
 
     async def dead(self, most: int = 1000) -> list[str]:
         """The dead letters, the newest first."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 import httpx
 from openai import DefaultAsyncHttpxClient
@@ -13,6 +14,7 @@ from app.jobs import Jobs
 from app.models import STAND_IN_NOTICE, Models
 from app.prices import pricer
 from app.processes import Addresses, Child
+from app.records import Records
 from app.redis import connect, preflight
 from app.reports import ReportFolder
 from app.settings import Settings
@@ -43,26 +45,50 @@ async def opened(
         OperatorMustAct: a program that was started does not answer.
     """
     async with contextlib.AsyncExitStack() as stack:
-        client = connect(redis_url)
-        stack.push_async_callback(client.aclose)
-        http = await stack.enter_async_context(DefaultAsyncHttpxClient())
-        gateway = await stack.enter_async_context(ToolGateway(addresses.servers))
-        deps = dependencies(settings, addresses.model, http, gateway, client)
-        for problem in await preflight(client):
-            if problem.fatal:
-                raise BadInput(str(problem))
-            warn(str(problem))
+        parts = await assembled(stack, settings, redis_url, addresses, build)
+        await checked(parts.client, warn)
         await ready(addresses.children)
-        saver = RedisSaver(client, ttl_seconds=settings.ttl_seconds)
-        notice = STAND_IN_NOTICE if settings.offline else ""
-        yield Jobs(
-            build(deps, saver),
-            deps,
-            client,
-            ReportFolder(settings.data_dir / "reports", deps.evidence, notice=notice),
-            ttl_seconds=settings.ttl_seconds,
-            callbacks=stack.enter_context(tracing(settings)),
-        )
+        yield parts.jobs
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a process that deals with jobs is made of."""
+
+    client: Redis
+    deps: Deps
+    jobs: Jobs
+    records: Records
+
+
+async def assembled(
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    redis_url: str,
+    addresses: Addresses,
+    build: Callable[[Deps, RedisSaver], ResearchGraph],
+) -> Parts:
+    """Clients, gateway, models and graph, wired. Connects to nothing yet; the stack closes them."""
+    client = connect(redis_url)
+    stack.push_async_callback(client.aclose)
+    http = await stack.enter_async_context(DefaultAsyncHttpxClient())
+    gateway = await stack.enter_async_context(ToolGateway(addresses.servers))
+    deps = dependencies(settings, addresses.model, http, gateway, client)
+    ttl = settings.ttl_seconds
+    notice = STAND_IN_NOTICE if settings.offline else ""
+    reports = ReportFolder(settings.data_dir / "reports", deps.evidence, notice=notice)
+    graph = build(deps, RedisSaver(client, ttl_seconds=ttl))
+    callbacks = stack.enter_context(tracing(settings))
+    jobs = Jobs(graph, deps, client, reports, ttl_seconds=ttl, callbacks=callbacks)
+    return Parts(client, deps, jobs, Records(client, ttl_seconds=ttl))
+
+
+async def checked(client: Redis, warn: Callable[[str], None]) -> None:
+    """Look at the server before it is trusted. Raises BadInput or RedisError."""
+    for problem in await preflight(client):
+        if problem.fatal:
+            raise BadInput(str(problem))
+        warn(str(problem))
 
 
 def dependencies(

@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     decision_hours: float = Field(24, gt=0, le=8760, description="Hours that a job waits for a human's answer.")
     on_limit: OnLimit = Field("escalate", description="At a limit: escalate (ask a human), finish_partial or fail.")
     job_ttl_days: int = Field(14, gt=0, le=3650, description="Days that a job's state and evidence are kept.")
+    worker_jobs: int = Field(4, gt=0, le=500, description="Jobs that one worker runs at once.")
+    tenant_jobs: int = Field(4, gt=0, le=500, description="Jobs of one tenant that run at once, over all workers.")
+    job_attempts: int = Field(
+        3, gt=0, le=100, description="Runs that may fail or die at the same place before a job is a dead letter."
+    )
+    drain_s: float = Field(30, ge=0, le=3600, description="Seconds that a worker told to stop takes to hand over.")
     stand_in_latency_ms: int = Field(0, ge=0, le=60_000, description="Milliseconds the stand-in model waits per call.")
     stand_in_profile: str | None = Field(
         None,

@@ -1,0 +1,177 @@
+"""A worker: takes jobs from the queue and runs each until it ends, waits for a human, or has to be handed over."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from docket import ConcurrencyLimit, Docket, Perpetual, Retry
+from docket import Worker as Taker
+from langgraph.runtime import RunControl
+
+from app.errors import Busy, Draining, NoSuchJob
+from app.jobs import Jobs
+from app.queue import NOTIFY, RUN, Queue
+from app.records import TERMINAL, Record, Records
+from app.registry import Registry, called
+from app.results import JobResult
+from graphs.errors import OperatorMustAct
+from graphs.governance.ledger import Ledger
+from graphs.state import Json
+
+logger = logging.getLogger(__name__)
+
+REDELIVER = timedelta(seconds=15)  # a call of a worker that is silent for so long is given to another: above a lease
+BUSY_S = 1.0
+OUTBOX_S = 2.0  # a call that is in the outbox for longer was left there
+SWEEP = timedelta(seconds=1)
+REAP = timedelta(seconds=15)
+SOON_S, LATE_S = 1.0, 60.0  # waits after an error: of ours, and of a service that somebody has to mend
+LONGEST_S = 600.0
+CHORES_AT_ONCE = 10
+
+
+@dataclass
+class Work:
+    """What a worker does with a call.
+
+    `attempts` is how many runs may fail or die at the same checkpoint.
+    """
+
+    jobs: Jobs
+    records: Records
+    registry: Registry
+    queue: Queue
+    ledger: Ledger
+    attempts: int
+    on_event: Callable[[Json], None] = lambda _: None
+    running: dict[str, RunControl] = field(default_factory=dict)
+    draining: bool = False
+
+    async def run(self, job_id: str, tenant: str) -> None:
+        """Run the job, and see to what follows: another attempt, its expiry, its webhook, its burial."""
+        if self.draining:
+            return await self.queue.later(job_id, tenant, 0)
+        control = RunControl()
+        self.running[job_id] = control
+        try:
+            result = await self.jobs.run(job_id, self.on_event, control, self.attempts)
+        except NoSuchJob as error:
+            logger.warning("%s; the call is dropped", error)
+            return None
+        except Busy:
+            return await self.queue.later(job_id, tenant, BUSY_S)
+        except Draining:
+            return await self.queue.later(job_id, tenant, 0)
+        except Exception as error:
+            delay = backoff((await self.records.get(job_id)).attempts, error)
+            logger.exception("%s failed; it is tried again in %.0f s", job_id, delay)
+            return await self.queue.later(job_id, tenant, delay)
+        finally:
+            self.running.pop(job_id, None)
+        await self._follow(await self.records.get(job_id), result)
+        return None
+
+    async def notify(self, job_id: str, kind: str, webhook_id: str, attempt: int) -> None:
+        """Tell the job's webhook."""
+
+    async def sweep(self) -> None:
+        """Put calls into the queue that whoever accepted them could not."""
+        for call in await self.registry.overdue(OUTBOX_S):
+            try:
+                record = await self.records.get(called(call))
+            except NoSuchJob:
+                await self.registry.woken(call)
+            else:
+                await self.queue.put(call, record.tenant)
+
+    def drain(self) -> None:
+        """Begin nothing more, and let what runs stop at its next step, to be handed over."""
+        self.draining = True
+        for control in self.running.values():
+            control.request_drain()
+
+    async def _follow(self, record: Record, result: JobResult) -> None:
+        if result.status == "dead":
+            await self.registry.bury(record.job_id)
+        told = ""
+        if result.escalation:
+            told = str(result.escalation["escalation_id"])
+            by = datetime.fromisoformat(result.escalation["answer_by"])
+            await self.queue.at(by, record.job_id, record.tenant, f"unanswered/{told}")
+        if record.webhook_url and (told or result.status in TERMINAL):
+            webhook_id = f"{record.job_id}/{result.status}/{told}".rstrip("/")
+            await self.queue.notify(record.job_id, f"job.{result.status}", webhook_id)
+
+
+def backoff(attempt: int, error: Exception) -> float:
+    """Seconds to wait after so many failed attempts: twice as long each time, with jitter.
+
+    What somebody has to mend is asked for less often than what may have been a fault of the moment.
+    """
+    first = LATE_S if isinstance(error, OperatorMustAct) else SOON_S
+    longest: float = min(LONGEST_S, first * 2 ** max(0, attempt - 1))
+    return longest * random.uniform(0.5, 1)  # noqa: S311
+
+
+async def work_until(stop: asyncio.Event, work: Work, *, at_once: int, per_tenant: int, drain_s: float) -> None:
+    """Take calls from the queue until `stop` is set, then hand over what runs.
+
+    Args:
+        stop: set from a signal handler.
+        work: what is done with a call.
+        at_once: jobs that run at once here.
+        per_tenant: jobs of one tenant that run at once anywhere.
+        drain_s: seconds that the jobs that run have for getting to their next step. What has not got there is broken
+            off, and given to another worker when this one has been silent for a while.
+    """
+    queue = work.queue
+    _register(work, per_tenant)
+    async with _taking(queue.jobs, at_once) as jobs, _taking(queue.chores, CHORES_AT_ONCE) as chores:
+        stopping = asyncio.create_task(stop.wait(), name="waits for the signal")
+        await asyncio.wait({jobs, chores, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        work.drain()
+        for each in (jobs, chores):
+            each.cancel()  # it takes no more, and waits for what runs
+        await asyncio.wait({jobs, chores}, timeout=drain_s)
+
+
+@contextlib.asynccontextmanager
+async def _taking(docket: Docket, at_once: int) -> AsyncIterator["asyncio.Task[None]"]:
+    """Takes calls, until the task is cancelled and what it runs has ended."""
+    second = timedelta(seconds=1)
+    async with Taker(docket, concurrency=at_once, redelivery_timeout=REDELIVER, reconnection_delay=second) as taker:
+        task = asyncio.create_task(taker.run_forever(), name=f"takes from {docket.name}")
+        yield task
+        if task.done() and not task.cancelled():
+            task.result()  # a worker that cannot take calls must not look like one that has nothing to do
+        task.cancel()  # the second time it breaks off what runs, and the calls stay in the queue
+        await asyncio.wait({task})
+
+
+def _register(work: Work, per_tenant: int) -> None:
+    async def run_job(
+        job_id: str,
+        tenant: str,
+        limit: ConcurrencyLimit = ConcurrencyLimit("tenant", per_tenant),
+        retry: Retry = Retry.forever(delay=timedelta(seconds=5)),  # Redis failed us: the call stays
+    ) -> None:
+        await work.run(job_id, tenant)
+
+    async def notify(job_id: str, kind: str, webhook_id: str, attempt: int) -> None:
+        await work.notify(job_id, kind, webhook_id, attempt)
+
+    async def sweep(every: Perpetual = Perpetual(every=SWEEP, automatic=True)) -> None:
+        await work.sweep()
+
+    async def reap(every: Perpetual = Perpetual(every=REAP, automatic=True)) -> None:
+        await work.ledger.reap()
+
+    work.queue.jobs.register(run_job, names=[RUN])
+    work.queue.chores.register(notify, names=[NOTIFY])
+    work.queue.chores.register(sweep)
+    work.queue.chores.register(reap)
