@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     job_attempts: int = Field(
         3, gt=0, le=100, description="Runs that may fail or die at the same place before a job is a dead letter."
     )
+    lease_s: float = Field(
+        10, ge=1, le=300, description="Seconds after which the jobs of a silent worker are given to another."
+    )
     drain_s: float = Field(30, ge=0, le=3600, description="Seconds that a worker told to stop takes to hand over.")
     stand_in_latency_ms: int = Field(0, ge=0, le=60_000, description="Milliseconds the stand-in model waits per call.")
     stand_in_profile: str | None = Field(
