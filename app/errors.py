@@ -2,9 +2,12 @@
 
 AppError
 ├── BadInput            whoever typed the command or the setting
+│   └── AddressRefused  whoever named an address that is not to be reached from here
 ├── Busy                whoever wants to drive a job that another process drives
 ├── DecisionRefused     whoever decided: too late, not first, or about something else
 ├── OperatorMustAct     whoever runs the machine: a program that was started does not answer
+├── WebhookFailed       the queue: another attempt may succeed
+├── WebhookRefused      whoever ordered the job: its webhook is not wanted, or not to be reached
 └── RedisError          whoever set up the store (its own tree, in app.embedded_redis)
 """
 
@@ -17,6 +20,10 @@ class BadInput(AppError):
     """A question, option, setting or file that cannot be used as it is."""
 
 
+class AddressRefused(BadInput):
+    """An address that is not public, or a name for one."""
+
+
 class DecisionRefused(AppError):
     """A decision that nothing waits for (any more). The message says what became of the question."""
 
@@ -27,3 +34,19 @@ class Busy(AppError):
 
 class OperatorMustAct(AppError):
     """Something the job needs does not run."""
+
+
+class WebhookRefused(AppError):
+    """A webhook that is not to be sent again: the receiver does not want it, or must not be reached."""
+
+
+class WebhookFailed(AppError):
+    """An attempt at a webhook that may succeed later.
+
+    Attributes:
+        retry_after_s: seconds that the receiver asked to wait, at most an hour; None if it did not ask.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
