@@ -91,6 +91,14 @@ class Settings(BaseSettings):
     decision_hours: float = Field(24, gt=0, le=8760, description="Hours that a job waits for a human's answer.")
     on_limit: OnLimit = Field("escalate", description="At a limit: escalate (ask a human), finish_partial or fail.")
     job_ttl_days: int = Field(14, gt=0, le=3650, description="Days that a job's state and evidence are kept.")
+    requests_per_minute: int = Field(120, gt=0, le=60_000, description="HTTP requests an API key may make in a minute.")
+    requests_burst: int = Field(30, gt=0, le=10_000, description="HTTP requests an API key may make at once.")
+    audit_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Makes the audit trail tamper-evident: 32 characters or more, the same for all processes.",
+    )
+    audit_days: int = Field(90, gt=0, le=3650, description="Days that entries of the audit trail are kept.")
     stand_in_latency_ms: int = Field(0, ge=0, le=60_000, description="Milliseconds the stand-in model waits per call.")
     stand_in_profile: str | None = Field(
         None,
