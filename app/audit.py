@@ -6,8 +6,9 @@ computed here, for whoever can write to Redis must not know the secret; the scri
 follows is still the newest, else the entry is chained anew (compare and retry).
 
 The oldest entries leave at an age that each entry states, so that deleting younger ones at the old end shows too.
-What the trail cannot show by itself is that its newest entries were cut off together with the counter of the stream,
-or that all of it was replaced by an old copy: keep the id and MAC of the newest entry elsewhere to see that.
+The numbers in the ids have no gap either: the next is taken from the stream's own counter, so that deleting the newest
+entries shows for as long as the counter was not set back. Setting it back, or putting an old copy in place of the whole
+trail, is what the trail cannot show by itself: keep the id and MAC of the newest entry elsewhere to see that.
 """
 
 import asyncio
@@ -85,6 +86,7 @@ class Audit:
         self._secret = secret.get_secret_value().encode() if secret else b""
         self._now = now
         self._newest = _START
+        self._counter = _START[0]  # the newest id that there ever was
         self._turn = asyncio.Lock()
 
     @property
@@ -153,7 +155,7 @@ class Audit:
             redis.exceptions.RedisError: Redis does not answer.
         """
         last = await self._last_id()
-        reached = False  # the newest that there ever was
+        reached = last == _START[0]  # the newest that there ever was
         broken: Broken | None = None
         newer: Json | None = None  # what was checked before, when it can be trusted
         keeps_from = self._keeps_from(self._now())
@@ -164,8 +166,10 @@ class Audit:
             newer = self._trusted(entry)
             if newer is None:
                 broken = Broken(entry.id, "it was changed, or written with another secret")
-            else:
-                keeps_from = max(keeps_from, newer["keeps_from_ms"])
+                continue
+            if _order(entry.id)[1] != _order(newer["previous"][0])[1] + 1:
+                broken = Broken(entry.id, "entries just before it were deleted or lost")
+            keeps_from = max(keeps_from, newer["keeps_from_ms"])
         if newer and newer["previous"] != list(_START) and _order(newer["previous"][0])[0] >= keeps_from:
             broken = Broken(newer["id"], "entries before it were deleted before their time")
         return broken or (None if reached else Broken(last, "it was the newest, and was deleted"))
@@ -173,13 +177,17 @@ class Audit:
     async def _added(self, what: Json, now_ms: int) -> Entry | None:
         """The entry, chained to the newest that we know of; None when there is a newer one, which we know then."""
         previous, mac = self._newest
-        ms, number = _order(previous)
+        ms, number = _order(self._counter)
         entry_id = f"{max(ms, now_ms)}-{number + 1}"
         text = _canonical({**what, "id": entry_id, "previous": [previous, mac]})
         entry = Entry(entry_id, text, self._mac(text))
-        found = await _APPEND.run(self._client, [_TRAIL], mac, entry.id, entry.json, entry.mac, what["keeps_from_ms"])
-        self._newest = (found[0].decode(), found[1].decode()) if found else (entry.id, entry.mac)
-        return None if found else entry
+        arguments = (mac, self._counter, entry_id, text, entry.mac, what["keeps_from_ms"])
+        found = [each.decode() for each in await _APPEND.run(self._client, [_TRAIL], *arguments)]
+        if found:
+            self._newest, self._counter = (found[0], found[1]), found[2]
+            return None
+        self._newest, self._counter = (entry_id, entry.mac), entry_id
+        return entry
 
     def _trusted(self, entry: Entry) -> Json | None:
         """What the entry says, when its MAC is right and it stands where it was put."""
