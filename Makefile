@@ -37,9 +37,10 @@ format: .venv/dev ## format and mend what the linter can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/dev ## compare the checkpointer and the gate with their peers
+bench: .venv/dev ## compare the checkpointer and the gate with their peers; what readers of events cost
 	$(BIN)/python -m evals.bench.checkpointer
 	$(BIN)/python -m evals.bench.gate
+	$(BIN)/python -m evals.bench.events
 
 docs: .venv/dev ## write .env.example and the picture of the graph anew
 	$(BIN)/python docs/generate.py
