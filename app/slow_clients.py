@@ -37,7 +37,7 @@ class BoundedProtocol(H11Protocol):
         super().__init__(*args, **kwargs)
         self._stalling: asyncio.TimerHandle | None = None
         self._endless = False
-        self._app, self.app = self.app, self._noted  # type: ignore[assignment]
+        self._app, self.app = self.app, self._noted
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Set the bounds."""
@@ -91,7 +91,9 @@ class BoundedProtocol(H11Protocol):
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._endless = any(value.startswith(b"text/event-stream") for _, value in message["headers"])
+                self._endless = any(value.startswith(b"text/event-stream") for _, value in message.get("headers", ()))
+            elif self.transport.is_closing():
+                await asyncio.sleep(0)  # now uvicorn learns of it, and does not write on
             await send(message)
 
-        await self._app(scope, receive, noting)  # type: ignore[arg-type]
+        await self._app(scope, receive, noting)

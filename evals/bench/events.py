@@ -1,12 +1,13 @@
 """What readers of a job's events cost a server: memory and CPU time of its process, and how late an event comes.
 
 A real uvicorn process serves one job's events from an embedded Valkey to 5, 50 and 500 readers. A third of them never
-read, and have next to no room to receive. 200 events of 500 bytes are appended, ten a second. Each size gets a server
-of its own. Readers and writer run in one process beside it, so with many of them the delay is theirs, too.
+read, and have next to no room to receive. 200 events of 500 bytes are appended, about 14 a second. Each size gets a
+server of its own. Readers and writer run in one process beside it, so with many of them the delay is theirs, too.
 
     python -m evals.bench.events
 
-Exit code 1 if a reader takes 100 KB or more of the server's process, of 500, or if a reader misses an event.
+Exit code 1 if each of 500 readers takes 100 KB or more of the server's process, or if one misses an event. What the
+kernel holds for a connection is not in it; `app.slow_clients` bounds that.
 """
 
 import asyncio
@@ -40,9 +41,8 @@ from app.slow_clients import protocol
 from app.sse import event_stream
 
 READERS, SILENT_SHARE = (5, 50, 500), 3
-EVENTS, EVENT_TEXT, PAUSE_S, TTL_SECONDS = 200, "words " * 70, 0.1, 3600
+EVENTS, EVENT_TEXT, PAUSE_S, TTL_SECONDS = 200, "words " * 70, 0.07, 3600
 MOST_KB = 100.0
-TEXT = "text/event-stream"
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,9 @@ async def _run(
 
 
 def _results(samples: list[Sample]) -> Table:
-    table = Table("readers", "KB a reader", "CPU s / 1,000 events", "delay p50 ms", "delay p99 ms", "delivered", "missed")
+    table = Table(
+        "readers", "KB a reader", "CPU s / 1,000 events", "delay p50 ms", "delay p99 ms", "delivered", "missed"
+    )
     for sample in samples:
         cuts = statistics.quantiles(sample.delays_ms, n=100)
         figures = [f"{sample.memory_kb:.1f}", f"{sample.cpu_s:.3f}", f"{cuts[49]:.0f}", f"{cuts[98]:.0f}"]
@@ -200,7 +202,9 @@ async def main() -> int:
     console.print(_results(samples))
     largest, missed = samples[-1], sum(sample.missed for sample in samples)
     held = largest.memory_kb < MOST_KB and not missed
-    console.print(f"{largest.memory_kb:.1f} KB a reader of {largest.readers} (under {MOST_KB:.0f}), {missed} missed (0)")
+    console.print(
+        f"{largest.memory_kb:.1f} KB a reader of {largest.readers} (under {MOST_KB:.0f}), {missed} missed (0)"
+    )
     return 0 if held else 1
 
 

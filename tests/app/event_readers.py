@@ -5,13 +5,16 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import uvicorn
+from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from app.errors import BadInput
 from app.events import EventLog
@@ -29,6 +32,16 @@ class Served:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def connections(self) -> list[Any]:
+        """Those that are open."""
+        return list(self.server.server_state.connections)
+
+    @property
+    def waiting(self) -> list[Any]:
+        """Connections whose application waits for the client to read."""
+        return [connection for connection in self.connections if connection.flow.write_paused]
 
 
 @dataclass(frozen=True)
@@ -55,12 +68,10 @@ def application(log: EventLog, heartbeat_s: float) -> Starlette:
 
 
 @contextlib.asynccontextmanager
-async def serving(log: EventLog, *, heartbeat_s: float = 15, stalled_s: float = 60) -> AsyncIterator[Served]:
-    """A replica, until the block ends."""
-    http = protocol(stalled_s)
-    server = uvicorn.Server(
-        uvicorn.Config(application(log, heartbeat_s), http=http, log_config=None, lifespan="off", ws="none")
-    )
+async def serving(app: EventLog | ASGIApp, *, heartbeat_s: float = 15, stalled_s: float = 60) -> AsyncIterator[Served]:
+    """A replica that serves this log, or this application, until the block ends."""
+    whole = application(app, heartbeat_s) if isinstance(app, EventLog) else app
+    server = uvicorn.Server(uvicorn.Config(whole, http=protocol(stalled_s), log_config=None, lifespan="off", ws="none"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:
@@ -68,6 +79,31 @@ async def serving(log: EventLog, *, heartbeat_s: float = 15, stalled_s: float = 
         finally:
             server.should_exit = True
             await running
+
+
+class Replicas:
+    """Two replicas over one Redis, on an event loop that lasts for all examples of a property."""
+
+    def __init__(self, url: str) -> None:
+        self.runner = asyncio.Runner()
+        self.logs: list[EventLog] = []
+        self.served: list[Served] = []
+        self._url = url
+        self._stack = contextlib.AsyncExitStack()
+
+    def __enter__(self) -> "Replicas":
+        self.runner.run(self._start())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.runner.run(self._stack.aclose())
+        self.runner.close()
+
+    async def _start(self) -> None:
+        for _ in range(2):
+            client = await self._stack.enter_async_context(contextlib.aclosing(Redis.from_url(self._url)))
+            self.logs.append(EventLog(client, ttl_seconds=600))
+            self.served.append(await self._stack.enter_async_context(serving(self.logs[-1], heartbeat_s=0.001)))
 
 
 def frames(body: bytes) -> list[Frame]:
@@ -90,7 +126,10 @@ async def read(url: str, after: str | None = None, *, most_bytes: int = 100_000_
     """Read until the stream ends, or hang up after so many bytes; what is cut in two is lost, as in a browser."""
     body = bytearray()
     headers = {} if after is None else {"Last-Event-ID": after}
-    async with httpx.AsyncClient(timeout=20, verify=False) as client, client.stream("GET", url, headers=headers) as response:
+    async with (
+        httpx.AsyncClient(timeout=20, verify=False) as client,  # without TLS, and without loading certificates
+        client.stream("GET", url, headers=headers) as response,
+    ):
         response.raise_for_status()
         async for data in response.aiter_raw():
             body += data

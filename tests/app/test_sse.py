@@ -5,22 +5,28 @@ import contextlib
 import json
 import logging
 import socket
+import struct
 import sys
+import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from starlette.types import Receive, Scope, Send
 
 from app.errors import BadInput
 from app.events import EVENT_BYTES, TERMINAL, EventLog
 from app.slow_clients import KERNEL_BYTES, UNSENT_BYTES
 from app.sse import event_stream
 from graphs.state import Json
-from tests.app.event_readers import Frame, Served, connected, events, frames, read, serving, until
+from tests.app.event_readers import Frame, Replicas, Served, connected, events, frames, read, serving, until
 
 JOB = "job-1"
 TTL = 600
@@ -63,56 +69,60 @@ async def test_events_come_with_id_type_and_one_line_of_json(log: EventLog, serv
     ]
 
 
-@settings(max_examples=20)
-@given(
-    batches=st.lists(st.integers(1, 25), min_size=1, max_size=4),
-    cuts=st.lists(st.integers(0, 2500), max_size=10),
-    writes=st.lists(st.booleans(), min_size=10, max_size=10),
-)
-def test_every_event_comes_once_whatever_is_cut_off(
-    redis_url: str, batches: list[int], cuts: list[int], writes: list[bool]
-) -> None:
-    asyncio.run(_resumed(redis_url, batches, cuts, writes))
+def test_every_event_comes_once_whatever_is_cut_off(redis_url: str) -> None:
+    with Replicas(redis_url) as replicas:
+
+        @settings(max_examples=40)
+        @given(
+            batches=st.lists(st.integers(1, 25), min_size=1, max_size=4),
+            cuts=st.lists(st.integers(0, 2500), max_size=10),
+            writes=st.lists(st.booleans(), min_size=10, max_size=10),
+        )
+        def holds(batches: list[int], cuts: list[int], writes: list[bool]) -> None:
+            replicas.runner.run(_resumed(replicas, batches, cuts, writes))
+
+        holds()
 
 
-async def _resumed(url: str, batches: list[int], cuts: list[int], writes: list[bool]) -> None:
+async def _resumed(replicas: Replicas, batches: list[int], cuts: list[int], writes: list[bool]) -> None:
     """Hang up after so many bytes, let another batch be written or not, resume at the other replica."""
-    async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(contextlib.aclosing(Redis.from_url(url))) for _ in range(2)]
-        await clients[0].flushall()
-        logs = [EventLog(client, ttl_seconds=TTL) for client in clients]
-        replicas = [await stack.enter_async_context(serving(log, heartbeat_s=0.001)) for log in logs]
-        got, waiting, written = list[Frame](), list(batches), 0
-        for turn, (cut, writes_now) in enumerate(zip(cuts, writes, strict=False)):
-            if waiting and writes_now:
-                await logs[0].append(JOB, steps(waiting[0], written + 1))
-                written += waiting.pop(0)
-            after = got[-1]["id"] if got else None
-            got += events(await read(f"{replicas[turn % 2].url}/{JOB}", after, most_bytes=cut))
-        await logs[1].append(JOB, [*steps(sum(waiting), written + 1), DONE])
-        got += events(await read(f"{replicas[1].url}/{JOB}", got[-1]["id"] if got else None))
-        assert told(got) == [*range(1, sum(batches) + 1), "completed"]
-        await clients[0].flushall()
+    job = str(uuid.uuid4())
+    got, waiting, written = list[Frame](), list(batches), 0
+
+    async def resumed(turn: int, most_bytes: int = 10**9) -> list[Frame]:
+        after = got[-1]["id"] if got else None
+        return events(await read(f"{replicas.served[turn % 2].url}/{job}", after, most_bytes=most_bytes))
+
+    for turn, (cut, writes_now) in enumerate(zip(cuts, writes, strict=False)):
+        if waiting and writes_now:
+            await replicas.logs[0].append(job, steps(waiting[0], written + 1))
+            written += waiting.pop(0)
+        got += await resumed(turn, cut)
+    await replicas.logs[1].append(job, [*steps(sum(waiting), written + 1), DONE])
+    got += await resumed(len(cuts))
+    assert told(got) == [*range(1, sum(batches) + 1), "completed"]
 
 
-@settings(max_examples=20)
-@given(texts=st.lists(st.text(), min_size=1, max_size=20))
-def test_no_text_breaks_a_frame(redis_url: str, texts: list[str]) -> None:
-    asyncio.run(_told_and_read(redis_url, [*texts, "a\r\nid: 7\n\ndata: x\r\r", "\u2028\u2029\x85\x0b\x00 ü 😀"]))
+def test_no_text_breaks_a_frame(redis_url: str) -> None:
+    with Replicas(redis_url) as replicas:
+
+        @settings(max_examples=40)
+        @given(st.lists(st.text(), max_size=20))
+        @example(["a\r\nid: 7\n\ndata: x\r\r", "\u2028\u2029\x85\x0b\x00 ü 😀"])
+        def holds(texts: list[str]) -> None:
+            replicas.runner.run(_told_and_read(replicas, texts))
+
+        holds()
 
 
-async def _told_and_read(url: str, texts: list[str]) -> None:
-    async with contextlib.aclosing(Redis.from_url(url)) as client:
-        await client.flushall()
-        log = EventLog(client, ttl_seconds=TTL)
-        await log.append(JOB, [*({"type": "step", text: text} for text in texts), DONE])
-        stored = await log.read(JOB)
-        async with serving(log) as served:
-            got = events(await read(f"{served.url}/{JOB}"))
-        assert [frame.lines for frame in got] == [
-            (("id", event.id), ("event", event.type), ("data", event.json.decode())) for event in stored
-        ]
-        await client.flushall()
+async def _told_and_read(replicas: Replicas, texts: list[str]) -> None:
+    job = str(uuid.uuid4())
+    await replicas.logs[0].append(job, [*({"type": "step", text: text} for text in texts), DONE])
+    got = events(await read(f"{replicas.served[1].url}/{job}"))
+    assert [frame.lines for frame in got] == [
+        (("id", event.id), ("event", event.type), ("data", event.json.decode()))
+        for event in await replicas.logs[0].read(job)
+    ]
 
 
 async def test_a_heartbeat_comes_while_nothing_happens(log: EventLog) -> None:
@@ -143,46 +153,48 @@ async def test_whoever_has_the_last_event_need_not_come_back(log: EventLog, serv
         assert told(frames(answers[0].content)) == [status]
 
 
-async def test_a_stream_begins_while_redis_does_not_answer(tmp_path: Any) -> None:
-    client = Redis(unix_socket_path=f"{tmp_path}/nobody")
+async def test_a_stream_begins_while_redis_does_not_answer(tmp_path: Path) -> None:
+    client = Redis(unix_socket_path=f"{tmp_path}/nobody", retry=Retry(NoBackoff(), retries=0))
     async with contextlib.aclosing(client), serving(EventLog(client, ttl_seconds=TTL)) as served:
         got = await read(f"{served.url}/{JOB}", "1-1", most_bytes=20)
     assert got == [Frame((("retry", "2000"),))]
 
 
+# -- slow clients --
+
+
 async def test_readers_that_go_leave_nothing_behind(log: EventLog) -> None:
-    await log.append(JOB, steps(400, size=8000))
+    await log.append(JOB, steps(40, size=8000))
     async with serving(log) as served:
         await read(f"{served.url}/{JOB}", most_bytes=1)  # the server runs
         before = asyncio.all_tasks()
         with contextlib.ExitStack() as stack:
             for number in range(20):  # half of them wait for events, the others do not read what there is
                 stack.enter_context(connected(served, f"/{JOB}" if number % 2 else "/quiet"))
-            await until(lambda: _waiting(served) == 10, "half of the readers are being waited for")
-            assert len(log._tail._watched) == 2
+            await until(lambda: len(served.connections) == 20 and len(served.waiting) == 10, "all are there")
+            await until(lambda: len(log._tail._watched) == 2, "all follow")
         await until(lambda: not asyncio.all_tasks() - before, "all their tasks have ended")
         assert log._tail._watched == {}
-        assert served.server.server_state.connections == set()
+        assert served.connections == []
 
 
-def _waiting(served: Served) -> int:
-    """Connections whose application waits for the client to read."""
-    return sum(connection.flow.write_paused for connection in _connections(served))
-
-
-def _connections(served: Served) -> list[Any]:
-    return list(served.server.server_state.connections)
+async def test_whatever_closes_a_stream_stops_following_at_once(log: EventLog) -> None:
+    body: Any = event_stream(log, JOB, None, heartbeat_s=0.01).body_iterator
+    async with contextlib.aclosing(body) as chunks:
+        assert [await anext(chunks) for _ in range(2)] == [b"retry: 2000\n\n", b": heartbeat\n\n"]
+        assert len(log._tail._watched) == 1
+    assert log._tail._watched == {}
 
 
 async def test_a_reader_that_never_reads_holds_little_and_stops_nobody(log: EventLog, served: Served) -> None:
     with connected(served, f"/{JOB}"):
         reading = asyncio.create_task(read(f"{served.url}/{JOB}"))
-        await until(lambda: len(_connections(served)) == 2, "both are there")
-        for start in range(1, 600, 20):
+        await until(lambda: len(served.connections) == 2, "both are there")
+        for start in range(1, 200, 20):
             await log.append(JOB, steps(20, start, size=EVENT_BYTES - 200))
         await log.append(JOB, [DONE])
-        assert told(await reading) == [*range(1, 601), "completed"]
-        (stuck,) = [connection for connection in _connections(served) if connection.flow.write_paused]
+        assert told(await reading) == [*range(1, 201), "completed"]
+        (stuck,) = served.waiting
         assert stuck.transport.get_write_buffer_size() < UNSENT_BYTES + EVENT_BYTES + 1000
         room = stuck.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         assert room <= 2 * KERNEL_BYTES
@@ -190,13 +202,13 @@ async def test_a_reader_that_never_reads_holds_little_and_stops_nobody(log: Even
 
 async def test_a_reader_that_never_reads_is_disconnected(log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    await log.append(JOB, steps(400, size=8000))
+    await log.append(JOB, steps(40, size=8000))
     async with serving(log, stalled_s=0.2) as served:
         before = asyncio.all_tasks()
         with connected(served, f"/{JOB}"):
-            await until(lambda: _waiting(served), "it is waited for")
-            await until(lambda: not _connections(served), "it is disconnected")
-        await until(lambda: not asyncio.all_tasks() - before, "its tasks have ended")
+            await until(lambda: served.waiting, "it is waited for")
+            await until(lambda: not served.connections, "it is disconnected")
+        await until(lambda: asyncio.all_tasks() <= before, "its tasks have ended")
     assert "took nothing for 0.2 s" in caplog.text
 
 
@@ -205,34 +217,56 @@ async def test_so_is_one_for_whom_little_was_written(log: EventLog) -> None:
     await log.append(JOB, steps(10, size=4000))
     async with serving(log, stalled_s=0.5) as served:
         with connected(served, f"/{JOB}"):
-            await until(lambda: _connections(served), "it is there")
-            assert not _waiting(served)
-            await until(lambda: not _connections(served), "it is disconnected")
+            await until(lambda: served.connections, "it is there")
+            assert not served.waiting
+            await until(lambda: not served.connections, "it is disconnected")
 
 
-async def test_a_slow_reader_that_reads_is_not_disconnected(log: EventLog) -> None:
-    await log.append(JOB, [*steps(40, size=8000), DONE])
-    got = bytearray()
+async def test_a_reader_that_takes_something_is_waited_for(log: EventLog) -> None:
+    await log.append(JOB, steps(200, size=EVENT_BYTES - 200))
     async with serving(log, stalled_s=1) as served:
         with connected(served, f"/{JOB}") as client:
-            while data := await asyncio.get_running_loop().sock_recv(client, 4000):
-                got += data
-                await asyncio.sleep(0.03)  # three times as long as a reader may take nothing
-                if got.endswith(b"0\r\n\r\n"):
-                    break
-    assert b'"completed"' in got
+            await until(lambda: served.waiting, "it is waited for")
+            (connection,) = served.connections
+            timer, unsent = connection._stalling, connection.transport.get_write_buffer_size()
+            while connection._stalling is not timer or connection.transport.get_write_buffer_size() == unsent:
+                if connection._stalling is not timer:  # it has read all; the next events came
+                    await until(lambda: served.waiting, "it is waited for again")
+                    timer, unsent = connection._stalling, connection.transport.get_write_buffer_size()
+                with contextlib.suppress(BlockingIOError):
+                    client.recv(1000)
+                await asyncio.sleep(0)
+            await until(lambda: connection._stalling is not timer, "the time is over")
+            assert served.waiting == [connection]
+            await until(lambda: not served.connections, "now it has taken nothing")
+
+
+async def test_nothing_is_written_to_whoever_is_gone(caplog: pytest.LogCaptureFixture) -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        for _ in range(20):
+            await send({"type": "http.response.body", "body": b": heartbeat\n\n", "more_body": True})
+
+    async with serving(application) as served:
+        with connected(served, "/") as client:
+            await until(lambda: client.fileno() == -1 and not served.connections, "it has gone")
+    assert _warnings(caplog) == []  # asyncio warns of the fifth write to a broken connection
 
 
 async def test_streams_end_when_the_server_shuts_down(log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
-    await log.append(JOB, steps(400, size=8000))
+    await log.append(JOB, steps(40, size=8000))
     async with serving(log) as served:
-        with connected(served, f"/{JOB}"), connected(served, "/quiet") as quiet:
+        with connected(served, f"/{JOB}"):
             reading = asyncio.create_task(read(f"{served.url}/quiet"))
-            await until(lambda: _waiting(served) and len(log._tail._watched) == 2, "they are there")
-            await until(lambda: len(_connections(served)) == 3, "all of them")
+            await until(lambda: served.waiting and "tollgate:{quiet}:events" in log._tail._watched, "both are there")
             served.server.should_exit = True
             with pytest.raises(httpx.RemoteProtocolError):  # as if the connection broke: it comes back
                 await reading
-            await until(lambda: not _connections(served), "all are disconnected")
-            assert b"retry: 2000" in quiet.recv(1000)
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+            await until(lambda: not served.connections, "both are disconnected")
+    assert _warnings(caplog) == []
+
+
+def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
