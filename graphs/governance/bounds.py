@@ -1,9 +1,9 @@
 """What a request can cost at most, told from the request alone, and which requests have no such bound."""
 
-import json
 from typing import Any
 
 import openai
+import orjson
 from pydantic import BaseModel
 
 from graphs.errors import Unaccounted
@@ -21,7 +21,7 @@ def bytes_of(payload: dict[str, Any]) -> int:
     given = payload.get("response_format")
     if isinstance(given, type) and issubclass(given, BaseModel):
         payload = {**payload, "response_format": openai.pydantic_function_tool(given)}
-    return len(json.dumps(payload, ensure_ascii=False, separators=(",", ":"), default=str).encode()) + MARGIN
+    return len(orjson.dumps(payload, default=str, option=orjson.OPT_NON_STR_KEYS)) + MARGIN
 
 
 def refuse_what_has_no_bound(payload: dict[str, Any], model: str) -> None:

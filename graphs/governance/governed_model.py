@@ -215,6 +215,17 @@ class GovernedChatOpenAI(ChatOpenAI):
                 payer = {"account": self.account, "emit": self.emit, "home": self.home}
                 return await attempt(self.fallback.model_copy(update=payer))
 
+        try:
+            return await once()
+        except Exception as error:
+            failures = [error]
+
+        async def again() -> T:
+            """The first attempt is known: nearly all calls need no more, and are spared the machinery."""
+            if failures:
+                raise failures.pop()
+            return await once()
+
         retrying = AsyncRetrying(
             retry=retry_if_exception(_worth_retrying),
             stop=stop_after_attempt(ATTEMPTS),
@@ -223,7 +234,7 @@ class GovernedChatOpenAI(ChatOpenAI):
             reraise=True,
         )
         try:
-            return await retrying(once)
+            return await retrying(again)
         except openai.LengthFinishReasonError as error:
             raise AnswerCut("the answer ended at its token limit; answer more briefly") from error
         except (openai.APIError, TimeoutError) as error:

@@ -1,7 +1,9 @@
 -- What calls have reserved and cost, and what else a job has used.
 -- KEYS: the index of the open calls. The other keys are named in here; their common hash tag puts them on one node.
--- ARGV: operation, now in ms, times to live of a job, a day and a closed call in s, then what the operation needs.
+-- ARGV: one JSON list of texts: operation, now in ms, times to live of a job, a day and a closed call in s, then what the
+-- operation needs.
 -- Numbers in Lua are doubles: exact below 2^53, which the caller sees to.
+local ARGV = cjson.decode(ARGV[1])
 local OPEN = KEYS[1]
 local PREFIX = OPEN:sub(1, -(#'open' + 1))
 local now, JOB_S, DAY_S, CLOSED_S = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])

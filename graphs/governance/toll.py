@@ -153,8 +153,7 @@ class Toll:
             except BaseException as error:
                 await _to_its_end(self._closed(answer, account, emit, error, sent=was_sent()))
                 raise
-        await _to_its_end(self._settle(account, answer, emit))
-        await _to_its_end(self.breaker.succeeded())
+        await _to_its_end(self._paid(answer, account, emit))
 
     async def _reserved(self, account: Account, request: Request, emit: Emit) -> str:
         """The id of the reservation. Waits while it is only a matter of time: most calls settle far below their worst
@@ -176,6 +175,10 @@ class Toll:
                     emit({"type": "warning", "message": f"{account.agent} waits: {refused}"})
                 told = True
             await self.sleep(random.uniform(0.02, 0.2))  # noqa: S311  jitter, not a secret
+
+    async def _paid(self, answer: Answer, account: Account, emit: Emit) -> None:
+        await self._settle(account, answer, emit)
+        await self.breaker.succeeded()
 
     async def _closed(self, answer: Answer, account: Account, emit: Emit, error: BaseException, *, sent: bool) -> None:
         """After an attempt that failed: charge or release it, and tell the breaker whose fault it was."""
