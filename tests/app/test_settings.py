@@ -40,7 +40,7 @@ def test_without_any_setting_it_runs_offline() -> None:
         ),
         ("TOLLGATE_WEBHOOK_SECRET", f"whsec_{'A' * 28}", "TOLLGATE_WEBHOOK_SECRET is not whsec_"),
         ("TOLLGATE_WEBHOOK_SECRET", f"whsec_{'A' * 88}", "TOLLGATE_WEBHOOK_SECRET is not whsec_"),
-        ("TOLLGATE_WEBHOOK_SECRET", f"whsec_{'!' * 32}", "TOLLGATE_WEBHOOK_SECRET is not whsec_"),
+        ("TOLLGATE_WEBHOOK_SECRET", f"whsec_{'A' * 40}!!!!", "TOLLGATE_WEBHOOK_SECRET is not whsec_"),
         ("TOLLGATE_WEBHOOK_SECRET", "A" * 32, "TOLLGATE_WEBHOOK_SECRET is not whsec_"),
         ("TOLLGATE_WEBHOOK_ATTEMPTS", "0", "setting TOLLGATE_WEBHOOK_ATTEMPTS: Input should be greater than"),
         ("TOLLGATE_ON_LIMIT", "explode", "setting TOLLGATE_ON_LIMIT: Input should be 'escalate'"),
