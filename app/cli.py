@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 from rich.console import Console
 
+from app import keys_cli
 from app import settings as configuration
-from app.embedded_redis import embedded_redis
 from app.errors import AppError, OperatorMustAct
-from app.processes import Addresses, mcp_commands, running
+from app.processes import Addresses, mcp_commands, redis_running, running
 from app.settings import Settings
 from graphs.governance.limits import MICRO, OnLimit
 
@@ -33,6 +33,7 @@ EXIT = {"completed": 0, "failed": 1, "cancelled": 1, "dead": 1, "partial": 3, "a
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tollgate.")
+cli.add_typer(keys_cli.cli)
 progress = Console(stderr=True)
 
 Act = Callable[["Jobs", "OnEvent"], Awaitable["JobResult"]]
@@ -71,7 +72,7 @@ def resume(job: JobId, as_json: AsJson = False) -> None:
 def watch(job: JobId) -> None:
     """Show what happens in a job that another process drives, until it has ended or waits for a human."""
     settings = configuration.load()
-    with _redis(settings) as redis_url:
+    with redis_running(settings) as redis_url:
         from app.progress import Progress  # noqa: PLC0415  heavy
         from app.watching import watched  # noqa: PLC0415
 
@@ -238,17 +239,7 @@ def _services(settings: Settings) -> Iterator[tuple[str, Addresses]]:
     """Redis and every program a job needs, started or found."""
     with contextlib.ExitStack() as stack:
         addresses = stack.enter_context(running(settings))
-        yield stack.enter_context(_redis(settings)), addresses
-
-
-@contextlib.contextmanager
-def _redis(settings: Settings) -> Iterator[str]:
-    """The address of the configured Redis, or of the embedded one."""
-    if settings.redis_url:
-        yield settings.redis_url.get_secret_value()
-    else:
-        with embedded_redis(settings.data_dir) as url:
-            yield url
+        yield stack.enter_context(redis_running(settings)), addresses
 
 
 def _warn(message: str) -> None:

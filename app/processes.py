@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.embedded_redis import embedded_redis
 from app.errors import BadInput
 from app.settings import Settings, child_environment
 
@@ -46,6 +47,16 @@ class Addresses:
     model: str
     servers: dict[str, str]
     children: tuple[Child, ...]
+
+
+@contextlib.contextmanager
+def redis_running(settings: Settings) -> Iterator[str]:
+    """The address of the configured Redis, or of the embedded one, until the block ends. Raises RedisError."""
+    if settings.redis_url:
+        yield settings.redis_url.get_secret_value()
+    else:
+        with embedded_redis(settings.data_dir) as url:
+            yield url
 
 
 @contextlib.contextmanager

@@ -97,6 +97,14 @@ class Settings(BaseSettings):
         3, gt=0, le=100, description="Runs that may fail or die at the same place before a job is a dead letter."
     )
     drain_s: float = Field(30, ge=0, le=3600, description="Seconds that a worker told to stop takes to hand over.")
+    requests_per_minute: int = Field(120, gt=0, le=60_000, description="HTTP requests an API key may make in a minute.")
+    requests_burst: int = Field(30, gt=0, le=10_000, description="HTTP requests an API key may make at once.")
+    audit_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Makes the audit trail tamper-evident: 32 characters or more, the same for all processes.",
+    )
+    audit_days: int = Field(90, gt=0, le=3650, description="Days that entries of the audit trail are kept.")
     stand_in_latency_ms: int = Field(0, ge=0, le=60_000, description="Milliseconds the stand-in model waits per call.")
     stand_in_profile: str | None = Field(
         None,

@@ -1,0 +1,124 @@
+"""`tollgate keys` and `tollgate audit`: what an administrator does, on the Redis that is configured."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app import settings as configuration
+from app.errors import BadInput, OperatorMustAct
+from app.processes import redis_running
+
+if TYPE_CHECKING:
+    from app.audit import Audit
+    from app.keys import Key, Keys
+
+ACTOR = "command line"
+PAGE = 500
+
+cli = typer.Typer()
+keys_cli = typer.Typer(no_args_is_help=True, help="API keys: make, list and revoke them.")
+cli.add_typer(keys_cli, name="keys")
+
+Act = Callable[["Keys", "Audit"], Awaitable[None]]
+Tenant = Annotated[str, typer.Option(help="Whose key it is: 1 to 40 of a-z, 0-9, _ and -.")]
+Scopes = Annotated[list[str], typer.Option("--scope", help="submit, read, decide or admin; give it once per scope.")]
+Name = Annotated[str, typer.Option(help="What the key is for.")]
+
+
+@keys_cli.command()
+def create(tenant: Tenant, scope: Scopes, name: Name = "") -> None:
+    """Make a key and print it on stdout, this once."""
+
+    async def act(keys: "Keys", trail: "Audit") -> None:
+        new = await keys.create(tenant, scope, name)
+        await _noted(trail, "key.create", new.key)
+        typer.echo(f"made {_line(new.key)}\nkeep it now, it is not shown again:", err=True)
+        typer.echo(new.secret)
+
+    _with_stores(act)
+
+
+@keys_cli.command("list")
+def list_keys() -> None:
+    """List the keys, the oldest first: id, tenant, scopes, when it was made, name."""
+
+    async def act(keys: "Keys", trail: "Audit") -> None:  # noqa: ARG001
+        for key in await keys.list():
+            typer.echo(_line(key))
+
+    _with_stores(act)
+
+
+@keys_cli.command()
+def revoke(key_id: Annotated[str, typer.Argument(help="Id of the key, as `keys list` shows it.")]) -> None:
+    """Revoke a key. Running servers refuse it within 5 seconds."""
+
+    async def act(keys: "Keys", trail: "Audit") -> None:
+        key = await keys.revoke(key_id)
+        await _noted(trail, "key.revoke", key)
+        typer.echo(f"revoked {_line(key)}", err=True)
+
+    _with_stores(act)
+
+
+@cli.command()
+def audit(
+    tenant: Annotated[str | None, typer.Option(help="Only entries of this tenant.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Check the whole trail instead of printing it.")] = False,
+) -> None:
+    """Print the audit trail, the oldest entry first, one JSON document per line; or check it."""
+    if tenant is not None and verify:
+        raise BadInput("the audit trail is one chain of all tenants; give --tenant or --verify, not both")
+
+    async def show(keys: "Keys", trail: "Audit") -> None:  # noqa: ARG001
+        after = "0"
+        while page := await trail.read(tenant, after, PAGE):
+            for entry in page:
+                typer.echo(json.dumps({**entry.data, "mac": entry.mac}))
+            after = page[-1].id
+
+    async def check(keys: "Keys", trail: "Audit") -> None:  # noqa: ARG001
+        newest = await trail.newest()
+        if broken := await trail.verify():
+            raise OperatorMustAct(f"the audit trail does not hold at {broken.id}: {broken.why}")
+        typer.echo(f"the audit trail holds, up to {newest.id} {newest.mac}" if newest else "the audit trail is empty")
+        if not trail.keyed:
+            typer.echo("without TOLLGATE_AUDIT_SECRET that shows accidents only: anybody can compute it", err=True)
+
+    _with_stores(check if verify else show)
+
+
+async def _noted(trail: "Audit", action: str, key: "Key") -> None:
+    detail = {"key_id": key.id, "scopes": sorted(key.scopes), "name": key.name}
+    await trail.append(action, ACTOR, tenant=key.tenant, detail=detail)
+
+
+def _line(key: "Key") -> str:
+    return f"{key.id}  {key.tenant}  {','.join(sorted(key.scopes))}  {key.created_at}  {key.name}".rstrip()
+
+
+def _with_stores(act: Act) -> None:
+    settings = configuration.load()
+    with redis_running(settings) as url:
+        from redis.exceptions import RedisError  # noqa: PLC0415  heavy
+
+        from app.audit import Audit  # noqa: PLC0415
+        from app.keys import Keys  # noqa: PLC0415
+        from app.redis import connect, preflight  # noqa: PLC0415
+
+        async def session() -> None:
+            async with contextlib.aclosing(connect(url)) as client:
+                for problem in await preflight(client):
+                    if problem.fatal:
+                        raise BadInput(str(problem))
+                seconds = settings.audit_days * 86_400
+                await act(Keys(client), Audit(client, ttl_seconds=seconds, secret=settings.audit_secret))
+
+        try:
+            asyncio.run(session())
+        except RedisError as error:
+            raise OperatorMustAct(f"Redis went away ({error}); `tollgate keys list` shows what was done") from error
