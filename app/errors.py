@@ -3,11 +3,15 @@
 AppError
 ├── BadInput            whoever typed the command or the setting
 │   ├── NoSuchJob       whoever named the job
-│   └── Repeated        whoever sent another order under a key that was used
+│   ├── Repeated        whoever sent another order under a key that was used
+│   └── AddressRefused  whoever named an address that is not to be reached from here
 ├── Busy                whoever wants to drive a job that another process drives
 ├── Draining            the queue: this process is about to end, another one goes on
-├── DecisionRefused     whoever decided: too late, not first, or about something else
+├── DecisionRefused     whoever decided: not first, or about something else
+│   └── TooLate             whoever decided after the time to decide
 ├── OperatorMustAct     whoever runs the machine: a program that was started does not answer
+├── WebhookFailed       the queue: another attempt may succeed
+├── WebhookRefused      whoever ordered the job: its webhook is not wanted, or not to be reached
 └── RedisError          whoever set up the store (its own tree, in app.embedded_redis)
 """
 
@@ -31,8 +35,16 @@ class Repeated(BadInput):
     """An idempotency key that stands for another order."""
 
 
+class AddressRefused(BadInput):
+    """An address that is not public, or a name for one."""
+
+
 class DecisionRefused(AppError):
     """A decision that nothing waits for (any more). The message says what became of the question."""
+
+
+class TooLate(DecisionRefused):
+    """A decision that came when its time was over."""
 
 
 class Busy(AppError):
@@ -45,3 +57,19 @@ class Draining(AppError):
 
 class OperatorMustAct(AppError):
     """Something the job needs does not run."""
+
+
+class WebhookRefused(AppError):
+    """A webhook that is not to be sent again: the receiver does not want it, or must not be reached."""
+
+
+class WebhookFailed(AppError):
+    """An attempt at a webhook that may succeed later.
+
+    Attributes:
+        retry_after_s: seconds that the receiver asked to wait, at most an hour; None if it did not ask.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

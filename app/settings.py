@@ -3,6 +3,7 @@
 Values come from the environment or from `.env`; `.env.example` lists them all with one line each.
 """
 
+import base64
 import difflib
 import os
 from pathlib import Path
@@ -38,7 +39,12 @@ class Settings(BaseSettings):
     """One field per setting; its description is the line in `.env.example`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=ENV_FILE, env_nested_delimiter="__", extra="forbid", env_ignore_empty=True
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_nested_delimiter="__",
+        extra="forbid",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # it may be a secret
     )
 
     openai_api_key: SecretStr | None = Field(
@@ -105,6 +111,12 @@ class Settings(BaseSettings):
         description="Makes the audit trail tamper-evident: 32 characters or more, the same for all processes.",
     )
     audit_days: int = Field(90, gt=0, le=3650, description="Days that entries of the audit trail are kept.")
+    webhook_secret: SecretStr | None = Field(
+        None, description="Signs webhooks: whsec_ and base64 of 24 to 64 random bytes; unset: none are sent."
+    )
+    webhook_allow_private: bool = Field(False, description="true lets webhooks go to private addresses too.")
+    webhook_attempts: int = Field(8, ge=1, le=20, description="Attempts at sending one webhook.")
+    webhook_timeout_s: float = Field(10, gt=0, le=60, description="Seconds one attempt at a webhook may take.")
     stand_in_latency_ms: int = Field(0, ge=0, le=60_000, description="Milliseconds the stand-in model waits per call.")
     stand_in_profile: str | None = Field(
         None,
@@ -141,6 +153,15 @@ class Settings(BaseSettings):
             raise ValueError("TOLLGATE_DECISION_HOURS is above TOLLGATE_JOB_TTL_DAYS: the job would be gone by then")
         if (self.fallback_model is None) != (self.fallback_base_url is None):
             raise ValueError("TOLLGATE_FALLBACK_MODEL and TOLLGATE_FALLBACK_BASE_URL go together; set both or none")
+        return self
+
+    @model_validator(mode="after")
+    def _webhook_secret_can_sign(self) -> Self:
+        if self.webhook_secret and not _is_webhook_secret(self.webhook_secret.get_secret_value()):
+            raise ValueError(
+                "TOLLGATE_WEBHOOK_SECRET is not whsec_ and base64 of 24 to 64 bytes; "
+                'make one with: echo "whsec_$(openssl rand -base64 32)"'
+            )
         return self
 
     @property
@@ -224,6 +245,15 @@ def variable(field: str) -> str:
     """The name of a field as it is written in the environment."""
     alias = Settings.model_fields[field].validation_alias
     return alias if isinstance(alias, str) else f"{PREFIX}{field.upper()}"
+
+
+def _is_webhook_secret(text: str) -> bool:
+    coded = text.removeprefix("whsec_")
+    padding = "=" * (-len(coded) % 4)
+    try:
+        return coded != text and 24 <= len(base64.b64decode(coded + padding, validate=True)) <= 64
+    except ValueError:
+        return False
 
 
 def _refuse_unknown() -> None:

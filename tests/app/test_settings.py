@@ -33,6 +33,16 @@ def test_without_any_setting_it_runs_offline() -> None:
         ("OPENAI_BASE_URL", "nowhere", "setting OPENAI_BASE_URL: Input should be a valid URL"),
         ("MCP__MOON__URL", "http://localhost:1", "MCP__MOON__URL names no MCP server; there are: knowledge_base"),
         ("TOLLGATE_PRICES", "{bad", "the settings cannot be read: error parsing value for field"),
+        (
+            "TOLLGATE_WEBHOOK_SECRET",
+            "hunter2",
+            "TOLLGATE_WEBHOOK_SECRET is not whsec_ and base64 of 24 to 64 bytes; make",
+        ),
+        ("TOLLGATE_WEBHOOK_SECRET", f"whsec_{'A' * 28}", "TOLLGATE_WEBHOOK_SECRET is not whsec_"),
+        ("TOLLGATE_WEBHOOK_SECRET", f"whsec_{'A' * 88}", "TOLLGATE_WEBHOOK_SECRET is not whsec_"),
+        ("TOLLGATE_WEBHOOK_SECRET", f"whsec_{'!' * 32}", "TOLLGATE_WEBHOOK_SECRET is not whsec_"),
+        ("TOLLGATE_WEBHOOK_SECRET", "A" * 32, "TOLLGATE_WEBHOOK_SECRET is not whsec_"),
+        ("TOLLGATE_WEBHOOK_ATTEMPTS", "0", "setting TOLLGATE_WEBHOOK_ATTEMPTS: Input should be greater than"),
         ("TOLLGATE_ON_LIMIT", "explode", "setting TOLLGATE_ON_LIMIT: Input should be 'escalate'"),
     ],
 )
@@ -59,6 +69,21 @@ def test_a_key_is_never_shown() -> None:
     assert "sk-secret" not in repr(settings)
     assert not settings.offline
     assert settings.model_url == "https://api.openai.com/v1"
+
+
+@pytest.mark.parametrize("coded", ["A" * 32, "A" * 43, "A" * 43 + "=", "+/" * 16])
+def test_a_webhook_secret_may_be_padded_or_not(monkeypatch: pytest.MonkeyPatch, coded: str) -> None:
+    monkeypatch.setenv("TOLLGATE_WEBHOOK_SECRET", f"whsec_{coded}")
+    settings = load()
+    assert settings.webhook_secret is not None
+    assert coded not in repr(settings)
+
+
+def test_a_bad_secret_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOLLGATE_WEBHOOK_SECRET", "hunter2")
+    with pytest.raises(BadInput) as error:
+        load()
+    assert "hunter2" not in f"{error.value}{error.value.__cause__}"
 
 
 def test_a_model_without_a_price_is_refused_with_the_remedy() -> None:
