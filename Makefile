@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo doctor studio test evals incident check format bench docs lock clean
+.PHONY: help demo doctor studio test evals incident chaos check format bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,9 @@ evals: .venv/dev ## ask the team and a single agent 24 questions, and compare wi
 
 incident: .venv/dev ## replay seven classic disasters, without the guards and with them
 	@$(BIN)/python -m evals.incident
+
+chaos: .venv/dev ## kill, freeze and replace workers and stores in the middle of jobs, at every step
+	$(BIN)/pytest -n 2 --dist loadgroup --all-chaos tests/chaos
 
 check: .venv/dev ## lint, format, types, import contracts
 	$(BIN)/ruff check

@@ -35,6 +35,7 @@ class Jobs:
         client: the Redis that holds records, leases and events.
         reports: writes what a finished job leaves on disk.
         ttl_seconds: how long a record lives after its last change.
+        lease_s: how long a run may be silent before another process may take its job over.
         callbacks: tracers for every run.
     """
 
@@ -46,12 +47,13 @@ class Jobs:
         reports: ReportFolder,
         *,
         ttl_seconds: int,
+        lease_s: float = 10.0,
         callbacks: list[BaseCallbackHandler] | None = None,
     ) -> None:
         self._deps = deps
         self._reports = reports
         self._decisions = Decisions(client, ttl_seconds=ttl_seconds)
-        self._leases = Leases(client, ttl_seconds=ttl_seconds)
+        self._leases = Leases(client, ttl_seconds=ttl_seconds, seconds=lease_s)
         self._log = EventLog(client, ttl_seconds=ttl_seconds)
         self._records = Records(client, ttl_seconds=ttl_seconds, now=deps.now)
         self._driver = Driver(graph, deps, self._records, self._decisions, self._log, reports, callbacks or [])

@@ -20,8 +20,8 @@ ACTOR = "command line"
 PAGE = 500
 
 cli = typer.Typer()
-keys_cli = typer.Typer(no_args_is_help=True, help="API keys: make, list and revoke them.")
-cli.add_typer(keys_cli, name="keys")
+keys_commands = typer.Typer(no_args_is_help=True, help="API keys: make, list and revoke them.")
+cli.add_typer(keys_commands, name="keys")
 
 Act = Callable[["Keys", "Audit"], Awaitable[None]]
 Tenant = Annotated[str, typer.Option(help="Whose key it is: 1 to 40 of a-z, 0-9, _ and -.")]
@@ -29,7 +29,7 @@ Scopes = Annotated[list[str], typer.Option("--scope", help="submit, read, decide
 Name = Annotated[str, typer.Option(help="What the key is for.")]
 
 
-@keys_cli.command()
+@keys_commands.command()
 def create(tenant: Tenant, scope: Scopes, name: Name = "") -> None:
     """Make a key and print it on stdout, this once."""
 
@@ -42,7 +42,7 @@ def create(tenant: Tenant, scope: Scopes, name: Name = "") -> None:
     _with_stores(act)
 
 
-@keys_cli.command("list")
+@keys_commands.command("list")
 def list_keys() -> None:
     """List the keys, the oldest first: id, tenant, scopes, when it was made, name."""
 
@@ -53,7 +53,7 @@ def list_keys() -> None:
     _with_stores(act)
 
 
-@keys_cli.command()
+@keys_commands.command()
 def revoke(key_id: Annotated[str, typer.Argument(help="Id of the key, as `keys list` shows it.")]) -> None:
     """Revoke a key. Running servers refuse it within 5 seconds."""
 

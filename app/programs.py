@@ -34,9 +34,7 @@ async def _worker(settings: Settings, redis_url: str, addresses: Addresses, say:
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
     async with opened_worker(settings, redis_url, addresses, say) as work:
         say(f"worker: up to {settings.worker_jobs} jobs at once")
-        await work_until(
-            stop, work, at_once=settings.worker_jobs, per_tenant=settings.tenant_jobs, drain_s=settings.drain_s
-        )
+        await work_until(stop, work, settings)
     say("worker: handed over, stopped")
 
 

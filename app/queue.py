@@ -14,7 +14,7 @@ from app.registry import Registry, called
 from graphs.clock import utc_now
 
 JOBS, CHORES = "tollgate:queue", "tollgate:chores"
-RUN, NOTIFY = "run_job", "notify"
+RUN, NOTIFY, SWEEP, REAP = "run_job", "notify", "sweep", "reap"
 REMEMBERED = timedelta(hours=1)  # a call that is over, so that it is not queued again
 
 
@@ -68,7 +68,7 @@ async def opened_queue(redis_url: str, registry: Registry) -> AsyncIterator[Queu
         Docket(name=CHORES, url=redis_url, execution_ttl=REMEMBERED) as chores,
     ):
         jobs.register(_elsewhere, names=[RUN])
-        chores.register(_elsewhere, names=[NOTIFY])
+        chores.register(_elsewhere, names=[NOTIFY, SWEEP, REAP])
         yield Queue(jobs, chores, registry)
 
 

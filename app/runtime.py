@@ -79,7 +79,7 @@ async def assembled(
     reports = ReportFolder(settings.data_dir / "reports", deps.evidence, notice=notice)
     graph = build(deps, RedisSaver(client, ttl_seconds=ttl))
     callbacks = stack.enter_context(tracing(settings))
-    jobs = Jobs(graph, deps, client, reports, ttl_seconds=ttl, callbacks=callbacks)
+    jobs = Jobs(graph, deps, client, reports, ttl_seconds=ttl, lease_s=settings.lease_s, callbacks=callbacks)
     return Parts(client, deps, jobs, Records(client, ttl_seconds=ttl))
 
 

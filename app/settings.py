@@ -102,7 +102,16 @@ class Settings(BaseSettings):
     job_attempts: int = Field(
         3, gt=0, le=100, description="Runs that may fail or die at the same place before a job is a dead letter."
     )
+    lease_s: float = Field(
+        10, ge=1, le=300, description="Seconds after which the jobs of a silent worker are given to another."
+    )
     drain_s: float = Field(30, ge=0, le=3600, description="Seconds that a worker told to stop takes to hand over.")
+    webhook_secret: SecretStr | None = Field(
+        None, description="Signs webhooks: whsec_ and base64 of 24 to 64 random bytes; unset: none are sent."
+    )
+    webhook_allow_private: bool = Field(False, description="true lets webhooks go to private addresses too.")
+    webhook_attempts: int = Field(8, ge=1, le=20, description="Attempts at sending one webhook.")
+    webhook_timeout_s: float = Field(10, gt=0, le=60, description="Seconds one attempt at a webhook may take.")
     requests_per_minute: int = Field(120, gt=0, le=60_000, description="HTTP requests an API key may make in a minute.")
     requests_burst: int = Field(30, gt=0, le=10_000, description="HTTP requests an API key may make at once.")
     audit_secret: SecretStr | None = Field(
@@ -111,12 +120,6 @@ class Settings(BaseSettings):
         description="Makes the audit trail tamper-evident: 32 characters or more, the same for all processes.",
     )
     audit_days: int = Field(90, gt=0, le=3650, description="Days that entries of the audit trail are kept.")
-    webhook_secret: SecretStr | None = Field(
-        None, description="Signs webhooks: whsec_ and base64 of 24 to 64 random bytes; unset: none are sent."
-    )
-    webhook_allow_private: bool = Field(False, description="true lets webhooks go to private addresses too.")
-    webhook_attempts: int = Field(8, ge=1, le=20, description="Attempts at sending one webhook.")
-    webhook_timeout_s: float = Field(10, gt=0, le=60, description="Seconds one attempt at a webhook may take.")
     stand_in_latency_ms: int = Field(0, ge=0, le=60_000, description="Milliseconds the stand-in model waits per call.")
     stand_in_profile: str | None = Field(
         None,

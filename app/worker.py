@@ -14,21 +14,22 @@ from langgraph.runtime import RunControl
 
 from app.errors import Busy, Draining, NoSuchJob
 from app.jobs import Jobs
-from app.queue import NOTIFY, RUN, Queue
+from app.queue import NOTIFY, REAP, RUN, SWEEP, Queue
 from app.records import TERMINAL, Record, Records
 from app.registry import Registry, called
 from app.results import JobResult
+from app.settings import Settings
 from graphs.errors import OperatorMustAct
 from graphs.governance.ledger import Ledger
 from graphs.state import Json
 
 logger = logging.getLogger(__name__)
 
-REDELIVER = timedelta(seconds=15)  # a call of a worker that is silent for so long is given to another: above a lease
+REDELIVER = 1.5  # leases: a call of a worker that is silent for so long is given to another, who then gets the lease
 BUSY_S = 1.0
 OUTBOX_S = 2.0  # a call that is in the outbox for longer was left there
-SWEEP = timedelta(seconds=1)
-REAP = timedelta(seconds=15)
+SWEEP_EVERY = timedelta(seconds=1)
+REAP_EVERY = timedelta(seconds=15)
 SOON_S, LATE_S = 1.0, 60.0  # waits after an error: of ours, and of a service that somebody has to mend
 LONGEST_S = 600.0
 CHORES_AT_ONCE = 10
@@ -117,34 +118,33 @@ def backoff(attempt: int, error: Exception) -> float:
     return longest * random.uniform(0.5, 1)  # noqa: S311
 
 
-async def work_until(stop: asyncio.Event, work: Work, *, at_once: int, per_tenant: int, drain_s: float) -> None:
+async def work_until(stop: asyncio.Event, work: Work, settings: Settings) -> None:
     """Take calls from the queue until `stop` is set, then hand over what runs.
 
-    Args:
-        stop: set from a signal handler.
-        work: what is done with a call.
-        at_once: jobs that run at once here.
-        per_tenant: jobs of one tenant that run at once anywhere.
-        drain_s: seconds that the jobs that run have for getting to their next step. What has not got there is broken
-            off, and given to another worker when this one has been silent for a while.
+    What has not got to its next step after `drain_s` seconds is broken off, and given to another worker when this one
+    has been silent for a while.
     """
     queue = work.queue
-    _register(work, per_tenant)
-    async with _taking(queue.jobs, at_once) as jobs, _taking(queue.chores, CHORES_AT_ONCE) as chores:
+    _register(work, settings.tenant_jobs)
+    silence_s = REDELIVER * settings.lease_s
+    async with (
+        _taking(queue.jobs, settings.worker_jobs, silence_s) as jobs,
+        _taking(queue.chores, CHORES_AT_ONCE, silence_s) as chores,
+    ):
         stopping = asyncio.create_task(stop.wait(), name="waits for the signal")
         await asyncio.wait({jobs, chores, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         work.drain()
         for each in (jobs, chores):
             each.cancel()  # it takes no more, and waits for what runs
-        await asyncio.wait({jobs, chores}, timeout=drain_s)
+        await asyncio.wait({jobs, chores}, timeout=settings.drain_s)
 
 
 @contextlib.asynccontextmanager
-async def _taking(docket: Docket, at_once: int) -> AsyncIterator["asyncio.Task[None]"]:
+async def _taking(docket: Docket, at_once: int, silence_s: float) -> AsyncIterator["asyncio.Task[None]"]:
     """Takes calls, until the task is cancelled and what it runs has ended."""
-    second = timedelta(seconds=1)
-    async with Taker(docket, concurrency=at_once, redelivery_timeout=REDELIVER, reconnection_delay=second) as taker:
+    silence, second = timedelta(seconds=silence_s), timedelta(seconds=1)
+    async with Taker(docket, concurrency=at_once, redelivery_timeout=silence, reconnection_delay=second) as taker:
         task = asyncio.create_task(taker.run_forever(), name=f"takes from {docket.name}")
         yield task
         if task.done() and not task.cancelled():
@@ -165,13 +165,13 @@ def _register(work: Work, per_tenant: int) -> None:
     async def notify(job_id: str, kind: str, webhook_id: str, attempt: int) -> None:
         await work.notify(job_id, kind, webhook_id, attempt)
 
-    async def sweep(every: Perpetual = Perpetual(every=SWEEP, automatic=True)) -> None:
+    async def sweep(every: Perpetual = Perpetual(every=SWEEP_EVERY, automatic=True)) -> None:
         await work.sweep()
 
-    async def reap(every: Perpetual = Perpetual(every=REAP, automatic=True)) -> None:
+    async def reap(every: Perpetual = Perpetual(every=REAP_EVERY, automatic=True)) -> None:
         await work.ledger.reap()
 
     work.queue.jobs.register(run_job, names=[RUN])
     work.queue.chores.register(notify, names=[NOTIFY])
-    work.queue.chores.register(sweep)
-    work.queue.chores.register(reap)
+    work.queue.chores.register(sweep, names=[SWEEP])
+    work.queue.chores.register(reap, names=[REAP])

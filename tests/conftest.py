@@ -19,6 +19,11 @@ hypothesis.settings.register_profile("tollgate", hypothesis.settings.default, de
 hypothesis.settings.load_profile("tollgate")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make chaos` kills a worker after every superstep; a plain run of the tests after some."""
+    parser.addoption("--all-chaos", action="store_true", help="kill a worker after every superstep")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _clean_environment() -> Iterator[None]:
     """No setting of whoever runs the tests may change their outcome."""

@@ -6,14 +6,15 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from app.embedded_redis import embedded_redis
 from app.offline_model.faults import HONEST, Profile
-from app.records import TERMINAL, Record
+from app.records import TERMINAL, Record, Status
 from app.service import Order, Service
 from app.serving import opened_service
 from app.settings import Settings
@@ -21,22 +22,25 @@ from tests.app.command_line import TOLLGATE, background, seen
 from tests.app.offline_team import serving
 
 QUESTION = "What was Voltbay's revenue in Germany in 2024?"
+MICRO_PER_TOKEN = {"gpt-5-mini": (0.25, 0.025, 2.0), "gpt-5-nano": (0.05, 0.005, 0.4)}  # input, cached, output
 
 
+@dataclass(frozen=True)
 class Deployment:
-    """A folder with a store of its own, a stand-in model with an invoice, and what it takes to start workers."""
+    """A folder, a store, a stand-in model with an invoice, perhaps MCP servers that run already."""
 
-    def __init__(self, folder: Path, redis_url: str, model: str, settings: Settings) -> None:
-        self.folder = folder
-        self.redis_url = redis_url
-        self.model = model
-        self.settings = settings
+    folder: Path
+    redis_url: str
+    model: str
+    settings: Settings
+    servers: Mapping[str, str]
 
     @contextlib.contextmanager
     def worker(self, ending: signal.Signals = signal.SIGTERM, **settings: str) -> Iterator[subprocess.Popen[str]]:
         """A worker that takes calls."""
-        given = {"REDIS_URL": self.redis_url, "TOLLGATE_STAND_IN_URL": self.model, **settings}
-        with background([TOLLGATE, "worker"], self.folder, ending, **given) as process:
+        given = {"REDIS_URL": self.redis_url, "TOLLGATE_STAND_IN_URL": self.model, "TOLLGATE_LEASE_S": "2"}
+        given |= {f"MCP__{name.upper()}__URL": url for name, url in self.servers.items()}
+        with background([TOLLGATE, "worker"], self.folder, ending, **given, **settings) as process:
             seen(process, lambda line: line.startswith("worker: up to"))
             yield process
 
@@ -46,25 +50,35 @@ class Deployment:
         async with opened_service(self.settings, self.redis_url, lambda _: None) as service:
             yield service
 
-    def invoice(self) -> dict[str, int]:
-        """What the model provider has charged."""
-        answer: dict[str, int] = httpx.get(f"{self.model.removesuffix('/v1')}/invoice").json()
-        return answer
+    def billed(self) -> tuple[float, int]:
+        """What the provider charges at list price, in micro-dollars, and for how many calls."""
+        lines = httpx.get(f"{self.model.removesuffix('/v1')}/invoice").json()["billed"]
+        total = 0.0
+        for line in lines:
+            read, cached, wrote = MICRO_PER_TOKEN[line["model"]]
+            fresh = line["input_tokens"] - line["cached_tokens"]
+            total += fresh * read + line["cached_tokens"] * cached + line["output_tokens"] * wrote
+        return total, len(lines)
 
 
 @contextlib.contextmanager
-def deployment(folder: Path, profile: Profile = HONEST) -> Iterator[Deployment]:
+def deployment(
+    folder: Path, profile: Profile = HONEST, servers: Mapping[str, str] | None = None, redis_url: str | None = None
+) -> Iterator[Deployment]:
     """A store and a model, in this folder."""
     settings = Settings(_env_file=None, data_dir=folder / ".data")
-    with embedded_redis(settings.data_dir) as redis_url, serving(profile) as model:
-        yield Deployment(folder, redis_url, model, settings)
+    with contextlib.ExitStack() as stack:
+        store = redis_url or stack.enter_context(embedded_redis(settings.data_dir))
+        model = stack.enter_context(serving(profile))
+        yield Deployment(folder, store, model, settings, servers or {})
 
 
 def order(settings: Settings, question: str = QUESTION, tenant: str = "acme", **limits: object) -> Order:
+    """An order of this tenant, with these limits instead of the defaults."""
     return Order(question, settings.limits.model_copy(update=limits), tenant, actor="test")
 
 
-async def ended(service: Service, job_id: str, seconds: float = 60, *, also: frozenset[str] = frozenset()) -> Record:
+async def ended(service: Service, job_id: str, seconds: float = 60, *, also: frozenset[Status] = frozenset()) -> Record:
     """The record of the job, when it has ended, or is in one of these states."""
     until = time.monotonic() + seconds
     while (record := await service.records.get(job_id)).status not in TERMINAL | also:

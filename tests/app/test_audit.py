@@ -290,6 +290,32 @@ async def test_deleting_the_newest_shows_also_when_others_follow(
     assert (broken.id, broken.why) == (hidden, "entries just before it were deleted or lost")
 
 
+async def test_another_time_for_the_newest_shows_also_when_others_follow(client: Redis, trail: Audit) -> None:
+    """Nothing names the newest entry yet: only its own text says when it was made."""
+    await filled(trail, 3)
+    entries = await stored(client)
+    later = b"1795255300000-3"
+    await rewritten(client, [*entries[:2], (later, entries[2][1])])
+    await filled(audit(client, 1), 1)
+    broken = await trail.verify()
+    assert broken
+    assert (broken.id.encode(), broken.why) == (later, "it was changed, or written with another secret")
+
+
+async def test_an_entry_of_an_earlier_copy_does_not_fit(client: Redis, trail: Audit) -> None:
+    """The trail was set back and went on differently; an entry of the one was put into the other, at its own place."""
+    await filled(trail, 4)
+    first = await stored(client)
+    await rewritten(client, first[:2])
+    await filled(audit(client), 2)
+    second = await stored(client)
+    assert [entry_id for entry_id, _ in first] == [entry_id for entry_id, _ in second]
+    await rewritten(client, [*second[:2], first[2], second[3]])
+    broken = await trail.verify()
+    assert broken
+    assert broken.id.encode() == second[3][0]
+
+
 async def test_only_who_knows_the_secret_can_continue_it(client: Redis, trail: Audit) -> None:
     await filled(trail, 2)
     forged = await audit(client, secret=SecretStr("z" * 32)).append("job.approve", "nobody")

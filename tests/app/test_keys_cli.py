@@ -108,3 +108,17 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert ended.stderr.startswith(line), ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert left_behind(tmp_path) == []
+
+
+def test_a_redis_that_may_drop_keys_is_refused(tmp_path: Path, redis_url: str) -> None:
+    async def set_policy(policy: str) -> None:
+        async with Redis.from_url(redis_url) as client:
+            await client.config_set("maxmemory-policy", policy)
+
+    asyncio.run(set_policy("allkeys-lru"))
+    try:
+        ended = tollgate(tmp_path, "keys", "create", "--tenant", "a", "--scope", "read", REDIS_URL=redis_url)
+    finally:
+        asyncio.run(set_policy("noeviction"))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: Redis may drop state and budgets")

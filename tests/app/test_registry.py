@@ -1,0 +1,150 @@
+"""The registry: which jobs there are, entered once, whatever dies in between."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from app.errors import Busy, NoSuchJob, Repeated
+from app.lease import Leases
+from app.records import Record, Records, record_key
+from app.registry import Registry, called, first_call
+from graphs.governance.limits import Limits
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TTL = 600
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def job(number: int, at: datetime = NOW) -> str:
+    return f"job-{at:%Y%m%d-%H%M%S}-{number:010x}"
+
+
+def record(job_id: str = job(1), tenant: str = "acme") -> Record:
+    return Record(
+        job_id=job_id,
+        question="Why?",
+        tenant=tenant,
+        limits=Limits(),
+        status="queued",
+        created_at=NOW,
+        updated_at=NOW,
+        metadata={"ünï": [1, None, "\u2028"]},
+    )
+
+
+async def test_of_many_orders_under_one_key_one_counts(redis_client: Redis) -> None:
+    registry = Registry(redis_client, ttl_seconds=TTL, now=Clock())
+    entered = await asyncio.gather(*(registry.enter("acme", job(n), "key", b"order") for n in range(20)))
+    assert len(set(entered)) == 1
+    assert await registry.listed("acme", None, 100) == [entered[0]]
+    assert await registry.overdue(-1) == [first_call(entered[0])]
+
+
+async def test_another_order_under_the_same_key_is_refused(redis_client: Redis) -> None:
+    registry = Registry(redis_client, ttl_seconds=TTL, now=Clock())
+    await registry.enter("acme", job(1), "key", b"order")
+    with pytest.raises(Repeated, match=rf"another order before \({job(1)}\)"):
+        await registry.enter("acme", job(2), "key", b"other")
+    assert await registry.enter("umbrella", job(3), "key", b"other") == job(3)
+    assert await registry.enter("acme", job(4), "another key", b"other") == job(4)
+    assert await registry.listed("acme", None, 100) == [job(4), job(1)]
+
+
+async def test_without_a_key_every_order_is_a_new_one(redis_client: Redis) -> None:
+    registry = Registry(redis_client, ttl_seconds=TTL, now=Clock())
+    for number in range(3):
+        assert await registry.enter("acme", job(number), None, b"order") == job(number)
+    assert len(await registry.listed("acme", None, 100)) == 3
+
+
+async def test_a_command_that_is_sent_twice_enters_once(redis_client: Redis) -> None:
+    registry = Registry(redis_client, ttl_seconds=TTL, now=Clock())
+    for _ in range(2):
+        assert await registry.enter("acme", job(1), "key", b"order") == job(1)
+    assert await registry.listed("acme", None, 100) == [job(1)]
+    assert len(await registry.overdue(-1)) == 1
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    numbers=st.lists(st.integers(0, 2**40 - 1), unique=True, max_size=40), page=st.integers(1, 9), late=st.booleans()
+)
+async def test_all_pages_together_are_all_jobs_once(
+    redis_client: Redis, numbers: list[int], page: int, late: bool
+) -> None:
+    await redis_client.flushall()
+    registry = Registry(redis_client, ttl_seconds=TTL, now=Clock())
+    for number in numbers:
+        await registry.enter("acme", job(number))
+    seen: list[str] = []
+    before = None
+    while ids := await registry.listed("acme", before, page):
+        seen += ids
+        before = ids[-1]
+        if late:  # a new one does not push another out of its page
+            await registry.enter("acme", job(len(seen), NOW + timedelta(seconds=len(seen))))
+    assert seen == sorted(map(job, numbers), reverse=True)
+
+
+async def test_jobs_whose_state_is_gone_are_not_listed(redis_client: Redis) -> None:
+    clock = Clock()
+    registry = Registry(redis_client, ttl_seconds=TTL, now=clock)
+    await registry.enter("acme", job(1))
+    clock.now += timedelta(seconds=TTL + 1)
+    await registry.enter("acme", job(2, clock.now))
+    assert await registry.listed("acme", None, 10) == [job(2, clock.now)]
+
+
+async def test_a_call_stays_in_the_outbox_until_it_is_queued(redis_client: Redis) -> None:
+    clock = Clock()
+    registry = Registry(redis_client, ttl_seconds=TTL, now=clock)
+    await registry.enter("acme", job(1))
+    again = await registry.to_wake(job(1))
+    assert await registry.overdue(2) == []
+    clock.now += timedelta(seconds=3)
+    await registry.woken(first_call(job(1)))
+    assert await registry.overdue(2) == [again]
+    assert called(again) == job(1)
+
+
+async def test_a_record_is_what_was_written(redis_client: Redis) -> None:
+    records = Records(redis_client, ttl_seconds=TTL, now=Clock())
+    await records.add(record())
+    await records.write(job(1), {"status": "running", "attempts": 2, "last_error": "x"})
+    await records.write(job(1), {"last_error": None})
+    expected = record().model_copy(update={"status": "running", "attempts": 2})
+    assert await records.get(job(1)) == expected
+    assert await records.many([job(9), job(1)]) == [expected]
+
+
+async def test_a_record_that_is_gone_is_not_begun_anew(redis_client: Redis) -> None:
+    records = Records(redis_client, ttl_seconds=TTL)
+    with pytest.raises(NoSuchJob, match=job(1)):
+        await records.get(job(1))
+    with pytest.raises(NoSuchJob):
+        await records.write(job(1), {"status": "completed"})
+    assert not await redis_client.exists(record_key(job(1)))
+
+
+async def test_who_has_lost_the_lease_writes_no_record(redis_client: Redis) -> None:
+    records = Records(redis_client, ttl_seconds=TTL)
+    await records.add(record())
+    leases = Leases(redis_client, ttl_seconds=TTL)
+    async with leases.held(job(1)) as old:
+        await records.write(job(1), {"status": "running"}, fence=old)
+    async with leases.held(job(1)) as new:
+        with pytest.raises(Busy, match="another process has taken over"):
+            await records.write(job(1), {"status": "failed"}, fence=old)
+        await records.write(job(1), {"status": "completed"}, fence=new)
+    assert (await records.get(job(1))).status == "completed"

@@ -1,0 +1,149 @@
+"""What is asked for over HTTP, with a real worker behind it."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from app.errors import BadInput, DecisionRefused, NoSuchJob
+from app.offline_model.faults import PROFILES
+from app.processes import Addresses
+from app.records import Status
+from app.service import Service
+from tests.app.queued import deployment, ended, order, stopped
+from tests.chaos.soundness import assert_sound
+
+WAITS: frozenset[Status] = frozenset({"awaiting_human"})
+
+
+async def test_what_dies_between_accepting_and_queueing_is_found_by_the_sweep(
+    tmp_path: Path, addresses: Addresses
+) -> None:
+    with deployment(tmp_path, servers=addresses.servers) as here:
+        async with here.service() as service:
+            accepted = order(here.settings)
+            recorded = await service.jobs.create(accepted.question, accepted.limits, "acme")  # and died
+            entered = await service.jobs.create(accepted.question, accepted.limits, "acme")
+            await service.registry.enter("acme", entered)  # and died
+            with here.worker():
+                assert (await ended(service, entered)).status == "completed"
+            assert (await service.records.get(recorded)).status == "queued"
+            assert [each.job_id for each in (await service.listed("acme"))[0]] == [entered]
+            assert await service.registry.waiting() == {"outbox": 0, "dead": 0}
+            await assert_sound(here, service, [entered])
+
+
+async def test_of_another_tenants_job_nothing_is_known(tmp_path: Path) -> None:
+    with deployment(tmp_path) as here:
+        async with here.service() as service:
+            job_id = (await service.submit(order(here.settings)))[0].job_id
+            for asked in (
+                service.get("other", job_id),
+                service.cancel("other", job_id),
+                service.decide("other", job_id, {"action": "abort"}, None, "x"),
+                service.requeue("other", job_id),
+                service.discard("other", job_id),
+            ):
+                with pytest.raises(NoSuchJob, match=f"there is no job {job_id}"):
+                    await asked
+            assert await service.listed("other") == ([], None)
+
+
+async def test_an_order_is_checked_before_it_is_accepted(tmp_path: Path) -> None:
+    with deployment(tmp_path) as here:
+        async with here.service() as service:
+            with pytest.raises(BadInput, match=r"above the USD 1\.00 that this deployment allows"):
+                await service.submit(order(here.settings, budget_micro_usd=1_000_001))
+            assert await service.listed("acme") == ([], None)
+
+
+async def test_listing_by_status_finds_all_and_pages(tmp_path: Path) -> None:
+    with deployment(tmp_path) as here:
+        async with here.service() as service:
+            jobs = [(await service.submit(order(here.settings)))[0].job_id for _ in range(7)]
+            for job_id in jobs[::2]:
+                await service.records.write(job_id, {"status": "failed"})
+            found: list[str] = []
+            before = None
+            while True:
+                page, before = await service.listed("acme", status="failed", before=before, most=2)
+                found += [each.job_id for each in page]
+                if before is None:
+                    break
+            assert sorted(found) == sorted(jobs[::2])
+
+
+async def test_jobs_are_cancelled_wherever_they_stand(tmp_path: Path, addresses: Addresses) -> None:
+    with deployment(tmp_path, servers=addresses.servers) as here:
+        async with here.service() as service:
+            queued = (await service.submit(order(here.settings)))[0].job_id
+            await service.cancel("acme", queued)
+            with here.worker():
+                assert (await ended(service, queued)).status == "cancelled"
+                waiting = (await service.submit(order(here.settings, budget_micro_usd=10)))[0].job_id
+                assert (await ended(service, waiting, also=WAITS)).status == "awaiting_human"
+                await service.cancel("acme", waiting)
+                assert (await ended(service, waiting)).status == "cancelled"
+                done = await ended(service, (await service.submit(order(here.settings)))[0].job_id)
+            with pytest.raises(DecisionRefused, match="has ended already; its status is completed"):
+                await service.cancel("acme", done.job_id)
+            record = await service.records.get(queued)
+            assert record.result
+            assert (record.result["stop_reason"], record.result["model_calls"]) == ("cancelled", 0)
+            await assert_sound(here, service, [queued, waiting, done.job_id])
+
+
+async def test_a_running_job_is_cancelled_at_its_next_step(tmp_path: Path, addresses: Addresses) -> None:
+    with deployment(tmp_path, PROFILES["clarify"], addresses.servers) as here:
+        async with here.service() as service:
+            job_id = (await service.submit(order(here.settings)))[0].job_id
+            with here.worker(TOLLGATE_STAND_IN_LATENCY_MS="0"):
+                await seen(service, job_id, "task_started")
+                await service.cancel("acme", job_id)
+                record = await ended(service, job_id)
+            assert record.status == "cancelled"
+            await assert_sound(here, service, [job_id])
+
+
+async def test_a_question_is_decided_or_finished_when_nobody_answers(tmp_path: Path, addresses: Addresses) -> None:
+    with deployment(tmp_path, servers=addresses.servers) as here:
+        async with here.service() as service:
+            with here.worker():
+                decided, unanswered = [
+                    (await service.submit(order(here.settings, budget_micro_usd=10, decision_s=seconds)))[0].job_id
+                    for seconds in (600, 1)
+                ]
+                assert (await ended(service, decided, also=WAITS)).status == "awaiting_human"
+                answer = {"action": "approve_more", "amount_usd": 0.2}
+                sent = await asyncio.gather(
+                    *(service.decide("acme", decided, answer, None, who) for who in ("a", "b")), return_exceptions=True
+                )
+                assert [type(each) for each in sent].count(DecisionRefused) == 1
+                records = [await ended(service, each) for each in (decided, unanswered)]
+            assert [each.status for each in records] == ["completed", "partial"]
+            assert records[1].result
+            assert records[1].result["stop_reason"] == "no_decision_in_time"
+            await assert_sound(here, service, [decided, unanswered])
+
+
+async def test_a_worker_told_to_stop_hands_over_what_it_runs(tmp_path: Path, addresses: Addresses) -> None:
+    with deployment(tmp_path, servers=addresses.servers) as here:
+        async with here.service() as service:
+            job_id = (await service.submit(order(here.settings)))[0].job_id
+            with here.worker() as first:
+                await seen(service, job_id, "plan")
+                assert stopped(first, signal.SIGTERM) == 0
+            record = await service.records.get(job_id)
+            if record.status == "queued":  # else it was quicker
+                assert record.attempts == 0, "being told to stop is no failure"
+            with here.worker():
+                assert (await ended(service, job_id)).status == "completed"
+            await assert_sound(here, service, [job_id])
+
+
+async def seen(service: Service, job_id: str, kind: str) -> None:
+    """Wait for an event of this type."""
+    async for event in service.log.follow(job_id, None, heartbeat_s=1):
+        if event and event.type == kind:
+            return

@@ -1,0 +1,58 @@
+"""What must hold for every job, whatever died meanwhile."""
+
+from collections.abc import Sequence
+
+from app.records import TERMINAL
+from app.service import Service
+from tests.app.queued import Deployment
+
+# What the queue itself consists of: the number of these keys does not grow with the number of jobs.
+STRUCTURE = ("tollgate:queue:", "tollgate:chores:")
+
+
+async def assert_sound(here: Deployment, service: Service, job_ids: Sequence[str]) -> None:
+    """Every job has ended, was paid once, told without a gap, and leaves nothing for ever."""
+    for job_id in job_ids:
+        assert (await service.records.get(job_id)).status in TERMINAL
+        await _told_without_a_gap(service, job_id)
+    await _paid_as_billed(here, service, job_ids)
+    await _leaves_nothing_for_ever(service)
+
+
+async def _told_without_a_gap(service: Service, job_id: str) -> None:
+    events = await service.log.read(job_id, most=5000)
+    assert [int(each.id.partition("-")[2]) for each in events] == list(range(1, len(events) + 1))
+    finished: set[str] = set()
+    for each in events:
+        if each.type == "task_finished":
+            finished.add(each.data["id"])
+        if each.type == "task_started":
+            assert each.data["task"] not in finished, "a finished task was begun again"
+    ends = [each.data["status"] for each in events if each.ends]
+    assert len(ends) == 1, "the end of a job is told once"
+
+
+async def _paid_as_billed(here: Deployment, service: Service, job_ids: Sequence[str]) -> None:
+    """The ledger knows every call on the invoice. Of a call that a process took with it, it charges the worst case."""
+    spends = [await service.deps.ledger.spend(job_id) for job_id in job_ids]
+    billed, calls = here.billed()
+    charged = sum(each.micro_usd for each in spends)
+    estimated = sum(each.estimated_micro_usd for each in spends)
+    reserved = sum(each.reserved_micro_usd for each in spends)
+    assert charged - estimated <= billed + calls
+    assert billed <= charged + reserved
+    if not estimated and not reserved:
+        assert abs(charged - billed) <= calls, "rounded up to whole micro-dollars, call by call"
+
+
+async def _leaves_nothing_for_ever(service: Service) -> None:
+    """A key without a time to live belongs to the queue itself, or to a call that is still to be made."""
+    client = service.client
+    keys = [key.decode() async for key in client.scan_iter()]
+    eternal = {key for key in keys if await client.ttl(key) == -1}
+    to_be_made = set()
+    for docket in (service.queue.jobs, service.queue.chores):
+        now = await docket.snapshot()
+        to_be_made |= {docket.runs_key(each.key) for each in [*now.future, *now.running]}
+    left = {key for key in eternal - to_be_made if not key.startswith(STRUCTURE) or ":runs:" in key}
+    assert left == set(), left
