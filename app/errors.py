@@ -8,7 +8,7 @@ AppError
 ├── Busy                whoever wants to drive a job that another process drives
 ├── Draining            the queue: this process is about to end, another one goes on
 ├── DecisionRefused     whoever decided: not first, or about something else
-│   └── TooLate             whoever decided after the time to decide
+│   └── TooLate         whoever decided after the time to decide
 ├── OperatorMustAct     whoever runs the machine: a program that was started does not answer
 ├── WebhookFailed       the queue: another attempt may succeed
 ├── WebhookRefused      whoever ordered the job: its webhook is not wanted, or not to be reached

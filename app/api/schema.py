@@ -20,6 +20,9 @@ def openapi(app: FastAPI, settings: Settings) -> dict[str, Any]:
     schemas |= {**problem.pop("$defs"), "Problem": problem}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    for operation in (each for path in document["paths"].values() for each in path.values()):
+        if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+            del operation["responses"]["422"]  # FastAPI's own, where nothing but the id in the path can be wrong
     order = schemas["JobRequest"]["properties"]
     _number(order["budget_usd"])["maximum"] = min(MOST_USD, settings.job_budget_max_usd)
     _number(order["deadline_s"])["maximum"] = settings.job_deadline_max_s
