@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo doctor studio test evals incident chaos check format bench docs lock clean
+.PHONY: help demo doctor studio test evals incident chaos check format bench image docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,9 +40,13 @@ format: .venv/dev ## format and mend what the linter can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/dev ## compare the checkpointer and the gate with their peers
+bench: .venv/dev ## compare the checkpointer and the gate with their peers; what readers of events cost
 	$(BIN)/python -m evals.bench.checkpointer
 	$(BIN)/python -m evals.bench.gate
+	$(BIN)/python -m evals.bench.events
+
+image: .venv/dev ## perform the Dockerfile's steps and start what compose.yaml starts, without Docker
+	@deploy/check_image
 
 docs: .venv/dev ## write .env.example and the picture of the graph anew
 	$(BIN)/python docs/generate.py

@@ -27,6 +27,7 @@ from redis.asyncio import Redis
 
 from app.errors import BadInput
 from app.redaction import redacted
+from app.settings import Settings
 from graphs.clock import utc_now
 from graphs.redis_script import Script
 from graphs.state import Json
@@ -214,6 +215,11 @@ class Audit:
 
     def _keeps_from(self, now: datetime) -> int:
         return max(0, _ms(now) - self._ttl * 1000)
+
+
+def trail(settings: Settings, client: Redis) -> Audit:
+    """The audit trail of the deployment."""
+    return Audit(client, ttl_seconds=settings.audit_days * 86_400, secret=settings.audit_secret)
 
 
 def _entries(found: Any) -> list[Entry]:

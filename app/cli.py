@@ -103,12 +103,14 @@ def decide(
 def mcp(
     name: Annotated[Literal["knowledge_base", "sales", "analytics"], typer.Argument(help="Which server.")],
     stdio: Annotated[bool, typer.Option(help="Speak MCP on stdin and stdout, for desktop clients.")] = False,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; loopback unless given.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; each server has a default.")] = None,
 ) -> None:
     """Run one MCP server alone, on the configured data."""
     settings = configuration.load()
     command = [sys.executable, *mcp_commands(settings, settings.model_url)[name]]
     command += ["--stdio"] if stdio else []
+    command += ["--host", host] if host is not None else []
     command += ["--port", str(port)] if port is not None else []
     os.execve(sys.executable, command, configuration.child_environment(settings.secrets_for_children()))  # noqa: S606
 

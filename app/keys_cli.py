@@ -106,7 +106,7 @@ def _with_stores(act: Act) -> None:
     with redis_running(settings) as url:
         from redis.exceptions import RedisError  # noqa: PLC0415  heavy
 
-        from app.audit import Audit  # noqa: PLC0415
+        from app.audit import trail  # noqa: PLC0415
         from app.keys import Keys  # noqa: PLC0415
         from app.redis import connect, preflight  # noqa: PLC0415
 
@@ -115,8 +115,7 @@ def _with_stores(act: Act) -> None:
                 for problem in await preflight(client):
                     if problem.fatal:
                         raise BadInput(str(problem))
-                seconds = settings.audit_days * 86_400
-                await act(Keys(client), Audit(client, ttl_seconds=seconds, secret=settings.audit_secret))
+                await act(Keys(client), trail(settings, client))
 
         try:
             asyncio.run(session())

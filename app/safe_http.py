@@ -150,7 +150,7 @@ def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     if not address.is_global or address.is_multicast or any(address in network for network in _SPECIAL):
         return False
-    return address in _IPV6_UNICAST if isinstance(address, IPv6Address) else not address.is_reserved
+    return isinstance(address, IPv4Address) or address in _IPV6_UNICAST
 
 
 class _Transport(httpx.AsyncHTTPTransport):

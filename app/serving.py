@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
+from app import safe_http
+from app.audit import trail
 from app.events import EventLog
 from app.processes import Addresses
 from app.queue import opened_queue
@@ -10,6 +12,7 @@ from app.registry import Registry
 from app.runtime import assembled, checked, ready
 from app.service import Service
 from app.settings import Settings
+from app.webhooks import Webhooks
 from app.worker import Work
 from graphs.supervisor import build_research_graph
 
@@ -27,7 +30,22 @@ async def opened_worker(
         await ready(addresses.children)
         registry = Registry(parts.client, ttl_seconds=settings.ttl_seconds)
         queue = await stack.enter_async_context(opened_queue(redis_url, registry))
-        yield Work(parts.jobs, parts.records, registry, queue, parts.deps.ledger, settings.job_attempts)
+        webhooks = None
+        if settings.webhook_secret:
+            outside = safe_http.client(settings.webhook_allow_private, settings.webhook_timeout_s)
+            http = await stack.enter_async_context(outside)
+            webhooks = Webhooks(http, settings.webhook_secret, timeout_s=settings.webhook_timeout_s)
+        yield Work(
+            parts.jobs,
+            parts.records,
+            registry,
+            queue,
+            parts.deps.ledger,
+            trail(settings, parts.client),
+            settings.job_attempts,
+            webhooks,
+            settings.webhook_attempts,
+        )
 
 
 @contextlib.asynccontextmanager

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from openai import DefaultAsyncHttpxClient
 
+from app import ports
 from app.redis import connect
 from app.runtime import dependencies
 from app.settings import SERVERS, Settings, load
@@ -17,8 +18,7 @@ from graphs.governance.tools import ToolGateway
 from graphs.supervisor import ResearchGraph, build_research_graph
 
 DEFAULT_REDIS = "redis://127.0.0.1:6379"
-DEFAULT_MODEL = "http://127.0.0.1:7800/v1"
-DEFAULT_PORTS = {"knowledge_base": 7801, "sales": 7802, "analytics": 7803}
+DEFAULT_MODEL = f"http://127.0.0.1:{ports.STAND_IN}/v1"
 
 
 @contextlib.asynccontextmanager
@@ -36,5 +36,5 @@ async def graph() -> AsyncIterator[ResearchGraph]:
 
 
 def _servers(settings: Settings) -> dict[str, str]:
-    default = {name: f"http://127.0.0.1:{DEFAULT_PORTS[name]}/mcp" for name in SERVERS}
+    default = {name: f"http://127.0.0.1:{ports.MCP[name]}/mcp" for name in SERVERS}
     return {**default, **{name: str(server.url) for name, server in settings.mcp.items()}}

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -12,13 +12,16 @@ from docket import ConcurrencyLimit, Docket, Perpetual, Retry
 from docket import Worker as Taker
 from langgraph.runtime import RunControl
 
-from app.errors import Busy, Draining, NoSuchJob
+from app.audit import Audit
+from app.driver import OnEvent
+from app.errors import Busy, Draining, NoSuchJob, WebhookFailed, WebhookRefused
 from app.jobs import Jobs
 from app.queue import NOTIFY, REAP, RUN, SWEEP, Queue
 from app.records import TERMINAL, Record, Records
 from app.registry import Registry, called
 from app.results import JobResult
 from app.settings import Settings
+from app.webhooks import Webhooks, delay
 from graphs.errors import OperatorMustAct
 from graphs.governance.ledger import Ledger
 from graphs.state import Json
@@ -33,13 +36,14 @@ REAP_EVERY = timedelta(seconds=15)
 SOON_S, LATE_S = 1.0, 60.0  # waits after an error: of ours, and of a service that somebody has to mend
 LONGEST_S = 600.0
 CHORES_AT_ONCE = 10
+AGAIN = timedelta(seconds=5)  # after an error that only Redis can have caused: the call stays in the queue
 
 
 @dataclass
 class Work:
     """What a worker does with a call.
 
-    `attempts` is how many runs may fail or die at the same checkpoint.
+    `attempts` is how many runs may fail or die at the same checkpoint. Without `webhooks` none are sent.
     """
 
     jobs: Jobs
@@ -47,8 +51,10 @@ class Work:
     registry: Registry
     queue: Queue
     ledger: Ledger
+    audit: Audit
     attempts: int
-    on_event: Callable[[Json], None] = lambda _: None
+    webhooks: Webhooks | None
+    webhook_attempts: int
     running: dict[str, RunControl] = field(default_factory=dict)
     draining: bool = False
 
@@ -59,7 +65,8 @@ class Work:
         control = RunControl()
         self.running[job_id] = control
         try:
-            result = await self.jobs.run(job_id, self.on_event, control, self.attempts)
+            async with self._audited(job_id, tenant) as on_event:
+                result = await self.jobs.run(job_id, on_event, control, self.attempts)
         except NoSuchJob as error:
             logger.warning("%s; the call is dropped", error)
             return None
@@ -68,16 +75,36 @@ class Work:
         except Draining:
             return await self.queue.later(job_id, tenant, 0)
         except Exception as error:
-            delay = backoff((await self.records.get(job_id)).attempts, error)
-            logger.exception("%s failed; it is tried again in %.0f s", job_id, delay)
-            return await self.queue.later(job_id, tenant, delay)
+            wait = backoff((await self.records.get(job_id)).attempts, error)
+            logger.exception("%s failed; it is tried again in %.0f s", job_id, wait)
+            return await self.queue.later(job_id, tenant, wait)
         finally:
             self.running.pop(job_id, None)
         await self._follow(await self.records.get(job_id), result)
         return None
 
     async def notify(self, job_id: str, kind: str, webhook_id: str, attempt: int) -> None:
-        """Tell the job's webhook."""
+        """Tell the job's webhook, and see to another attempt when it is worth one."""
+        try:
+            record = await self.records.get(job_id)
+        except NoSuchJob as error:
+            logger.warning("%s; its webhook is dropped", error)
+            return
+        if record.webhook_url is None or self.webhooks is None:
+            logger.warning("%s: no webhook is sent, because TOLLGATE_WEBHOOK_SECRET is not set any more", job_id)
+            return
+        shown = ("job_id", "status", "stop_reason", "stop_detail", "cost_usd", "budget_usd", "escalation")
+        data = {name: (record.result or {}).get(name) for name in shown} | {"metadata": record.metadata}
+        try:
+            await self.webhooks.send(record.webhook_url, webhook_id, kind, data)
+        except WebhookRefused as error:
+            logger.warning("%s: %s is given up: %s", job_id, kind, error)
+        except WebhookFailed as error:
+            if attempt >= self.webhook_attempts:
+                logger.warning("%s: %s is given up after %d attempts: %s", job_id, kind, attempt, error)
+                return
+            wait = delay(attempt) if error.retry_after_s is None else error.retry_after_s
+            await self.queue.notify(job_id, kind, webhook_id, attempt + 1, wait)
 
     async def sweep(self) -> None:
         """Put calls into the queue that whoever accepted them could not."""
@@ -94,6 +121,27 @@ class Work:
         self.draining = True
         for control in self.running.values():
             control.request_drain()
+
+    @contextlib.asynccontextmanager
+    async def _audited(self, job_id: str, tenant: str) -> AsyncIterator[OnEvent]:
+        """Takes events of a run and notes the tool calls among them, while the run goes on."""
+        calls: asyncio.Queue[Json | None] = asyncio.Queue()
+
+        def on_event(event: Json) -> None:
+            if event["type"] == "tool_call":
+                calls.put_nowait(event)
+
+        async def note() -> None:
+            while (event := await calls.get()) is not None:
+                detail = {name: event.get(name) for name in ("tool", "task", "evidence", "error")}
+                await self.audit.append("tool.call", event["agent"], tenant, job_id, detail, trace_id=job_id)
+
+        noting = asyncio.create_task(note(), name=f"audit of {job_id}")
+        try:
+            yield on_event
+        finally:
+            calls.put_nowait(None)
+            await noting
 
     async def _follow(self, record: Record, result: JobResult) -> None:
         if result.status == "dead":
@@ -158,11 +206,13 @@ def _register(work: Work, per_tenant: int) -> None:
         job_id: str,
         tenant: str,
         limit: ConcurrencyLimit = ConcurrencyLimit("tenant", per_tenant),
-        retry: Retry = Retry.forever(delay=timedelta(seconds=5)),  # Redis failed us: the call stays
+        retry: Retry = Retry.forever(delay=AGAIN),
     ) -> None:
         await work.run(job_id, tenant)
 
-    async def notify(job_id: str, kind: str, webhook_id: str, attempt: int) -> None:
+    async def notify(
+        job_id: str, kind: str, webhook_id: str, attempt: int, retry: Retry = Retry.forever(delay=AGAIN)
+    ) -> None:
         await work.notify(job_id, kind, webhook_id, attempt)
 
     async def sweep(every: Perpetual = Perpetual(every=SWEEP_EVERY, automatic=True)) -> None:

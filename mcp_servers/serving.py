@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import ipaddress
 import os
 import socket
 import sys
@@ -78,6 +79,10 @@ def _listener(options: argparse.Namespace) -> socket.socket:
 
 def _serve_http(server: FastMCP, listener: socket.socket, *, exit_with_stdin: bool) -> None:
     host, port = listener.getsockname()[:2]
+    if not ipaddress.ip_address(host).is_loopback:
+        # By default only names of loopback are answered, against web pages that rebind a name to it. Other machines
+        # call this one by a name that it cannot know; what listens to them is guarded by its network.
+        server.settings.transport_security = None
     http = uvicorn.Server(uvicorn.Config(server.streamable_http_app(), log_level="warning", lifespan="on"))
     if exit_with_stdin:
         threading.Thread(target=_stop_when_stdin_closes, args=(http,), daemon=True).start()

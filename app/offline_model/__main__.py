@@ -10,6 +10,7 @@ import threading
 
 import uvicorn
 
+from app import ports
 from app.offline_model.faults import PROFILES
 from app.offline_model.server import build
 
@@ -42,7 +43,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="app.offline_model", description="OpenAI wire format over rules.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=7800, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=ports.STAND_IN, help="port to listen on (default: %(default)s)")
     parser.add_argument("--fd", type=int, help="serve on this inherited, listening socket instead of a port")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin closes: no orphan")
     parser.add_argument("--latency-ms", type=int, default=0, help="wait before each completion, milliseconds")

@@ -85,6 +85,7 @@ class Wire(httpcore.AsyncNetworkBackend):
     port: int
     down: set[str] = field(default_factory=set)
     addresses: list[str] = field(default_factory=list)
+    timeouts: list[float | None] = field(default_factory=list)
 
     async def connect_tcp(
         self,
@@ -95,6 +96,7 @@ class Wire(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         self.addresses.append(host)
+        self.timeouts.append(timeout)
         if host in self.down:
             raise httpcore.ConnectError(f"{host} is down")
         return await httpcore.AnyIOBackend().connect_tcp("127.0.0.1", self.port, timeout)

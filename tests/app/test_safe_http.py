@@ -182,6 +182,16 @@ async def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
         async with client(False, 5, resolve=Names([[PUBLIC_6, PUBLIC]]), network=wire) as http:
             assert (await http.get(f"http://{NAME}/")).is_success
     assert wire.addresses == [PUBLIC_6, PUBLIC]
+    assert wire.timeouts == [2.5, 2.5], "an address that is silent must leave time for the next"
+
+
+async def test_of_many_addresses_only_some_are_tried() -> None:
+    many = [f"93.184.215.{n}" for n in range(100)]
+    wire = Wire(port=9, down=set(many))
+    async with client(False, 5, resolve=Names([many]), network=wire) as http:
+        with pytest.raises(httpx.ConnectError):
+            await http.get(f"http://{NAME}/")
+    assert wire.addresses == many[:TRIED]
 
 
 async def test_a_name_that_leads_nowhere_is_a_connection_error() -> None:

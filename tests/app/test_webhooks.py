@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import gzip
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -247,6 +248,15 @@ async def test_after_a_short_answer_the_connection_is_used_again_after_a_long_on
             for _ in range(3):
                 await webhooks.send(server.url, ID, KIND, DATA)
         assert (len(server.received), server.connections) == (3, connections)
+
+
+async def test_a_compressed_body_is_not_unpacked(webhooks: Webhooks) -> None:
+    bomb = gzip.compress(bytes(2**20))
+    assert len(bomb) < BODY_BYTES
+    async with raw_server(status("200 OK", bomb, content_encoding="gzip")) as server:
+        for _ in range(2):
+            await webhooks.send(server.url, ID, KIND, DATA)
+    assert server.connections == 1, "unpacked it would be a long answer"
 
 
 # -- orders and waits --

@@ -1,8 +1,19 @@
 """Workers as real programs: they run what was ordered, and lose nothing."""
 
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+from standardwebhooks import Webhook
+
+from app.audit import trail
+from app.processes import Addresses
 from tests.app.queued import deployment, ended, order, stopped
+from tests.app.raw_server import Answer, raw_server, status
+from tests.app.test_service import WAITS
+from tests.app.test_webhooks import SECRET
 from tests.chaos.soundness import assert_sound
 
 
@@ -19,3 +30,57 @@ async def test_a_worker_runs_what_was_ordered(tmp_path: Path) -> None:
     assert done.status == "completed"
     assert done.result
     assert done.result["stop_reason"] == "answered"
+
+
+async def test_a_webhook_is_told_of_the_question_and_of_the_end_and_told_again_when_it_fails(
+    tmp_path: Path, addresses: Addresses
+) -> None:
+    with deployment(tmp_path, servers=addresses.servers) as here:
+        async with here.service() as service, raw_server(unavailable_at_first()) as receiver:
+            wanted = dataclasses.replace(
+                order(here.settings, budget_micro_usd=10), webhook_url=f"{receiver.url}/told", metadata={"ours": 7}
+            )
+            with here.worker(TOLLGATE_WEBHOOK_SECRET=SECRET, TOLLGATE_WEBHOOK_ALLOW_PRIVATE="true"):
+                job_id = (await service.submit(wanted))[0].job_id
+                await ended(service, job_id, also=WAITS)
+                await service.decide("acme", job_id, {"action": "finish_partial"}, None, "test")
+                await ended(service, job_id)
+                await until(lambda: len(receiver.received) == 3)
+            await assert_sound(here, service, [job_id])
+    told = [Webhook(SECRET).verify(each.body, each.headers) for each in receiver.received]
+    assert sorted(each["type"] for each in told) == ["job.awaiting_human", "job.awaiting_human", "job.partial"]
+    assert {(each["data"]["job_id"], each["data"]["metadata"]["ours"]) for each in told} == {(job_id, 7)}
+    ids: dict[str, set[str]] = {each["type"]: set() for each in told}
+    for each, message in zip(receiver.received, told, strict=True):
+        ids[message["type"]].add(each.headers["webhook-id"])
+    assert all(len(each) == 1 for each in ids.values())
+
+
+async def test_tool_calls_are_in_the_audit_trail(tmp_path: Path, addresses: Addresses) -> None:
+    with deployment(tmp_path, servers=addresses.servers) as here:
+        async with here.service() as service:
+            with here.worker():
+                job_id = (await service.submit(order(here.settings)))[0].job_id
+                done = await ended(service, job_id)
+            audit = trail(here.settings, service.client)
+            entries = [each.data for each in await audit.read("acme")]
+            assert await audit.verify() is None
+    assert done.result
+    assert len(entries) == done.result["tool_calls"] > 0
+    assert {(each["action"], each["actor"], each["job_id"]) for each in entries} == {("tool.call", "sales", job_id)}
+
+
+def unavailable_at_first() -> Answer:
+    answers = iter([status("503 Busy", Retry_After="1")])
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await next(answers, status("204 No Content"))(writer)
+
+    return answer
+
+
+async def until(true: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.05)

@@ -54,5 +54,6 @@ async def _leaves_nothing_for_ever(service: Service) -> None:
     for docket in (service.queue.jobs, service.queue.chores):
         now = await docket.snapshot()
         to_be_made |= {docket.runs_key(each.key) for each in [*now.future, *now.running]}
+    eternal.discard("tollgate:{audit}:log")  # its entries leave by age
     left = {key for key in eternal - to_be_made if not key.startswith(STRUCTURE) or ":runs:" in key}
     assert left == set(), left
