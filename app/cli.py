@@ -16,7 +16,7 @@ from rich.console import Console
 from app import keys_cli
 from app import settings as configuration
 from app.errors import AppError, OperatorMustAct
-from app.processes import Addresses, mcp_commands, redis_running, running
+from app.processes import LOOPBACK, Addresses, mcp_commands, redis_running, running
 from app.settings import Settings
 from graphs.governance.limits import MICRO, OnLimit
 
@@ -123,6 +123,19 @@ def worker() -> None:
         from app.programs import worker as serve  # noqa: PLC0415  heavy
 
         serve(settings, redis_url, addresses, _say)
+
+
+@cli.command()
+def api(
+    host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine needs an API key.")] = LOOPBACK,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8000,
+) -> None:
+    """Serve research jobs over HTTP, until told to stop; workers run them."""
+    settings = configuration.load()
+    with redis_running(settings) as redis_url:
+        from app.programs import api as serve  # noqa: PLC0415  heavy
+
+        serve(settings, redis_url, host, port, _say)
 
 
 @cli.command()

@@ -13,7 +13,7 @@ from typing import cast
 from langgraph.types import StateSnapshot
 from redis.asyncio import Redis
 
-from app.errors import DecisionRefused
+from app.errors import DecisionRefused, TooLate
 from app.records import record_key
 from graphs.decision import NO_ANSWER
 from graphs.state import Json
@@ -32,7 +32,8 @@ class Decisions:
         """Make this the answer to the open escalation.
 
         Raises:
-            DecisionRefused: another escalation is meant, it was decided already, or its time is over.
+            DecisionRefused: another escalation is meant, or it was decided already.
+            TooLate: its time is over.
         """
         escalation = _open(paused)
         open_id = escalation["escalation_id"]
@@ -42,9 +43,9 @@ class Decisions:
                 f"{escalation['what_happened']}"
             )
         if answer != NO_ANSWER and _is_over(escalation, now):
-            raise DecisionRefused(
+            raise TooLate(
                 f"the time to decide was over at {escalation['answer_by']}; "
-                f"`tollgate resume {job_id}` finishes the report from what there is"
+                f"a worker, or `tollgate resume {job_id}`, finishes the report from what there is"
             )
         claim = {"answer": answer, "at": now.isoformat(timespec="seconds"), "token": uuid.uuid4().hex}
         first = await self._first(job_id, open_id, claim)

@@ -7,7 +7,8 @@ AppError
 │   └── AddressRefused  whoever named an address that is not to be reached from here
 ├── Busy                whoever wants to drive a job that another process drives
 ├── Draining            the queue: this process is about to end, another one goes on
-├── DecisionRefused     whoever decided: too late, not first, or about something else
+├── DecisionRefused     whoever decided: not first, or about something else
+│   └── TooLate         whoever decided after the time to decide
 ├── OperatorMustAct     whoever runs the machine: a program that was started does not answer
 ├── WebhookFailed       the queue: another attempt may succeed
 ├── WebhookRefused      whoever ordered the job: its webhook is not wanted, or not to be reached
@@ -40,6 +41,10 @@ class AddressRefused(BadInput):
 
 class DecisionRefused(AppError):
     """A decision that nothing waits for (any more). The message says what became of the question."""
+
+
+class TooLate(DecisionRefused):
+    """A decision that came when its time was over."""
 
 
 class Busy(AppError):

@@ -1,14 +1,25 @@
 """The programs that serve: a worker, the API, and both of them with all they need on one machine."""
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 
+import uvicorn
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from app.api import create_app
+from app.api.auth import is_loopback
+from app.api.backend import Backend, opened_backend
+from app.errors import BadInput
 from app.logs import configure
 from app.processes import Addresses
 from app.serving import opened_worker
 from app.settings import Settings
 from app.worker import work_until
+
+ENDING_S = 10  # that requests under way have when the API is told to stop
 
 
 def worker(settings: Settings, redis_url: str, addresses: Addresses, say: Callable[[str], None]) -> None:
@@ -25,3 +36,84 @@ async def _worker(settings: Settings, redis_url: str, addresses: Addresses, say:
         say(f"worker: up to {settings.worker_jobs} jobs at once")
         await work_until(stop, work, settings)
     say("worker: handed over, stopped")
+
+
+def api(settings: Settings, redis_url: str, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve the HTTP API until SIGTERM or SIGINT, then let requests under way end.
+
+    Raises:
+        BadInput: the address cannot be listened on, or others could reach it while there is no API key.
+        RedisError: no usable Redis.
+    """
+    configure()
+    with _listening(host, port) as listener:
+        asyncio.run(_api(settings, redis_url, listener, say))
+
+
+async def _api(settings: Settings, redis_url: str, listener: socket.socket, say: Callable[[str], None]) -> None:
+    host, port = listener.getsockname()[:2]
+    async with opened_backend(settings, redis_url, say) as backend:
+        if not is_loopback(host) and not await backend.keys.any():
+            raise BadInput(
+                f"others can reach {host}, and there is no API key; make one (tollgate keys create), "
+                "or listen on 127.0.0.1 only"
+            )
+        registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        app = create_app(settings, contextlib.nullcontext(backend), loopback=is_loopback(host), registry=registry)
+        server = _Server(_config(app))
+        shown = f"[{host}]" if ":" in host else host
+        server.started_at = lambda: say(f"api: http://{shown}:{port}")
+        _stopped_by_signals(server, backend)
+        await server.serve([listener])
+    say("api: stopped")
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us, and says when it listens."""
+
+    started_at: Callable[[], None]
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.started_at()
+
+
+def _config(app: object) -> uvicorn.Config:
+    # No proxy headers: the rate limit counts by the address that connects, which nobody can invent.
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=ENDING_S,
+    )
+
+
+def _stopped_by_signals(server: uvicorn.Server, backend: Backend) -> None:
+    def stop() -> None:
+        backend.stopping.set()
+        server.should_exit = True
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens; early connections wait in its backlog. Raises BadInput."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise BadInput(
+            f"{host} port {port} cannot be listened on ({error}); choose others with --host, --port"
+        ) from error

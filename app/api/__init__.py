@@ -1,0 +1,76 @@
+"""Research jobs over HTTP."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.routing import Match
+
+from app.api import jobs, operations, outcomes
+from app.api.auth import Gate
+from app.api.backend import Backend, State
+from app.api.limits import BodyLimit
+from app.api.metrics import Metrics
+from app.api.observing import DOCS, Observed
+from app.api.problems import Refused, refused
+from app.api.schema import openapi
+from app.settings import Settings
+
+Opening = contextlib.AbstractAsyncContextManager[Backend]
+
+
+def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry: CollectorRegistry) -> FastAPI:
+    """The application.
+
+    Args:
+        settings: its OpenAPI document says what they allow.
+        opening: what is behind the API; open for as long as the application runs.
+        loopback: whether only this machine can connect. While there is no API key, it may then do everything.
+        registry: where its metrics are; one application per registry.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with opening as backend:
+            yield State(backend=backend)
+
+    metrics = Metrics(registry)
+    app = FastAPI(
+        title="Tollgate",
+        version=version("tollgate"),
+        lifespan=lifespan,
+        docs_url=DOCS,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
+        middleware=[Middleware(Observed, metrics=metrics), Middleware(BodyLimit), Middleware(Gate, loopback=loopback)],
+        exception_handlers={HTTPException: _raised, RequestValidationError: _raised},
+    )
+    for router in (jobs.router(metrics), outcomes.router(), operations.router(metrics)):
+        for route in router.routes:
+            app.router.routes.append(route)
+    app.openapi = lambda: openapi(app, settings)  # type: ignore[method-assign]
+    return app
+
+
+async def _raised(request: Request, error: Exception) -> Response:
+    """To the outermost layer, which answers all errors alike."""
+    problem = refused(error)
+    if problem.kind.slug == "method-not-allowed":
+        problem = Refused("method-not-allowed", headers={"Allow": ", ".join(_methods(request))})
+    raise problem from error
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods of the path. The router names those of the first route that matches it."""
+    found: set[str] = set()
+    for route in request.app.router.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods
+    return sorted(found)

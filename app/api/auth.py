@@ -1,0 +1,123 @@
+"""Who calls, and what they may do.
+
+With keys, every path needs one, except those that are open. Without any key, on a loopback address, everybody on the
+machine may do everything; then a web page that a browser on this machine shows must not, so names and origins are
+checked ("DNS rebinding").
+"""
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, cast
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api.backend import Backend, backend_of
+from app.api.problems import Refused
+from app.keys import Scope as Permission
+
+OPEN_TENANT = "local"
+_OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs"}
+_OPEN_BELOW = "/problems/"
+_BEARER = HTTPBearer(auto_error=False, description="An API key, as `tollgate keys create` prints it.")
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tollgate"'}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever sent the request. `id` is that of the key."""
+
+    id: str
+    tenant: str
+    scopes: frozenset[Permission]
+
+
+EVERYBODY = Caller("local", OPEN_TENANT, frozenset(Permission))
+
+
+class Gate:
+    """Lets a request through when its caller is known and has requests left. It stands before the routes, so none can
+    do without, and no body is read for a stranger.
+
+    Args:
+        app: what is behind it.
+        loopback: whether only this machine can connect.
+    """
+
+    def __init__(self, app: ASGIApp, loopback: bool) -> None:
+        self.app = app
+        self.loopback = loopback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in _OPEN and not scope["path"].startswith(_OPEN_BELOW):
+            await self._admit(Request(scope))
+        await self.app(scope, receive, send)
+
+    async def _admit(self, request: Request) -> None:
+        backend = backend_of(request)
+        caller = await self._caller(request, backend)
+        counted = f"from:{_address(request)}" if isinstance(caller, Refused) or caller is EVERYBODY else caller.id
+        allowance = await backend.rate.take(counted)
+        request.state.headers |= allowance.headers()
+        if not allowance.allowed:
+            raise Refused("too-many-requests")
+        if isinstance(caller, Refused):
+            raise caller
+        request.state.caller = caller
+
+    async def _caller(self, request: Request, backend: Backend) -> Caller | Refused:
+        given = request.headers.get("authorization")
+        if given is not None:
+            scheme, _, secret = given.partition(" ")
+            key = await backend.keys.verify(secret.strip()) if scheme.lower() == "bearer" else None
+            return Caller(key.id, key.tenant, key.scopes) if key else _unknown("this is no key, or not any more")
+        if not self.loopback or await backend.keys.any():
+            return _unknown("this needs an API key")
+        if not _is_local(f"//{request.headers.get('host', '')}") or not _is_local(request.headers.get("origin")):
+            return Refused("misdirected")
+        return EVERYBODY
+
+
+def needs(scope: Permission) -> Callable[..., Caller]:
+    """A dependency: the caller, who has this scope."""
+
+    def caller_with_scope(request: Request, _: Annotated[object, Security(_BEARER)]) -> Caller:
+        caller = cast("Caller", request.state.caller)
+        if scope not in caller.scopes:
+            raise Refused("forbidden", f"this needs a key with the scope {scope}")
+        return caller
+
+    return caller_with_scope
+
+
+Submitter = Annotated[Caller, Depends(needs(Permission.SUBMIT))]
+Reader = Annotated[Caller, Depends(needs(Permission.READ))]
+Decider = Annotated[Caller, Depends(needs(Permission.DECIDE))]
+Admin = Annotated[Caller, Depends(needs(Permission.ADMIN))]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this is a name or an address of this machine that nobody else can reach."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_local(url: str | None) -> bool:
+    """Whether a Host or Origin names this machine; a request without Origin comes from no web page."""
+    try:
+        return url is None or is_loopback(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
+
+
+def _unknown(detail: str) -> Refused:
+    return Refused("unauthorized", f"{detail}; send one as `Authorization: Bearer tg_...`", headers=_CHALLENGE)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "socket"

@@ -1,0 +1,162 @@
+"""Ordering jobs, looking at them, deciding, cancelling."""
+
+import base64
+import binascii
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
+
+from app.api.auth import Decider, Reader, Submitter
+from app.api.backend import Backend, Here, RequestId
+from app.api.metrics import Metrics
+from app.api.models import JOB_ID, DecisionRequest, JobDocument, JobList, JobRequest, JobSummary, summary
+from app.api.problems import Refused, documented
+from app.records import TERMINAL, Record, Status
+from app.service import Order
+from app.webhooks import checked_webhook_url
+from graphs.governance.limits import MICRO
+from graphs.state import Json
+
+_JOB = re.compile(JOB_ID, re.ASCII)
+_IN_PATH = {"pattern": f"^{JOB_ID}$", "examples": ["job-20261121-101500-0a1b2c3d4e"]}
+_KEY = r"^[\x21-\x7e]{1,200}$"
+_HEADERS = {
+    "Location": {"description": "The job.", "schema": {"type": "string"}},
+    "Idempotency-Replayed": {
+        "description": "`true` when this Idempotency-Key had made the job before.",
+        "schema": {"type": "string"},
+    },
+}
+COMMON = documented("unauthorized", "forbidden", "misdirected", "too-many-requests", "internal", "unavailable")
+WITH_BODY = documented("bad-request", "too-large", "unsupported-media-type")
+
+
+def _checked(job_id: Annotated[str, Path(json_schema_extra=_IN_PATH)]) -> str:
+    """An id that can be one; nothing is looked up for any other."""
+    if not _JOB.fullmatch(job_id):
+        raise Refused("no-such-job")
+    return job_id
+
+
+JobId = Annotated[str, Depends(_checked)]
+
+
+def router(metrics: Metrics) -> APIRouter:
+    """The routes of jobs."""
+    routes = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=COMMON)
+
+    @routes.post(
+        "",
+        status_code=202,
+        summary="Order a job",
+        responses={202: {"headers": _HEADERS}, **WITH_BODY, **documented("invalid", "idempotency-key-reused")},
+    )
+    async def submit(
+        job: JobRequest,
+        here: Here,
+        caller: Submitter,
+        request_id: RequestId,
+        response: Response,
+        idempotency_key: Annotated[str | None, Header(pattern=_KEY)] = None,
+    ) -> JobDocument:
+        """The answer to a repetition under the same Idempotency-Key is the first job."""
+        webhook_url = checked_webhook_url(job.webhook_url, here.settings) if job.webhook_url is not None else None
+        limits = here.settings.limits.model_copy(update=job.wanted)
+        order = Order(job.question, limits, caller.tenant, caller.id, dict(job.metadata), webhook_url)
+        record, new = await here.service.submit(order, idempotency_key, job.model_dump_json().encode())
+        await here.audit.append(
+            "submit", caller.id, caller.tenant, record.job_id, {**job.wanted, "replayed": not new}, request_id
+        )
+        if new:
+            metrics.accepted()
+        else:
+            response.headers["Idempotency-Replayed"] = "true"
+        response.headers["Location"] = f"/v1/jobs/{record.job_id}"
+        return await document(here, record)
+
+    @routes.get("", summary="List jobs, the newest first", responses=documented("invalid"))
+    async def listed(
+        here: Here,
+        caller: Reader,
+        status: Annotated[Status | None, Query()] = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    ) -> JobList:
+        before = _decoded(cursor) if cursor is not None else None
+        records, last = await here.service.listed(caller.tenant, status=status, before=before, most=limit)
+        items = [JobSummary(**summary(each)) for each in records]
+        return JobList(items=items, next_cursor=_encoded(last) if last else None)
+
+    @routes.get("/{job_id}", summary="A job", responses=documented("no-such-job"))
+    async def one(job_id: JobId, here: Here, caller: Reader) -> JobDocument:
+        return await document(here, await here.service.get(caller.tenant, job_id))
+
+    @routes.post(
+        "/{job_id}/decision",
+        summary="Answer the question that a job waits with",
+        responses={**WITH_BODY, **documented("no-such-job", "conflict", "too-late", "invalid")},
+    )
+    async def decide(
+        job_id: JobId, decision: DecisionRequest, here: Here, caller: Decider, request_id: RequestId
+    ) -> Json:
+        """The first answer counts, and is returned; any other gets 409, or 410 when the time was over."""
+        answer = await here.service.decide(caller.tenant, job_id, decision.answer, decision.escalation_id, caller.id)
+        await here.audit.append("decide", caller.id, caller.tenant, job_id, answer, request_id)
+        return answer
+
+    @routes.post(
+        "/{job_id}/cancel",
+        status_code=202,
+        summary="Stop a job at its next step",
+        responses=documented("no-such-job", "conflict"),
+    )
+    async def cancel(job_id: JobId, here: Here, caller: Submitter, request_id: RequestId) -> JobDocument:
+        await here.service.cancel(caller.tenant, job_id)
+        await here.audit.append("cancel", caller.id, caller.tenant, job_id, None, request_id)
+        return await document(here, await here.service.get(caller.tenant, job_id))
+
+    return routes
+
+
+async def document(here: Backend, record: Record) -> JobDocument:
+    """The job as it stands, with what it has cost by now."""
+    used = await here.service.deps.ledger.spend(record.job_id)
+    ended, result = record.status in TERMINAL, record.result or {}
+    told: Json = {}
+    if ended:
+        told = {name: result.get(name) for name in ("stop_reason", "findings", "gaps")}
+        told["stop_detail"] = result.get("stop_detail") or ""
+    elif record.status == "awaiting_human":
+        told = {"escalation": result.get("escalation")}
+    return JobDocument(
+        **summary(record),
+        **told,
+        budget_usd=await _budget_usd(here, record),
+        cost_usd=used.micro_usd / MICRO,
+        cancel_requested=record.cancel_at is not None and not ended,
+    )
+
+
+async def _budget_usd(here: Backend, record: Record) -> float:
+    if record.result is None:
+        return record.limits.budget_micro_usd / MICRO
+    if record.status in TERMINAL or record.status == "awaiting_human":
+        return float(record.result.get("budget_usd", record.limits.budget_micro_usd / MICRO))
+    state = (await here.service.jobs.snapshot(record.job_id)).values  # it goes on: a human may have added to it
+    limits: Json = state.get("limits", record.limits.model_dump())
+    return int(limits["budget_micro_usd"]) / MICRO
+
+
+def _encoded(job_id: str) -> str:
+    return base64.urlsafe_b64encode(job_id.encode()).decode().rstrip("=")
+
+
+def _decoded(cursor: str) -> str:
+    try:
+        job_id = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        job_id = ""
+    if not _JOB.fullmatch(job_id):
+        raise Refused("invalid", "cursor: send the next_cursor of the page before, or none")
+    return job_id

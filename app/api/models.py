@@ -1,0 +1,254 @@
+"""What is sent and answered. Money is in US dollars with at most six decimals, which is exact in micro-dollars."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from app.records import Record, Status
+from graphs.governance.limits import MICRO, OnLimit
+from graphs.governance.spend import Amount, Spend
+from graphs.screening import MAX_QUESTION
+from graphs.state import Json
+
+JOB_ID = r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6,12}"
+MOST_USD = 1000
+
+_QUESTION = "What was Voltbay's revenue in Germany in 2024?"
+_ID = "job-20261121-101500-0a1b2c3d4e"
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("it has to be a number")
+    return value
+
+
+def _usd(**least: int) -> Any:
+    """US dollars, as a JSON number. The field's bounds, and for OpenAPI the same ones."""
+    bounds = {"exclusiveMinimum" if name == "gt" else "minimum": value for name, value in least.items()}
+    return (
+        BeforeValidator(_number),
+        Field(le=MOST_USD, decimal_places=6, allow_inf_nan=False, **least),  # type: ignore[call-overload]
+        WithJsonSchema({"type": "number", **bounds, "maximum": MOST_USD, "multipleOf": 0.000001}),
+    )
+
+
+Usd = Annotated[Decimal, *_usd(gt=0)]
+UsdOrNone = Annotated[Decimal, *_usd(ge=0)]
+MetadataKey = Annotated[str, Field(min_length=1, max_length=40)]
+MetadataValue = Annotated[str, Field(max_length=500)]
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JobRequest(_Sent):
+    """A job. Limits that are left out are the deployment's; money and time can be raised up to its maximum."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"question": _QUESTION, "budget_usd": 0.05, "deadline_s": 120, "metadata": {"team": "sales"}}]
+        }
+    )
+
+    question: str = Field(min_length=3, max_length=MAX_QUESTION, pattern=r"\S[\s\S]+\S", description="One question.")
+    budget_usd: Usd | None = Field(None, description="The most that the job may spend.")
+    deadline_s: int | None = Field(None, strict=True, ge=1, le=86_400, description="Seconds that it may take.")
+    on_limit: OnLimit | None = Field(None, description="At a limit: ask a human, finish a partial report, or fail.")
+    webhook_url: str | None = Field(
+        None, min_length=1, max_length=2000, description="Is told when the job ends or waits for a decision."
+    )
+    metadata: dict[MetadataKey, MetadataValue] = Field(
+        default_factory=dict, max_length=20, description="Yours; it comes back with the job."
+    )
+
+    @property
+    def wanted(self) -> Json:
+        """The limits it asks for, by their names in `Limits`."""
+        wanted = {"deadline_s": self.deadline_s, "on_limit": self.on_limit}
+        if self.budget_usd is not None:
+            wanted["budget_micro_usd"] = int(self.budget_usd * MICRO)
+        return {name: value for name, value in wanted.items() if value is not None}
+
+
+class DecisionRequest(_Sent):
+    """The answer to what a job waits with. The job's `escalation` says which answers can be carried out."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"action": "approve_more", "amount_usd": 0.1}]})
+
+    action: Literal["approve_more", "redirect", "finish_partial", "abort"]
+    amount_usd: UsdOrNone | None = Field(None, description="With approve_more and redirect: added to the budget.")
+    note: str | None = Field(None, min_length=3, max_length=1000, description="With redirect: what to do instead.")
+    escalation_id: str | None = Field(
+        None, min_length=1, max_length=200, description="The one meant; else the open one."
+    )
+
+    @property
+    def answer(self) -> Json:
+        """As `graphs.decision` has it."""
+        return self.model_dump(mode="json", exclude={"escalation_id", "amount_usd"}, exclude_none=True) | (
+            {} if self.amount_usd is None else {"amount_usd": float(self.amount_usd)}
+        )
+
+
+class Links(BaseModel):
+    """Where the rest of a job is."""
+
+    self: str
+    events: str
+    report: str
+    trace: str
+    decision: str
+    cancel: str
+
+
+class JobSummary(BaseModel):
+    """A job in a list."""
+
+    id: str = Field(examples=[_ID])
+    status: Status
+    question: str
+    created_at: datetime
+    updated_at: datetime
+    metadata: dict[str, Any]
+    links: Links
+
+
+class DeadLetter(JobSummary):
+    """A job whose runs failed again and again at the same place."""
+
+    attempts: int
+    last_error: str
+
+
+class JobDocument(JobSummary):
+    """A job. `cost_usd` is what it has cost by now; `budget_usd` includes what a human has added.
+
+    `stop_reason`, `stop_detail`, `findings` and `gaps` are there when it has ended, `escalation` while it waits for a
+    decision. With `cancel_requested` it stops at its next step.
+    """
+
+    budget_usd: float
+    cost_usd: float
+    cancel_requested: bool
+    stop_reason: str | None = None
+    stop_detail: str = ""
+    escalation: Json | None = None
+    findings: list[Json] | None = None
+    gaps: list[str] | None = None
+
+
+class JobList(BaseModel):
+    """A page of jobs, the newest first. `next_cursor` is for the next page; null on the last one."""
+
+    items: list[JobSummary]
+    next_cursor: str | None
+
+
+class DeadLetters(BaseModel):
+    """All dead letters, the newest first."""
+
+    items: list[DeadLetter]
+
+
+class AgentCost(BaseModel):
+    """What one agent has used."""
+
+    cost_usd: float
+    reserved_usd: float
+    model_calls: int
+    tool_calls: int
+
+
+class JobCost(AgentCost):
+    """What a job has used. `estimated_usd` is the part whose true cost nobody learned: the most it can have been."""
+
+    estimated_usd: float
+    steps: int
+    handoffs: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+
+
+class Trace(BaseModel):
+    """What happened in a job and what it cost. `next_after` is for the next events; null when these were the last."""
+
+    job_id: str
+    spend: JobCost
+    agents: dict[str, AgentCost]
+    events: list[Json]
+    next_after: str | None
+
+
+class DayBudget(BaseModel):
+    """What was spent today (UTC), what calls in flight may cost beside it, and the limit of a day."""
+
+    spent_usd: float
+    reserved_usd: float
+    limit_usd: float
+
+
+class SpendDocument(BaseModel):
+    """The spend of today. `deployment` is there for keys with the scope admin."""
+
+    day: date
+    tenant: DayBudget
+    deployment: DayBudget | None
+
+
+class ReportDocument(BaseModel):
+    """What a job came to (as `tollgate run --json` prints it), and its report as Markdown."""
+
+    result: Json
+    report: str
+
+
+class Health(BaseModel):
+    """That it runs."""
+
+    status: Literal["ok"] = "ok"
+
+
+def summary(record: Record) -> Json:
+    """What `JobSummary` has, for its constructor and those of its heirs."""
+    here = f"/v1/jobs/{record.job_id}"
+    places = {name: f"{here}/{name}" for name in ("events", "report", "trace", "decision", "cancel")}
+    same = ("status", "question", "created_at", "updated_at", "metadata")
+    return {
+        "id": record.job_id,
+        **{name: getattr(record, name) for name in same},
+        "links": Links(self=here, **places),
+    }
+
+
+def day_budget(amount: Amount, limit_micro_usd: int) -> DayBudget:
+    return DayBudget(
+        spent_usd=amount.micro_usd / MICRO,
+        reserved_usd=amount.reserved_micro_usd / MICRO,
+        limit_usd=limit_micro_usd / MICRO,
+    )
+
+
+def job_cost(used: Spend) -> tuple[JobCost, dict[str, AgentCost]]:
+    """What a job has used, and each of its agents."""
+    counts = ("model_calls", "tool_calls", "steps", "handoffs", "input_tokens", "cached_tokens", "output_tokens")
+    job = JobCost(
+        cost_usd=used.micro_usd / MICRO,
+        reserved_usd=used.reserved_micro_usd / MICRO,
+        estimated_usd=used.estimated_micro_usd / MICRO,
+        **{name: getattr(used, name) for name in counts},
+    )
+    agents = {
+        name: AgentCost(
+            cost_usd=each.micro_usd / MICRO,
+            reserved_usd=each.reserved_micro_usd / MICRO,
+            model_calls=each.model_calls,
+            tool_calls=each.tool_calls,
+        )
+        for name, each in used.agents.items()
+    }
+    return job, agents

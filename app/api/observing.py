@@ -1,0 +1,82 @@
+"""The outermost layer: gives each request an id, answers what went wrong, logs, counts, and adds headers."""
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.metrics import Metrics
+from app.api.problems import answer, refused
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PATH = 200
+_SANE = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_NO_CONTENT = "default-src 'none'; frame-ancestors 'none'"
+DOCS = "/docs"  # a page that loads scripts
+
+
+class Observed:
+    """See the module. `scope["state"]` gets `request_id`; headers that were put into its `headers` are added."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _SANE.fullmatch(given) else uuid.uuid4().hex
+        state = scope.setdefault("state", {})
+        state |= {"request_id": request_id, "headers": {}}
+        began, status = time.perf_counter(), 0
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _complete(
+                    MutableHeaders(scope=message), scope["path"], {"X-Request-ID": request_id, **state["headers"]}
+                )
+                self._tell(scope, status, time.perf_counter() - began)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sent)
+        except Exception as error:
+            problem = refused(error)
+            if problem.kind.status >= 500 or status:
+                logger.exception("%s %s failed, request %s", scope["method"], _path(scope), request_id)
+            if status:  # the answer has begun: all that can be done is to break it off
+                raise
+            await answer(problem, request_id)(scope, receive, sent)
+
+    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", None)
+        self.metrics.answered(route, scope["method"], status, seconds)
+        caller, request_id = scope["state"].get("caller"), scope["state"]["request_id"]
+        who = caller.id if caller else "-"
+        told = (scope["method"], _path(scope), status, seconds * 1000, request_id, who)
+        logger.info("%s %s %d in %.0f ms, request %s, caller %s", *told)
+
+
+def _complete(headers: MutableHeaders, path: str, more: dict[str, str]) -> None:
+    headers.update({**_SECURITY, **more})
+    if path != DOCS:
+        headers.setdefault("Content-Security-Policy", _NO_CONTENT)
+    if path.startswith("/v1"):
+        headers["Cache-Control"] = "no-store"
+
+
+def _path(scope: Scope) -> str:
+    """As it was sent, percent-encoded: nothing in it can look like another line."""
+    raw: bytes = scope.get("raw_path") or b"?"
+    return raw[:LONGEST_PATH].decode("ascii", "backslashreplace")

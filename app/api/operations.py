@@ -1,0 +1,103 @@
+"""For whoever runs the deployment: dead letters, spend, health, metrics, and what each problem means."""
+
+import asyncio
+from datetime import UTC
+
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from redis.exceptions import RedisError
+
+from app.api.auth import Admin, Reader
+from app.api.backend import Here, RequestId
+from app.api.jobs import COMMON, JobId, document
+from app.api.metrics import Metrics
+from app.api.models import DeadLetter, DeadLetters, Health, JobDocument, SpendDocument, day_budget, summary
+from app.api.problems import KINDS, Refused, documented
+from app.keys import Scope
+
+READY_S = 2.0
+_OF_DEAD = documented("no-such-job", "conflict")
+
+
+def router(metrics: Metrics) -> APIRouter:
+    """The routes of operations."""
+    routes = APIRouter(tags=["operations"])
+
+    @routes.get("/v1/dead-letters", summary="Jobs that failed again and again", responses=COMMON)
+    async def dead(here: Here, caller: Admin) -> DeadLetters:
+        records = await here.service.dead(caller.tenant)
+        return DeadLetters(
+            items=[DeadLetter(**summary(each), attempts=each.attempts, last_error=each.last_error) for each in records]
+        )
+
+    @routes.post(
+        "/v1/dead-letters/{job_id}/requeue",
+        status_code=202,
+        summary="Try a dead job again from where it stands",
+        responses={**COMMON, **_OF_DEAD},
+    )
+    async def requeue(job_id: JobId, here: Here, caller: Admin, request_id: RequestId) -> JobDocument:
+        record = await here.service.requeue(caller.tenant, job_id)
+        await here.audit.append("requeue", caller.id, caller.tenant, job_id, None, request_id)
+        return await document(here, record)
+
+    @routes.post("/v1/dead-letters/{job_id}/discard", summary="Give a dead job up", responses={**COMMON, **_OF_DEAD})
+    async def discard(job_id: JobId, here: Here, caller: Admin, request_id: RequestId) -> JobDocument:
+        record = await here.service.discard(caller.tenant, job_id)
+        await here.audit.append("discard", caller.id, caller.tenant, job_id, None, request_id)
+        return await document(here, record)
+
+    @routes.get("/v1/spend", summary="What was spent today, and the limits", responses=COMMON)
+    async def spend(here: Here, caller: Reader) -> SpendDocument:
+        deps = here.service.deps
+        today = await deps.ledger.spent_today(caller.tenant)
+        limits = deps.limits
+        everybody = day_budget(today.deployment, limits.deployment_day_micro_usd)
+        return SpendDocument(
+            day=deps.now().astimezone(UTC).date(),
+            tenant=day_budget(today.tenant, limits.tenant_day_micro_usd),
+            deployment=everybody if Scope.ADMIN in caller.scopes else None,
+        )
+
+    @routes.get("/healthz", summary="Whether this process runs")
+    async def healthz() -> Health:
+        return Health()
+
+    @routes.get("/readyz", summary="Whether it can serve: Redis answers", responses=documented("unavailable"))
+    async def readyz(here: Here) -> Health:
+        try:
+            async with asyncio.timeout(READY_S):
+                await here.service.client.ping()
+        except TimeoutError as error:
+            raise RedisError(f"no answer in {READY_S:g} s") from error
+        return Health()
+
+    @routes.get(
+        "/metrics",
+        summary="Metrics for Prometheus",
+        response_class=PlainTextResponse,
+        responses=documented(
+            "unauthorized", "forbidden", "misdirected", "too-many-requests", "internal", "unavailable"
+        ),
+    )
+    async def scraped(here: Here, _: Admin) -> Response:
+        try:
+            text = metrics.text(**await here.service.registry.waiting())
+        except RedisError:  # what this process knows is worth telling
+            text = metrics.text()
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+    @routes.get(
+        "/problems/{slug}",
+        summary="What a problem means",
+        response_class=PlainTextResponse,
+        responses=documented("not-found"),
+    )
+    async def problem(slug: str) -> PlainTextResponse:
+        if slug not in KINDS:
+            raise Refused("not-found")
+        kind = KINDS[slug]
+        return PlainTextResponse(f"{kind.status} {kind.title}: {kind.meaning}\n")
+
+    return routes

@@ -1,0 +1,157 @@
+"""What comes of a job: its events as they happen, its report, its trace."""
+
+import asyncio
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from app.api.auth import Reader
+from app.api.backend import Backend, Here
+from app.api.jobs import COMMON, JobId
+from app.api.models import ReportDocument, Trace, job_cost
+from app.api.problems import Refused, documented
+from app.api.report_page import POLICY, page
+from app.api.streams import event_stream
+from app.events import Event
+from app.results import result_of
+from graphs.state import Json
+
+Format = Literal["md", "html", "json"]
+HEARTBEAT_S = 15.0
+MEDIA: dict[str, Format] = {"text/markdown": "md", "text/html": "html", "application/json": "json"}
+_AFTER = "Id of the last event that you got; without it, from the start."
+
+
+class Ending(Response):
+    """A streamed response that ends in order when the server stops: its reader goes on elsewhere."""
+
+    def __init__(self, response: StreamingResponse, stopping: asyncio.Event) -> None:
+        self.response = response
+        self.stopping = stopping
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        streaming = asyncio.create_task(self.response(scope, receive, send), name=f"streams {scope['path']}")
+        stopping = asyncio.create_task(self.stopping.wait(), name="waits for the end of the server")
+        try:
+            await asyncio.wait({streaming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            broken_off = not streaming.done()
+        finally:
+            for task in (streaming, stopping):
+                task.cancel()
+            await asyncio.wait({streaming, stopping})
+        if broken_off:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif not streaming.cancelled():
+            streaming.result()
+
+
+def router() -> APIRouter:
+    """The routes of outcomes."""
+    routes = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], responses={**COMMON, **documented("no-such-job")})
+
+    @routes.get(
+        "/events",
+        summary="What happens in a job, as server-sent events, until it has ended",
+        response_class=Response,
+        responses={
+            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events."},
+            **documented("invalid"),
+        },
+    )
+    async def events(
+        job_id: JobId,
+        here: Here,
+        caller: Reader,
+        last_event_id: Annotated[str | None, Header(description=_AFTER)] = None,
+        after: Annotated[str | None, Query(description=f"{_AFTER} The header counts more.")] = None,
+    ) -> Response:
+        await here.service.get(caller.tenant, job_id)
+        position = last_event_id if last_event_id is not None else after
+        return Ending(event_stream(here.service.log, job_id, position, HEARTBEAT_S), here.stopping)
+
+    @routes.get(
+        "/report",
+        summary="The report",
+        response_class=Response,
+        responses={
+            200: {"content": {media: {"schema": {}} for media in MEDIA}, "description": "The report."},
+            **documented("no-report", "not-acceptable", "invalid"),
+        },
+    )
+    async def report(
+        job_id: JobId,
+        here: Here,
+        caller: Reader,
+        wanted: Annotated[Format | None, Query(alias="format", description="Counts more than Accept.")] = None,
+        accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
+    ) -> Response:
+        record = await here.service.get(caller.tenant, job_id)
+        form = wanted or _accepted(accept)
+        text = await here.service.jobs.report(job_id)
+        if text is None:
+            raise Refused("no-report", f"{job_id} has no report; its status is {record.status}")
+        match form:
+            case "md":
+                return Response(text, media_type="text/markdown")
+            case "html":
+                return Response(
+                    await _page(here, job_id, text),
+                    media_type="text/html",
+                    headers={"Content-Security-Policy": POLICY},
+                )
+            case "json":
+                snapshot = await here.service.jobs.snapshot(job_id)
+                used = await here.service.deps.ledger.spend(job_id)
+                result = result_of(record, snapshot, used, None).model_dump(mode="json", exclude={"report_path"})
+                told = ReportDocument(result=result, report=text)
+                return Response(told.model_dump_json(), media_type="application/json")
+
+    @routes.get("/trace", summary="What happened in a job and what it cost", responses=documented("invalid"))
+    async def trace(
+        job_id: JobId,
+        here: Here,
+        caller: Reader,
+        after: Annotated[str, Query(description="`next_after` of the page before.")] = "0",
+        limit: Annotated[int, Query(ge=1, le=500, description="Events in one answer.")] = 200,
+    ) -> Trace:
+        await here.service.get(caller.tenant, job_id)
+        found = await here.service.log.read(job_id, after, most=limit)
+        spend, agents = job_cost(await here.service.deps.ledger.spend(job_id))
+        last = found[-1].id if len(found) == limit else None
+        return Trace(job_id=job_id, spend=spend, agents=agents, events=[_told(each) for each in found], next_after=last)
+
+    return routes
+
+
+async def _page(here: Backend, job_id: str, text: str) -> str:
+    state = (await here.service.jobs.snapshot(job_id)).values
+    evidence = await here.service.deps.evidence.many(job_id, state.get("evidence", {}))
+    return page(text, evidence)
+
+
+def _told(event: Event) -> Json:
+    return {"id": event.id, **event.data}
+
+
+def _accepted(accept: str) -> Format:
+    """The form that the header likes best; Markdown where it likes any."""
+    liked: list[tuple[float, str]] = []
+    for each in accept.split(","):
+        media, *parameters = (part.strip().lower() for part in each.split(";"))
+        liked.append((_quality(parameters), media))
+    for quality, media in sorted(liked, key=lambda each: -each[0]):
+        if quality > 0 and media in MEDIA:
+            return MEDIA[media]
+        if quality > 0 and media in {"*/*", "text/*"}:
+            return "md"
+    raise Refused("not-acceptable", f"there is {', '.join(MEDIA)}")
+
+
+def _quality(parameters: list[str]) -> float:
+    try:
+        return next((float(each[2:]) for each in parameters if each.startswith("q=")), 1.0)
+    except ValueError:
+        return 0.0

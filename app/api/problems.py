@@ -1,0 +1,164 @@
+"""Every error that the API answers with, as RFC 9457 problem documents.
+
+`KINDS` is the only list of them: answers, the pages under `/problems/` and the OpenAPI document are made from it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+
+from app.errors import BadInput, Busy, DecisionRefused, NoSuchJob, OperatorMustAct, Repeated, TooLate
+from app.redaction import redacted
+from graphs.errors import LedgerUnavailable
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_S = 5  # when what is away may be back
+MOST_FIELDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem. `meaning` is the line under `/problems/<slug>`."""
+
+    slug: str
+    status: int
+    title: str
+    meaning: str
+
+
+KINDS = {
+    kind.slug: kind
+    for kind in (
+        Kind("bad-request", 400, "Bad request", "The request cannot be read: its body is no text, or broken HTTP."),
+        Kind("unauthorized", 401, "API key needed", "Send a valid key as `Authorization: Bearer tg_...`."),
+        Kind("forbidden", 403, "Scope missing", "The key is valid and lacks the scope that the detail names."),
+        Kind("not-found", 404, "No such route", "There is nothing at this path; /openapi.json lists what there is."),
+        Kind("no-such-job", 404, "No such job", "There is no job of yours with this id: it never was, or it expired."),
+        Kind("method-not-allowed", 405, "Method not allowed", "The header Allow lists the methods of this path."),
+        Kind("not-acceptable", 406, "Not acceptable", "None of the media types in Accept can be made."),
+        Kind("conflict", 409, "Conflict", "The job is not, or not any more, in a state for this; the detail says why."),
+        Kind("no-report", 409, "No report", "The job has no report: it has not got that far, or ended without one."),
+        Kind("too-late", 410, "Too late", "The time to decide was over; the report is finished from what there is."),
+        Kind("too-large", 413, "Body too large", "A request body may have 64 KB."),
+        Kind("unsupported-media-type", 415, "Not JSON", "Send the body as `Content-Type: application/json`."),
+        Kind("misdirected", 421, "Not a local name", "Without API keys, only this machine may call, by a local name."),
+        Kind("invalid", 422, "Invalid request", "A field or parameter cannot be used; `errors` and detail name it."),
+        Kind("idempotency-key-reused", 422, "Idempotency-Key reused", "The key stands for another order."),
+        Kind("too-many-requests", 429, "Too many requests", "Wait for as many seconds as Retry-After says."),
+        Kind("internal", 500, "Internal error", "An error of ours; its request_id is in our log."),
+        Kind("unavailable", 503, "Unavailable", "The store does not answer; repeat with the same Idempotency-Key."),
+    )
+}  # fmt: skip
+
+_BY_STATUS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+_RAISED: Sequence[tuple[type[Exception], str]] = (
+    (NoSuchJob, "no-such-job"),
+    (Repeated, "idempotency-key-reused"),
+    (BadInput, "invalid"),
+    (TooLate, "too-late"),
+    (DecisionRefused, "conflict"),
+    (Busy, "conflict"),
+)
+_AWAY = (RedisError, LedgerUnavailable, OperatorMustAct)
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field or parameter."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457). `type` is a page that explains it; `request_id` finds it in the log."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[FieldError] | None = None
+
+
+class Refused(Exception):
+    """A request that is answered with a problem."""
+
+    def __init__(
+        self,
+        slug: str,
+        detail: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[FieldError] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.kind = KINDS[slug]
+        self.detail = detail or self.kind.meaning
+        self.headers = dict(headers or {})
+        self.errors = list(errors)
+
+
+def refused(error: Exception) -> Refused:
+    """The problem that an error is answered with. What is not known is an internal one, of which nothing is told."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, HTTPException):
+        return Refused(_BY_STATUS.get(error.status_code, "bad-request"), headers=error.headers)
+    if isinstance(error, RequestValidationError):
+        return _invalid(error)
+    if isinstance(error, _AWAY):
+        return Refused("unavailable", headers={"Retry-After": str(RETRY_S)})
+    slug = next((slug for kind, slug in _RAISED if isinstance(error, kind)), "internal")
+    return Refused(slug, "" if slug == "internal" else str(error))
+
+
+def answer(problem: Refused, request_id: str) -> JSONResponse:
+    """The problem document."""
+    kind = problem.kind
+    document = Problem(
+        type=f"/problems/{kind.slug}",
+        title=kind.title,
+        status=kind.status,
+        detail=problem.detail,
+        request_id=request_id,
+        errors=problem.errors or None,
+    )
+    content = document.model_dump(exclude_none=True)
+    return JSONResponse(content, kind.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+def documented(*slugs: str) -> dict[int | str, dict[str, Any]]:
+    """These kinds as `responses` of a route, for the OpenAPI document."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    statuses = sorted({KINDS[slug].status for slug in slugs})
+    return {
+        status: {
+            "description": " ".join(KINDS[slug].meaning for slug in slugs if KINDS[slug].status == status),
+            "content": content,
+        }
+        for status in statuses
+    }
+
+
+def _invalid(error: RequestValidationError) -> Refused:
+    """The fields by name, and never what they held: it may be a secret."""
+    found = error.errors()
+    if any(each["loc"] == ("body",) and isinstance(each.get("input"), bytes) for each in found):
+        return Refused("unsupported-media-type")  # FastAPI parses nothing but JSON
+    fields = [FieldError(field=_place(each["loc"]), message=_said(each)) for each in found[:MOST_FIELDS]]
+    return Refused("invalid", f"{fields[0].field}: {fields[0].message}", errors=fields)
+
+
+def _place(location: Sequence[object]) -> str:
+    """`body.metadata.name`. A name that was sent can be anything, a secret too."""
+    return ".".join(str(redacted(str(each)))[:40] for each in location).encode(errors="replace").decode()
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    return str(error["msg"]).removeprefix("Value error, ")[:200].encode(errors="replace").decode()

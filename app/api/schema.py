@@ -1,0 +1,37 @@
+"""The OpenAPI document: what FastAPI makes of the routes, with our errors and this deployment's limits."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.api.models import MOST_USD
+from app.api.problems import Problem
+from app.settings import Settings
+
+DESCRIPTION = "Multi-agent research jobs with hard budgets. Every error is a problem document (RFC 9457)."
+
+
+def openapi(app: FastAPI, settings: Settings) -> dict[str, Any]:
+    """The document. It allows what this deployment does: its highest budget and deadline, webhooks or none."""
+    document = get_openapi(title="Tollgate", version=app.version, description=DESCRIPTION, routes=app.routes)
+    schemas = document["components"]["schemas"]
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= {**problem.pop("$defs"), "Problem": problem}
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    for operation in (each for path in document["paths"].values() for each in path.values()):
+        if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+            del operation["responses"]["422"]  # FastAPI's own, where nothing but the id in the path can be wrong
+    order = schemas["JobRequest"]["properties"]
+    _number(order["budget_usd"])["maximum"] = min(MOST_USD, settings.job_budget_max_usd)
+    _number(order["deadline_s"])["maximum"] = settings.job_deadline_max_s
+    if settings.webhook_secret is None:
+        del order["webhook_url"]
+    return document
+
+
+def _number(optional: dict[str, Any]) -> dict[str, Any]:
+    """The one of `anyOf` that is not null."""
+    found: dict[str, Any] = next(each for each in optional["anyOf"] if each.get("type") != "null")
+    return found
