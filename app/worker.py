@@ -96,7 +96,7 @@ class Work:
         shown = ("job_id", "status", "stop_reason", "stop_detail", "cost_usd", "budget_usd", "escalation")
         data = {name: (record.result or {}).get(name) for name in shown} | {"metadata": record.metadata}
         try:
-            await self.webhooks.send(record.webhook_url, webhook_id, kind, data)
+            await self.webhooks.send(record.webhook_url, webhook_id, kind, data, at=record.updated_at)
         except WebhookRefused as error:
             logger.warning("%s: %s is given up: %s", job_id, kind, error)
         except WebhookFailed as error:

@@ -1,7 +1,6 @@
 """Schemathesis: what the OpenAPI document promises is kept, for requests that it allows and for those that it does not."""
 
 import asyncio
-import contextlib
 import socket
 import threading
 from collections.abc import Iterator
