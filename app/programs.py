@@ -11,12 +11,13 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from app.api import create_app
 from app.api.auth import is_loopback
-from app.api.backend import Backend, opened_backend
+from app.api.backend import opened_backend
 from app.errors import BadInput
 from app.logs import configure
 from app.processes import Addresses
 from app.serving import opened_worker
 from app.settings import Settings
+from app.slow_clients import protocol
 from app.worker import work_until
 
 ENDING_S = 10  # that requests under way have when the API is told to stop
@@ -65,7 +66,7 @@ async def _api(settings: Settings, redis_url: str, listener: socket.socket, say:
         server = _Server(_config(app))
         shown = f"[{host}]" if ":" in host else host
         server.started_at = lambda: say(f"api: http://{shown}:{port}")
-        _stopped_by_signals(server, backend)
+        _stopped_by_signals(server)
         await server.serve([listener])
     say("api: stopped")
 
@@ -88,7 +89,7 @@ def _config(app: object) -> uvicorn.Config:
     # No proxy headers: the rate limit counts by the address that connects, which nobody can invent.
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="h11",
+        http=protocol(),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -99,9 +100,8 @@ def _config(app: object) -> uvicorn.Config:
     )
 
 
-def _stopped_by_signals(server: uvicorn.Server, backend: Backend) -> None:
+def _stopped_by_signals(server: uvicorn.Server) -> None:
     def stop() -> None:
-        backend.stopping.set()
         server.should_exit = True
 
     for each in (signal.SIGTERM, signal.SIGINT):
