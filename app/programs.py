@@ -20,6 +20,7 @@ from app.logs import configure
 from app.processes import Addresses
 from app.serving import opened_worker
 from app.settings import Settings
+from app.slow_clients import protocol
 from app.worker import work_until
 
 ENDING_S = 10  # that requests under way have when the API is told to stop
@@ -72,7 +73,6 @@ async def _api(settings: Settings, redis_url: str, listener: socket.socket, say:
         server.started_at = lambda: say(f"api: http://{shown}:{port}")
 
         def stop() -> None:
-            backend.stopping.set()
             server.should_exit = True
 
         _when_told_to_stop(stop, exit_with_stdin)
@@ -98,7 +98,7 @@ def _config(app: object) -> uvicorn.Config:
     # No proxy headers: the rate limit counts by the address that connects, which nobody can invent.
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="h11",
+        http=protocol(),
         ws="none",
         lifespan="on",
         log_config=None,

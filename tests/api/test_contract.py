@@ -1,4 +1,4 @@
-"""Schemathesis: what the OpenAPI document promises is kept, for requests that it allows and for those that it does not."""
+"""Schemathesis: what the OpenAPI document promises is kept, for requests that it allows and for others."""
 
 import asyncio
 import socket
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import schemathesis
 import uvicorn
+from hypothesis.internal.conjecture.utils import many
 from prometheus_client import CollectorRegistry
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import from_schema
@@ -19,6 +20,7 @@ from app.settings import Settings
 from tests.api.in_process import UNHURRIED, api_over
 
 EXAMPLES = 15  # of each route, beside those that cover its schema
+GENERATES = hasattr(many, "more")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,6 @@ def contract(settings: Settings, redis_url: str) -> Iterator[tuple[str, str]]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}/openapi.json"
             yield f"http://127.0.0.1:{listener.getsockname()[1]}/openapi.json", secret
         finally:
             server.should_exit = True
@@ -45,6 +46,7 @@ async def _prepared(settings: Settings, redis_url: str) -> str:
         return await api.key()
 
 
+@pytest.mark.skipif(not GENERATES, reason="hypothesis-jsonschema 0.23.1 needs an older Hypothesis than this one")
 def test_the_contract_is_kept(contract: tuple[str, str]) -> None:
     url, secret = contract
     config = SchemathesisConfig.from_dict(
@@ -66,8 +68,8 @@ def test_the_contract_is_kept(contract: tuple[str, str]) -> None:
         if isinstance(event, ScenarioFinished):
             asked += len(event.recorder.interactions)
             failures += list(_failures(event))
-    print("ASKED", asked, len(failures))
     assert failures == []
+    assert asked > 200
 
 
 def _failures(event: ScenarioFinished) -> Iterator[str]:
