@@ -22,6 +22,7 @@ PATIENTLY_S = 30.0  # that an order or an answer is
 FOLLOWING_S = 60.0  # that a server may be away while a job of it is watched
 SILENT_S = 45.0  # after which a stream counts as broken: the server sends something every 15
 POLL_S = 0.2
+PAUSE_S = 1.0
 PAGE = 500
 _JOBS = "v1/jobs"
 _EVENT = TypeAdapter(dict[str, Any])
@@ -70,12 +71,20 @@ class Client:
         requests: how it is reached.
         patiently_s: that an order or an answer is repeated, in seconds.
         following_s: that the server may be away while a job is watched, in seconds.
+        pause_s: between two connections to the events of a job, in seconds, half as much or one and a half times.
     """
 
-    def __init__(self, requests: Requests, patiently_s: float = PATIENTLY_S, following_s: float = FOLLOWING_S) -> None:
+    def __init__(
+        self,
+        requests: Requests,
+        patiently_s: float = PATIENTLY_S,
+        following_s: float = FOLLOWING_S,
+        pause_s: float = PAUSE_S,
+    ) -> None:
         self._requests = requests
         self._patiently_s = patiently_s
         self._following_s = following_s
+        self._pause_s = pause_s
 
     def submit(self, order: Json, idempotency_key: str) -> Job:
         """Order a job, or get the one that was ordered under this key."""
@@ -156,7 +165,7 @@ class Client:
                             yield sent.id, event
                     if over:
                         return
-            time.sleep(random.uniform(0.5, 1.5))  # noqa: S311  many may come back at once
+            time.sleep(self._pause_s * random.uniform(0.5, 1.5))  # noqa: S311  many may come back at once
 
     def _stream(self, job_id: str, after: str | None) -> httpx.Response:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})

@@ -164,7 +164,7 @@ class Requests:
         if status == 429:
             told = f"too many requests; wait {_retry_after_s(response):.0f} s"
         hint = "`tollgate list` shows yours" if problem.type.endswith("/no-such-job") else _HINTS.get(status)
-        return ApiRefused(f"{told}; {hint}" if hint else told)
+        return ApiRefused(f"{told.rstrip('.')}; {hint}" if hint else told)
 
 
 @contextlib.contextmanager
