@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 from rich.console import Console
 
-from app import keys_cli, serve_cli
+from app import client_cli, keys_cli, serve_cli
 from app import settings as configuration
 from app.errors import AppError, OperatorMustAct
 from app.processes import Addresses, beside, mcp_commands, redis_running, running
 from app.settings import Settings
+from app.terminal import BAD_INPUT, EXIT, FAILED, INTERRUPTED, program
 from graphs.governance.limits import MICRO, OnLimit
 
 if TYPE_CHECKING:
@@ -29,12 +29,11 @@ DEFAULT_QUESTION = (
     "How did Voltbay's revenue in Germany develop from 2023 to 2025, how does that compare with the German market "
     "for battery-electric cars, and what revenue can Voltbay expect there in 2026?"
 )
-EXIT = {"completed": 0, "failed": 1, "cancelled": 1, "dead": 1, "partial": 3, "awaiting_human": 4}
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tollgate.")
 cli.add_typer(keys_cli.cli)
 cli.add_typer(serve_cli.cli)
+cli.add_typer(client_cli.cli)
 progress = Console(stderr=True)
 
 Act = Callable[["Jobs", "OnEvent"], Awaitable["JobResult"]]
@@ -70,9 +69,14 @@ def resume(job: JobId, as_json: AsJson = False) -> None:
 
 
 @cli.command()
-def watch(job: JobId) -> None:
-    """Show what happens in a job that another process drives, until it has ended or waits for a human."""
+def watch(job: JobId, url: client_cli.Url = None) -> None:
+    """Show what happens in a job that another process drives, until it has ended or waits for a human.
+
+    With --url or TOLLGATE_URL it is a job of that API, and the exit codes are those of `run`.
+    """
     settings = configuration.load()
+    if api := client_cli.chosen(settings, url):
+        client_cli.watch(api, job)
     with redis_running(settings) as redis_url:
         from app.progress import Progress  # noqa: PLC0415  heavy
         from app.watching import watched  # noqa: PLC0415
@@ -89,15 +93,19 @@ def decide(
     note: Annotated[str | None, typer.Option(help="With redirect: what to do instead.")] = None,
     escalation: Annotated[str | None, typer.Option(help="Id of the question that is meant, from --json.")] = None,
     as_json: AsJson = False,
+    url: client_cli.Url = None,
 ) -> None:
-    """Answer the question that a job waits with, and go on with it."""
+    """Answer the question that a job waits with, and go on with it; with --url or TOLLGATE_URL, at that API."""
     given = {"action": action, "amount_usd": amount_usd, "note": note}
     answer = {key: value for key, value in given.items() if value is not None}
+    settings = configuration.load()
+    if api := client_cli.chosen(settings, url):
+        client_cli.decide(api, job, answer, escalation, as_json=as_json)
 
     def act(jobs: "Jobs", on_event: "OnEvent") -> Awaitable["JobResult"]:
         return jobs.decide(job, answer, on_event, escalation_id=escalation)
 
-    _leave(_drive(act, job=job), as_json=as_json)
+    _leave(_drive(act, job=job, settings=settings), as_json=as_json)
 
 
 @cli.command()
@@ -157,11 +165,6 @@ def main() -> NoReturn:
 def _fail(message: str, code: int) -> NoReturn:
     typer.echo(f"error: {message}", err=True)
     raise SystemExit(code)
-
-
-def program() -> str:
-    """How this command was called, so that a printed hint can be pasted."""
-    return "tollgate" if shutil.which("tollgate") else sys.argv[0]
 
 
 def _ask(

@@ -9,7 +9,9 @@ AppError
 ├── Draining            the queue: this process is about to end, another one goes on
 ├── DecisionRefused     whoever decided: not first, or about something else
 │   └── TooLate         whoever decided after the time to decide
+├── ApiRefused          whoever asked an API for something: it said no, and why
 ├── OperatorMustAct     whoever runs the machine: a program that was started does not answer
+│   └── ApiFailed       whoever runs the API, or gave its address: no answer, or one that is not an API's
 ├── WebhookFailed       the queue: another attempt may succeed
 ├── WebhookRefused      whoever ordered the job: its webhook is not wanted, or not to be reached
 └── RedisError          whoever set up the store (its own tree, in app.embedded_redis)
@@ -57,6 +59,14 @@ class Draining(AppError):
 
 class OperatorMustAct(AppError):
     """Something the job needs does not run."""
+
+
+class ApiRefused(AppError):
+    """A request that an API answered with a problem of the caller's."""
+
+
+class ApiFailed(OperatorMustAct):
+    """An API that cannot be reached, has failed, or is none."""
 
 
 class WebhookRefused(AppError):

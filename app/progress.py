@@ -1,6 +1,7 @@
 """Live progress of one job on a terminal: who does what, spend against budget, steps. Everything goes to stderr."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -162,12 +163,18 @@ def summary(console: Console, result: JobResult, program: str) -> None:
     if result.reserved_usd:
         console.print(f"             up to ${result.reserved_usd:.6f} more for calls of a process that died")
     if result.escalation:
-        _ask(console, result, program)
+        ask(console, result.escalation, lambda choice: f"{program} decide {result.job_id} {choice}", "a resume")
 
 
-def _ask(console: Console, result: JobResult, program: str) -> None:
-    """What a human may answer, as commands to paste."""
-    escalation = result.escalation or {}
+def ask(console: Console, escalation: Json, command: Callable[[str], str], who: str) -> None:
+    """What a human may answer, as commands to paste.
+
+    Args:
+        console: where it is printed.
+        escalation: the question that the job waits with.
+        command: makes the command of a choice, like `--action abort`.
+        who: finishes the report when nobody answers.
+    """
     detail = f" ({escalation['detail']})" if escalation["detail"] else ""
     console.print(f"waiting      {escalation['what_happened']}{detail}", markup=False)
     if escalation["remedy"]:
@@ -180,5 +187,5 @@ def _ask(console: Console, result: JobResult, program: str) -> None:
         amount = f"{min(most, max(0.1, math.ceil(least * 100) / 100)):.6f}".rstrip("0").rstrip(".")
         choices = [f"approve_more --amount-usd {amount}", f"redirect --note '...' --amount-usd {amount}", *choices]
     for before, choice in zip(["answer with", *["or"] * 3], choices, strict=False):
-        console.print(f"{before:<11}  {program} decide {result.job_id} --action {choice}", markup=False)
-    console.print(f"by           {escalation['answer_by']}; then a resume finishes the report from what there is")
+        console.print(f"{before:<11}  {command(f'--action {choice}')}", markup=False)
+    console.print(f"by           {escalation['answer_by']}; then {who} finishes the report from what there is")

@@ -114,6 +114,10 @@ class Settings(BaseSettings):
     webhook_timeout_s: float = Field(10, gt=0, le=60, description="Seconds one attempt at a webhook may take.")
     requests_per_minute: int = Field(120, gt=0, le=60_000, description="HTTP requests an API key may make in a minute.")
     requests_burst: int = Field(30, gt=0, le=10_000, description="HTTP requests an API key may make at once.")
+    url: HttpUrl | None = Field(
+        None, description="Address of an API: `watch` and `decide` go there too, not only `submit` and its kind."
+    )
+    api_key: SecretStr | None = Field(None, description="Key for that API.")
     audit_secret: SecretStr | None = Field(
         None,
         min_length=32,

@@ -25,9 +25,9 @@ class Replica:
 
 
 @contextlib.contextmanager
-def replica(here: Deployment, **settings: str) -> Iterator[Replica]:
-    """One on a free port."""
-    command = [TOLLGATE, "api", "--port", "0"]
+def replica(here: Deployment, port: int = 0, **settings: str) -> Iterator[Replica]:
+    """One on this port, or on a free one."""
+    command = [TOLLGATE, "api", "--port", str(port)]
     given = {"REDIS_URL": here.redis_url, **settings}
     with background(command, here.folder, signal.SIGTERM, **given) as process:
         line = seen(process, lambda line: line.startswith("api: http"))[-1]
