@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from app.processes import Addresses
 from evals.incident.drills import DRILLS
+from tests.api.programs import replica
 from tests.app.command_line import answered, background, environment, seen
+from tests.app.queued import deployment
 from tests.scripted_model import REPORT, Script, result, serving
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +23,11 @@ PAGES = [path for path in ROOT.glob("**/*.md") if not {".venv", ".data", "prompt
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # A command that serves until it is stopped, with the line that says it does.
-SERVES = {".venv/bin/tollgate mcp sales": "sales: http://127.0.0.1:", "make studio": "Studio UI"}
+SERVES = {
+    ".venv/bin/tollgate mcp sales": "sales: http://127.0.0.1:",
+    "make studio": "Studio UI",
+    "make serve": "api: http://127.0.0.1:",
+}
 # What runs this test cannot be run by it; the drills take longer than a test may. CI calls both.
 RUNS_US = {"make test", "make incident"}
 
@@ -30,6 +37,24 @@ def blocks(language: str) -> list[str]:
 
 
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+OVER_HTTP = README.partition("## Call it over HTTP")[2].partition("\n## ")[0]
+REQUESTS = [
+    line for name, text in BLOCK.findall(OVER_HTTP) if name == "sh" for line in text.splitlines() if line not in SERVES
+]
+# What a reader expects each of them to print, in their order.
+ANSWERS = [
+    '"id":"job-',
+    '"status":"awaiting_human"',
+    '{"action":"approve_more","amount_usd":0.1}',
+    '"status":"completed"',
+    "# Did we hit our targets in Italy in 2025?",
+    "",
+    "job-",
+    "stop reason  answered",
+    "human  decides: approve_more",
+    "",
+    "Did we hit our targets in Italy in 2025?",
+]
 DIFFS = dict(zip(("agent", "data", "model", "budget"), blocks("diff"), strict=True))
 
 
@@ -75,7 +100,7 @@ def tollgate(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]:
     return run(folder, f"{sys.executable} -m app.cli {arguments}")
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in {*SERVES, *RUNS_US}])
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in {*SERVES, *RUNS_US, *REQUESTS}])
 def test_a_command_runs(copy: Path, command: str) -> None:
     settings = {}
     if "$JOB" in command:
@@ -86,11 +111,30 @@ def test_a_command_runs(copy: Path, command: str) -> None:
     assert ended.stdout
 
 
+def test_the_requests_are_answered(copy: Path, addresses: Addresses) -> None:
+    with deployment(copy, servers=addresses.servers) as here, replica(here) as api, here.worker():
+        settings = {"TOLLGATE_URL": api.url}
+        code, waiting = answered(
+            copy, "submit", "Did we hit our targets in Italy in 2025?", "--budget-usd", "0.00001", "--wait", **settings
+        )
+        assert code == 4
+        settings = {"JOB": waiting["id"]}
+        for line, expected in zip(REQUESTS, ANSWERS, strict=True):
+            command = line.replace("http://127.0.0.1:8000", api.url)
+            if command.startswith("export "):
+                name, _, value = command.removeprefix("export ").partition("=")
+                settings[name] = value
+            ended = run(copy, command, **settings)
+            assert ended.returncode == 0, f"{command}: {ended.stderr}"
+            assert expected in ended.stdout, f"{command}: {ended.stdout}"
+    assert "targets in Italy" in (copy / "report.html").read_text()
+
+
 @pytest.mark.parametrize("command", SERVES)
 def test_a_server_serves(copy: Path, command: str) -> None:
     assert command in COMMANDS
     # A server may stand on its usual port already, on the machine of whoever runs this.
-    anywhere = f"{command} --port 0" if "tollgate mcp" in command else command
+    anywhere = {"make studio": command, "make serve": "$(make -sn serve) --port 0"}.get(command, f"{command} --port 0")
     with background(["/bin/sh", "-c", f"exec {anywhere} 1>&2"], copy) as process:
         seen(process, lambda line: SERVES[command] in line)
 
