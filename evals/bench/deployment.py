@@ -85,15 +85,17 @@ async def _program(folder: Path, env: Mapping[str, str], name: str, *arguments: 
     log = folder / f"{name}.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "app.cli", *arguments),
+            *(*(["nice", "-n", NICE] if "worker" in name and (NICE := os.environ.get("EXP_NICE")) else []), sys.executable, "-m", "app.cli", *arguments),
             cwd=folder,  # no .env there
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=output,
+            start_new_session=True,  # as under a service manager: Linux shares CPUs out by session
         )
     try:
         yield _Program(process, log)
+        if k := os.environ.get("EXP_KEEP"): __import__("shutil").copy(log, f"{k}-{name}.log")
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
