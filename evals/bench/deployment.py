@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from evals.incident.runs import environment
 
 START_S, STOP_S, LOOK_S = 60.0, 60.0, 0.05
 WORKERS = 2
+CLIENTS, MACHINE, WAITED = "clients", "machine", "api waited for a CPU"
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,13 @@ class Deployment:
     settings: Settings
     pids: Mapping[str, tuple[int, ...]]
 
-    async def cpu_s(self) -> dict[str, float]:
-        """Seconds of CPU time that each program has used by now. Linux only, elsewhere zeros, but for Redis."""
+    async def usage(self) -> dict[str, float]:
+        """Seconds that this machine and each program have used by now: CPU time, and of the API also the time that it
+        was able to run and had no CPU. Linux only, elsewhere zeros, but for Redis."""
         redis = await self.client.info("cpu")
         used = {name: sum(map(_cpu_s, pids)) for name, pids in self.pids.items()}
-        return used | {"Redis": redis["used_cpu_user"] + redis["used_cpu_sys"]}
+        used |= {"Redis": redis["used_cpu_user"] + redis["used_cpu_sys"], CLIENTS: time.process_time()}
+        return used | {MACHINE: _machine_cpu_s(), WAITED: _waited_s(self.pids["api"][0])}
 
 
 @contextlib.asynccontextmanager
@@ -85,7 +89,7 @@ async def _program(folder: Path, env: Mapping[str, str], name: str, *arguments: 
     log = folder / f"{name}.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *(*(["nice", "-n", NICE] if "worker" in name and (NICE := os.environ.get("EXP_NICE")) else []), sys.executable, "-m", "app.cli", *arguments),
+            *(sys.executable, "-m", "app.cli", *arguments),
             cwd=folder,  # no .env there
             env=env,
             stdin=subprocess.DEVNULL,
@@ -95,7 +99,6 @@ async def _program(folder: Path, env: Mapping[str, str], name: str, *arguments: 
         )
     try:
         yield _Program(process, log)
-        if k := os.environ.get("EXP_KEEP"): __import__("shutil").copy(log, f"{k}-{name}.log")
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
@@ -130,3 +133,16 @@ def _cpu_s(pid: int) -> float:
         return 0.0
     fields = stat.read_text().rpartition(")")[2].split()  # the name before it may hold anything
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _machine_cpu_s() -> float:
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+    user, nice, system, _idle, _waiting, interrupts, soft = map(int, stat.read_text().split()[1:8])
+    return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
+
+
+def _waited_s(pid: int) -> float:
+    stat = Path(f"/proc/{pid}/schedstat")
+    return int(stat.read_text().split()[1]) / 1e9 if stat.exists() else 0.0

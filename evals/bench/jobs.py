@@ -1,7 +1,7 @@
-"""What research jobs over HTTP cost and how long a client waits: a whole deployment under load, beside its own clients.
+"""What research jobs over HTTP cost, and how long a client waits: a whole deployment under load.
 
-50 clients order 1,000 jobs, each order with an Idempotency-Key and one in ten sent twice at once; then each asks for the
-status of its jobs in turn, until all have ended. After an answer a client pauses for a second, more or less. All
+50 clients order 1,000 jobs, each order with an Idempotency-Key, and one in ten sent twice at once; then each asks for
+the status of its jobs in turn, until all have ended. After an answer a client pauses for a second, more or less. All
 programs and the clients share this machine, and the times are those that the clients see.
 
     python -m evals.bench.jobs [--jobs 1000] [--clients 50] [--pause 1.0]
@@ -30,7 +30,7 @@ from rich.table import Table
 
 from app.keys import Keys, Scope
 from app.records import TERMINAL
-from evals.bench.deployment import Deployment, deployed
+from evals.bench.deployment import CLIENTS, MACHINE, WAITED, Deployment, deployed
 from evals.incident.invoice import Invoice, invoice
 from graphs.governance.ledger import Ledger
 from graphs.governance.limits import MICRO
@@ -73,12 +73,12 @@ class Books:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run: what was seen and found, wall clock until the last end, CPU seconds by program."""
+    """A run: what was seen and found, wall clock until the last end, seconds that were used (`Deployment.usage`)."""
 
     seen: Seen
     books: Books
     seconds: float
-    cpu_s: dict[str, float]
+    used: dict[str, float]
 
     @property
     def lost(self) -> int:
@@ -116,13 +116,13 @@ async def measure(jobs: int, clients: int, pause_s: float) -> Outcome:
     async with deployed(LATENCY_MS, **SETTINGS) as here:
         tenant = f"bench-{uuid.uuid4().hex[:8]}"
         key = await Keys(here.client).create(tenant, [Scope.SUBMIT, Scope.READ])
-        seen, before, began = Seen(), await here.cpu_s(), time.perf_counter()
+        seen, before, began = Seen(), await here.usage(), time.perf_counter()
         shares = [range(number, jobs, clients) for number in range(clients)]
         with contextlib.suppress(TimeoutError):  # what has not ended is lost
             async with asyncio.timeout(PATIENCE_S + PATIENCE_S_PER_JOB * jobs), asyncio.TaskGroup() as group:
                 for share in shares:
                     group.create_task(_client(here.api_url, key.secret, share, pause_s, seen))
-        seconds, after = time.perf_counter() - began, await here.cpu_s()
+        seconds, after = time.perf_counter() - began, await here.usage()
         used = {name: after[name] - before[name] for name in after}
         async with _http(here.api_url, key.secret) as http:
             books = await _books(here, http)
@@ -209,7 +209,8 @@ def _tables(outcome: Outcome) -> list[Table]:
         figures = [f"{each:.0f}" for each in (*_percentiles(times), max(times))]
         waits.add_row(name, str(len(times)), *figures)
     costs = Table("program", "CPU s a job", "CPU s", title="What a job costs")
-    for name, used in {**outcome.cpu_s, "all": sum(outcome.cpu_s.values())}.items():
+    programs = {name: used for name, used in outcome.used.items() if name not in {CLIENTS, MACHINE, WAITED}}
+    for name, used in {**programs, "all": sum(programs.values())}.items():
         costs.add_row(name, f"{used / jobs:.3f}", f"{used:.0f}")
     return [waits, costs]
 
@@ -228,14 +229,19 @@ def main(jobs: int, clients: int, pause_s: float) -> int:
     """Print the tables; 0 if all holds."""
     console = Console(width=120)
     outcome = asyncio.run(measure(jobs, clients, pause_s))
-    seen, load = outcome.seen, os.getloadavg()[0]
+    seen, used = outcome.seen, outcome.used
+    others = used[MACHINE] - sum(each for name, each in used.items() if name not in {MACHINE, WAITED})
     for table in _tables(outcome):
         console.print(table)
     states = ", ".join(f"{count} {status}" for status, count in Counter(seen.ended.values()).most_common())
     accepted = sum(1 for ids in seen.orders if ids)
     console.print(
-        f"{jobs} orders of {clients} clients in {outcome.seconds:.0f} s: {len(seen.ended) / outcome.seconds:.2f} jobs a "
-        f"second; load average {load:.1f} on {os.cpu_count()} CPUs"
+        f"{jobs} orders of {clients} clients in {outcome.seconds:.0f} s: "
+        f"{len(seen.ended) / outcome.seconds:.2f} jobs a second"
+    )
+    console.print(
+        f"CPUs {os.cpu_count()}, load average {os.getloadavg()[0]:.1f}; CPU s of the clients "
+        f"{used[CLIENTS]:.0f}, of all else on this machine {others:.0f}; the API had to wait for a CPU for {used[WAITED]:.1f} s"
     )
     console.print(f"accepted {accepted}; ended: {states}; refused requests: {dict(seen.refused) or 0}")
     console.print(f"lost {outcome.lost}, doubled {len(outcome.doubled)}")
