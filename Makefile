@@ -4,13 +4,16 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo doctor studio test evals incident chaos check format bench image docs lock clean
+.PHONY: help demo serve doctor studio test evals incident chaos check format bench image docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: .venv/runtime ## answer one question: make demo, or make demo Q="your question"
 	@$(BIN)/tollgate demo "$$Q"
+
+serve: .venv/runtime ## serve research jobs over HTTP on http://127.0.0.1:8000
+	@$(BIN)/tollgate serve
 
 doctor: .venv/runtime ## say what is found and what is missing
 	@$(BIN)/tollgate doctor

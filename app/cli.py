@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 from rich.console import Console
 
-from app import keys_cli
+from app import keys_cli, serve_cli
 from app import settings as configuration
 from app.errors import AppError, OperatorMustAct
-from app.processes import LOOPBACK, Addresses, mcp_commands, redis_running, running
+from app.processes import Addresses, beside, mcp_commands, redis_running, running
 from app.settings import Settings
 from graphs.governance.limits import MICRO, OnLimit
 
@@ -34,6 +34,7 @@ FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tollgate.")
 cli.add_typer(keys_cli.cli)
+cli.add_typer(serve_cli.cli)
 progress = Console(stderr=True)
 
 Act = Callable[["Jobs", "OnEvent"], Awaitable["JobResult"]]
@@ -116,29 +117,6 @@ def mcp(
 
 
 @cli.command()
-def worker() -> None:
-    """Run jobs from the queue, until told to stop; what runs then is handed over."""
-    settings = configuration.load()
-    with _services(settings) as (redis_url, addresses):
-        from app.programs import worker as serve  # noqa: PLC0415  heavy
-
-        serve(settings, redis_url, addresses, _say)
-
-
-@cli.command()
-def api(
-    host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine needs an API key.")] = LOOPBACK,
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8000,
-) -> None:
-    """Serve research jobs over HTTP, until told to stop; workers run them."""
-    settings = configuration.load()
-    with redis_running(settings) as redis_url:
-        from app.programs import api as serve  # noqa: PLC0415  heavy
-
-        serve(settings, redis_url, host, port, _say)
-
-
-@cli.command()
 def doctor() -> None:
     """Say what is found and what is missing: agents, model, Redis, MCP servers, limits, tracing."""
     settings = configuration.load()
@@ -157,14 +135,10 @@ def studio(
     """Open the graph in LangGraph Studio, with everything it needs running beside it."""
     settings = configuration.load()
     with _services(settings) as (redis_url, addresses):
-        given = {"REDIS_URL": redis_url, **settings.secrets_for_children()}
-        given |= {f"MCP__{name.upper()}__URL": url for name, url in addresses.servers.items()}
-        if settings.offline:
-            given["TOLLGATE_STAND_IN_URL"] = addresses.model
         command = [sys.executable, "-m", "langgraph_cli", "dev", "--port", str(port), "--no-reload"]
         command += [] if browser else ["--no-browser"]
         with contextlib.suppress(KeyboardInterrupt):
-            raise SystemExit(subprocess.call(command, env=configuration.child_environment(given)))  # noqa: S603
+            raise SystemExit(subprocess.call(command, env=beside(settings, redis_url, addresses)))  # noqa: S603
 
 
 def main() -> NoReturn:
@@ -259,10 +233,6 @@ def _services(settings: Settings) -> Iterator[tuple[str, Addresses]]:
 
 def _warn(message: str) -> None:
     progress.print(f"[yellow]warning[/]      {message}", highlight=False)
-
-
-def _say(message: str) -> None:
-    progress.print(message, highlight=False, soft_wrap=True)
 
 
 def _leave(result: "JobResult", *, as_json: bool, show_report: bool = False) -> NoReturn:

@@ -78,6 +78,13 @@ def running(settings: Settings) -> Iterator[Addresses]:
         _stop([child.process for child in children])
 
 
+def beside(settings: Settings, redis_url: str, addresses: Addresses) -> dict[str, str]:
+    """The environment of a program that is to use what runs here already."""
+    given = {"REDIS_URL": redis_url, **settings.secrets_for_children()}
+    given |= {f"MCP__{name.upper()}__URL": url for name, url in addresses.servers.items()}
+    return child_environment(given | ({"TOLLGATE_STAND_IN_URL": addresses.model} if settings.offline else {}))
+
+
 def mcp_commands(settings: Settings, embeddings_url: str | None) -> dict[str, list[str]]:
     """The arguments after `python` that run each MCP server on the configured data."""
     here = ["--data-dir", str(settings.data_dir)]

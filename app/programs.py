@@ -1,9 +1,12 @@
-"""The programs that serve: a worker, the API, and both of them with all they need on one machine."""
+"""The programs that serve: the API, and a worker."""
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -11,35 +14,38 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from app.api import create_app
 from app.api.auth import is_loopback
-from app.api.backend import Backend, opened_backend
+from app.api.backend import opened_backend
 from app.errors import BadInput
 from app.logs import configure
 from app.processes import Addresses
 from app.serving import opened_worker
 from app.settings import Settings
+from app.slow_clients import protocol
 from app.worker import work_until
 
 ENDING_S = 10  # that requests under way have when the API is told to stop
 
 
-def worker(settings: Settings, redis_url: str, addresses: Addresses, say: Callable[[str], None]) -> None:
-    """Run jobs until SIGTERM or SIGINT, then hand over what runs. Raises as `opened_worker`."""
+Say = Callable[[str], None]
+
+
+def worker(settings: Settings, redis_url: str, addresses: Addresses, say: Say, *, exit_with_stdin: bool) -> None:
+    """Run jobs until SIGTERM or SIGINT, or until stdin closes, then hand over what runs. Raises as `opened_worker`."""
     configure()
-    asyncio.run(_worker(settings, redis_url, addresses, say))
+    asyncio.run(_worker(settings, redis_url, addresses, say, exit_with_stdin))
 
 
-async def _worker(settings: Settings, redis_url: str, addresses: Addresses, say: Callable[[str], None]) -> None:
+async def _worker(settings: Settings, redis_url: str, addresses: Addresses, say: Say, exit_with_stdin: bool) -> None:
     stop = asyncio.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    _when_told_to_stop(stop.set, exit_with_stdin)
     async with opened_worker(settings, redis_url, addresses, say) as work:
         say(f"worker: up to {settings.worker_jobs} jobs at once")
         await work_until(stop, work, settings)
     say("worker: handed over, stopped")
 
 
-def api(settings: Settings, redis_url: str, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve the HTTP API until SIGTERM or SIGINT, then let requests under way end.
+def api(settings: Settings, redis_url: str, host: str, port: int, say: Say, *, exit_with_stdin: bool) -> None:
+    """Serve the HTTP API until SIGTERM or SIGINT, or until stdin closes, then let requests under way end.
 
     Raises:
         BadInput: the address cannot be listened on, or others could reach it while there is no API key.
@@ -47,10 +53,10 @@ def api(settings: Settings, redis_url: str, host: str, port: int, say: Callable[
     """
     configure()
     with _listening(host, port) as listener:
-        asyncio.run(_api(settings, redis_url, listener, say))
+        asyncio.run(_api(settings, redis_url, listener, say, exit_with_stdin))
 
 
-async def _api(settings: Settings, redis_url: str, listener: socket.socket, say: Callable[[str], None]) -> None:
+async def _api(settings: Settings, redis_url: str, listener: socket.socket, say: Say, exit_with_stdin: bool) -> None:
     host, port = listener.getsockname()[:2]
     async with opened_backend(settings, redis_url, say) as backend:
         if not is_loopback(host) and not await backend.keys.any():
@@ -65,7 +71,11 @@ async def _api(settings: Settings, redis_url: str, listener: socket.socket, say:
         server = _Server(_config(app))
         shown = f"[{host}]" if ":" in host else host
         server.started_at = lambda: say(f"api: http://{shown}:{port}")
-        _stopped_by_signals(server, backend)
+
+        def stop() -> None:
+            server.should_exit = True
+
+        _when_told_to_stop(stop, exit_with_stdin)
         await server.serve([listener])
     say("api: stopped")
 
@@ -88,7 +98,7 @@ def _config(app: object) -> uvicorn.Config:
     # No proxy headers: the rate limit counts by the address that connects, which nobody can invent.
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="h11",
+        http=protocol(),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -99,13 +109,20 @@ def _config(app: object) -> uvicorn.Config:
     )
 
 
-def _stopped_by_signals(server: uvicorn.Server, backend: Backend) -> None:
-    def stop() -> None:
-        backend.stopping.set()
-        server.should_exit = True
-
+def _when_told_to_stop(stop: Callable[[], None], exit_with_stdin: bool) -> None:
+    """Call `stop` on the event loop, at the first signal or when whoever started us is gone."""
+    loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(each, stop)
+        loop.add_signal_handler(each, stop)
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 4096):  # not sys.stdin itself: a thread that holds its lock aborts the exit
+            pass
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+            loop.call_soon_threadsafe(stop)
+
+    if exit_with_stdin:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -31,9 +31,9 @@ TURNS_ALONE = 10
 
 
 @contextlib.contextmanager
-def serving(profile: Profile = HONEST) -> Iterator[str]:
+def serving(profile: Profile = HONEST, latency_ms: int = 0) -> Iterator[str]:
     """The stand-in model in a thread; yields its base URL."""
-    with served(build(profile=profile)) as address:
+    with served(build(latency_ms, profile)) as address:
         yield f"{address}/v1"
 
 

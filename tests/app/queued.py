@@ -63,13 +63,17 @@ class Deployment:
 
 @contextlib.contextmanager
 def deployment(
-    folder: Path, profile: Profile = HONEST, servers: Mapping[str, str] | None = None, redis_url: str | None = None
+    folder: Path,
+    profile: Profile = HONEST,
+    servers: Mapping[str, str] | None = None,
+    redis_url: str | None = None,
+    latency_ms: int = 0,
 ) -> Iterator[Deployment]:
     """A store and a model, in this folder."""
     settings = Settings(_env_file=None, data_dir=folder / ".data")
     with contextlib.ExitStack() as stack:
         store = redis_url or stack.enter_context(embedded_redis(settings.data_dir))
-        model = stack.enter_context(serving(profile))
+        model = stack.enter_context(serving(profile, latency_ms))
         yield Deployment(folder, store, model, settings, servers or {})
 
 

@@ -1,0 +1,49 @@
+"""`tollgate serve`, `api` and `worker`: the programs that serve."""
+
+from typing import Annotated
+
+import typer
+
+from app import ports
+from app import settings as configuration
+from app.processes import LOOPBACK, redis_running, running
+
+cli = typer.Typer()
+
+Host = Annotated[str, typer.Option(help="Address to listen on; beyond this machine needs an API key.")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")]
+WithStdin = Annotated[bool, typer.Option("--exit-with-stdin", hidden=True)]
+
+
+@cli.command()
+def serve(host: Host = LOOPBACK, port: Port = ports.API) -> None:
+    """Serve research jobs over HTTP with all it takes on this machine: API, worker, MCP servers, store."""
+    settings = configuration.load()
+    with redis_running(settings) as redis_url, running(settings) as addresses:
+        from app.supervisor import supervise  # noqa: PLC0415  heavy
+
+        supervise(settings, redis_url, addresses, host, port, _say)
+
+
+@cli.command()
+def api(host: Host = LOOPBACK, port: Port = ports.API, exit_with_stdin: WithStdin = False) -> None:
+    """Serve research jobs over HTTP, until told to stop; workers run them."""
+    settings = configuration.load()
+    with redis_running(settings) as redis_url:
+        from app.programs import api as program  # noqa: PLC0415  heavy
+
+        program(settings, redis_url, host, port, _say, exit_with_stdin=exit_with_stdin)
+
+
+@cli.command()
+def worker(exit_with_stdin: WithStdin = False) -> None:
+    """Run jobs from the queue, until told to stop; what runs then is handed over."""
+    settings = configuration.load()
+    with redis_running(settings) as redis_url, running(settings) as addresses:
+        from app.programs import worker as program  # noqa: PLC0415  heavy
+
+        program(settings, redis_url, addresses, _say, exit_with_stdin=exit_with_stdin)
+
+
+def _say(message: str) -> None:
+    typer.echo(message, err=True)
