@@ -241,7 +241,8 @@ def main(jobs: int, clients: int, pause_s: float) -> int:
     )
     console.print(
         f"CPUs {os.cpu_count()}, load average {os.getloadavg()[0]:.1f}; CPU s of the clients "
-        f"{used[CLIENTS]:.0f}, of all else on this machine {others:.0f}; the API had to wait for a CPU for {used[WAITED]:.1f} s"
+        f"{used[CLIENTS]:.0f}, of all else on this machine {others:.0f}; "
+        f"the API had to wait for a CPU for {used[WAITED]:.1f} s"
     )
     console.print(f"accepted {accepted}; ended: {states}; refused requests: {dict(seen.refused) or 0}")
     console.print(f"lost {outcome.lost}, doubled {len(outcome.doubled)}")
