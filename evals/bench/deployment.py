@@ -89,10 +89,10 @@ async def _program(folder: Path, env: Mapping[str, str], name: str, *arguments: 
     log = folder / f"{name}.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "app.cli", *arguments),
+            *(sys.executable, "-m", "app.cli", *arguments, "--exit-with-stdin"),  # also when we are killed
             cwd=folder,  # no .env there
             env=env,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=output,
             start_new_session=True,  # as under a service manager: Linux shares CPUs out by session
