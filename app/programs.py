@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -39,6 +40,7 @@ async def _worker(settings: Settings, redis_url: str, addresses: Addresses, say:
     stop = asyncio.Event()
     _when_told_to_stop(stop.set, exit_with_stdin)
     async with opened_worker(settings, redis_url, addresses, say) as work:
+        _keep_what_is_there()
         say(f"worker: up to {settings.worker_jobs} jobs at once")
         await work_until(stop, work, settings)
     say("worker: handed over, stopped")
@@ -78,6 +80,13 @@ async def _api(settings: Settings, redis_url: str, listener: socket.socket, say:
         _when_told_to_stop(stop, exit_with_stdin)
         await server.serve([listener])
     say("api: stopped")
+
+
+def _keep_what_is_there() -> None:
+    """Spare full garbage collections the modules and clients, which stay: 240,000 objects take 150 ms of CPU time, in
+    which nobody is answered."""
+    gc.collect()
+    gc.freeze()
 
 
 class _Server(uvicorn.Server):
