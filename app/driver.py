@@ -17,6 +17,7 @@ from app.decisions import Decisions
 from app.errors import Draining
 from app.events import EventLog
 from app.records import TERMINAL, Record, Records
+from app.redaction import redacted
 from app.reports import ReportFolder
 from app.results import JobResult, result_of
 from graphs.deps import Deps
@@ -102,12 +103,12 @@ class Driver:
             await self._write(run, {"status": "queued", "attempts": 0})
             raise Draining(f"{run.job_id} was stopped at a step; another run goes on from there") from None
         except GraphRecursionError:
-            # The nodes stop earlier by themselves; this is the last net, and the job stays resumable.
+            # The nodes stop earlier by themselves; this is the last net.
             await self._tell(run, {"type": "warning", "message": "LangGraph's recursion limit ended this run"})
             return {"stop_reason": StopReason.STEPS.value}
         except Exception as error:
             if run.attempts is not None:
-                await self._write(run, {"last_error": f"{type(error).__name__}: {error}"[:500]})
+                await self._write(run, {"last_error": str(redacted(f"{type(error).__name__}: {error}"))[:500]})
             raise
         return {}
 

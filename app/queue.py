@@ -15,7 +15,7 @@ from graphs.clock import utc_now
 
 JOBS, CHORES = "tollgate:queue", "tollgate:chores"
 RUN, NOTIFY, SWEEP, REAP = "run_job", "notify", "sweep", "reap"
-REMEMBERED = timedelta(hours=1)  # a call that is over, so that it is not queued again
+REMEMBERED = timedelta(minutes=15)  # what became of a call, for whoever looks into the queue
 
 
 class Queue:
@@ -37,8 +37,12 @@ class Queue:
         self._now = now
 
     async def put(self, call: str, tenant: str) -> None:
-        """Put a call of the outbox into the queue. Putting it twice is putting it once. Raises RedisError."""
-        await self.jobs.add(RUN, key=call)(called(call), tenant)
+        """Put a call of the outbox into the queue. Raises RedisError.
+
+        Without a key: pydocket drops a call whose key is just being carried out, which may have begun before what the
+        call is about. A call too many does nothing.
+        """
+        await self.jobs.add(RUN)(called(call), tenant)
         await self._registry.woken(call)
 
     async def wake(self, job_id: str, tenant: str) -> None:
@@ -50,12 +54,8 @@ class Queue:
         when = self._now() + timedelta(seconds=delay_s)
         await self.jobs.add(RUN, when=when)(job_id, tenant)
 
-    async def at(self, when: datetime, job_id: str, tenant: str, why: str) -> None:
-        """Let a worker run the job at this time; once for the same `why`."""
-        await self.jobs.add(RUN, when=when, key=f"{job_id}/{why}")(job_id, tenant)
-
     async def notify(self, job_id: str, kind: str, webhook_id: str, attempt: int = 1, delay_s: float = 0) -> None:
-        """Let a worker tell the job's webhook; once for the same id and attempt."""
+        """Let a worker tell the job's webhook."""
         when = self._now() + timedelta(seconds=delay_s)
         await self.chores.add(NOTIFY, when=when, key=f"{webhook_id}/{attempt}")(job_id, kind, webhook_id, attempt)
 

@@ -1,12 +1,14 @@
--- Writes fields of a job's record. KEYS: the record, the lease.  ARGV: fence or '', time to live in s, then field, value, ...
+-- Writes fields of a job's record. KEYS: the record, the lease.  ARGV: fence or '', time to live in s, status that is
+-- expected or '', then field, value, ...
 -- An empty value deletes the field.  Returns 0, or the token of the lease when it is above the fence; nothing is written then.
--- A record that is gone (it expired) is not begun anew by half of its fields: -1.
+-- A record that is gone (it expired) is not begun anew by half of its fields: -1. One of another status: -2.
 local record, lease = KEYS[1], KEYS[2]
 local fence, ttl = tonumber(ARGV[1]), ARGV[2]
 local token = fence and tonumber(redis.call('HGET', lease, 'token') or '')
 if token and token > fence then return token end
 if redis.call('EXISTS', record) == 0 then return -1 end
-for at = 3, #ARGV, 2 do
+if ARGV[3] ~= '' and redis.call('HGET', record, 'status') ~= ARGV[3] then return -2 end
+for at = 4, #ARGV, 2 do
   if ARGV[at + 1] == '' then
     redis.call('HDEL', record, ARGV[at])
   else

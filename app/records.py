@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, ConfigDict
 from redis.asyncio import Redis
 
-from app.errors import Busy, NoSuchJob
+from app.errors import Busy, DecisionRefused, NoSuchJob
 from graphs.clock import utc_now
 from graphs.fencing import lease_key
 from graphs.governance.limits import Limits
@@ -22,6 +22,7 @@ from graphs.state import Json
 Status = Literal["queued", "running", "awaiting_human", "completed", "partial", "failed", "cancelled", "dead"]
 TERMINAL: frozenset[Status] = frozenset({"completed", "partial", "failed", "cancelled", "dead"})
 
+_GONE, _OTHERWISE = -1, -2
 _WRITE = Script(Path(__file__).with_name("record.lua"))
 
 
@@ -30,6 +31,7 @@ class Record(BaseModel):
 
     `result` is the `JobResult` of the last run that came to an end or a question. `attempts` counts runs that began at
     the checkpoint `attempted_at` without getting any further. `cancel_at` is set from when somebody wants it to stop.
+    `notified` is the id of the webhook that was queued last.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +51,8 @@ class Record(BaseModel):
     attempts: int = 0
     attempted_at: str = ""
     last_error: str = ""
+    requeued: int = 0
+    notified: str = ""
 
 
 class Records:
@@ -92,25 +96,32 @@ class Records:
         ]
         return [_record(job_id, fields) for job_id, fields in found if fields]
 
-    async def write(self, job_id: str, fields: Json, *, fence: int | None = None) -> None:
+    async def write(
+        self, job_id: str, fields: Json, *, fence: int | None = None, expected: Status | None = None
+    ) -> None:
         """Change fields; None deletes one.
 
         Args:
             job_id: the job.
             fields: by their names in `Record`.
             fence: the token under which the caller holds the job's lease; without it nobody is refused.
+            expected: the status that it has to have until then; None for any.
 
         Raises:
             Busy: somebody holds the lease under a higher token.
+            DecisionRefused: its status is another one by now.
             NoSuchJob: there is no record, or not any more.
         """
         told: list[str | int] = []
         for name, value in {**fields, "updated_at": self._now().isoformat()}.items():
             told += [name, "" if value is None else json.dumps(value)]
         keys = [record_key(job_id), lease_key(job_id)]
-        token = await _WRITE.run(self._client, keys, "" if fence is None else fence, self._ttl, *told)
-        if token < 0:
+        wanted = json.dumps(expected) if expected else ""
+        token = await _WRITE.run(self._client, keys, "" if fence is None else fence, self._ttl, wanted, *told)
+        if token == _GONE:
             raise NoSuchJob(job_id)
+        if token == _OTHERWISE:
+            raise DecisionRefused(f"{job_id} is not {expected} any more; somebody else was first")
         if token:
             raise Busy(f"another process has taken over {job_id} (token {token}, ours is {fence}); this one stops")
 

@@ -6,7 +6,7 @@ from langgraph.types import StateSnapshot
 from pydantic import BaseModel, ConfigDict
 
 from app.decisions import escalated
-from app.records import Record, Status
+from app.records import TERMINAL, Record, Status
 from graphs.governance.limits import MICRO, StopReason
 from graphs.governance.spend import Spend
 from graphs.state import Json, ResearchState, of_status
@@ -48,7 +48,8 @@ class JobResult(BaseModel):
 def result_of(record: Record, snapshot: StateSnapshot, used: Spend, report: Path | None) -> JobResult:
     """What the job came to at this checkpoint; a job that never got to its first one is told from its record."""
     state: ResearchState = snapshot.values  # type: ignore[assignment]
-    stopped = _STOPPED.get(record.status)
+    # A job can end without its graph having come to its end: cancelled, dead, or given up after that.
+    stopped = record.status in TERMINAL and not state.get("status")
     waits: Status = "awaiting_human" if snapshot.interrupts else "failed"
     limits = state.get("limits", record.limits.model_dump())
     findings = [
@@ -58,8 +59,8 @@ def result_of(record: Record, snapshot: StateSnapshot, used: Spend, report: Path
     return JobResult(
         job_id=record.job_id,
         status=record.status if stopped else state.get("status") or waits,
-        stop_reason=stopped or state.get("stop_reason"),
-        stop_detail=record.last_error if record.status == "dead" else state.get("stop_detail", ""),
+        stop_reason=_STOPPED.get(record.status, StopReason.DEAD) if stopped else state.get("stop_reason"),
+        stop_detail=record.last_error if stopped else state.get("stop_detail", ""),
         report_path=str(report) if report else None,
         cost_usd=used.micro_usd / MICRO,
         estimated_usd=used.estimated_micro_usd / MICRO,
@@ -73,5 +74,4 @@ def result_of(record: Record, snapshot: StateSnapshot, used: Spend, report: Path
     )
 
 
-# How a job ends without its graph having come to its end.
-_STOPPED: dict[Status, StopReason] = {"cancelled": StopReason.CANCELLED, "dead": StopReason.DEAD}
+_STOPPED: dict[Status, StopReason] = {"cancelled": StopReason.CANCELLED}

@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.errors import DecisionRefused, NoSuchJob
+from app.errors import BadInput, DecisionRefused, NoSuchJob, Repeated
 from app.events import EventLog
 from app.jobs import Jobs
 from app.queue import Queue
@@ -22,7 +22,7 @@ from graphs.state import Json
 
 logger = logging.getLogger(__name__)
 
-SCANNED = 1000  # records that one filtered listing looks at
+SCANNED, PAGE = 1000, 100  # records that one filtered listing looks at, and of them in one go
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,11 @@ class Service:
             metadata=order.metadata,
             webhook_url=order.webhook_url,
         )
-        first = await self.registry.enter(order.tenant, job_id, key, body)
+        try:
+            first = await self.registry.enter(order.tenant, job_id, key, body)
+        except Repeated:
+            await self.records.remove(job_id)
+            raise
         if first != job_id:
             await self.records.remove(job_id)
             return await self.records.get(first), False
@@ -92,14 +96,14 @@ class Service:
     ) -> tuple[list[Record], str | None]:
         """Jobs of this tenant, the newest first, and where the next page begins; None after the last one."""
         found: list[Record] = []
-        for _ in range(max(1, SCANNED // most)):
-            ids = await self.registry.listed(tenant, before, most)
+        for _ in range(SCANNED // PAGE):
+            ids = await self.registry.listed(tenant, before, PAGE)
             for record in await self.records.many(ids):
                 if status in {None, record.status}:
                     found.append(record)
                     if len(found) == most:
-                        return found, record.job_id
-            if len(ids) < most:
+                        return found, None if record.job_id == ids[-1] and len(ids) < PAGE else record.job_id
+            if len(ids) < PAGE:
                 return found, None
             before = ids[-1]
         return found, before
@@ -112,7 +116,11 @@ class Service:
         """
         await self.get(tenant, job_id)
         call = await self.registry.to_wake(job_id)  # before the claim: then a crash between them loses nothing
-        document = await self.jobs.claim(job_id, answer, escalation_id=escalation_id, actor=actor)
+        try:
+            document = await self.jobs.claim(job_id, answer, escalation_id=escalation_id, actor=actor)
+        except (BadInput, DecisionRefused):
+            await self.registry.woken(call)  # there is nothing to run for
+            raise
         await self.queue.put(call, tenant)
         return document
 
@@ -125,24 +133,30 @@ class Service:
         """
         await self.get(tenant, job_id)
         call = await self.registry.to_wake(job_id)
-        record = await self.jobs.cancel(job_id)
+        try:
+            record = await self.jobs.cancel(job_id)
+        except DecisionRefused:
+            await self.registry.woken(call)
+            raise
         await self.queue.put(call, tenant)
         return record
 
     async def dead(self, tenant: str) -> list[Record]:
         """The dead letters of this tenant, the newest first."""
-        return [each for each in await self.records.many(await self.registry.dead()) if each.tenant == tenant]
+        found = await self.records.many(await self.registry.dead())
+        return [each for each in found if each.tenant == tenant and each.status == "dead"]
 
     async def requeue(self, tenant: str, job_id: str) -> Record:
         """Let a dead job be tried again from where it stands.
 
         Raises:
             NoSuchJob: there is no such job.
-            DecisionRefused: it is not dead.
+            DecisionRefused: it is not dead, or somebody else was first.
         """
-        await self._dead(tenant, job_id)
+        record = await self._dead(tenant, job_id)
+        anew = {"status": "queued", "attempts": 0, "result": None, "cancel_at": None, "requeued": record.requeued + 1}
         call = await self.registry.to_wake(job_id)
-        await self.records.write(job_id, {"status": "queued", "attempts": 0, "result": None})
+        await self.records.write(job_id, anew, expected="dead")
         await self.registry.unbury(job_id)
         await self.log.append(job_id, [{"type": "job", "job_id": job_id, "status": "queued"}])
         await self.queue.put(call, tenant)
@@ -153,11 +167,13 @@ class Service:
 
         Raises:
             NoSuchJob: there is no such job.
-            DecisionRefused: it is not dead.
+            DecisionRefused: it is not dead, or somebody else was first.
         """
         record = await self._dead(tenant, job_id)
-        await self.records.write(job_id, {"status": "failed", "result": {**(record.result or {}), "status": "failed"}})
+        given_up = {"status": "failed", "result": {**(record.result or {}), "status": "failed"}}
+        await self.records.write(job_id, given_up, expected="dead")
         await self.registry.unbury(job_id)
+        await self.log.append(job_id, [{"type": "job", "job_id": job_id, "status": "failed"}])
         return await self.records.get(job_id)
 
     async def _dead(self, tenant: str, job_id: str) -> Record:

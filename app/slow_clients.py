@@ -2,14 +2,17 @@
 
 uvicorn waits for a client once 64 KB are unsent, for as long as the client likes, and the kernel takes up to 4 MB
 before that. Here a connection holds 16 KB and one write more, the kernel 64 KB, and whoever takes nothing for a minute
-is disconnected. On Linux that goes for a host that is gone, too, which would be tried for a quarter of an hour.
+is disconnected. On Linux that goes for a host that is gone, too, which would be tried for a quarter of an hour. Nor can
+anybody hold connections by sending no request.
 """
 
 import asyncio
+import json
 import logging
 import socket
 from typing import Any
 
+import h11
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -17,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 STALLED_S = 60.0
 UNSENT_BYTES = 16 * 1024  # above this the application waits
+SILENT_S = 20.0  # that a client may take for its first request, before anybody has asked for its key
 KERNEL_BYTES = 32 * 1024  # Linux takes twice that, for its own needs
 
 
@@ -36,6 +40,7 @@ class BoundedProtocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._stalling: asyncio.TimerHandle | None = None
+        self._silent: asyncio.TimerHandle | None = None
         self._endless = False
         self._app, self.app = self.app, self._noted
 
@@ -43,6 +48,7 @@ class BoundedProtocol(H11Protocol):
         """Set the bounds."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=UNSENT_BYTES)
+        self._silent = self.loop.call_later(SILENT_S, self._close_without_request)
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -61,6 +67,8 @@ class BoundedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """There is nothing to wait for."""
         self._unwatch()
+        if self._silent:
+            self._silent.cancel()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -68,6 +76,23 @@ class BoundedProtocol(H11Protocol):
         super().shutdown()
         if self._endless and not self.cycle.response_complete:
             self.transport.abort() if self.flow.write_paused else self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Broken HTTP gets a problem document, too (RFC 9457)."""
+        problem = {"type": "/problems/bad-request", "title": "Bad request", "status": 400, "detail": msg}
+        body = json.dumps(problem).encode()
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
+
+    def _close_without_request(self) -> None:
+        if self.cycle is None:  # uvicorn's own hints leave out what stands here before the first request
+            self.transport.close()  # type: ignore[unreachable]
 
     def _watch(self) -> None:
         unsent = self.transport.get_write_buffer_size()

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from docket import ConcurrencyLimit, Docket, Perpetual, Retry
 from docket import Worker as Taker
 from langgraph.runtime import RunControl
+from redis.exceptions import RedisError
 
 from app.audit import Audit
 from app.driver import OnEvent
@@ -22,6 +23,7 @@ from app.registry import Registry, called
 from app.results import JobResult
 from app.settings import Settings
 from app.webhooks import Webhooks, delay
+from graphs.clock import utc_now
 from graphs.errors import OperatorMustAct
 from graphs.governance.ledger import Ledger
 from graphs.state import Json
@@ -30,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 REDELIVER = 1.5  # leases: a call of a worker that is silent for so long is given to another, who then gets the lease
 BUSY_S = 1.0
+LATE_ENOUGH_S = 1.0  # after the time for an answer, by clocks that agree about as well
 OUTBOX_S = 2.0  # a call that is in the outbox for longer was left there
 SWEEP_EVERY = timedelta(seconds=1)
 REAP_EVERY = timedelta(seconds=15)
@@ -55,7 +58,7 @@ class Work:
     attempts: int
     webhooks: Webhooks | None
     webhook_attempts: int
-    running: dict[str, RunControl] = field(default_factory=dict)
+    running: set[RunControl] = field(default_factory=set)  # a job may have two, one of which is about to be refused
     draining: bool = False
 
     async def run(self, job_id: str, tenant: str) -> None:
@@ -63,23 +66,26 @@ class Work:
         if self.draining:
             return await self.queue.later(job_id, tenant, 0)
         control = RunControl()
-        self.running[job_id] = control
+        self.running.add(control)
         try:
             async with self._audited(job_id, tenant) as on_event:
                 result = await self.jobs.run(job_id, on_event, control, self.attempts)
         except NoSuchJob as error:
             logger.warning("%s; the call is dropped", error)
             return None
-        except Busy:
-            return await self.queue.later(job_id, tenant, BUSY_S)
-        except Draining:
-            return await self.queue.later(job_id, tenant, 0)
+        except (Busy, Draining) as error:
+            return await self.queue.later(job_id, tenant, BUSY_S if isinstance(error, Busy) else 0)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return await self.queue.later(job_id, tenant, BUSY_S)  # of something in it: nobody has cancelled the run
         except Exception as error:
             wait = backoff((await self.records.get(job_id)).attempts, error)
             logger.exception("%s failed; it is tried again in %.0f s", job_id, wait)
             return await self.queue.later(job_id, tenant, wait)
         finally:
-            self.running.pop(job_id, None)
+            self.running.discard(control)
         await self._follow(await self.records.get(job_id), result)
         return None
 
@@ -119,7 +125,7 @@ class Work:
     def drain(self) -> None:
         """Begin nothing more, and let what runs stop at its next step, to be handed over."""
         self.draining = True
-        for control in self.running.values():
+        for control in self.running:
             control.request_drain()
 
     @contextlib.asynccontextmanager
@@ -134,7 +140,10 @@ class Work:
         async def note() -> None:
             while (event := await calls.get()) is not None:
                 detail = {name: event.get(name) for name in ("tool", "task", "evidence", "error")}
-                await self.audit.append("tool.call", event["agent"], tenant, job_id, detail, trace_id=job_id)
+                try:
+                    await self.audit.append("tool.call", event["agent"], tenant, job_id, detail, trace_id=job_id)
+                except RedisError as error:  # what the call led to is worth more than its entry
+                    logger.warning("a tool call of %s is not in the audit trail: %r", job_id, error)
 
         noting = asyncio.create_task(note(), name=f"audit of {job_id}")
         try:
@@ -149,11 +158,12 @@ class Work:
         told = ""
         if result.escalation:
             told = str(result.escalation["escalation_id"])
-            by = datetime.fromisoformat(result.escalation["answer_by"])
-            await self.queue.at(by, record.job_id, record.tenant, f"unanswered/{told}")
-        if record.webhook_url and (told or result.status in TERMINAL):
-            webhook_id = f"{record.job_id}/{result.status}/{told}".rstrip("/")
+            left = datetime.fromisoformat(result.escalation["answer_by"]) - utc_now()
+            await self.queue.later(record.job_id, record.tenant, max(0, left.total_seconds()) + LATE_ENOUGH_S)
+        webhook_id = f"{record.job_id}/{result.status}/{told or record.requeued}"
+        if record.webhook_url and (told or result.status in TERMINAL) and record.notified != webhook_id:
             await self.queue.notify(record.job_id, f"job.{result.status}", webhook_id)
+            await self.records.write(record.job_id, {"notified": webhook_id})
 
 
 def backoff(attempt: int, error: Exception) -> float:

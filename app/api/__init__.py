@@ -1,6 +1,7 @@
 """Research jobs over HTTP."""
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 
@@ -55,7 +56,7 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
     for router in (jobs.router(metrics), outcomes.router(), operations.router(metrics)):
         for route in router.routes:
             app.router.routes.append(route)
-    app.openapi = lambda: openapi(app, settings)  # type: ignore[method-assign]
+    app.openapi = functools.cache(lambda: openapi(app, settings))  # type: ignore[method-assign]
     return app
 
 

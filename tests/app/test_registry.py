@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from app.errors import Busy, NoSuchJob, Repeated
+from app.errors import Busy, DecisionRefused, NoSuchJob, Repeated
 from app.lease import Leases
 from app.records import Record, Records, record_key
 from app.registry import Registry, called, first_call
@@ -135,6 +135,15 @@ async def test_a_record_that_is_gone_is_not_begun_anew(redis_client: Redis) -> N
     with pytest.raises(NoSuchJob):
         await records.write(job(1), {"status": "completed"})
     assert not await redis_client.exists(record_key(job(1)))
+
+
+async def test_of_two_who_change_a_status_one_is_refused(redis_client: Redis) -> None:
+    records = Records(redis_client, ttl_seconds=TTL)
+    await records.add(record().model_copy(update={"status": "dead"}))
+    changes = [records.write(job(1), {"status": each}, expected="dead") for each in ("queued", "failed")]
+    outcomes = await asyncio.gather(*changes, return_exceptions=True)
+    assert [type(each) for each in outcomes].count(DecisionRefused) == 1
+    assert (await records.get(job(1))).status in {"queued", "failed"}
 
 
 async def test_who_has_lost_the_lease_writes_no_record(redis_client: Redis) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import BadInput, DecisionRefused, NoSuchJob
+from app.errors import BadInput, DecisionRefused, NoSuchJob, Repeated
 from app.offline_model.faults import PROFILES
 from app.processes import Addresses
 from app.records import Status
@@ -92,6 +92,22 @@ async def test_jobs_are_cancelled_wherever_they_stand(tmp_path: Path, addresses:
             assert record.result
             assert (record.result["stop_reason"], record.result["model_calls"]) == ("cancelled", 0)
             await assert_sound(here, service, [queued, waiting, done.job_id])
+
+
+async def test_a_refused_request_wakes_nobody_and_leaves_nothing(tmp_path: Path) -> None:
+    with deployment(tmp_path) as here:
+        async with here.service() as service:
+            job_id = (await service.submit(order(here.settings), "key", b"one"))[0].job_id
+            with pytest.raises(Repeated):
+                await service.submit(order(here.settings), "key", b"two")
+            await service.records.write(job_id, {"status": "failed"})
+            with pytest.raises(DecisionRefused):
+                await service.cancel("acme", job_id)
+            with pytest.raises(DecisionRefused):
+                await service.decide("acme", job_id, {"action": "abort"}, None, "test")
+            assert await service.registry.waiting() == {"outbox": 0, "dead": 0}
+            records = [key async for key in service.client.scan_iter("tollgate:{job-*}:job")]
+            assert len(records) == 1
 
 
 async def test_a_running_job_is_cancelled_at_its_next_step(tmp_path: Path, addresses: Addresses) -> None:
