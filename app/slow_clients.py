@@ -24,9 +24,10 @@ SILENT_S = 20.0  # that a client may take for its first request, before anybody 
 KERNEL_BYTES = 32 * 1024  # Linux takes twice that, for its own needs
 
 
-def protocol(stalled_s: float = STALLED_S) -> type[asyncio.Protocol]:
-    """For `uvicorn.Config(http=…)`: connections that are closed after so many seconds without progress."""
-    return type("Patient", (BoundedProtocol,), {"stalled_s": stalled_s})
+def protocol(stalled_s: float = STALLED_S, silent_s: float = SILENT_S) -> type[asyncio.Protocol]:
+    """For `uvicorn.Config(http=…)`: connections that are closed after so many seconds without progress, or without a
+    request."""
+    return type("Patient", (BoundedProtocol,), {"stalled_s": stalled_s, "silent_s": silent_s})
 
 
 class BoundedProtocol(H11Protocol):
@@ -36,6 +37,7 @@ class BoundedProtocol(H11Protocol):
     """
 
     stalled_s = STALLED_S
+    silent_s = SILENT_S
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,7 +50,7 @@ class BoundedProtocol(H11Protocol):
         """Set the bounds."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=UNSENT_BYTES)
-        self._silent = self.loop.call_later(SILENT_S, self._close_without_request)
+        self._silent = self.loop.call_later(self.silent_s, self._close_without_request)
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):

@@ -68,10 +68,14 @@ def application(log: EventLog, heartbeat_s: float) -> Starlette:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: EventLog | ASGIApp, *, heartbeat_s: float = 15, stalled_s: float = 60) -> AsyncIterator[Served]:
+async def serving(
+    app: EventLog | ASGIApp, *, heartbeat_s: float = 15, stalled_s: float = 60, silent_s: float = 20
+) -> AsyncIterator[Served]:
     """A replica that serves this log, or this application, until the block ends."""
     whole = application(app, heartbeat_s) if isinstance(app, EventLog) else app
-    server = uvicorn.Server(uvicorn.Config(whole, http=protocol(stalled_s), log_config=None, lifespan="off", ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(whole, http=protocol(stalled_s, silent_s), log_config=None, lifespan="off", ws="none")
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:

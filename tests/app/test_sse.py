@@ -270,3 +270,22 @@ async def test_streams_end_when_the_server_shuts_down(log: EventLog, caplog: pyt
 
 def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /job HTTP/1.1\r\nHost: x\r\n"])
+async def test_whoever_sends_no_whole_request_is_disconnected(log: EventLog, sent: bytes) -> None:
+    async with serving(log, silent_s=0.1) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(sent)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_broken_http_gets_a_problem_document(log: EventLog, served: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(b"nonsense\r\n\r\n")
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 400")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body)["status"] == 400
