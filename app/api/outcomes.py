@@ -61,7 +61,7 @@ def router() -> APIRouter:
         accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
     ) -> Response:
         record = await here.service.get(caller.tenant, job_id)
-        form = wanted or _accepted(accept)
+        form = wanted or accepted(accept)
         text = await here.service.jobs.report(job_id)
         if text is None:
             raise Refused("no-report", f"{job_id} has no report; its status is {record.status}")
@@ -109,7 +109,7 @@ def _told(event: Event) -> TraceEvent:
     return TraceEvent(id=event.id, type=event.type, at=data["at"], data=data)
 
 
-def _accepted(accept: str) -> Format:
+def accepted(accept: str) -> Format:
     """The form that the header likes best; Markdown where it likes any."""
     liked: list[tuple[float, str]] = []
     for each in accept.split(","):

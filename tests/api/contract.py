@@ -28,11 +28,9 @@ class Contract:
         media = response.headers.get("content-type", "").partition(";")[0]
         assert media in told.get("content", {media: {}}), f"{method} {path} answered with {media}"
         request = httpx.Request(method, response.request.url)  # without its body, which may have no end
-        told_again = httpx.Response(
-            response.status_code, headers=response.headers, content=response.content, request=request
-        )
-        told_again.elapsed = timedelta()
-        self._schema[path][method].validate_response(told_again)
+        same = httpx.Response(response.status_code, headers=response.headers, content=response.content, request=request)
+        same.elapsed = timedelta()
+        self._schema[path][method].validate_response(same)
 
     def _route(self, request: httpx.Request) -> str:
         raw = request.url.raw_path.decode().partition("?")[0]

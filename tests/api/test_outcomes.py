@@ -1,0 +1,64 @@
+"""Reports in the form that is asked for, and the answer to each error."""
+
+import pytest
+from redis.exceptions import ConnectionError as NoConnection
+
+from app.api.outcomes import accepted
+from app.api.problems import Refused, refused
+from app.errors import BadInput, Busy, DecisionRefused, NoSuchJob, OperatorMustAct, Repeated, TooLate
+from graphs.errors import LedgerUnavailable
+from tests.api.in_process import QUESTION, Api
+from tests.api.test_conformance import problem
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    {
+        "*/*": "md",
+        "text/html,application/xhtml+xml,*/*;q=0.8": "html",  # a browser
+        "application/json": "json",
+        "APPLICATION/JSON ; Q=1": "json",
+        "text/html;q=0.1, application/json;q=0.9": "json",
+        "text/html;q=0, */*": "md",
+        "application/pdf, text/*;q=0.1": "md",
+    }.items(),
+)
+def test_the_form_that_is_liked_best_is_made(accept: str, form: str) -> None:
+    assert accepted(accept) == form
+
+
+@pytest.mark.parametrize("accept", ["application/pdf", "text/html;q=0", "", ";;,,", "text/html;q=x", "*/*;q=nan"])
+def test_what_cannot_be_made_is_not_acceptable(accept: str) -> None:
+    with pytest.raises(Refused) as raised:
+        accepted(accept)
+    assert raised.value.kind.slug == "not-acceptable"
+
+
+async def test_a_job_without_a_report_says_so(api: Api) -> None:
+    async with api.client() as client:
+        report = (await client.post("/v1/jobs", json={"question": QUESTION})).json()["links"]["report"]
+        assert "queued" in problem(await client.get(report), "no-report").detail
+        problem(await client.get(report, params={"format": "pdf"}), "invalid")
+        problem(await client.get(report, headers={"Accept": "application/pdf"}), "not-acceptable")
+
+
+@pytest.mark.parametrize(
+    ("error", "slug"),
+    [
+        (NoSuchJob("job-1"), "no-such-job"),
+        (Repeated("x"), "idempotency-key-reused"),
+        (BadInput("x"), "invalid"),
+        (TooLate("x"), "too-late"),
+        (DecisionRefused("x"), "conflict"),
+        (Busy("x"), "conflict"),
+        (NoConnection("redis://user:password@host"), "unavailable"),
+        (LedgerUnavailable("redis://user:password@host"), "unavailable"),
+        (OperatorMustAct("/home/us/log"), "unavailable"),
+        (RuntimeError("password"), "internal"),
+    ],
+)
+def test_each_error_has_its_problem(error: Exception, slug: str) -> None:
+    told = refused(error)
+    assert told.kind.slug == slug
+    if told.kind.status >= 500:
+        assert told.detail == told.kind.meaning  # nothing of ours
