@@ -43,10 +43,11 @@ format: .venv/dev ## format and mend what the linter can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/dev ## compare the checkpointer and the gate with their peers; what readers of events cost
+bench: .venv/dev ## compare the checkpointer and the gate with their peers; what readers of events and jobs cost
 	$(BIN)/python -m evals.bench.checkpointer
 	$(BIN)/python -m evals.bench.gate
 	$(BIN)/python -m evals.bench.events
+	$(BIN)/python -m evals.bench.jobs
 
 image: .venv/dev ## perform the Dockerfile's steps and start what compose.yaml starts, without Docker
 	@deploy/check_image

@@ -1,10 +1,10 @@
--- Adds an entry to the audit trail, if the newest one is still the one that it follows.
+-- Adds entries to the audit trail, if the newest one is still the one that the first of them follows.
 -- KEYS: the trail.
--- ARGV: MAC of the entry it follows ('' for none), newest id that there ever was, its id, itself, its MAC, ms of the
---       oldest to keep
--- Returns nothing when it is there, also when it was sent again; else id and MAC of the newest entry, and the newest
--- id that there ever was: another one when the newest entries were deleted.
-local trail, follows, counter, id, entry, mac, oldest = KEYS[1], unpack(ARGV)
+-- ARGV: MAC of the entry that is followed ('' for none), newest id that there ever was, ms of the oldest to keep;
+--       then of each entry its id, itself, its MAC
+-- Returns nothing when they are there, also when they were sent again; else id and MAC of the newest entry, and the
+-- newest id that there ever was: another one when the newest entries were deleted.
+local trail, follows, counter, oldest = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 
 local function mac_of(found) return found and found[2][4] or '' end
 
@@ -18,8 +18,10 @@ end
 
 local newest, last = redis.call('XREVRANGE', trail, '+', '-', 'COUNT', 1)[1], counted()
 if mac_of(newest) ~= follows or last ~= counter then
-  if mac_of(redis.call('XRANGE', trail, id, id)[1]) == mac then return {} end
+  if mac_of(redis.call('XRANGE', trail, ARGV[4], ARGV[4])[1]) == ARGV[6] then return {} end
   return { newest and newest[1] or '0-0', mac_of(newest), last }
 end
-redis.call('XADD', trail, 'MINID', '~', oldest, id, 'entry', entry, 'mac', mac)
+for at = 4, #ARGV, 3 do
+  redis.call('XADD', trail, 'MINID', '~', oldest, ARGV[at], 'entry', ARGV[at + 1], 'mac', ARGV[at + 2])
+end
 return {}

@@ -16,7 +16,7 @@ import hmac
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -89,6 +89,8 @@ class Audit:
         self._newest = _START
         self._counter = _START[0]  # the newest id that there ever was
         self._turn = asyncio.Lock()
+        self._batch: list[tuple[Json, int]] = []  # what comes while another batch is on its way
+        self._adding: asyncio.Task[list[str]] | None = None  # that batch, until it has its turn
 
     @property
     def keyed(self) -> bool:
@@ -119,10 +121,12 @@ class Audit:
             "keeps_from_ms": self._keeps_from(now),
             "nonce": uuid.uuid4().hex,  # tells it from the same one of another process, and from itself sent again
         }
-        async with self._turn:  # of those in one process none has to try again
-            while (entry := await self._added(what, _ms(now))) is None:
-                pass
-        return entry.id
+        if self._adding is None:
+            self._batch = []
+            self._adding = asyncio.create_task(self._add_batch(self._batch), name="adds to the audit trail")
+        self._batch.append((what, _ms(now)))
+        place = len(self._batch) - 1
+        return (await asyncio.shield(self._adding))[place]  # the others' entries must not go when one is cancelled
 
     async def read(self, tenant: str | None = None, after: str = "0", most: int = 100) -> list[Entry]:
         """At most so many entries after this id, of one tenant or of all; "0" is the oldest end.
@@ -175,20 +179,37 @@ class Audit:
             broken = Broken(newer["id"], "entries before it were deleted before their time")
         return broken or (None if reached else Broken(last, "it was the newest, and was deleted"))
 
-    async def _added(self, what: Json, now_ms: int) -> Entry | None:
-        """The entry, chained to the newest that we know of; None when there is a newer one, which we know then."""
-        previous, mac = self._newest
-        ms, number = _order(self._counter)
-        entry_id = f"{max(ms, now_ms)}-{number + 1}"
-        text = _canonical({**what, "id": entry_id, "previous": [previous, mac]})
-        entry = Entry(entry_id, text, self._mac(text))
-        arguments = (mac, self._counter, entry_id, text, entry.mac, what["keeps_from_ms"])
+    async def _add_batch(self, batch: Sequence[tuple[Json, int]]) -> list[str]:
+        """Add in one step what has gathered until its turn comes ("group commit"): an entry at a time would be one
+        round trip after the other, and each waits for those before."""
+        async with self._turn:  # of those in one process none has to try again
+            self._adding = None
+            while (entries := await self._added(batch)) is None:
+                pass
+        return [each.id for each in entries]
+
+    async def _added(self, batch: Sequence[tuple[Json, int]]) -> list[Entry] | None:
+        """The entries, chained to the newest that we know of; None when there is a newer one, which we know then."""
+        entries = self._chained(batch)
+        oldest = min(what["keeps_from_ms"] for what, _ in batch)
+        told = [part for each in entries for part in (each.id, each.json, each.mac)]
+        arguments = (self._newest[1], self._counter, oldest, *told)
         found = [each.decode() for each in await _APPEND.run(self._client, [_TRAIL], *arguments)]
         if found:
             self._newest, self._counter = (found[0], found[1]), found[2]
             return None
-        self._newest, self._counter = (entry_id, entry.mac), entry_id
-        return entry
+        self._newest, self._counter = (entries[-1].id, entries[-1].mac), entries[-1].id
+        return entries
+
+    def _chained(self, batch: Sequence[tuple[Json, int]]) -> list[Entry]:
+        previous, (ms, number) = self._newest, _order(self._counter)
+        entries = []
+        for what, now_ms in batch:
+            ms, number = max(ms, now_ms), number + 1
+            text = _canonical({**what, "id": f"{ms}-{number}", "previous": list(previous)})
+            entries.append(Entry(f"{ms}-{number}", text, self._mac(text)))
+            previous = (entries[-1].id, entries[-1].mac)
+        return entries
 
     def _trusted(self, entry: Entry) -> Json | None:
         """What the entry says, when its MAC is right and it stands where it was put."""

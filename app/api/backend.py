@@ -1,33 +1,29 @@
 """What the routes are handed."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, TypedDict, cast
 
 from fastapi import Depends, Request
 
-from app.audit import Audit
+from app.audit import Audit, trail
 from app.keys import Keys
 from app.rate_limit import RateLimit
 from app.service import Service
 from app.serving import opened_service
 from app.settings import Settings
 
-DAY_S = 86_400
-
 
 @dataclass(frozen=True)
 class Backend:
-    """What is behind the API. With `stopping` set, streams of events end."""
+    """What is behind the API."""
 
     settings: Settings
     service: Service
     keys: Keys
     rate: RateLimit
     audit: Audit
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class State(TypedDict):
@@ -46,7 +42,7 @@ async def opened_backend(settings: Settings, redis_url: str, warn: Callable[[str
             service,
             Keys(client),
             RateLimit(client, per_minute=settings.requests_per_minute, burst=settings.requests_burst),
-            Audit(client, ttl_seconds=settings.audit_days * DAY_S, secret=settings.audit_secret),
+            trail(settings, client),
         )
 
 

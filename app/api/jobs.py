@@ -16,6 +16,7 @@ from app.records import TERMINAL, Record, Status
 from app.service import Order
 from app.webhooks import checked_webhook_url
 from graphs.governance.limits import MICRO
+from graphs.governance.spend import Spend
 from graphs.state import Json
 
 _JOB = re.compile(JOB_ID, re.ASCII)
@@ -28,6 +29,7 @@ _HEADERS = {
         "schema": {"type": "string"},
     },
 }
+NOTHING_USED = Spend()
 COMMON = documented("unauthorized", "forbidden", "misdirected", "too-many-requests", "internal", "unavailable")
 WITH_BODY = documented("bad-request", "too-large", "unsupported-media-type")
 
@@ -73,7 +75,7 @@ def router(metrics: Metrics) -> APIRouter:
         else:
             response.headers["Idempotency-Replayed"] = "true"
         response.headers["Location"] = f"/v1/jobs/{record.job_id}"
-        return await document(here, record)
+        return await document(here, record, NOTHING_USED if new else None)
 
     @routes.get("", summary="List jobs, the newest first", responses=documented("invalid"))
     async def listed(
@@ -119,9 +121,10 @@ def router(metrics: Metrics) -> APIRouter:
     return routes
 
 
-async def document(here: Backend, record: Record) -> JobDocument:
-    """The job as it stands, with what it has cost by now."""
-    used = await here.service.deps.ledger.spend(record.job_id)
+async def document(here: Backend, record: Record, used: Spend | None = None) -> JobDocument:
+    """The job as it stands, with what it has cost by now: `used` where that is known."""
+    if used is None:
+        used = await here.service.deps.ledger.spend(record.job_id)
     ended, result = record.status in TERMINAL, record.result or {}
     told: Json = {}
     if ended:

@@ -174,13 +174,22 @@ class JobCost(AgentCost):
     output_tokens: int
 
 
+class TraceEvent(BaseModel):
+    """An event, with the same id and data as in the stream of events."""
+
+    id: str
+    type: str
+    at: datetime
+    data: Json
+
+
 class Trace(BaseModel):
     """What happened in a job and what it cost. `next_after` is for the next events; null when these were the last."""
 
     job_id: str
     spend: JobCost
     agents: dict[str, AgentCost]
-    events: list[Json]
+    events: list[TraceEvent]
     next_after: str | None
 
 

@@ -1,51 +1,22 @@
 """What comes of a job: its events as they happen, its report, its trace."""
 
-import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from app.api.auth import Reader
 from app.api.backend import Backend, Here
 from app.api.jobs import COMMON, JobId
-from app.api.models import ReportDocument, Trace, job_cost
+from app.api.models import ReportDocument, Trace, TraceEvent, job_cost
 from app.api.problems import Refused, documented
 from app.api.report_page import POLICY, page
-from app.api.streams import event_stream
 from app.events import Event
 from app.results import result_of
-from graphs.state import Json
+from app.sse import event_stream
 
 Format = Literal["md", "html", "json"]
-HEARTBEAT_S = 15.0
 MEDIA: dict[str, Format] = {"text/markdown": "md", "text/html": "html", "application/json": "json"}
 _AFTER = "Id of the last event that you got; without it, from the start."
-
-
-class Ending(Response):
-    """A streamed response that ends in order when the server stops: its reader goes on elsewhere."""
-
-    def __init__(self, response: StreamingResponse, stopping: asyncio.Event) -> None:
-        self.response = response
-        self.stopping = stopping
-        self.background = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        streaming = asyncio.create_task(self.response(scope, receive, send), name=f"streams {scope['path']}")
-        stopping = asyncio.create_task(self.stopping.wait(), name="waits for the end of the server")
-        try:
-            await asyncio.wait({streaming, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            broken_off = not streaming.done()
-        finally:
-            for task in (streaming, stopping):
-                task.cancel()
-            await asyncio.wait({streaming, stopping})
-        if broken_off:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        elif not streaming.cancelled():
-            streaming.result()
 
 
 def router() -> APIRouter:
@@ -58,6 +29,7 @@ def router() -> APIRouter:
         response_class=Response,
         responses={
             200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events."},
+            204: {"description": "The job has ended, and you have its last event."},
             **documented("invalid"),
         },
     )
@@ -70,7 +42,7 @@ def router() -> APIRouter:
     ) -> Response:
         await here.service.get(caller.tenant, job_id)
         position = last_event_id if last_event_id is not None else after
-        return Ending(event_stream(here.service.log, job_id, position, HEARTBEAT_S), here.stopping)
+        return event_stream(here.service.log, job_id, position)
 
     @routes.get(
         "/report",
@@ -132,8 +104,9 @@ async def _page(here: Backend, job_id: str, text: str) -> str:
     return page(text, evidence)
 
 
-def _told(event: Event) -> Json:
-    return {"id": event.id, **event.data}
+def _told(event: Event) -> TraceEvent:
+    data = event.data
+    return TraceEvent(id=event.id, type=event.type, at=data["at"], data=data)
 
 
 def _accepted(accept: str) -> Format:

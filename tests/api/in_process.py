@@ -17,6 +17,7 @@ from app.api.backend import Backend, opened_backend
 from app.keys import Scope
 from app.service import Service
 from app.settings import Settings
+from tests.api.contract import Contract
 
 QUESTION = "What was Voltbay's revenue in Germany in 2024?"
 LOCAL = "http://127.0.0.1:8000"
@@ -29,20 +30,22 @@ class Api:
 
     app: FastAPI
     backend: Backend
+    contract: Contract
 
     @property
     def service(self) -> Service:
         return self.backend.service
 
     def client(self, secret: str | None = None, base_url: str = LOCAL, address: str = "127.0.0.1") -> httpx.AsyncClient:
-        """A client that sends this key."""
+        """A client that sends this key. Every answer is compared with the OpenAPI document."""
 
         async def with_state(scope: Connection, receive: Receive, send: Send) -> None:
             await self.app({**scope, "state": {"backend": self.backend}}, receive, send)
 
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
         transport = httpx.ASGITransport(with_state, client=(address, 1))  # an error that gets out fails the test
-        return httpx.AsyncClient(transport=transport, base_url=base_url, headers=headers)
+        hooks = {"response": [self.contract.kept]}
+        return httpx.AsyncClient(transport=transport, base_url=base_url, headers=headers, event_hooks=hooks)
 
     async def key(self, *scopes: Scope, tenant: str = "acme") -> str:
         """A new key with these scopes, or with all."""
@@ -65,4 +68,5 @@ async def api_over(settings: Settings, redis_url: str, *, loopback: bool = True,
     settings = settings.model_copy(update={**UNHURRIED, **given})
     async with opened_backend(settings, redis_url, lambda _: None) as backend:
         opening = contextlib.nullcontext(backend)
-        yield Api(create_app(settings, opening, loopback=loopback, registry=CollectorRegistry()), backend)
+        app = create_app(settings, opening, loopback=loopback, registry=CollectorRegistry())
+        yield Api(app, backend, Contract(app.openapi()))

@@ -1,9 +1,11 @@
 """`tollgate api` as a real program, and a reader of its server-sent events."""
 
+import asyncio
 import contextlib
 import json
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -57,12 +59,24 @@ async def events(client: httpx.AsyncClient, path: str, after: str | None = None)
             fields = {}
 
 
-async def followed(client: httpx.AsyncClient, path: str, until: str, after: str | None = None) -> list[Told]:
-    """Events up to the one of this type, whose reader then goes away; all, if it does not come."""
+async def followed(
+    client: httpx.AsyncClient, path: str, until: str | None = None, after: str | None = None
+) -> list[Told]:
+    """Events up to the one that says that the job has this status, whose reader then goes away; without one, all."""
     got: list[Told] = []
     async with contextlib.aclosing(events(client, path, after)) as stream:  # type: ignore[type-var]
         async for event in stream:
             got.append(event)
-            if event.type == until:
+            if until and event.data.get("status") == until:
                 break
     return got
+
+
+async def shown(client: httpx.AsyncClient, path: str, status: str, seconds: float = 30) -> dict[str, Any]:
+    """The job, as soon as it has this status."""
+    until = time.monotonic() + seconds
+    while (job := (await client.get(path)).json())["status"] != status:
+        assert time.monotonic() < until, f"it is still {job['status']}"
+        await asyncio.sleep(0.2)
+    document: dict[str, Any] = job
+    return document

@@ -1,4 +1,4 @@
-"""Schemathesis: what the OpenAPI document promises is kept, for requests that it allows and for those that it does not."""
+"""Schemathesis: what the OpenAPI document promises is kept, for requests that it allows and for others."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ from app.api.backend import opened_backend
 from app.settings import Settings
 from tests.api.in_process import UNHURRIED, api_over
 
-EXAMPLES = 15  # of each route, beside those that cover its schema
+EXAMPLES = 10  # of each route, beside those that cover its schema
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,6 @@ def contract(settings: Settings, redis_url: str) -> Iterator[tuple[str, str]]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}/openapi.json"
             yield f"http://127.0.0.1:{listener.getsockname()[1]}/openapi.json", secret
         finally:
             server.should_exit = True
@@ -45,12 +44,14 @@ async def _prepared(settings: Settings, redis_url: str) -> str:
         return await api.key()
 
 
+@pytest.mark.timeout(400)  # some thousand requests
 def test_the_contract_is_kept(contract: tuple[str, str]) -> None:
     url, secret = contract
     config = SchemathesisConfig.from_dict(
         {
             "headers": {"Authorization": f"Bearer {secret}"},
             "continue-on-failure": True,
+            "suppress-health-check": ["filter_too_much"],  # of slugs there are few
             "request-timeout": 5,
             "generation": {"max-examples": EXAMPLES, "database": "none"},
         }
@@ -66,8 +67,8 @@ def test_the_contract_is_kept(contract: tuple[str, str]) -> None:
         if isinstance(event, ScenarioFinished):
             asked += len(event.recorder.interactions)
             failures += list(_failures(event))
-    print("ASKED", asked, len(failures))
     assert failures == []
+    assert asked > 200
 
 
 def _failures(event: ScenarioFinished) -> Iterator[str]:

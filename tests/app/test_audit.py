@@ -1,6 +1,7 @@
 """The audit trail: whatever is done to it from outside shows, and nothing that is appended gets lost."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -153,6 +154,39 @@ async def test_many_processes_append_to_one_chain(client: Redis, redis_url: str)
         (f"p{process}", str(n)) for process in range(4) for n in range(25)
     }
     assert await audit(client).verify() is None
+
+
+async def test_what_comes_at_once_in_one_process_is_added_in_few_steps(client: Redis, trail: Audit) -> None:
+    await client.config_resetstat()
+    ids = await asyncio.gather(*(trail.append("tool.call", "sales", "acme", f"job-{n}") for n in range(50)))
+    added = (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    assert added <= 3, "one step each would make every one wait for all before it"
+    assert [(each.id, each.data["job_id"]) for each in await trail.read()] == [
+        (entry_id, f"job-{n}") for n, entry_id in enumerate(ids)
+    ]
+    assert await trail.verify() is None
+
+
+@given(gone=st.sets(st.integers(0, 9), max_size=9))
+@settings(max_examples=10)
+def test_who_is_cancelled_takes_nobody_along(redis_url: str, gone: set[int]) -> None:
+    asyncio.run(_cancelled(redis_url, gone))
+
+
+async def _cancelled(url: str, gone: set[int]) -> None:
+    async with contextlib.aclosing(Redis.from_url(url)) as client:
+        await client.delete(TRAIL)
+        trail = audit(client)
+        tasks = [asyncio.create_task(trail.append("submit", "key-1", "acme", f"job-{n}")) for n in range(10)]
+        await asyncio.sleep(0)  # all of them wait
+        for number in gone:
+            tasks[number].cancel()
+        ids = await asyncio.gather(*tasks, return_exceptions=True)
+        found = {each.id for each in await trail.read()}
+        assert {each for each in ids if isinstance(each, str)} <= found
+        assert sum(isinstance(each, str) for each in ids) == 10 - len(gone)
+        assert await trail.verify() is None
+        await client.delete(TRAIL)
 
 
 async def test_the_same_by_two_processes_at_the_same_moment_is_two_entries(client: Redis) -> None:

@@ -1,0 +1,85 @@
+"""The HTML page of a report: all in one, and nothing that a model wrote in it runs or is loaded."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api.report_page import POLICY, STYLE, page
+from graphs.evidence import Evidence
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text>38 &lt; 40</text></svg>'
+HARMLESS = {
+    "html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "h4", "h5", "h6", "p", "ul", "ol", "li", "a",
+    "img", "em", "strong", "code", "pre", "blockquote", "hr", "br", "table", "thead", "tbody", "tr", "th", "td",
+    "details", "summary",
+}  # fmt: skip
+PIECES = st.sampled_from([
+    "<script>", "</style>", "<img src=x onerror=alert(1)>", "![x](", "[x](", "javascript:alert(1)", "data:text/html,x",
+    "evidence/E1.svg", "evidence/E1.md", "https://evil.example/x.png", ")", "\n\n", "# ", "| a | b |\n| - | - |\n",
+    "&#106;avascript:x", "<", '"', "'", "`", "```\n", "> ", "[E1]", "<!--", "]]>", "vbscript:x", " ", "- ",
+])  # fmt: skip
+
+
+def evidence(text: str = "year,revenue\n2024,38", **content: str) -> Evidence:
+    return Evidence(task="T1", server="sales", tool="chart", arguments={}, text=text, content=content, duration_ms=1)
+
+
+class Seen(HTMLParser):
+    """The tags of a page, and what they refer to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.references: list[tuple[str, str]] = []
+        self.attributes: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attributes}
+        self.references += [(tag, value or "") for name, value in attributes if name in {"src", "href"}]
+
+
+@given(st.lists(PIECES | st.text(max_size=8), max_size=20).map("".join))
+def test_nothing_that_a_model_writes_gets_out(text: str) -> None:
+    seen = Seen(page(text, {"E1": evidence(text, kind="chart", svg=SVG)}))
+    assert seen.tags <= HARMLESS
+    assert not any(name.startswith("on") or name == "style" for name in seen.attributes)
+    for tag, reference in seen.references:
+        if tag == "img":
+            assert reference.startswith("data:image/svg+xml;base64,")
+        else:
+            assert not re.match(r"\s*(javascript|vbscript|data|file):", reference, re.IGNORECASE)
+
+
+def test_a_chart_is_in_the_page() -> None:
+    seen = Seen(page("![growth](evidence/E1.svg)", {"E1": evidence(kind="chart", svg=SVG)}))
+    ((tag, reference),) = seen.references
+    assert tag == "img"
+    assert base64.b64decode(reference.partition(",")[2]).decode() == SVG
+
+
+def test_an_image_that_is_no_chart_of_ours_is_its_description() -> None:
+    for source in ("https://evil.example/x.png", "evidence/E2.svg", "evidence/E1.svg"):
+        told = page(f"![growth]({source})", {"E1": evidence(kind="table")})
+        assert "<img" not in told
+        assert "growth" in told
+
+
+def test_evidence_is_in_the_page_and_linked() -> None:
+    told = page("# 1 < 2\n\nIt rose [E1](evidence/E1.md).", {"E1": evidence("<b>38</b>")})
+    assert "<title>1 &lt; 2</title>" in told
+    assert '<a href="#E1">E1</a>' in told
+    assert '<details id="E1"><summary>E1: sales.chart</summary><pre>&lt;b&gt;38&lt;/b&gt;</pre></details>' in told
+
+
+def test_the_policy_lets_only_the_style_of_the_page_through() -> None:
+    told = page("x", {})
+    assert f"<style>{STYLE}</style>" in told
+    assert base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode() in POLICY
+    assert "script-src" not in POLICY
+    assert POLICY.startswith("default-src 'none'")
