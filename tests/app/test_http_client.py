@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,7 +18,7 @@ from starlette.routing import Route
 from app.errors import ApiFailed, ApiRefused, AppError
 from app.events import TERMINAL
 from app.http_client import ENDED, Client
-from app.http_requests import opened
+from app.http_requests import Requests, opened
 from tests.http_server import served
 
 JOB = {"id": "job-1", "status": "queued", "question": "Q?", "created_at": "", "budget_usd": 0.1, "cost_usd": 0}
@@ -34,14 +33,12 @@ def client(url: str, patiently_s: float = 10, key: str | None = None) -> Iterato
 
 
 class Flaky:
-    """Does what it is asked, and answers the first times with something else."""
+    """Answers the first orders and answers with something else."""
 
-    def __init__(self, *instead: Response, does: bool = True) -> None:
+    def __init__(self, *instead: Response) -> None:
         self.instead = list(instead)
-        self.does = does
         self.got: list[tuple[str, Any]] = []
         self.keys: list[str | None] = []
-        self.done: list[Any] = []
 
     @property
     def app(self) -> Starlette:
@@ -130,7 +127,7 @@ def test_whatever_is_answered_is_one_line(name: str) -> None:
             assert isinstance(caught.value, ApiRefused) == (ANSWERS[name].status_code in {403, 410, 421})
 
 
-def test_whatever_the_way_there_is_one_line(tmp_path: Path) -> None:
+def test_whatever_the_way_there_is_one_line() -> None:
     async def answer(request: Request) -> Response:
         return JSONResponse(JOB)
 
@@ -199,8 +196,6 @@ def test_a_job_id_stays_one_part_of_the_path(job_id: str) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         paths.append(request.url.raw_path.decode())
         return httpx.Response(200, json=JOB)
-
-    from app.http_requests import Requests
 
     with httpx.Client(base_url="http://127.0.0.1", transport=httpx.MockTransport(answer)) as http:
         Client(Requests(http, lambda _: None)).job(job_id)
