@@ -1,10 +1,14 @@
-"""Tracing to LangSmith, when its own settings ask for it. Without them nothing is built and nothing is sent."""
+"""Tracing to LangSmith, when its own settings ask for it. Without them nothing is built and nothing is sent.
+
+Secrets and personal data are taken out of what is sent, as they are of events and logs.
+"""
 
 import contextlib
 from collections.abc import Iterator
 
 from langchain_core.callbacks import BaseCallbackHandler
 
+from app.redaction import redacted
 from app.settings import Settings
 
 FLUSH_S = 10.0  # an outage of the tracing service may cost traces, it may not hold up the job for long
@@ -26,6 +30,7 @@ def tracing(settings: Settings) -> Iterator[list[BaseCallbackHandler]]:
         api_key=settings.langsmith_api_key.get_secret_value() if settings.langsmith_api_key else None,
         timeout_ms=TIMEOUT_MS,
         retry_config=Retry(total=0),
+        anonymizer=redacted,
     )
     try:
         yield [LangChainTracer(project_name=settings.langsmith_project, client=client)]

@@ -19,6 +19,7 @@ from app.telemetry import tracing
 from tests.app.command_line import tollgate
 from tests.http_server import served
 
+ADDRESS = "jane.doe@example.org"
 CONFIG = {
     "use_multipart_endpoint": False,
     "size_limit": 100,
@@ -57,7 +58,7 @@ def test_a_job_is_traced_with_its_id_agents_and_limits(tmp_path: Path, tracing: 
         ended = tollgate(
             tmp_path,
             "run",
-            "What was Voltbay's revenue in Germany in 2024?",
+            f"What was Voltbay's revenue in Germany in 2024? Ask {ADDRESS}.",
             "--json",
             LANGSMITH_TRACING=tracing,
             LANGSMITH_API_KEY="ls-test",
@@ -65,6 +66,7 @@ def test_a_job_is_traced_with_its_id_agents_and_limits(tmp_path: Path, tracing: 
         )
     assert ended.returncode == 0, ended.stderr
     job_id = json.loads(ended.stdout)["job_id"]
+    assert all(ADDRESS.encode() not in body for _, body in taken)
     if tracing == "false":
         assert taken == []
         return
