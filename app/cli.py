@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
@@ -15,7 +15,7 @@ from rich.console import Console
 from app import client_cli, keys_cli, serve_cli
 from app import settings as configuration
 from app.errors import AppError, OperatorMustAct
-from app.processes import Addresses, beside, mcp_commands, redis_running, running
+from app.processes import beside, mcp_commands, redis_running, services
 from app.settings import Settings
 from app.terminal import BAD_INPUT, EXIT, FAILED, INTERRUPTED, program
 from graphs.governance.limits import MICRO, OnLimit
@@ -128,7 +128,7 @@ def mcp(
 def doctor() -> None:
     """Say what is found and what is missing: agents, model, Redis, MCP servers, limits, tracing."""
     settings = configuration.load()
-    with _services(settings) as (redis_url, addresses):
+    with services(settings) as (redis_url, addresses):
         from app.doctor import examine  # noqa: PLC0415  heavy
 
         healthy = asyncio.run(examine(settings, redis_url, addresses, Console(highlight=False)))
@@ -142,7 +142,7 @@ def studio(
 ) -> None:
     """Open the graph in LangGraph Studio, with everything it needs running beside it."""
     settings = configuration.load()
-    with _services(settings) as (redis_url, addresses):
+    with services(settings) as (redis_url, addresses):
         command = [sys.executable, "-m", "langgraph_cli", "dev", "--port", str(port), "--no-reload"]
         command += [] if browser else ["--no-browser"]
         with contextlib.suppress(KeyboardInterrupt):
@@ -197,7 +197,7 @@ def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None
         return f"; go on with: {program()} resume {known[-1]}" if known else ""
 
     try:
-        with _services(settings) as (redis_url, addresses):
+        with services(settings) as (redis_url, addresses):
             from redis.exceptions import RedisError  # noqa: PLC0415  heavy imports, while the programs start
 
             from app.progress import Progress  # noqa: PLC0415
@@ -224,14 +224,6 @@ def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None
     except KeyboardInterrupt:
         progress.print(f"stopped{how()}", highlight=False, soft_wrap=True)
         raise SystemExit(INTERRUPTED) from None
-
-
-@contextlib.contextmanager
-def _services(settings: Settings) -> Iterator[tuple[str, Addresses]]:
-    """Redis and every program a job needs, started or found."""
-    with contextlib.ExitStack() as stack:
-        addresses = stack.enter_context(running(settings))
-        yield stack.enter_context(redis_running(settings)), addresses
 
 
 def _warn(message: str) -> None:

@@ -16,7 +16,7 @@ from app.events import EventLog
 from app.lease import Leases
 from app.records import TERMINAL, Record, Records
 from app.reports import ReportFolder
-from app.results import JobResult
+from app.results import JobResult, result_of
 from graphs.decision import decided, in_the_way
 from graphs.deps import Deps
 from graphs.errors import Fenced
@@ -59,7 +59,11 @@ class Jobs:
         self._driver = Driver(graph, deps, self._records, self._decisions, self._log, reports, callbacks or [])
 
     async def create(self, question: str, limits: Limits, tenant: str = "local", **ordered: Any) -> str:
-        """Record a job and return its id.
+        """Record a job and return its id. See `order`."""
+        return (await self.order(question, limits, tenant, **ordered)).job_id
+
+    async def order(self, question: str, limits: Limits, tenant: str, **ordered: Any) -> Record:
+        """Record a job; its record.
 
         Args:
             question: what is to be answered.
@@ -76,9 +80,10 @@ class Jobs:
             raise BadInput(f"{above}; ask for less, or raise the maximum (.env.example lists the settings)")
         now = self._deps.now()
         job_id = f"job-{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:10]}"
-        order = {"question": question, "limits": limits, "tenant": tenant, **ordered}
-        await self._records.add(Record(job_id=job_id, status="queued", created_at=now, updated_at=now, **order))
-        return job_id
+        told = {"question": question, "limits": limits, "tenant": tenant, **ordered}
+        record = Record(job_id=job_id, status="queued", created_at=now, updated_at=now, **told)
+        await self._records.add(record)
+        return record
 
     async def run(
         self, job_id: str, on_event: OnEvent, control: RunControl | None = None, attempts: int | None = None
@@ -154,7 +159,7 @@ class Jobs:
         await self._log.append(job_id, [{"type": "decision", **document, **({"actor": actor} if actor else {})}])
         return document
 
-    async def cancel(self, job_id: str) -> Record:
+    async def cancel(self, job_id: str) -> None:
         """Want the job to stop. A run under way stops at its next step; one that waits has to be run to end.
 
         Raises:
@@ -166,18 +171,18 @@ class Jobs:
             raise DecisionRefused(f"{job_id} has ended already; its status is {record.status}")
         if record.cancel_at is None:
             await self._records.write(job_id, {"cancel_at": self._deps.now().isoformat()})
-        return record
 
     async def snapshot(self, job_id: str) -> StateSnapshot:
         """The state of the job at its last checkpoint, and the questions it waits with."""
         return await self._driver.snapshot(job_id)
 
-    async def report(self, job_id: str) -> str | None:
-        """The report as Markdown; None while there is none."""
-        snapshot = await self.snapshot(job_id)
+    async def report(self, record: Record) -> tuple[str, JobResult] | None:
+        """The report as Markdown, and what the job came to; None while there is no report."""
+        snapshot = await self.snapshot(record.job_id)
         state: ResearchState = snapshot.values  # type: ignore[assignment]
         report = state.get("report")
         if not report or not state.get("status"):
             return None
-        used = await self._deps.ledger.spend(job_id)
-        return self._reports.text({**state, "used": used.model_dump(mode="json")}, report)
+        used = await self._deps.ledger.spend(record.job_id)
+        text = self._reports.text({**state, "used": used.model_dump(mode="json")}, report)
+        return text, result_of(record, snapshot, used, None)

@@ -108,13 +108,11 @@ def _with_stores(act: Act) -> None:
 
         from app.audit import trail  # noqa: PLC0415
         from app.keys import Keys  # noqa: PLC0415
-        from app.redis import connect, preflight  # noqa: PLC0415
+        from app.redis import checked, connect  # noqa: PLC0415
 
         async def session() -> None:
             async with contextlib.aclosing(connect(url)) as client:
-                for problem in await preflight(client):
-                    if problem.fatal:
-                        raise BadInput(str(problem))
+                await checked(client, lambda _: None)
                 await act(Keys(client), trail(settings, client))
 
         try:

@@ -78,6 +78,13 @@ def running(settings: Settings) -> Iterator[Addresses]:
         _stop([child.process for child in children])
 
 
+@contextlib.contextmanager
+def services(settings: Settings) -> Iterator[tuple[str, Addresses]]:
+    """Redis and every program a job needs, started or found: the address of the one, and of the others."""
+    with running(settings) as addresses, redis_running(settings) as redis_url:
+        yield redis_url, addresses
+
+
 def beside(settings: Settings, redis_url: str, addresses: Addresses) -> dict[str, str]:
     """The environment of a program that is to use what runs here already."""
     given = {"REDIS_URL": redis_url, **settings.secrets_for_children()}

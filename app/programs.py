@@ -3,16 +3,14 @@
 import asyncio
 import contextlib
 import gc
-import os
 import signal
 import socket
-import sys
-import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from app import stdin
 from app.api import create_app
 from app.api.auth import is_loopback
 from app.api.backend import opened_backend
@@ -124,14 +122,12 @@ def _when_told_to_stop(stop: Callable[[], None], exit_with_stdin: bool) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop)
 
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 4096):  # not sys.stdin itself: a thread that holds its lock aborts the exit
-            pass
+    def gone() -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended by itself
             loop.call_soon_threadsafe(stop)
 
     if exit_with_stdin:
-        threading.Thread(target=watch, daemon=True).start()
+        stdin.when_it_closes(gone)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -45,10 +45,6 @@ class Queue:
         await self.jobs.add(RUN)(called(call), tenant)
         await self._registry.woken(call)
 
-    async def wake(self, job_id: str, tenant: str) -> None:
-        """Let a worker run the job, soon. Raises RedisError; if Redis got to know of it, the next sweep puts it in."""
-        await self.put(await self._registry.to_wake(job_id), tenant)
-
     async def later(self, job_id: str, tenant: str, delay_s: float) -> None:
         """Let a worker run the job after so many seconds."""
         when = self._now() + timedelta(seconds=delay_s)

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import AuthenticationError
 
 from app.embedded_redis import RedisError
+from app.errors import BadInput
 
 OLDEST_REDIS = (6, 2)
 PINGS = 20
@@ -91,6 +92,19 @@ async def preflight(client: aioredis.Redis) -> list[Problem]:
         return await _problems(client)
     except aioredis.RedisError as error:
         raise _unavailable(client, error) from error
+
+
+async def checked(client: aioredis.Redis, warn: Callable[[str], None]) -> None:
+    """Look at the server before it is trusted, and tell what to mend.
+
+    Raises:
+        BadInput: it must not be used as it is.
+        RedisUnavailable: it cannot be reached or refuses us.
+    """
+    for problem in await preflight(client):
+        if problem.fatal:
+            raise BadInput(str(problem))
+        warn(str(problem))
 
 
 def _unavailable(client: aioredis.Redis, error: Exception) -> RedisUnavailable:

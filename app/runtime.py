@@ -15,7 +15,7 @@ from app.models import STAND_IN_NOTICE, Models
 from app.prices import pricer
 from app.processes import Addresses, Child
 from app.records import Records
-from app.redis import connect, preflight
+from app.redis import checked, connect
 from app.reports import ReportFolder
 from app.settings import Settings
 from app.telemetry import tracing
@@ -81,14 +81,6 @@ async def assembled(
     callbacks = stack.enter_context(tracing(settings))
     jobs = Jobs(graph, deps, client, reports, ttl_seconds=ttl, lease_s=settings.lease_s, callbacks=callbacks)
     return Parts(client, deps, jobs, Records(client, ttl_seconds=ttl))
-
-
-async def checked(client: Redis, warn: Callable[[str], None]) -> None:
-    """Look at the server before it is trusted. Raises BadInput or RedisError."""
-    for problem in await preflight(client):
-        if problem.fatal:
-            raise BadInput(str(problem))
-        warn(str(problem))
 
 
 def dependencies(

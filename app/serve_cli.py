@@ -6,7 +6,7 @@ import typer
 
 from app import ports
 from app import settings as configuration
-from app.processes import LOOPBACK, redis_running, running
+from app.processes import LOOPBACK, redis_running, services
 
 cli = typer.Typer()
 
@@ -19,7 +19,7 @@ WithStdin = Annotated[bool, typer.Option("--exit-with-stdin", hidden=True)]
 def serve(host: Host = LOOPBACK, port: Port = ports.API) -> None:
     """Serve research jobs over HTTP with all it takes on this machine: API, worker, MCP servers, store."""
     settings = configuration.load()
-    with redis_running(settings) as redis_url, running(settings) as addresses:
+    with services(settings) as (redis_url, addresses):
         from app.supervisor import supervise  # noqa: PLC0415  heavy
 
         supervise(settings, redis_url, addresses, host, port, _say)
@@ -39,7 +39,7 @@ def api(host: Host = LOOPBACK, port: Port = ports.API, exit_with_stdin: WithStdi
 def worker(exit_with_stdin: WithStdin = False) -> None:
     """Run jobs from the queue, until told to stop; what runs then is handed over."""
     settings = configuration.load()
-    with redis_running(settings) as redis_url, running(settings) as addresses:
+    with services(settings) as (redis_url, addresses):
         from app.programs import worker as program  # noqa: PLC0415  heavy
 
         program(settings, redis_url, addresses, _say, exit_with_stdin=exit_with_stdin)

@@ -62,7 +62,7 @@ class Service:
             Repeated: another order was made under this key.
             redis.exceptions.RedisError: Redis does not answer; the job is accepted as a whole or not at all.
         """
-        job_id = await self.jobs.create(
+        record = await self.jobs.order(
             order.question,
             order.limits,
             order.tenant,
@@ -70,6 +70,7 @@ class Service:
             metadata=order.metadata,
             webhook_url=order.webhook_url,
         )
+        job_id = record.job_id
         try:
             first = await self.registry.enter(order.tenant, job_id, key, body)
         except Repeated:
@@ -82,7 +83,7 @@ class Service:
             await self.queue.put(first_call(job_id), order.tenant)
         except RedisError as error:  # it is in the outbox, where the next sweep finds it
             logger.warning("%s is accepted and not in the queue yet: %r", job_id, error)
-        return await self.records.get(job_id), True
+        return record, True
 
     async def get(self, tenant: str, job_id: str) -> Record:
         """A job of this tenant. Raises NoSuchJob."""
@@ -124,7 +125,7 @@ class Service:
         await self.queue.put(call, tenant)
         return document
 
-    async def cancel(self, tenant: str, job_id: str) -> Record:
+    async def cancel(self, tenant: str, job_id: str) -> None:
         """Want the job to stop; a worker ends it at its next step.
 
         Raises:
@@ -134,12 +135,11 @@ class Service:
         await self.get(tenant, job_id)
         call = await self.registry.to_wake(job_id)
         try:
-            record = await self.jobs.cancel(job_id)
+            await self.jobs.cancel(job_id)
         except DecisionRefused:
             await self.registry.woken(call)
             raise
         await self.queue.put(call, tenant)
-        return record
 
     async def dead(self, tenant: str) -> list[Record]:
         """The dead letters of this tenant, the newest first."""

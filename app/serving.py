@@ -8,8 +8,9 @@ from app.audit import trail
 from app.events import EventLog
 from app.processes import Addresses
 from app.queue import opened_queue
+from app.redis import checked
 from app.registry import Registry
-from app.runtime import assembled, checked, ready
+from app.runtime import assembled, ready
 from app.service import Service
 from app.settings import Settings
 from app.webhooks import Webhooks

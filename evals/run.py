@@ -5,20 +5,17 @@ Fails below `evals/baseline.json`, which holds for the stand-in model. With a ke
 
 import argparse
 import asyncio
-import contextlib
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from app import settings as configuration
-from app.embedded_redis import embedded_redis
 from app.errors import AppError
 from app.jobs import Jobs
-from app.processes import Addresses, running
+from app.processes import Addresses, services
 from app.runtime import opened
 from app.settings import Settings
 from evals.evaluators import EVALUATORS, read_outcome
@@ -39,7 +36,7 @@ def main() -> int:
     given = _arguments()
     try:
         settings = on_sample_data(configuration.load())
-        with _services(settings) as (redis_url, addresses):
+        with services(settings) as (redis_url, addresses):
             results = asyncio.run(measured(settings, redis_url, addresses, _asked()))
     except AppError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -91,14 +88,6 @@ async def _answered(jobs: Jobs, settings: Settings, question: Question, free: as
 def _asked() -> tuple[Question, ...]:
     with truth() as known:
         return questions(known)
-
-
-@contextlib.contextmanager
-def _services(settings: Settings) -> Iterator[tuple[str, Addresses]]:
-    with contextlib.ExitStack() as stack:
-        addresses = stack.enter_context(running(settings))
-        own = settings.redis_url
-        yield own.get_secret_value() if own else stack.enter_context(embedded_redis(settings.data_dir)), addresses
 
 
 def _judged(results: Results) -> int:

@@ -80,6 +80,22 @@ def task(number: int, agent: str, *depends_on: str) -> Json:
 
 
 REPORT: Json = {"action": "report", "reason": "scripted", "tasks": []}
+REVENUE = call("sales__revenue_by", dimensions=["year"])
+
+
+def revenue(packet: Json, messages: list[Json]) -> Json:
+    """An honest sales agent: calls the tool and quotes a year from what it returned."""
+    if messages[-1]["role"] != "tool":
+        return REVENUE
+    evidence_id, *lines = messages[-1]["content"].splitlines()
+    amount = next(line.split(",")[1] for line in lines if line.startswith("2024,"))
+    return result(finding(f"Revenue in 2024 was EUR {float(amount):,.2f}.", evidence_id))
+
+
+def quoting(packet: Json, _: list[Json]) -> Json:
+    """An honest writer: each finding is a sentence with its citation."""
+    sentences = [f"{each['claim'].rstrip('.')} [{', '.join(each['evidence'])}]." for each in packet["findings"]]
+    return {"title": "Revenue", "body": "\n\n".join(sentences)}
 
 
 @contextlib.contextmanager

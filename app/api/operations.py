@@ -77,9 +77,7 @@ def router(metrics: Metrics) -> APIRouter:
         "/metrics",
         summary="Metrics for Prometheus",
         response_class=PlainTextResponse,
-        responses=documented(
-            "unauthorized", "forbidden", "misdirected", "too-many-requests", "internal", "unavailable"
-        ),
+        responses=COMMON,
     )
     async def scraped(here: Here, _: Admin) -> Response:
         try:

@@ -5,13 +5,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Query, Response
 
 from app.api.auth import Reader
-from app.api.backend import Backend, Here
+from app.api.backend import Here
 from app.api.jobs import COMMON, JobId
 from app.api.models import ReportDocument, Trace, TraceEvent, job_cost
 from app.api.problems import Refused, documented
 from app.api.report_page import POLICY, page
 from app.events import Event
-from app.results import result_of
 from app.sse import event_stream
 
 Format = Literal["md", "html", "json"]
@@ -62,23 +61,18 @@ def router() -> APIRouter:
     ) -> Response:
         record = await here.service.get(caller.tenant, job_id)
         form = wanted or accepted(accept)
-        text = await here.service.jobs.report(job_id)
-        if text is None:
+        found = await here.service.jobs.report(record)
+        if found is None:
             raise Refused("no-report", f"{job_id} has no report; its status is {record.status}")
+        text, result = found
         match form:
             case "md":
                 return Response(text, media_type="text/markdown")
             case "html":
-                return Response(
-                    await _page(here, job_id, text),
-                    media_type="text/html",
-                    headers={"Content-Security-Policy": POLICY},
-                )
+                stored = await here.service.deps.evidence.many(job_id, [each["id"] for each in result.evidence])
+                return Response(page(text, stored), media_type="text/html", headers={"Content-Security-Policy": POLICY})
             case "json":
-                snapshot = await here.service.jobs.snapshot(job_id)
-                used = await here.service.deps.ledger.spend(job_id)
-                result = result_of(record, snapshot, used, None).model_dump(mode="json", exclude={"report_path"})
-                told = ReportDocument(result=result, report=text)
+                told = ReportDocument(result=result.model_dump(mode="json", exclude={"report_path"}), report=text)
                 return Response(told.model_dump_json(), media_type="application/json")
 
     @routes.get("/trace", summary="What happened in a job and what it cost", responses=documented("invalid"))
@@ -96,12 +90,6 @@ def router() -> APIRouter:
         return Trace(job_id=job_id, spend=spend, agents=agents, events=[_told(each) for each in found], next_after=last)
 
     return routes
-
-
-async def _page(here: Backend, job_id: str, text: str) -> str:
-    state = (await here.service.jobs.snapshot(job_id)).values
-    evidence = await here.service.deps.evidence.many(job_id, state.get("evidence", {}))
-    return page(text, evidence)
 
 
 def _told(event: Event) -> TraceEvent:

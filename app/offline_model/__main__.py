@@ -6,11 +6,10 @@ import contextlib
 import os
 import socket
 import sys
-import threading
 
 import uvicorn
 
-from app import ports
+from app import ports, stdin
 from app.offline_model.faults import PROFILES
 from app.offline_model.server import build
 
@@ -32,7 +31,7 @@ def main() -> None:
     )
     http = uvicorn.Server(config)
     if options.exit_with_stdin:
-        threading.Thread(target=_stop_when_stdin_closes, args=(http,), daemon=True).start()
+        stdin.when_it_closes(lambda: setattr(http, "should_exit", True))
     else:
         host, port = listener.getsockname()[:2]
         print(f"rule-based stand-in model: http://{host}:{port}/v1", file=sys.stderr)  # noqa: T201
@@ -63,11 +62,6 @@ def _listener(options: argparse.Namespace) -> socket.socket:
         message = f"error: cannot listen on {where} ({reason}); choose another with --port"
         print(message, file=sys.stderr)  # noqa: T201
         raise SystemExit(BAD_INPUT) from error
-
-
-def _stop_when_stdin_closes(http: uvicorn.Server) -> None:
-    sys.stdin.buffer.read()
-    http.should_exit = True
 
 
 if __name__ == "__main__":

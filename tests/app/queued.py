@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from app.embedded_redis import embedded_redis
 from app.offline_model.faults import HONEST, Profile
 from app.records import TERMINAL, Record, Status
@@ -19,10 +17,11 @@ from app.service import Order, Service
 from app.serving import opened_service
 from app.settings import Settings
 from tests.app.command_line import TOLLGATE, background, seen
-from tests.app.offline_team import serving
+from tests.app.offline_team import billed, serving
 
 QUESTION = "What was Voltbay's revenue in Germany in 2024?"
-MICRO_PER_TOKEN = {"gpt-5-mini": (0.25, 0.025, 2.0), "gpt-5-nano": (0.05, 0.005, 0.4)}  # input, cached, output
+LONG = "Compare Voltbay's revenue growth in France with the French electric car market, and forecast 2026 revenue."
+WAITS: frozenset[Status] = frozenset({"awaiting_human"})
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,7 @@ class Deployment:
 
     def billed(self) -> tuple[float, int]:
         """What the provider charges at list price, in micro-dollars, and for how many calls."""
-        lines = httpx.get(f"{self.model.removesuffix('/v1')}/invoice").json()["billed"]
-        total = 0.0
-        for line in lines:
-            read, cached, wrote = MICRO_PER_TOKEN[line["model"]]
-            fresh = line["input_tokens"] - line["cached_tokens"]
-            total += fresh * read + line["cached_tokens"] * cached + line["output_tokens"] * wrote
-        return total, len(lines)
+        return billed(self.model)
 
 
 @contextlib.contextmanager
@@ -95,3 +88,10 @@ def stopped(process: subprocess.Popen[str], sign: signal.Signals = signal.SIGTER
     """Send the signal to the program alone, as a supervisor does; its exit code."""
     os.kill(process.pid, sign)
     return process.wait(seconds)
+
+
+async def told(service: Service, job_id: str, kind: str) -> None:
+    """Wait for an event of this type."""
+    async for event in service.log.follow(job_id, None, heartbeat_s=1):
+        if event and event.type == kind:
+            return

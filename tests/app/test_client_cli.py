@@ -13,8 +13,7 @@ import pytest
 from app.processes import Addresses
 from tests.api.programs import Replica, replica
 from tests.app.command_line import TOLLGATE, answered, background, seen, tollgate
-from tests.app.queued import QUESTION, Deployment, deployment, stopped
-from tests.chaos.test_the_api_dies import LONG
+from tests.app.queued import LONG, QUESTION, Deployment, deployment, stopped
 
 
 @pytest.fixture

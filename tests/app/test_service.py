@@ -9,12 +9,8 @@ import pytest
 from app.errors import BadInput, DecisionRefused, NoSuchJob, Repeated
 from app.offline_model.faults import PROFILES
 from app.processes import Addresses
-from app.records import Status
-from app.service import Service
-from tests.app.queued import deployment, ended, order, stopped
+from tests.app.queued import WAITS, deployment, ended, order, stopped, told
 from tests.chaos.soundness import assert_sound
-
-WAITS: frozenset[Status] = frozenset({"awaiting_human"})
 
 
 async def test_what_dies_between_accepting_and_queueing_is_found_by_the_sweep(
@@ -115,7 +111,7 @@ async def test_a_running_job_is_cancelled_at_its_next_step(tmp_path: Path, addre
         async with here.service() as service:
             job_id = (await service.submit(order(here.settings)))[0].job_id
             with here.worker(TOLLGATE_STAND_IN_LATENCY_MS="0"):
-                await seen(service, job_id, "task_started")
+                await told(service, job_id, "task_started")
                 await service.cancel("acme", job_id)
                 record = await ended(service, job_id)
             assert record.status == "cancelled"
@@ -148,7 +144,7 @@ async def test_a_worker_told_to_stop_hands_over_what_it_runs(tmp_path: Path, add
         async with here.service() as service:
             job_id = (await service.submit(order(here.settings)))[0].job_id
             with here.worker() as first:
-                await seen(service, job_id, "plan")
+                await told(service, job_id, "plan")
                 assert stopped(first, signal.SIGTERM) == 0
             record = await service.records.get(job_id)
             if record.status == "queued":  # else it was quicker
@@ -156,10 +152,3 @@ async def test_a_worker_told_to_stop_hands_over_what_it_runs(tmp_path: Path, add
             with here.worker():
                 assert (await ended(service, job_id)).status == "completed"
             await assert_sound(here, service, [job_id])
-
-
-async def seen(service: Service, job_id: str, kind: str) -> None:
-    """Wait for an event of this type."""
-    async for event in service.log.follow(job_id, None, heartbeat_s=1):
-        if event and event.type == kind:
-            return

@@ -9,9 +9,9 @@ import httpx
 from app.offline_model.faults import HONEST
 from tests.app.command_line import answered, seen, started, tollgate
 from tests.app.offline_team import serving
+from tests.app.queued import LONG
 
 SLOW = {"TOLLGATE_STAND_IN_LATENCY_MS": "400"}
-QUESTION = "Compare Voltbay's revenue growth in France with the French electric car market, and forecast 2026 revenue."
 
 
 def job_in(lines: list[str]) -> str:
@@ -19,7 +19,7 @@ def job_in(lines: list[str]) -> str:
 
 
 def test_a_job_is_watched_from_another_process_from_its_beginning_to_its_end(tmp_path: Path) -> None:
-    with started(tmp_path, "run", QUESTION, **SLOW) as process:
+    with started(tmp_path, "run", LONG, **SLOW) as process:
         before = seen(process, lambda line: "starts T" in line)
         watching = tollgate(tmp_path, "watch", job_in(before))
         assert process.wait(60) == 0
@@ -38,7 +38,7 @@ def test_there_is_nothing_to_watch_in_a_job_that_is_none(tmp_path: Path) -> None
 def test_a_process_that_was_suspended_past_its_lease_writes_nothing_when_it_wakes_up(tmp_path: Path) -> None:
     with serving(HONEST) as url:
         settings = {"TOLLGATE_STAND_IN_URL": url}
-        with started(tmp_path, "run", QUESTION, **settings) as process:
+        with started(tmp_path, "run", LONG, **settings) as process:
             job = job_in(seen(process, lambda line: "starts T" in line))
             os.kill(process.pid, signal.SIGSTOP)
             code, taken_over = answered(tmp_path, "resume", job, **settings)

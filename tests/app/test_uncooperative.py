@@ -6,31 +6,19 @@ The provider is the stand-in with a fault profile. It keeps its own invoice, whi
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 
 from app.offline_model.faults import PROFILES
 from tests.app.command_line import answered, left_behind
-from tests.app.offline_team import serving
+from tests.app.offline_team import billed, serving
 
 QUESTION = (
     "How did Voltbay's revenue in Germany develop from 2023 to 2025, how does that compare with the German market for "
     "battery-electric cars, and what revenue can Voltbay expect there in 2026?"
 )
 BUDGET_USD = 0.05
-MICRO_PER_TOKEN = {"gpt-5-mini": (0.25, 0.025, 2.0), "gpt-5-nano": (0.05, 0.005, 0.4)}  # input, cached, output
 NEVER = ["clarify", "busy", "broken_json", "refusal", "huge", "deadlock", "hoarder", "outage"]
 OTHERWISE_HONEST = ["flaky", "no_usage", "empty", "hang"]
-
-
-def billed_usd(url: str) -> float:
-    """What the provider charges, at list price."""
-    total = 0.0
-    for line in httpx.get(f"{url.removesuffix('/v1')}/invoice").json()["billed"]:
-        read, cached, wrote = MICRO_PER_TOKEN[line["model"]]
-        fresh = line["input_tokens"] - line["cached_tokens"]
-        total += fresh * read + line["cached_tokens"] * cached + line["output_tokens"] * wrote
-    return total / 1_000_000
 
 
 @pytest.mark.parametrize("profile", [*NEVER, *OTHERWISE_HONEST])
@@ -40,10 +28,10 @@ def test_it_ends_in_its_budget_with_a_report_or_a_question(tmp_path: Path, profi
         settings = {"TOLLGATE_STAND_IN_URL": url, "TOLLGATE_CALL_TIMEOUT_S": "5" if profile == "hang" else "90"}
         code, document = answered(tmp_path, "run", QUESTION, "--budget-usd", str(BUDGET_USD), **settings)
         seconds = time.monotonic() - started
-        billed = billed_usd(url)
+        billed_usd = billed(url)[0] / 1_000_000
     assert code in ({3, 4} if profile in NEVER else {0, 3, 4}), document
     assert seconds < 120
-    assert billed <= document["cost_usd"] + 0.000001 * document["model_calls"]
+    assert billed_usd <= document["cost_usd"] + 0.000001 * document["model_calls"]
     assert document["cost_usd"] <= BUDGET_USD
     if code == 4:
         assert document["escalation"]["what_happened"]

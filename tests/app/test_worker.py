@@ -10,9 +10,8 @@ from standardwebhooks import Webhook
 
 from app.audit import trail
 from app.processes import Addresses
-from tests.app.queued import deployment, ended, order, stopped
+from tests.app.queued import WAITS, deployment, ended, order, stopped
 from tests.app.raw_server import Answer, raw_server, status
-from tests.app.test_service import WAITS
 from tests.app.test_webhooks import SECRET
 from tests.chaos.soundness import assert_sound
 

@@ -8,10 +8,9 @@ import httpx
 
 from app.processes import Addresses
 from tests.api.programs import Told, events, replica
-from tests.app.queued import deployment, ended
+from tests.app.queued import LONG, deployment, ended
 from tests.chaos.soundness import assert_sound
 
-LONG = "Compare Voltbay's revenue growth in France with the French electric car market, and forecast 2026 revenue."
 EVENTS_A_LIFE = 2
 
 

@@ -12,8 +12,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from app.processes import Addresses
-from tests.app.queued import deployment, ended, order
-from tests.app.test_service import seen
+from tests.app.queued import deployment, ended, order, told
 from tests.chaos.soundness import assert_sound
 from tests.graphs.redis_servers import embedded_binary, free_ports
 
@@ -55,7 +54,7 @@ async def test_a_store_that_is_killed_in_the_middle_of_jobs_loses_none(tmp_path:
                 with here.worker():
                     jobs = [(await service.submit(order(here.settings)))[0].job_id for _ in range(3)]
                     for kind in ("plan", "task_finished"):
-                        await seen(service, jobs[0], kind)
+                        await told(service, jobs[0], kind)
                         await asyncio.to_thread(store.killed_and_restarted)
                     records = [await ended(service, job_id, 90) for job_id in jobs]
             async with here.service() as afterwards:

@@ -13,10 +13,8 @@ from app.offline_model.faults import PROFILES
 from app.processes import Addresses
 from app.records import TERMINAL
 from app.service import Service
-from tests.app.queued import deployment, ended, order, stopped
+from tests.app.queued import LONG, deployment, ended, order, stopped
 from tests.chaos.soundness import assert_sound
-
-LONG = "Compare Voltbay's revenue growth in France with the French electric car market, and forecast 2026 revenue."
 
 
 async def position(service: Service, job_id: str) -> str:

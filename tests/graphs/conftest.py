@@ -1,9 +1,11 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from redis.asyncio import RedisCluster
+from redis.asyncio import Redis, RedisCluster
 
+from graphs.governance.ledger import Ledger
 from tests.graphs import redis_servers
+from tests.graphs.ledgers import TTL, Clock
 from tests.graphs.redis_servers import Client, Connect
 
 
@@ -60,3 +62,13 @@ async def valkey_client(valkey: Connect) -> AsyncIterator[Client]:
     """An empty Valkey, for what does not depend on the server."""
     async for each in _emptied(valkey):
         yield each
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(redis_client: Redis, clock: Clock) -> Ledger:
+    return Ledger(redis_client, ttl_seconds=TTL, now=clock)

@@ -30,16 +30,6 @@ from tests.graphs.ledgers import (
 from tests.graphs.redis_servers import Client
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def ledger(redis_client: Redis, clock: Clock) -> Ledger:
-    return Ledger(redis_client, ttl_seconds=TTL, now=clock)
-
-
 async def test_a_call_is_reserved_then_charged_to_every_scope(client: Client, clock: Clock) -> None:
     ledger = Ledger(client, ttl_seconds=TTL, now=clock)
     call = await reserved(ledger, account(), 100)

@@ -14,16 +14,6 @@ from tests.graphs.ledgers import EXPIRES_IN_S, NOON, TTL, Clock, account, reserv
 from tests.graphs.redis_servers import Client
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def ledger(redis_client: Redis, clock: Clock) -> Ledger:
-    return Ledger(redis_client, ttl_seconds=TTL, now=clock)
-
-
 async def _use_everything(ledger: Ledger) -> None:
     call = await reserved(ledger, account(), 1)
     await ledger.settle(call, 1)

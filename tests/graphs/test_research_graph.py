@@ -21,11 +21,23 @@ from graphs.decision import DECISION
 from graphs.governance.limits import Limits
 from graphs.governance.tools import ToolGateway
 from graphs.supervisor import ResearchGraph, build_research_graph
-from tests.scripted_model import REPORT, Json, Script, assign, call, finding, result, serving, task
+from tests.scripted_model import (
+    REPORT,
+    REVENUE,
+    Json,
+    Script,
+    assign,
+    call,
+    finding,
+    quoting,
+    result,
+    revenue,
+    serving,
+    task,
+)
 
 JOB = "job-test"
 CONFIG: Any = {"configurable": {"thread_id": JOB}}
-REVENUE = call("sales__revenue_by", dimensions=["year"])
 
 Run = Callable[[Script], contextlib.AbstractAsyncContextManager[ResearchGraph]]
 
@@ -61,21 +73,6 @@ async def invoked(research: ResearchGraph, given: Any, **config: Any) -> Json:
 def once(tasks: Json) -> Callable[[Json, list[Json]], Json]:
     """Plans these tasks, and asks for the report when they are done."""
     return lambda packet, _: REPORT if packet["tasks"] else tasks
-
-
-def revenue(packet: Json, messages: list[Json]) -> Json:
-    """An honest sales agent: calls the tool and quotes a year from what it returned."""
-    if messages[-1]["role"] != "tool":
-        return REVENUE
-    evidence_id, *lines = messages[-1]["content"].splitlines()
-    amount = next(line.split(",")[1] for line in lines if line.startswith("2024,"))
-    return result(finding(f"Revenue in 2024 was EUR {float(amount):,.2f}.", evidence_id))
-
-
-def quoting(packet: Json, _: list[Json]) -> Json:
-    """An honest writer: each finding is a sentence with its citation."""
-    sentences = [f"{each['claim'].rstrip('.')} [{', '.join(each['evidence'])}]." for each in packet["findings"]]
-    return {"title": "Revenue", "body": "\n\n".join(sentences)}
 
 
 async def test_an_honest_run_completes(graph: Run) -> None:

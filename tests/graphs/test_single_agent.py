@@ -9,26 +9,13 @@ from app.processes import Addresses
 from app.runtime import opened
 from app.settings import Settings
 from graphs.single_agent import GENERALIST, build_single_agent_graph
-from tests.scripted_model import Json, Script, call, finding, result, serving
+from tests.scripted_model import Json, Script, finding, quoting, result, revenue, serving
 
 QUESTION = "What was our revenue in 2024?"
 
 
 def never(packet: Json, messages: list[Json]) -> Json:
     raise AssertionError("a single agent has no supervisor")
-
-
-def revenue(packet: Json, messages: list[Json]) -> Json:
-    if messages[-1]["role"] != "tool":
-        return call("sales__revenue_by", dimensions=["year"])
-    evidence_id, *lines = messages[-1]["content"].splitlines()
-    amount = next(line.split(",")[1] for line in lines if line.startswith("2024,"))
-    return result(finding(f"Revenue in 2024 was EUR {float(amount):,.2f}.", evidence_id))
-
-
-def quoting(packet: Json, messages: list[Json]) -> Json:
-    said = [f"{each['claim'].rstrip('.')} [{', '.join(each['evidence'])}]." for each in packet["findings"]]
-    return {"title": "Revenue", "body": "\n\n".join(said)}
 
 
 async def ran(script: Script, settings: Settings, addresses: Addresses, redis_url: str, **limits: Any) -> Any:
