@@ -69,6 +69,7 @@ async def _api(settings: Settings, redis_url: str, listener: socket.socket, say:
             collector(registry=registry)
         app = create_app(settings, contextlib.nullcontext(backend), loopback=is_loopback(host), registry=registry)
         server = _Server(_config(app))
+        _keep_what_is_there()
         shown = f"[{host}]" if ":" in host else host
         server.started_at = lambda: say(f"api: http://{shown}:{port}")
 

@@ -49,8 +49,9 @@ class Service:
     deps: Deps
     client: Redis
 
-    async def submit(self, order: Order, key: str | None = None, body: bytes = b"") -> tuple[Record, bool]:
-        """Accept a job, once per idempotency key; the job, and whether it is new.
+    async def accept(self, order: Order, key: str | None = None, body: bytes = b"") -> tuple[Record, bool]:
+        """Accept a job, once per idempotency key; the job, and whether it is new: then it is still to be queued, by
+        `enqueue`, or by the next sweep if we do not get there.
 
         Args:
             order: what is ordered.
@@ -79,11 +80,14 @@ class Service:
         if first != job_id:
             await self.records.remove(job_id)
             return await self.records.get(first), False
-        try:
-            await self.queue.put(first_call(job_id), order.tenant)
-        except RedisError as error:  # it is in the outbox, where the next sweep finds it
-            logger.warning("%s is accepted and not in the queue yet: %r", job_id, error)
         return record, True
+
+    async def enqueue(self, record: Record) -> None:
+        """Let a worker run a job that was accepted just now."""
+        try:
+            await self.queue.put(first_call(record.job_id), record.tenant)
+        except RedisError as error:  # it is in the outbox, where the next sweep finds it
+            logger.warning("%s is accepted and not in the queue yet: %r", record.job_id, error)
 
     async def get(self, tenant: str, job_id: str) -> Record:
         """A job of this tenant. Raises NoSuchJob."""

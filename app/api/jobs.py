@@ -1,5 +1,6 @@
 """Ordering jobs, looking at them, deciding, cancelling."""
 
+import asyncio
 import base64
 import binascii
 import re
@@ -66,13 +67,14 @@ def router(metrics: Metrics) -> APIRouter:
         webhook_url = checked_webhook_url(job.webhook_url, here.settings) if job.webhook_url is not None else None
         limits = here.settings.limits.model_copy(update=job.wanted)
         order = Order(job.question, limits, caller.tenant, caller.id, dict(job.metadata), webhook_url)
-        record, new = await here.service.submit(order, idempotency_key, job.model_dump_json().encode())
-        await here.audit.append(
-            "submit", caller.id, caller.tenant, record.job_id, {**job.wanted, "replayed": not new}, request_id
-        )
+        record, new = await here.service.accept(order, idempotency_key, job.model_dump_json().encode())
+        told = {**job.wanted, "replayed": not new}
+        written = here.audit.append("submit", caller.id, caller.tenant, record.job_id, told, request_id)
         if new:
             metrics.accepted()
+            await asyncio.gather(here.service.enqueue(record), written)
         else:
+            await written
             response.headers["Idempotency-Replayed"] = "true"
         response.headers["Location"] = f"/v1/jobs/{record.job_id}"
         return await document(here, record, NOTHING_USED if new else None)

@@ -75,6 +75,14 @@ def order(settings: Settings, question: str = QUESTION, tenant: str = "acme", **
     return Order(question, settings.limits.model_copy(update=limits), tenant, actor="test")
 
 
+async def submitted(service: Service, ordered: Order, key: str | None = None, body: bytes = b"") -> tuple[Record, bool]:
+    """Order a job as the API does."""
+    record, new = await service.accept(ordered, key, body)
+    if new:
+        await service.enqueue(record)
+    return record, new
+
+
 async def ended(service: Service, job_id: str, seconds: float = 60, *, also: frozenset[Status] = frozenset()) -> Record:
     """The record of the job, when it has ended, or is in one of these states."""
     until = time.monotonic() + seconds

@@ -9,7 +9,7 @@ import pytest
 from app.errors import BadInput, DecisionRefused, NoSuchJob, Repeated
 from app.offline_model.faults import PROFILES
 from app.processes import Addresses
-from tests.app.queued import WAITS, deployment, ended, order, stopped, told
+from tests.app.queued import WAITS, deployment, ended, order, stopped, submitted, told
 from tests.chaos.soundness import assert_sound
 
 
@@ -33,7 +33,7 @@ async def test_what_dies_between_accepting_and_queueing_is_found_by_the_sweep(
 async def test_of_another_tenants_job_nothing_is_known(tmp_path: Path) -> None:
     with deployment(tmp_path) as here:
         async with here.service() as service:
-            job_id = (await service.submit(order(here.settings)))[0].job_id
+            job_id = (await submitted(service, order(here.settings)))[0].job_id
             for asked in (
                 service.get("other", job_id),
                 service.cancel("other", job_id),
@@ -50,14 +50,14 @@ async def test_an_order_is_checked_before_it_is_accepted(tmp_path: Path) -> None
     with deployment(tmp_path) as here:
         async with here.service() as service:
             with pytest.raises(BadInput, match=r"above the USD 1\.00 that this deployment allows"):
-                await service.submit(order(here.settings, budget_micro_usd=1_000_001))
+                await submitted(service, order(here.settings, budget_micro_usd=1_000_001))
             assert await service.listed("acme") == ([], None)
 
 
 async def test_listing_by_status_finds_all_and_pages(tmp_path: Path) -> None:
     with deployment(tmp_path) as here:
         async with here.service() as service:
-            jobs = [(await service.submit(order(here.settings)))[0].job_id for _ in range(7)]
+            jobs = [(await submitted(service, order(here.settings)))[0].job_id for _ in range(7)]
             for job_id in jobs[::2]:
                 await service.records.write(job_id, {"status": "failed"})
             found: list[str] = []
@@ -73,15 +73,15 @@ async def test_listing_by_status_finds_all_and_pages(tmp_path: Path) -> None:
 async def test_jobs_are_cancelled_wherever_they_stand(tmp_path: Path, addresses: Addresses) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:
         async with here.service() as service:
-            queued = (await service.submit(order(here.settings)))[0].job_id
+            queued = (await submitted(service, order(here.settings)))[0].job_id
             await service.cancel("acme", queued)
             with here.worker():
                 assert (await ended(service, queued)).status == "cancelled"
-                waiting = (await service.submit(order(here.settings, budget_micro_usd=10)))[0].job_id
+                waiting = (await submitted(service, order(here.settings, budget_micro_usd=10)))[0].job_id
                 assert (await ended(service, waiting, also=WAITS)).status == "awaiting_human"
                 await service.cancel("acme", waiting)
                 assert (await ended(service, waiting)).status == "cancelled"
-                done = await ended(service, (await service.submit(order(here.settings)))[0].job_id)
+                done = await ended(service, (await submitted(service, order(here.settings)))[0].job_id)
             with pytest.raises(DecisionRefused, match="has ended already; its status is completed"):
                 await service.cancel("acme", done.job_id)
             record = await service.records.get(queued)
@@ -93,9 +93,9 @@ async def test_jobs_are_cancelled_wherever_they_stand(tmp_path: Path, addresses:
 async def test_a_refused_request_wakes_nobody_and_leaves_nothing(tmp_path: Path) -> None:
     with deployment(tmp_path) as here:
         async with here.service() as service:
-            job_id = (await service.submit(order(here.settings), "key", b"one"))[0].job_id
+            job_id = (await submitted(service, order(here.settings), "key", b"one"))[0].job_id
             with pytest.raises(Repeated):
-                await service.submit(order(here.settings), "key", b"two")
+                await submitted(service, order(here.settings), "key", b"two")
             await service.records.write(job_id, {"status": "failed"})
             with pytest.raises(DecisionRefused):
                 await service.cancel("acme", job_id)
@@ -109,7 +109,7 @@ async def test_a_refused_request_wakes_nobody_and_leaves_nothing(tmp_path: Path)
 async def test_a_running_job_is_cancelled_at_its_next_step(tmp_path: Path, addresses: Addresses) -> None:
     with deployment(tmp_path, PROFILES["clarify"], addresses.servers) as here:
         async with here.service() as service:
-            job_id = (await service.submit(order(here.settings)))[0].job_id
+            job_id = (await submitted(service, order(here.settings)))[0].job_id
             with here.worker(TOLLGATE_STAND_IN_LATENCY_MS="0"):
                 await told(service, job_id, "task_started")
                 await service.cancel("acme", job_id)
@@ -123,7 +123,7 @@ async def test_a_question_is_decided_or_finished_when_nobody_answers(tmp_path: P
         async with here.service() as service:
             with here.worker():
                 decided, unanswered = [
-                    (await service.submit(order(here.settings, budget_micro_usd=10, decision_s=seconds)))[0].job_id
+                    (await submitted(service, order(here.settings, budget_micro_usd=10, decision_s=seconds)))[0].job_id
                     for seconds in (600, 1)
                 ]
                 assert (await ended(service, decided, also=WAITS)).status == "awaiting_human"
@@ -142,7 +142,7 @@ async def test_a_question_is_decided_or_finished_when_nobody_answers(tmp_path: P
 async def test_a_worker_told_to_stop_hands_over_what_it_runs(tmp_path: Path, addresses: Addresses) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:
         async with here.service() as service:
-            job_id = (await service.submit(order(here.settings)))[0].job_id
+            job_id = (await submitted(service, order(here.settings)))[0].job_id
             with here.worker() as first:
                 await told(service, job_id, "plan")
                 assert stopped(first, signal.SIGTERM) == 0

@@ -10,7 +10,7 @@ from standardwebhooks import Webhook
 
 from app.audit import trail
 from app.processes import Addresses
-from tests.app.queued import WAITS, deployment, ended, order, stopped
+from tests.app.queued import WAITS, deployment, ended, order, stopped, submitted
 from tests.app.raw_server import Answer, raw_server, status
 from tests.app.test_webhooks import SECRET
 from tests.chaos.soundness import assert_sound
@@ -19,7 +19,7 @@ from tests.chaos.soundness import assert_sound
 async def test_a_worker_runs_what_was_ordered(tmp_path: Path) -> None:
     with deployment(tmp_path) as here:
         async with here.service() as service:
-            record, new = await service.submit(order(here.settings))
+            record, new = await submitted(service, order(here.settings))
             assert (record.status, new) == ("queued", True)
             with here.worker() as process:
                 done = await ended(service, record.job_id)
@@ -40,7 +40,7 @@ async def test_a_webhook_is_told_of_the_question_and_of_the_end_and_told_again_w
                 order(here.settings, budget_micro_usd=10), webhook_url=f"{receiver.url}/told", metadata={"ours": 7}
             )
             with here.worker(TOLLGATE_WEBHOOK_SECRET=SECRET, TOLLGATE_WEBHOOK_ALLOW_PRIVATE="true"):
-                job_id = (await service.submit(wanted))[0].job_id
+                job_id = (await submitted(service, wanted))[0].job_id
                 await ended(service, job_id, also=WAITS)
                 await service.decide("acme", job_id, {"action": "finish_partial"}, None, "test")
                 await ended(service, job_id)
@@ -59,7 +59,7 @@ async def test_tool_calls_are_in_the_audit_trail(tmp_path: Path, addresses: Addr
     with deployment(tmp_path, servers=addresses.servers) as here:
         async with here.service() as service:
             with here.worker():
-                job_id = (await service.submit(order(here.settings)))[0].job_id
+                job_id = (await submitted(service, order(here.settings)))[0].job_id
                 done = await ended(service, job_id)
             audit = trail(here.settings, service.client)
             entries = [each.data for each in await audit.read("acme")]

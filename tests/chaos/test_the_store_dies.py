@@ -12,7 +12,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from app.processes import Addresses
-from tests.app.queued import deployment, ended, order, told
+from tests.app.queued import deployment, ended, order, submitted, told
 from tests.chaos.soundness import assert_sound
 from tests.graphs.redis_servers import embedded_binary, free_ports
 
@@ -52,7 +52,7 @@ async def test_a_store_that_is_killed_in_the_middle_of_jobs_loses_none(tmp_path:
         with deployment(tmp_path, servers=addresses.servers, redis_url=store.url) as here:
             async with here.service() as service:
                 with here.worker():
-                    jobs = [(await service.submit(order(here.settings)))[0].job_id for _ in range(3)]
+                    jobs = [(await submitted(service, order(here.settings)))[0].job_id for _ in range(3)]
                     for kind in ("plan", "task_finished"):
                         await told(service, jobs[0], kind)
                         await asyncio.to_thread(store.killed_and_restarted)

@@ -13,7 +13,7 @@ from app.offline_model.faults import PROFILES
 from app.processes import Addresses
 from app.records import TERMINAL
 from app.service import Service
-from tests.app.queued import LONG, deployment, ended, order, stopped
+from tests.app.queued import LONG, deployment, ended, order, stopped, submitted
 from tests.chaos.soundness import assert_sound
 
 
@@ -39,7 +39,7 @@ async def test_killed_after_every_superstep_a_job_ends_as_if_nothing_had_been(
 ) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:
         async with here.service() as service:
-            job_id = (await service.submit(order(here.settings, LONG)))[0].job_id
+            job_id = (await submitted(service, order(here.settings, LONG)))[0].job_id
             for _ in range(lives):
                 since = await position(service, job_id)
                 with here.worker(signal.SIGKILL) as process:
@@ -58,7 +58,7 @@ async def test_a_worker_that_was_frozen_past_its_lease_writes_nothing_when_it_th
 ) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:
         async with here.service() as service:
-            job_id = (await service.submit(order(here.settings, LONG)))[0].job_id
+            job_id = (await submitted(service, order(here.settings, LONG)))[0].job_id
             with here.worker() as frozen:
                 assert await moved(service, job_id, "")
                 os.kill(frozen.pid, signal.SIGSTOP)
@@ -67,7 +67,7 @@ async def test_a_worker_that_was_frozen_past_its_lease_writes_nothing_when_it_th
                     before = (await service.records.get(job_id), await service.log.read(job_id, most=5000))
                     spent = await service.deps.ledger.spend(job_id)
                     os.kill(frozen.pid, signal.SIGCONT)
-                    again = (await service.submit(order(here.settings)))[0].job_id
+                    again = (await submitted(service, order(here.settings)))[0].job_id
                     await ended(service, again)
                 assert stopped(frozen) == 0, "it goes on as a worker"
             assert (await service.records.get(job_id), await service.log.read(job_id, most=5000)) == before
@@ -82,7 +82,7 @@ async def test_a_job_that_kills_its_worker_each_time_is_a_dead_letter(tmp_path: 
         deployment(tmp_path, servers=addresses.servers, redis_url=poisoned.redis_url) as cured,
     ):
         async with poisoned.service() as service:
-            job_id = (await service.submit(order(poisoned.settings)))[0].job_id
+            job_id = (await submitted(service, order(poisoned.settings)))[0].job_id
             for attempt in range(1, 5):  # the first gets as far as to the model, three more no further
                 with poisoned.worker(signal.SIGKILL) as process:
                     await begun(service, job_id, attempt)
@@ -114,7 +114,7 @@ async def runs(service: Service, job_id: str) -> int:
 async def test_two_workers_are_replaced_one_after_the_other_under_load(tmp_path: Path, addresses: Addresses) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:
         async with here.service() as service:
-            jobs = [(await service.submit(order(here.settings, tenant=f"t{at % 3}")))[0].job_id for at in range(12)]
+            jobs = [(await submitted(service, order(here.settings, tenant=f"t{at % 3}")))[0].job_id for at in range(12)]
             with contextlib.ExitStack() as stack:
                 workers = [stack.enter_context(here.worker()) for _ in range(2)]
                 for old in workers:
