@@ -16,7 +16,7 @@ from app.runtime import ready
 from app.settings import Settings
 from graphs.errors import GraphError
 from graphs.governance.limits import dollars
-from graphs.governance.tools import ToolGateway
+from graphs.governance.tools import Asking, ToolGateway
 
 
 class Line(NamedTuple):
@@ -95,7 +95,7 @@ async def _servers(addresses: Addresses) -> AsyncIterator[Line]:
     async with ToolGateway(addresses.servers) as gateway:
         for name in sorted(addresses.servers):
             try:
-                tools = await gateway.tools([f"{name}.*"])
+                tools = await gateway.tools(Asking("doctor", (f"{name}.*",)))
                 yield Line(True, f"mcp {name}", f"{len(tools)} tools at {addresses.servers[name]}")
             except GraphError as error:
                 yield Line(False, f"mcp {name}", str(error))

@@ -70,7 +70,7 @@ def running(settings: Settings) -> Iterator[Addresses]:
 
     try:
         model = settings.model_url or started("stand_in_model", _stand_in(settings)) + "/v1"
-        elsewhere = {name: str(server.url) for name, server in settings.mcp.items()}
+        elsewhere = {name: server.address for name, server in settings.mcp.items()}
         missing = {name: call for name, call in mcp_commands(settings, model).items() if name not in elsewhere}
         here = {name: started(name, arguments) + "/mcp" for name, arguments in missing.items()}
         yield Addresses(model, elsewhere | here, tuple(children))
@@ -88,7 +88,8 @@ def services(settings: Settings) -> Iterator[tuple[str, Addresses]]:
 def beside(settings: Settings, redis_url: str, addresses: Addresses) -> dict[str, str]:
     """The environment of a program that is to use what runs here already."""
     given = {"REDIS_URL": redis_url, **settings.secrets_for_children()}
-    given |= {f"MCP__{name.upper()}__URL": url for name, url in addresses.servers.items()}
+    here = [name for name in addresses.servers if name not in settings.mcp]  # of the others it reads as we did
+    given |= {f"MCP__{name.upper()}__URL": addresses.servers[name] for name in here}
     return child_environment(given | ({"TOLLGATE_STAND_IN_URL": addresses.model} if settings.offline else {}))
 
 

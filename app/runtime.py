@@ -72,7 +72,9 @@ async def assembled(
     client = connect(redis_url)
     stack.push_async_callback(client.aclose)
     http = await stack.enter_async_context(DefaultAsyncHttpxClient())
-    gateway = await stack.enter_async_context(ToolGateway(addresses.servers))
+    gateway = await stack.enter_async_context(
+        ToolGateway(addresses.servers, client=client, limits=settings.tool_limits)
+    )
     deps = dependencies(settings, addresses.model, http, gateway, client)
     ttl = settings.ttl_seconds
     notice = STAND_IN_NOTICE if settings.offline else ""

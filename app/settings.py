@@ -9,22 +9,40 @@ import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import BadInput
 from graphs.governance.limits import MICRO, Limits, OnLimit
+from graphs.governance.tool_limits import ToolLimits
 
 PREFIX = "TOLLGATE_"
 ENV_FILE = ".env"
 OPENAI_URL = "https://api.openai.com/v1"
 SERVERS = ("knowledge_base", "sales", "analytics")
 
+_URL = TypeAdapter(HttpUrl)
+
 
 class McpServer(BaseModel):
-    """Where an MCP server runs that is not to be started here."""
+    """Where an MCP server runs that is not to be started here: one of the three."""
 
-    url: HttpUrl
+    url: HttpUrl | None = None
+    urls: str = ""
+    command: str = ""
+
+    @property
+    def address(self) -> str:
+        """As the tool gateway takes it."""
+        return self.command or self.urls or str(self.url)
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> Self:
+        if (self.url is not None) + bool(self.urls) + bool(self.command) != 1:
+            raise ValueError("an MCP server has one of URL, URLS (of its replicas, with commas between) and COMMAND")
+        if self.urls:
+            self.urls = ",".join(str(_URL.validate_python(each.strip())) for each in self.urls.split(","))
+        return self
 
 
 class Price(BaseModel):
@@ -68,7 +86,14 @@ class Settings(BaseSettings):
     mcp: dict[str, McpServer] = Field(
         {},
         validation_alias="MCP",
-        description="An MCP server that runs elsewhere: MCP__SALES__URL=http://host:7802/mcp.",
+        description="An MCP server that runs elsewhere: MCP__SALES__URL, _URLS of replicas, or a _COMMAND for stdio.",
+    )
+    tool_timeout_s: float = Field(60.0, gt=0, le=600, description="Seconds that one call of a tool may take.")
+    tool_calls_at_once: int = Field(16, ge=1, description="Calls that one replica of an MCP server gets at a time.")
+    tool_calls_waiting: int = Field(1000, ge=0, description="Calls that wait for a place; one more is refused.")
+    tool_calls_per_minute: int = Field(6000, ge=1, description="Calls of one tool in a minute, of all workers.")
+    tool_rates: dict[str, int] = Field(
+        {}, description='Other numbers than that: {"web.search_web": 60}; the name is server.tool.'
     )
     fallback_model: str | None = Field(
         None, description="Model that is asked while the provider's breaker is open; needs TOLLGATE_FALLBACK_BASE_URL."
@@ -215,6 +240,17 @@ class Settings(BaseSettings):
     def secrets_for_children(self) -> dict[str, str]:
         """What a program started here needs from us and cannot take as an argument others can read."""
         return {"OPENAI_API_KEY": self.openai_api_key.get_secret_value()} if self.openai_api_key else {}
+
+    @property
+    def tool_limits(self) -> ToolLimits:
+        """What bounds calls of tools."""
+        return ToolLimits(
+            timeout_s=self.tool_timeout_s,
+            at_once=self.tool_calls_at_once,
+            most_waiting=self.tool_calls_waiting,
+            per_minute=self.tool_calls_per_minute,
+            rates=self.tool_rates,
+        )
 
     @property
     def ttl_seconds(self) -> int:

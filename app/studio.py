@@ -29,7 +29,9 @@ async def graph() -> AsyncIterator[ResearchGraph]:
         client = connect(settings.redis_url.get_secret_value() if settings.redis_url else DEFAULT_REDIS)
         stack.push_async_callback(client.aclose)
         http = await stack.enter_async_context(await asyncio.to_thread(DefaultAsyncHttpxClient))
-        gateway = await stack.enter_async_context(ToolGateway(_servers(settings)))
+        gateway = await stack.enter_async_context(
+            ToolGateway(_servers(settings), client=client, limits=settings.tool_limits)
+        )
         model = settings.model_url or DEFAULT_MODEL
         deps = await asyncio.to_thread(dependencies, settings, model, http, gateway, client)
         yield await asyncio.to_thread(build_research_graph, deps)
@@ -37,4 +39,4 @@ async def graph() -> AsyncIterator[ResearchGraph]:
 
 def _servers(settings: Settings) -> dict[str, str]:
     default = {name: f"http://127.0.0.1:{ports.MCP[name]}/mcp" for name in SERVERS}
-    return {**default, **{name: str(server.url) for name, server in settings.mcp.items()}}
+    return {**default, **{name: server.address for name, server in settings.mcp.items()}}

@@ -9,10 +9,10 @@ from fastapi import Depends, Request
 
 from app.audit import Audit, trail
 from app.keys import Keys
-from app.rate_limit import RateLimit
 from app.service import Service
 from app.serving import opened_service
 from app.settings import Settings
+from graphs.governance.rate_limit import RateLimit
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A circuit breaker per model provider, shared by all workers (the pattern is Michael Nygard's, "Release It!").
+"""A circuit breaker per model provider or MCP server, shared by all workers (Michael Nygard, "Release It!").
 
 Closed, calls pass and failures are counted. Open, calls are refused at once instead of each waiting for a timeout.
 Half-open, one call is let through as a probe, and its outcome closes or opens the breaker.
@@ -30,7 +30,7 @@ class _Reading(IntEnum):
 
 
 class Breaker:
-    """Says whether a provider may be called; one instance per process, or several, over one Redis.
+    """Says whether a provider or server may be called; one instance per process, or several, over one Redis.
 
     While all goes well it costs at most one round trip a second: a closed breaker is believed for that long.
     When Redis fails, calls are admitted and reports are lost: the ledger, which is in the same place, refuses then.

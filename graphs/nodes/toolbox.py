@@ -17,7 +17,7 @@ from graphs.governance.account import Account
 from graphs.governance.governed_model import GovernedChatOpenAI
 from graphs.governance.loops import Loop, ToolCallRecord, in_tool_calls
 from graphs.governance.toll import Emit
-from graphs.governance.tools import SEPARATOR
+from graphs.governance.tool_session import SEPARATOR
 from graphs.state import EvidenceRef, Json
 
 TOLD = "error: refused: "  # how the refusal of a loop begins; the second one ends the task
@@ -56,7 +56,7 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         told = sum(isinstance(each, ToolMessage) and str(each.content).startswith(TOLD) for each in request.messages)
         if told > 1 and (loop := _loop(request.messages, run.account)):
             raise LimitReached(loop.reason, "job", loop.detail)
-        tools = await self._deps.gateway.tools(self._spec.tools)
+        tools = await self._deps.gateway.tools(self._spec)
         return await handler(request.override(model=run.model, tools=[*tools]))
 
     async def awrap_tool_call(
@@ -84,11 +84,11 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
 
     async def _run(self, name: str, arguments: Json, run: TaskRun) -> tuple[str, Evidence, bool]:
         gateway, store, job_id = self._deps.gateway, self._deps.evidence, run.account.job_id
-        allowed = [tool.name for tool in await gateway.tools(self._spec.tools)]
+        allowed = [tool.name for tool in await gateway.tools(self._spec)]
         if name not in allowed:
             raise ToolFailure(f"{self._spec.name} has no tool {name}; it has: {', '.join(allowed)}")
         server, _, tool = name.partition(SEPARATOR)
-        result = await gateway.call(server, tool, await store.resolved(job_id, arguments))
+        result = await gateway.call(self._spec, server, tool, await store.resolved(job_id, arguments))
         evidence = Evidence(
             task=run.task,
             server=server,

@@ -45,7 +45,7 @@ def test_it_is_json_and_back(agent: AgentSpec) -> None:
 @every_agent
 async def test_its_tools_exist_and_are_described(agent: AgentSpec, addresses: Addresses) -> None:
     async with ToolGateway(addresses.servers) as gateway:
-        tools = await gateway.tools(agent.tools)
+        tools = await gateway.tools(agent)
     assert tools
     for tool in tools:
         assert tool.description, tool.name

@@ -7,6 +7,7 @@ from graphs.governance.ledger import Ledger
 from tests.graphs import redis_servers
 from tests.graphs.ledgers import TTL, Clock
 from tests.graphs.redis_servers import Client, Connect
+from tests.graphs.unruly_mcp import Unruly
 
 
 @pytest.fixture(scope="session")
@@ -72,3 +73,10 @@ def clock() -> Clock:
 @pytest.fixture
 def ledger(redis_client: Redis, clock: Clock) -> Ledger:
     return Ledger(redis_client, ttl_seconds=TTL, now=clock)
+
+
+@pytest.fixture
+def unruly() -> Iterator[Unruly]:
+    """A server that misbehaves on order."""
+    with Unruly().running() as server:
+        yield server

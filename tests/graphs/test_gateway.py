@@ -8,22 +8,19 @@ import contextlib
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-import uvicorn
-from mcp.server.fastmcp import FastMCP
-from mcp.types import ToolAnnotations
 
 from app.processes import Addresses
 from graphs.errors import ServerUnavailable, ToolFailure
-from graphs.governance.tools import ToolGateway
+from graphs.governance.tool_limits import ToolLimits
+from graphs.governance.tools import Asking, ToolGateway
+from tests.graphs.unruly_mcp import Unruly
 
+EVERYTHING = Asking("test", ("analytics.*", "unruly.*", "knowledge_base.*", "sales.*"))
 POINTS = {"points": [{"label": "2023", "value": 10}, {"label": "2024", "value": 15}]}
 
 
@@ -49,7 +46,7 @@ def endpoint(port: int) -> dict[str, str]:
 
 async def test_a_call_gives_text_for_the_model_and_structure_for_the_store(addresses: Addresses) -> None:
     async with ToolGateway(addresses.servers) as gateway:
-        result = await gateway.call("analytics", "growth", {"series": POINTS})
+        result = await gateway.call(EVERYTHING, "analytics", "growth", {"series": POINTS})
     assert result.content["kind"] == "table"
     assert "2024,15" in result.text
     assert result.duration_ms < 10_000
@@ -57,8 +54,8 @@ async def test_a_call_gives_text_for_the_model_and_structure_for_the_store(addre
 
 async def test_one_session_serves_all_calls(addresses: Addresses) -> None:
     before = len(asyncio.all_tasks())
-    async with ToolGateway(addresses.servers, cache_seconds=0) as gateway:
-        await asyncio.gather(*(gateway.call("analytics", "growth", {"series": POINTS}) for _ in range(20)))
+    async with ToolGateway(addresses.servers, limits=ToolLimits(cache_seconds=0)) as gateway:
+        await asyncio.gather(*(gateway.call(EVERYTHING, "analytics", "growth", {"series": POINTS}) for _ in range(20)))
         owners = [each for each in asyncio.all_tasks() if each.get_name().startswith("mcp session")]
         assert len(owners) == 1
     assert len(asyncio.all_tasks()) == before
@@ -67,56 +64,58 @@ async def test_one_session_serves_all_calls(addresses: Addresses) -> None:
 async def test_a_refusal_reaches_the_model_as_it_was_said(addresses: Addresses) -> None:
     async with ToolGateway(addresses.servers) as gateway:
         with pytest.raises(ToolFailure, match="Japan"):
-            await gateway.call("sales", "revenue_by", {"dimensions": ["year"], "filters": {"country": ["Japan"]}})
+            await gateway.call(
+                EVERYTHING, "sales", "revenue_by", {"dimensions": ["year"], "filters": {"country": ["Japan"]}}
+            )
 
 
 async def test_tools_are_offered_by_name_or_by_server(addresses: Addresses) -> None:
     async with ToolGateway(addresses.servers) as gateway:
-        one = await gateway.tools(["sales.query"])
-        both = await gateway.tools(["sales.*", "analytics.growth"])
+        one = await gateway.tools(Asking("test", ("sales.query",)))
+        both = await gateway.tools(Asking("test", ("sales.*", "analytics.growth")))
         with pytest.raises(ToolFailure, match="sales has no tool sell; it has: describe_schema"):
-            await gateway.tools(["sales.sell"])
+            await gateway.tools(Asking("test", ("sales.sell",)))
         with pytest.raises(ServerUnavailable, match="no MCP server 'moon' is configured"):
-            await gateway.tools(["moon.*"])
+            await gateway.tools(Asking("test", ("moon.*",)))
     assert [tool.name for tool in one] == ["sales__query"]
     assert {"sales__revenue_by", "analytics__growth"} <= {tool.name for tool in both}
 
 
 async def test_a_restarted_server_is_found_again() -> None:
     with analytics() as (process, port):
-        async with ToolGateway(endpoint(port), cache_seconds=0) as gateway:
-            await gateway.call("analytics", "growth", {"series": POINTS})
+        async with ToolGateway(endpoint(port), limits=ToolLimits(cache_seconds=0)) as gateway:
+            await gateway.call(EVERYTHING, "analytics", "growth", {"series": POINTS})
             process.kill()
             process.wait()
             with analytics(port):
-                again = await gateway.call("analytics", "growth", {"series": POINTS})
+                again = await gateway.call(EVERYTHING, "analytics", "growth", {"series": POINTS})
     assert again.content["kind"] == "table"
 
 
 async def test_a_server_that_is_gone_is_named_at_once() -> None:
     with analytics() as (process, port):
-        async with ToolGateway(endpoint(port), cache_seconds=0) as gateway:
-            await gateway.call("analytics", "growth", {"series": POINTS})
+        async with ToolGateway(endpoint(port), limits=ToolLimits(cache_seconds=0)) as gateway:
+            await gateway.call(EVERYTHING, "analytics", "growth", {"series": POINTS})
             process.kill()
             process.wait()
             started = time.monotonic()
             with pytest.raises(ServerUnavailable, match=r"the MCP server analytics at http://127\.0\.0\.1"):
-                await gateway.call("analytics", "growth", {"series": POINTS})
+                await gateway.call(EVERYTHING, "analytics", "growth", {"series": POINTS})
     assert time.monotonic() - started < 10
 
 
 async def test_a_server_that_hangs_costs_no_more_than_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        async with ToolGateway(endpoint(silent.getsockname()[1]), call_timeout_s=0.5) as gateway:
+        async with ToolGateway(endpoint(silent.getsockname()[1]), limits=ToolLimits(timeout_s=0.5)) as gateway:
             started = time.monotonic()
-            with pytest.raises(ToolFailure, match=r"gave no answer within 0\.5 s"):
-                await gateway.call("analytics", "growth", {"series": POINTS})
+            with pytest.raises(ToolFailure, match=r"list of tools gave no answer within 0\.5 s"):
+                await gateway.call(EVERYTHING, "analytics", "growth", {"series": POINTS})
     assert time.monotonic() - started < 10
 
 
 async def test_a_huge_result_is_cut_at_a_line_and_says_so(addresses: Addresses) -> None:
-    async with ToolGateway(addresses.servers, output_chars=300) as gateway:
-        result = await gateway.call("sales", "revenue_by", {"dimensions": ["month", "country"]})
+    async with ToolGateway(addresses.servers, limits=ToolLimits(output_chars=300)) as gateway:
+        result = await gateway.call(EVERYTHING, "sales", "revenue_by", {"dimensions": ["month", "country"]})
     assert len(result.text) < 400
     assert "# cut:" in result.text.splitlines()[-1]
     assert len(result.content["rows"]) > 100
@@ -127,152 +126,80 @@ def test_the_gateway_is_the_only_user_of_the_adapters() -> None:
     sources = [path for folder in ("agents", "app", "graphs", "evals") for path in (root / folder).rglob("*.py")]
     users = {path.relative_to(root).as_posix() for path in sources if "langchain_mcp_adapters" in path.read_text()}
     peer = "evals/incident/session_per_call.py"  # what the drills compare the gateway with
-    assert users - {peer} == {"graphs/governance/tools.py"}
+    assert users - {peer} == {"graphs/governance/tool_session.py"}
 
 
-@dataclass
-class Counting:
-    """A server in a thread of its own that counts the calls of its tools."""
-
-    url: str = ""
-    data_version: str = "v1"
-    calls: list[str] = field(default_factory=list)
-    called: threading.Event = field(default_factory=threading.Event)
-    may_answer: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def servers(self) -> dict[str, str]:
-        return {"counting": self.url}
-
-    def built(self) -> FastMCP:
-        server: FastMCP = FastMCP("counting", stateless_http=True, json_response=True, log_level="WARNING")
-        repeatable = ToolAnnotations(readOnlyHint=True, idempotentHint=True)
-
-        def answer(tool: str) -> dict[str, Any]:
-            self.calls.append(tool)
-            return {
-                "number": len(self.calls),
-                "rows": [[1, "two", 0.1, None]],
-                "data_version": self.data_version,
-            }
-
-        @server.tool(annotations=repeatable)
-        def read(name: str) -> dict[str, Any]:
-            return answer("read")
-
-        @server.tool(annotations=repeatable)
-        async def wait(name: str) -> dict[str, Any]:
-            given = answer("wait")
-            self.called.set()
-            await asyncio.to_thread(self.may_answer.wait, 30)
-            return given
-
-        @server.tool(annotations=repeatable)
-        def fail(name: str) -> dict[str, Any]:
-            raise ValueError(answer("fail"))
-
-        @server.tool(annotations=ToolAnnotations(readOnlyHint=True))
-        def only_read(name: str) -> dict[str, Any]:
-            return answer("only_read")
-
-        @server.tool(annotations=ToolAnnotations(idempotentHint=True))
-        def only_idempotent(name: str) -> dict[str, Any]:
-            return answer("only_idempotent")
-
-        @server.tool()
-        def silent(name: str) -> dict[str, Any]:
-            return answer("silent")
-
-        return server
-
-
-@pytest.fixture
-def counting() -> Iterator[Counting]:
-    found = Counting()
-    http = uvicorn.Server(uvicorn.Config(found.built().streamable_http_app(), log_level="warning", ws="none"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        found.url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
-        thread = threading.Thread(target=http.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield found
-        finally:
-            found.may_answer.set()
-            http.should_exit = True
-            thread.join()
-
-
-async def test_a_repeatable_call_is_made_once_and_answered_alike(counting: Counting) -> None:
-    async with ToolGateway(counting.servers) as gateway:
-        first = await gateway.call("counting", "read", {"name": "a"})
+async def test_a_repeatable_call_is_made_once_and_answered_alike(unruly: Unruly) -> None:
+    async with ToolGateway(unruly.servers) as gateway:
+        first = await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
         first.content["rows"].clear()  # what one caller does with it is not seen by the next
-        again = await gateway.call("counting", "read", {"name": "a"})
-        other = await gateway.call("counting", "read", {"name": "b"})
+        again = await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+        other = await gateway.call(EVERYTHING, "unruly", "read", {"name": "b"})
     assert [first.cached, again.cached, other.cached] == [False, True, False]
     assert (again.text, again.content["number"], again.content["rows"]) == (first.text, 1, [[1, "two", 0.1, None]])
     assert other.content["number"] == 2
-    assert counting.calls == ["read", "read"]
+    assert unruly.calls == ["read", "read"]
 
 
-@pytest.mark.parametrize("tool", ["only_read", "only_idempotent", "silent"])
-async def test_only_what_is_read_only_and_idempotent_is_kept(counting: Counting, tool: str) -> None:
-    async with ToolGateway(counting.servers) as gateway:
-        results = [await gateway.call("counting", tool, {"name": "a"}) for _ in range(2)]
+@pytest.mark.parametrize("tool", ["only_read", "only_idempotent", "write"])
+async def test_only_what_is_read_only_and_idempotent_is_kept(unruly: Unruly, tool: str) -> None:
+    async with ToolGateway(unruly.servers) as gateway:
+        results = [await gateway.call(EVERYTHING, "unruly", tool, {"name": "a"}) for _ in range(2)]
     assert [each.cached for each in results] == [False, False]
-    assert len(counting.calls) == 2
+    assert len(unruly.calls) == 2
 
 
-async def test_a_failure_is_asked_for_again(counting: Counting) -> None:
-    async with ToolGateway(counting.servers) as gateway:
+async def test_a_failure_is_asked_for_again(unruly: Unruly) -> None:
+    async with ToolGateway(unruly.servers) as gateway:
         for _ in range(2):
             with pytest.raises(ToolFailure):
-                await gateway.call("counting", "fail", {"name": "a"})
-    assert len(counting.calls) == 2
+                await gateway.call(EVERYTHING, "unruly", "fail", {"name": "a"})
+    assert len(unruly.calls) == 2
 
 
-async def test_with_no_time_to_keep_them_every_call_reaches_the_server(counting: Counting) -> None:
-    async with ToolGateway(counting.servers, cache_seconds=0) as gateway:
-        results = await asyncio.gather(*(gateway.call("counting", "read", {"name": "a"}) for _ in range(3)))
+async def test_with_no_time_to_keep_them_every_call_reaches_the_server(unruly: Unruly) -> None:
+    async with ToolGateway(unruly.servers, limits=ToolLimits(cache_seconds=0)) as gateway:
+        results = await asyncio.gather(*(gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}) for _ in range(3)))
     assert not any(each.cached for each in results)
-    assert len(counting.calls) == 3
+    assert len(unruly.calls) == 3
 
 
-async def test_equal_calls_at_once_reach_the_server_once(counting: Counting) -> None:
-    async with ToolGateway(counting.servers) as gateway:
-        await gateway.tools(["counting.*"])
-        asking = [asyncio.create_task(gateway.call("counting", "wait", {"name": "a"})) for _ in range(8)]
-        await asyncio.to_thread(counting.called.wait, 30)
-        counting.may_answer.set()
+async def test_equal_calls_at_once_reach_the_server_once(unruly: Unruly) -> None:
+    async with ToolGateway(unruly.servers) as gateway:
+        await gateway.tools(Asking("test", ("unruly.*",)))
+        asking = [asyncio.create_task(gateway.call(EVERYTHING, "unruly", "wait", {"name": "a"})) for _ in range(8)]
+        await asyncio.to_thread(unruly.called.wait, 30)
+        unruly.may_answer.set()
         results = await asyncio.gather(*asking)
-    assert counting.calls == ["wait"]
+    assert unruly.calls == ["wait"]
     assert sorted(each.cached for each in results) == [False] + [True] * 7
 
 
-async def test_a_hanging_call_is_given_up_by_all_who_share_it_in_time(counting: Counting) -> None:
-    async with ToolGateway(counting.servers, call_timeout_s=0.5) as gateway:
-        await gateway.tools(["counting.*"])
+async def test_a_hanging_call_is_given_up_by_all_who_share_it_in_time(unruly: Unruly) -> None:
+    async with ToolGateway(unruly.servers, limits=ToolLimits(timeout_s=0.5)) as gateway:
+        await gateway.tools(Asking("test", ("unruly.*",)))
         started = time.monotonic()
         given_up = await asyncio.gather(
-            *(gateway.call("counting", "wait", {"name": "a"}) for _ in range(3)), return_exceptions=True
+            *(gateway.call(EVERYTHING, "unruly", "wait", {"name": "a"}) for _ in range(3)), return_exceptions=True
         )
     assert all("gave no answer within" in str(each) for each in given_up)
     assert time.monotonic() - started < 10
 
 
-async def test_what_was_kept_of_other_data_is_dropped(counting: Counting) -> None:
-    async with ToolGateway(counting.servers) as gateway:
-        before = [await gateway.call("counting", "read", {"name": "a"}) for _ in range(2)]
-        counting.data_version = "v2"
-        await gateway.call("counting", "read", {"name": "b"})
-        after = [await gateway.call("counting", "read", {"name": "a"}) for _ in range(2)]
+async def test_what_was_kept_of_other_data_is_dropped(unruly: Unruly) -> None:
+    async with ToolGateway(unruly.servers) as gateway:
+        before = [await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}) for _ in range(2)]
+        unruly.data_version = "v2"
+        await gateway.call(EVERYTHING, "unruly", "read", {"name": "b"})
+        after = [await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}) for _ in range(2)]
     assert [each.cached for each in [*before, *after]] == [False, True, False, True]
     assert [each.content["data_version"] for each in [*before, *after]] == ["v1", "v1", "v2", "v2"]
 
 
 async def test_every_tool_of_ours_is_kept(addresses: Addresses) -> None:
     async with ToolGateway(addresses.servers) as gateway:
-        offered = await gateway.tools([f"{server}.*" for server in addresses.servers])
+        offered = await gateway.tools(Asking("test", [f"{server}.*" for server in addresses.servers]))
         hints = [(each.name, (each.metadata or {})) for each in offered]
-        one, again = [await gateway.call("sales", "revenue_by", {"dimensions": ["year"]}) for _ in range(2)]
+        one, again = [await gateway.call(EVERYTHING, "sales", "revenue_by", {"dimensions": ["year"]}) for _ in range(2)]
     assert [name for name, each in hints if not (each.get("readOnlyHint") and each.get("idempotentHint"))] == []
     assert (again.cached, again.text, again.content) == (True, one.text, one.content)

@@ -1,7 +1,7 @@
-"""How many requests a key may make: so many a minute, and so many of them at once.
+"""How many requests a key, or calls a tool, may make: so many a minute, and so many of them at once.
 
-GCRA ("generic cell rate algorithm"): an allowance of `burst` requests that comes back evenly, kept as one number per
-key, `tollgate:{<key id>}:rate`, and taken from in one step, so that any number of processes share it.
+A token bucket, as GCRA ("generic cell rate algorithm"): an allowance of `burst` requests that comes back evenly, kept
+as one number per key, `tollgate:{<key id>}:rate`, and taken from in one step, so that any number of processes share it.
 """
 
 import math

@@ -1,0 +1,178 @@
+"""The replicas of one MCP server: which is asked next, how many calls at once, who waits.
+
+A call takes a place at the replica that is up and has the fewest calls under way; when none has a place, it waits in
+line, as long as its caller does. A replica that fails a call is not asked again until its `/readyz` says that it is
+ready, or there is no other.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from graphs.errors import ServerUnavailable
+from graphs.governance.tool_limits import ToolLimits
+from graphs.governance.tool_session import KeptSession, is_url
+
+PROBE_TIMEOUT_S = 2.0
+NOT_READY = 503
+
+
+@dataclass(eq=False)
+class Replica:
+    """One replica: what is known of it, and its session."""
+
+    address: str
+    open: Callable[[str], KeptSession]
+    up: bool = True
+    under_way: int = 0
+    kept: KeptSession | None = None
+
+    async def session(self) -> KeptSession:
+        """Its session, opened by the first who asks and shared by all. Raises Unanswered."""
+        if self.kept is None or not self.kept.alive:
+            self.kept = self.open(self.address)
+        kept = self.kept
+        await kept.opened()
+        return kept
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStats:
+    """A replica at a moment."""
+
+    address: str
+    up: bool
+    under_way: int
+
+
+@dataclass(eq=False)
+class Replicas:
+    """The replicas of one server.
+
+    Attributes:
+        server: its name.
+        limits: how many calls a replica gets at once, how many may wait in line.
+        http: asks replicas whether they are ready.
+        changed: told the data version that a replica names then.
+    """
+
+    server: str
+    all: tuple[Replica, ...]
+    limits: ToolLimits
+    http: httpx.AsyncClient
+    changed: Callable[[str], None]
+    _line: deque[asyncio.Future[Replica]] = field(default_factory=deque)
+    _probing: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Calls in line."""
+        return len(self._line)
+
+    @contextlib.asynccontextmanager
+    async def place(self, avoided: Collection[Replica] = ()) -> AsyncIterator[Replica]:
+        """A place at a replica, until the block ends; at one of the avoided only if there is no other.
+
+        Raises ServerUnavailable when the line is full.
+        """
+        self._probe_from_now_on()
+        replica = await self._taken(avoided)
+        try:
+            yield replica
+        finally:
+            replica.under_way -= 1
+            self._serve_the_line()
+
+    def failed(self, replica: Replica) -> None:
+        """A call has failed there: it is asked again when it says that it is ready, or when there is no other."""
+        replica.up = False
+
+    def has_other(self, replicas: Collection[Replica]) -> bool:
+        """Whether there is a replica that is up and none of these."""
+        return any(each.up and each not in replicas for each in self.all)
+
+    def kept(self) -> KeptSession | None:
+        """An open session with any of them, if there is one."""
+        return next((each.kept for each in self.all if each.kept and each.kept.is_open), None)
+
+    def stats(self) -> list[ReplicaStats]:
+        """Each replica as it is now."""
+        return [ReplicaStats(each.address, each.up, each.under_way) for each in self.all]
+
+    async def close(self) -> None:
+        """Ends every session."""
+        if self._probing:
+            self._probing.cancel()
+            await asyncio.wait({self._probing})
+        await asyncio.gather(*(each.kept.close() for each in self.all if each.kept))
+
+    async def _taken(self, avoided: Collection[Replica]) -> Replica:
+        if not self._line and (replica := self._free(avoided)):
+            replica.under_way += 1
+            return replica
+        if len(self._line) >= self.limits.most_waiting:
+            raise ServerUnavailable(f"the MCP server {self.server} is busy, and {len(self._line)} calls wait already")
+        turn: asyncio.Future[Replica] = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # given a place in the moment in which its wait ended
+                turn.result().under_way -= 1
+                self._serve_the_line()
+            with contextlib.suppress(ValueError):
+                self._line.remove(turn)
+            raise
+
+    def _free(self, avoided: Collection[Replica] = ()) -> Replica | None:
+        """The replica to ask next, if it has a place."""
+        preferred = [each for each in self.all if each.up and each not in avoided]
+        candidates = preferred or [each for each in self.all if each not in avoided] or list(self.all)
+        chosen = min(candidates, key=lambda each: each.under_way)
+        return chosen if chosen.under_way < self.limits.at_once else None
+
+    def _serve_the_line(self) -> None:
+        while self._line and (replica := self._free()):
+            turn = self._line.popleft()
+            if not turn.done():
+                replica.under_way += 1
+                turn.set_result(replica)
+
+    def _probe_from_now_on(self) -> None:
+        if self._probing is None and any(is_url(each.address) for each in self.all):
+            self._probing = asyncio.create_task(self._probe(), name=f"asks whether {self.server} is ready")
+
+    async def _probe(self) -> None:
+        while True:
+            await asyncio.sleep(self.limits.probe_s)
+            await asyncio.gather(*(self._look_at(each) for each in self.all if is_url(each.address)))
+            self._serve_the_line()
+
+    async def _look_at(self, replica: Replica) -> None:
+        try:
+            answer = await self.http.get(str(httpx.URL(replica.address).copy_with(path="/readyz", query=None)))
+        except (httpx.HTTPError, httpx.InvalidURL):
+            replica.up = False
+            return
+        replica.up = answer.status_code != NOT_READY  # one of another make may know no /readyz
+        if answer.is_success and (version := _data_version(answer)):
+            self.changed(version)
+
+
+def replicas_of(address: str) -> tuple[str, ...]:
+    """The addresses of the replicas, of which there may be several behind URLs."""
+    return tuple(each.strip() for each in address.split(",")) if is_url(address) else (address,)
+
+
+def _data_version(answer: httpx.Response) -> str | None:
+    try:
+        told: Any = answer.json()
+    except ValueError:
+        return None
+    version = told.get("data_version") if isinstance(told, dict) else None
+    return version if isinstance(version, str) else None

@@ -1,0 +1,218 @@
+"""One MCP server as the gateway sees it: its breaker, the token buckets of its tools, its replicas, and one call."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import httpx
+from langchain_core.tools import BaseTool
+from mcp import McpError
+from mcp.types import CallToolResult
+from pydantic import SecretStr
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from graphs.errors import ServerUnavailable, ToolFailure
+from graphs.governance.breaker import Breaker
+from graphs.governance.rate_limit import RateLimit
+from graphs.governance.tool_cache import ToolCache
+from graphs.governance.tool_limits import ToolLimits
+from graphs.governance.tool_metrics import ToolMetrics
+from graphs.governance.tool_replicas import Replica, Replicas
+from graphs.governance.tool_session import KeptSession
+from graphs.governance.tool_transport import Caller, Transport, Unanswered
+from graphs.state import Json
+
+Answer = TypeVar("Answer")
+
+BURST_SHARE = 10  # a bucket holds a tenth of a minute's calls
+
+
+class ToolServer:
+    """One server and its replicas.
+
+    Args:
+        name: of the server.
+        addresses: of its replicas: URLs, or command lines to speak stdio with.
+        limits: what bounds calls.
+        metrics: where waits and retries are counted.
+        probes: asks replicas whether they are ready.
+        client: what breaker and token buckets are shared in; without it there are none.
+        secret: what tokens are signed with; None when the server asks for none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        addresses: Sequence[str],
+        limits: ToolLimits,
+        metrics: ToolMetrics,
+        probes: httpx.AsyncClient,
+        client: Redis | None,
+        secret: SecretStr | None,
+    ) -> None:
+        def opened(address: str) -> KeptSession:
+            return KeptSession(name, address, lambda: Transport(name, secret, limits.result_bytes), limits.timeout_s)
+
+        self.name = name
+        self.data_version: str | None = None
+        self.cache = ToolCache(limits.cache_seconds) if limits.cache_seconds else None
+        self._limits = limits
+        self._metrics = metrics
+        self._client = client
+        self._breaker = (
+            Breaker(client, f"mcp:{name}", failures=limits.failures, open_s=limits.open_s) if client else None
+        )
+        self._buckets: dict[str, RateLimit] = {}
+        self._tools: dict[str, BaseTool] = {}
+        self.replicas = Replicas(
+            name,
+            tuple(Replica(address, opened) for address in addresses),
+            limits,
+            probes,
+            self.noticed,
+        )
+        metrics.watch(self.replicas)
+
+    async def offered(self) -> dict[str, BaseTool]:
+        """Its tools by name, as a session listed them when it was opened. Raises as `ask`."""
+        if kept := self.replicas.kept():
+            return kept.tools
+        return (await self._guarded("its list of tools", self._deadline(), True, Replica.session)).tools
+
+    async def ask(self, caller: Caller, tool: str, arguments: Json) -> CallToolResult:
+        """Call a tool: once, or twice when the first call changed nothing.
+
+        Raises:
+            ToolFailure: it gave too much, took too long or is called too often.
+            ServerUnavailable: there is no answer, the server is busy, or its breaker is open.
+            McpError, RuntimeError: see `KeptSession.call`.
+        """
+        until = self._deadline()
+        again = read_only((await self.offered()).get(tool))
+        await self._take_a_token(tool, until)
+
+        async def called(replica: Replica) -> CallToolResult:
+            return _unless_busy(await (await replica.session()).call(caller, tool, arguments))
+
+        return await self._guarded(tool, until, again, called)
+
+    def noticed(self, data_version: str) -> None:
+        """What it answers with by now; what was kept of other data is dropped."""
+        if self.cache and self.data_version not in {None, data_version}:
+            self.cache.clear()
+        self.data_version = data_version
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._limits.timeout_s
+
+    async def _take_a_token(self, tool: str, until: float) -> None:
+        """Wait for the tool's token bucket, as long as there is time. Raises ToolFailure."""
+        bucket = self._bucket(tool)
+        while bucket and (wait := await _wait(bucket, f"tool:{self.name}.{tool}")):
+            if asyncio.get_running_loop().time() + wait > until:
+                raise ToolFailure(f"{self.name}.{tool} is called too often by all jobs together; go on without it")
+            await asyncio.sleep(wait)
+
+    async def _guarded(
+        self, what: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Answer]]
+    ) -> Answer:
+        """Ask for something behind the breaker, which is told how it went."""
+        if self._breaker and not await self._breaker.admits():
+            raise ServerUnavailable(
+                f"the MCP server {self.name} failed {self._limits.failures} times in a minute and is not asked for "
+                f"{self._limits.open_s:g} s; go on without it, and say what is missing"
+            )
+        report = "abandoned"
+        try:
+            answer = await self._tried(until, again, act)
+            report = "succeeded"
+        except TimeoutError as late:
+            report = "failed"
+            said = f"{self.name}.{what} gave no answer within {self._limits.timeout_s:g} s; ask for less"
+            raise ToolFailure(said) from late
+        except Unanswered as problem:
+            if problem.too_large:
+                raise ToolFailure(f"{self.name}.{what} gave no usable answer: {problem}; ask for less") from problem
+            report = "failed" if problem.retry_after_s is None else report
+            where = ", ".join(each.address for each in self.replicas.all)
+            said = f"the MCP server {self.name} at {where} does not answer ({problem}); go on without it"
+            raise ServerUnavailable(said) from problem
+        except (McpError, ToolFailure):
+            report = "succeeded"  # the server answers
+            raise
+        finally:
+            if self._breaker:
+                await getattr(self._breaker, report)()
+        return answer
+
+    async def _tried(self, until: float, again: bool, act: Callable[[Replica], Awaitable[Answer]]) -> Answer:
+        """Do it at a replica, and once more at another one, or later, when that can do no harm.
+
+        Raises Unanswered, TimeoutError, ServerUnavailable.
+        """
+        failed: list[Replica] = []
+        while True:
+            async with self._place(failed, until) as replica:
+                try:
+                    async with asyncio.timeout_at(until):
+                        return await act(replica)
+                except TimeoutError:
+                    self.replicas.failed(replica)
+                    raise
+                except Unanswered as problem:
+                    if problem.retry_after_s is None and not problem.gone and not problem.too_large:
+                        self.replicas.failed(replica)
+                    if failed or problem.too_large or (problem.may_be_done and not again):
+                        raise
+                    pause = problem.retry_after_s or 0.0
+            failed.append(replica)
+            self._metrics.retries.labels(self.name).inc()
+            if self.replicas.has_other(failed):
+                pause = 0.0
+            await asyncio.sleep(min(pause, max(0.0, until - asyncio.get_running_loop().time())))
+
+    @contextlib.asynccontextmanager
+    async def _place(self, failed: Sequence[Replica], until: float) -> AsyncIterator[Replica]:
+        """A place at a replica, waited for until then. Raises ServerUnavailable."""
+        began = time.monotonic()
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout_at(until):
+                    replica = await stack.enter_async_context(self.replicas.place(failed))
+            except TimeoutError as late:
+                raise ServerUnavailable(f"the MCP server {self.name} is busy: no place within the deadline") from late
+            finally:
+                self._metrics.wait.labels(self.name).observe(time.monotonic() - began)
+            yield replica
+
+    def _bucket(self, tool: str) -> RateLimit | None:
+        if self._client is None:
+            return None
+        if tool not in self._buckets:
+            rate = self._limits.rates.get(f"{self.name}.{tool}", self._limits.per_minute)
+            self._buckets[tool] = RateLimit(self._client, per_minute=rate, burst=max(1, rate // BURST_SHARE))
+        return self._buckets[tool]
+
+
+def read_only(tool: BaseTool | None) -> bool:
+    """Whether the server says that the tool changes nothing."""
+    return ((tool and tool.metadata) or {}).get("readOnlyHint") is True
+
+
+def _unless_busy(result: CallToolResult) -> CallToolResult:
+    """Raises Unanswered for the answer of a server that has no place for the call."""
+    after = (result.meta or {}).get("retry_after_s") if result.isError else None
+    if isinstance(after, int | float):
+        raise Unanswered("it is busy", may_be_done=False, retry_after_s=float(after))
+    return result
+
+
+async def _wait(bucket: RateLimit, key: str) -> float:
+    """Seconds until the call may be made. Without Redis it may be made: the ledger, which is there too, refuses."""
+    try:
+        return (await bucket.take(key)).retry_after_s or 0.0
+    except RedisError:
+        return 0.0

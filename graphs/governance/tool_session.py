@@ -1,0 +1,144 @@
+"""One session with one MCP server, kept: the one place that uses `langchain-mcp-adapters`.
+
+The adapters open a session per call by default, which takes tens to hundreds of milliseconds.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import shlex
+from collections.abc import Callable
+
+import httpx
+from langchain_core.tools import BaseTool
+from langchain_mcp_adapters.sessions import StdioConnection, StreamableHttpConnection, create_session
+from langchain_mcp_adapters.tools import load_mcp_tools
+from mcp import ClientSession, McpError
+from mcp.types import CONNECTION_CLOSED, CallToolResult
+
+from graphs.governance.tool_transport import Caller, Transport, Unanswered, unanswered
+from graphs.state import Json
+
+SEPARATOR = "__"  # between server and tool in the names that models see
+CONNECT_S, WRITE_S, CLOSE_S = 5.0, 10.0, 5.0
+
+
+class KeptSession:
+    """A session that one task of its own opens, holds and closes.
+
+    The cancel scopes inside the MCP client must be left by the task that entered them, so no caller may own them.
+
+    Args:
+        server: whose session it is.
+        address: a URL, or a command line to speak stdio with.
+        transport: makes what is under a session over HTTP.
+        read_s: seconds without a byte after which a request has failed.
+    """
+
+    def __init__(self, server: str, address: str, transport: Callable[[], Transport], read_s: float) -> None:
+        self.tools: dict[str, BaseTool] = {}
+        self._server = server
+        self._address = address
+        self._transport = transport() if is_url(address) else None
+        self._read_s = read_s
+        self._numbers = itertools.count(1)
+        self._closing = asyncio.Event()
+        self._ready: asyncio.Future[ClientSession] = asyncio.get_running_loop().create_future()
+        self._owner = asyncio.create_task(self._hold(), name=f"mcp session {address}")
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can be made, or soon."""
+        return not self._owner.done() and not self._closing.is_set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls can be made now."""
+        return self.alive and self._ready.done()
+
+    async def opened(self) -> ClientSession:
+        """The session, once it is open and its tools are listed. Raises Unanswered."""
+        return await asyncio.shield(self._ready)
+
+    async def call(self, caller: Caller, tool: str, arguments: Json) -> CallToolResult:
+        """Call a tool. The request ends with the caller's wait.
+
+        Raises:
+            Unanswered: no answer; at once when the connection ends, not at the deadline.
+            McpError, RuntimeError: an answer that is none: a protocol error, or one that breaks the tool's own schema.
+        """
+        session = await self.opened()
+        number = next(self._numbers)
+        meta: Json = {"caller": {"agent": caller.agent, "scope": caller.scope}, "call": number}
+        call = asyncio.create_task(session.call_tool(tool, arguments, meta=meta))
+        try:
+            await asyncio.wait({call, self._owner}, return_when=asyncio.FIRST_COMPLETED)
+            if not call.done():
+                raise Unanswered("the connection ended")
+            return call.result()
+        except McpError as error:
+            problem = unanswered(error)
+            if error.error.code == CONNECTION_CLOSED:
+                problem = Unanswered("the connection was closed")
+            if problem is None:
+                raise
+            if problem.gone:
+                self._closing.set()
+            raise problem from error
+        finally:
+            call.cancel()
+            if self._transport:
+                self._transport.give_up(number)
+
+    async def close(self) -> None:
+        """Ends the session and waits for its owner."""
+        self._closing.set()
+        await asyncio.wait({self._owner}, timeout=CLOSE_S)
+        self._owner.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._owner
+
+    async def _hold(self) -> None:
+        try:
+            async with create_session(self._connection()) as session:
+                await session.initialize()
+                self.tools = {tool.name: tool for tool in await load_mcp_tools(session)}
+                for name, tool in self.tools.items():
+                    tool.name = f"{self._server}{SEPARATOR}{name}"
+                self._ready.set_result(session)
+                await self._closing.wait()
+        except Exception as error:  # a group of whatever the transport raised; callers get it below
+            if not self._ready.done():
+                self._ready.set_exception(Unanswered(_reason(error), may_be_done=False))
+        finally:
+            if not self._ready.done():
+                self._ready.set_exception(Unanswered("the session was closed", may_be_done=False))
+            self._ready.exception()  # seen, also when nobody waited for it
+
+    def _connection(self) -> StdioConnection | StreamableHttpConnection:
+        if self._transport is None:
+            command, *arguments = shlex.split(self._address)
+            return StdioConnection(transport="stdio", command=command, args=arguments)
+        return StreamableHttpConnection(
+            transport="streamable_http", url=self._address, httpx_client_factory=self._client, terminate_on_close=True
+        )
+
+    def _client(
+        self,
+        headers: dict[str, str] | None = None,  # noqa: ARG002  the names are the adapters'
+        timeout: httpx.Timeout | None = None,  # noqa: ARG002
+        auth: httpx.Auth | None = None,  # noqa: ARG002
+    ) -> httpx.AsyncClient:
+        patience = httpx.Timeout(self._read_s, connect=CONNECT_S, write=WRITE_S)
+        return httpx.AsyncClient(transport=self._transport, timeout=patience)
+
+
+def is_url(address: str) -> bool:
+    """Whether a server is reached over HTTP; else the address is a command line."""
+    return address.startswith(("http://", "https://"))
+
+
+def _reason(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__

@@ -1,0 +1,181 @@
+"""The HTTP under an MCP session, so that what goes wrong with one request stays with that request.
+
+The SDK's client ends its whole session, with every other call on it, when one POST meets an HTTP error or no
+connection, and it goes on reading an answer that nobody waits for any more. Here such a request is answered in the
+server's place, with a JSON-RPC error whose `data` says what happened, and `give_up` ends the request itself.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+import httpx
+import jwt
+from mcp import McpError
+from pydantic import SecretStr
+
+NOT_ANSWERED = -32050  # a code that JSON-RPC leaves to implementations
+TOKEN_S = 60
+READ_BYTES = 2048  # of an answer that is an error
+_JSON, _SSE = "application/json", "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """In whose name a request is made: an agent, and the tools of the server that it may call; `*` for all."""
+
+    agent: str
+    scope: str
+
+
+GATEWAY = Caller("gateway", "*")  # who opens sessions and lists tools
+
+
+class Unanswered(Exception):
+    """A server did not answer a call.
+
+    Attributes:
+        may_be_done: whether the server may have carried it out all the same.
+        gone: whether the session is not known there (any more).
+        too_large: whether there was an answer, of more bytes than are read.
+        retry_after_s: when the server wants to be asked again, if it said so.
+    """
+
+    def __init__(
+        self,
+        why: str,
+        *,
+        may_be_done: bool = True,
+        gone: bool = False,
+        too_large: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(why)
+        self.may_be_done = may_be_done
+        self.gone = gone
+        self.too_large = too_large
+        self.retry_after_s = retry_after_s
+
+
+def unanswered(error: McpError) -> Unanswered | None:
+    """What the transport said in the server's place; None when it was the server."""
+    told = error.error
+    return Unanswered(told.message, **(told.data or {})) if told.code == NOT_ANSWERED else None
+
+
+def bearer(secret: SecretStr, server: str, caller: Caller) -> str:
+    """A token for a request to this server, valid for a minute (JWT, RFC 7519, HS256)."""
+    now = datetime.now(UTC)
+    claims = {"iss": "tollgate", "sub": caller.agent, "aud": server, "scope": caller.scope, "iat": now}
+    return jwt.encode({**claims, "exp": now + timedelta(seconds=TOKEN_S)}, secret.get_secret_value(), "HS256")
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """The transport of one session.
+
+    Args:
+        server: whose session it is.
+        secret: what tokens are signed with; None for a server that asks for none.
+        max_bytes: of an answer that are read.
+    """
+
+    def __init__(self, server: str, secret: SecretStr | None, max_bytes: int) -> None:
+        self._inner = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=None, keepalive_expiry=30))
+        self._server = server
+        self._secret = secret
+        self._max_bytes = max_bytes
+        self._under_way: dict[int, anyio.CancelScope] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The server's answer, or ours. Never raises for what happens on the way."""
+        message = json.loads(request.content) if request.method == "POST" else {}
+        meta = message.get("params", {}).get("_meta") or {}
+        caller = Caller(**meta["caller"]) if "caller" in meta else GATEWAY
+        if self._secret:
+            request.headers["Authorization"] = f"Bearer {bearer(self._secret, self._server, caller)}"
+        if request.method != "POST":
+            return await self._inner.handle_async_request(request)
+        request.headers["Accept-Encoding"] = "identity"  # so that what is counted is what there is
+        answer = _error(message.get("id"), Unanswered("given up"))
+        with anyio.CancelScope() as scope, self._known(meta.get("call"), scope):
+            try:
+                answer = await self._answered(request, message.get("id"))
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+                answer = _error(message.get("id"), Unanswered(_reason(error), may_be_done=False))
+            except httpx.TransportError as error:
+                answer = _error(message.get("id"), Unanswered(_reason(error)))
+        return answer
+
+    def give_up(self, call: int) -> None:
+        """End the request of this call, if it is under way: the server sees that nobody waits."""
+        if scope := self._under_way.get(call):
+            scope.cancel()
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._inner.aclose()
+
+    @contextlib.contextmanager
+    def _known(self, call: int | None, scope: anyio.CancelScope) -> Iterator[None]:
+        if call is None:  # of a session that is being opened
+            yield
+            return
+        self._under_way[call] = scope
+        try:
+            yield
+        finally:
+            del self._under_way[call]
+
+    async def _answered(self, request: httpx.Request, message_id: int | None) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        try:
+            kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if response.is_success and (message_id is None or kind in {_JSON, _SSE}):
+                body = await _read(response, self._max_bytes)
+                if body is None:
+                    why = f"it gave more than {self._max_bytes} bytes"
+                    return _error(message_id, Unanswered(why, too_large=True))
+                return httpx.Response(response.status_code, headers=response.headers, content=body)
+            body = await _read(response, READ_BYTES) or b""
+            return _error(message_id, _refusal(request, response, body))
+        finally:
+            await response.aclose()
+
+
+async def _read(response: httpx.Response, most: int) -> bytes | None:
+    """The body; None when it has more bytes than that."""
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > most:
+            return None
+    return bytes(body)
+
+
+def _refusal(request: httpx.Request, response: httpx.Response, body: bytes) -> Unanswered:
+    status, said = response.status_code, " ".join(body.decode(errors="replace").split())[:200]
+    if response.is_success:
+        return Unanswered(f"it answered with {response.headers.get('content-type') or 'nothing'}, not JSON")
+    after = response.headers.get("retry-after", "")
+    return Unanswered(
+        f"HTTP {status}{f': {said}' if said else ''}",
+        may_be_done=status >= 500 and status != 503,
+        gone=status == 404 and "mcp-session-id" in request.headers,
+        retry_after_s=float(after) if after.isdigit() else None,
+    )
+
+
+def _error(message_id: int | None, problem: Unanswered) -> httpx.Response:
+    """A JSON-RPC error in the server's place; for a notification, which has no answer, an acknowledgement."""
+    if message_id is None:
+        return httpx.Response(202)
+    error: dict[str, Any] = {"code": NOT_ANSWERED, "message": str(problem), "data": vars(problem)}
+    return httpx.Response(200, json={"jsonrpc": "2.0", "id": message_id, "error": error})
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
