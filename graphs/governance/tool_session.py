@@ -9,6 +9,7 @@ import itertools
 import shlex
 from collections.abc import Callable
 
+import anyio
 import httpx
 from langchain_core.tools import BaseTool
 from langchain_mcp_adapters.sessions import StdioConnection, StreamableHttpConnection, create_session
@@ -77,14 +78,16 @@ class KeptSession:
                 raise Unanswered("the connection ended")
             return call.result()
         except McpError as error:
-            problem = unanswered(error)
-            if error.error.code == CONNECTION_CLOSED:
-                problem = Unanswered("the connection was closed")
+            closed = Unanswered("the connection was closed", gone=True)
+            problem = closed if error.error.code == CONNECTION_CLOSED else unanswered(error)
             if problem is None:
                 raise
             if problem.gone:
                 self._closing.set()
             raise problem from error
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
+            self._closing.set()
+            raise Unanswered("the connection was closed before", may_be_done=False, gone=True) from error
         finally:
             call.cancel()
             if self._transport:

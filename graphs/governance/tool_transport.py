@@ -40,7 +40,7 @@ class Unanswered(Exception):
 
     Attributes:
         may_be_done: whether the server may have carried it out all the same.
-        gone: whether the session is not known there (any more).
+        gone: whether it was the session that ended, or is not known there any more.
         too_large: whether there was an answer, of more bytes than are read.
         retry_after_s: when the server wants to be asked again, if it said so.
     """

@@ -1,0 +1,322 @@
+"""The gateway in bad times: every fault costs bounded time and one try more at most, and leaves nothing behind."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from graphs.errors import ServerUnavailable, ToolFailure
+from graphs.governance.tool_limits import ToolLimits
+from graphs.governance.tools import Asking, ToolGateway
+from tests.graphs.unruly_mcp import EVERYTHING, Fault, Unruly, claims
+
+BARE = ToolLimits(cache_seconds=0, probe_s=0.05)
+SECRET = SecretStr("a secret of thirty-two characters")
+FAULTS: list[Fault] = ["503", "500", "wrong type", "dropped", "cut off", "forbidden"]
+
+
+@contextlib.asynccontextmanager
+async def nothing_left() -> AsyncIterator[None]:
+    """No task and no connection more than before."""
+    tasks, sockets = len(asyncio.all_tasks()), _sockets()
+    yield
+    await eventually(lambda: len(asyncio.all_tasks()) <= tasks and _sockets() <= sockets)
+
+
+def _sockets() -> int:
+    """Open ones, those of the server in its thread included."""
+    open_files = []
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the folder's own
+            open_files.append(each.readlink().name)
+    return sum(name.startswith("socket:") for name in open_files)
+
+
+async def eventually(truth: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not truth():
+        assert time.monotonic() < until, (asyncio.all_tasks(), _sockets())
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def two() -> Iterator[tuple[Unruly, Unruly]]:
+    with Unruly().running() as one, Unruly().running() as other:
+        yield one, other
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_only_reads_is_tried_once_more(unruly: Unruly, fault: Fault) -> None:
+    async with nothing_left(), ToolGateway(unruly.servers, limits=BARE) as gateway:
+        unruly.faults = [fault]
+        result = await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+        assert result.content["number"] == 1
+        unruly.faults = [fault, fault]
+        with pytest.raises(ServerUnavailable, match="the MCP server unruly at http"):
+            await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+        assert unruly.faults == []
+        await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+    assert unruly.requests["initialize"] == 1
+
+
+@pytest.mark.parametrize(("fault", "tries"), [("dropped", 1), ("cut off", 1), ("500", 1), ("503", 2), ("forbidden", 2)])
+async def test_what_may_have_changed_something_is_not_tried_again(unruly: Unruly, fault: Fault, tries: int) -> None:
+    async with ToolGateway(unruly.servers, limits=BARE) as gateway:
+        unruly.faults = [fault, fault]
+        with pytest.raises(ServerUnavailable):
+            await gateway.call(EVERYTHING, "unruly", "write", {"name": "a"})
+    assert unruly.requests["tools/call"] == tries
+
+
+async def test_calls_beside_a_failing_one_are_not_disturbed(unruly: Unruly) -> None:
+    async with ToolGateway(unruly.servers, limits=BARE) as gateway:
+        beside = asyncio.create_task(gateway.call(EVERYTHING, "unruly", "wait", {"name": "a"}))
+        await asyncio.to_thread(unruly.called.wait, 30)
+        unruly.faults = ["503", "503"]
+        with pytest.raises(ServerUnavailable):
+            await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+        unruly.may_answer.set()
+        assert (await beside).content["number"] == 1
+    assert unruly.requests["initialize"] == 1
+
+
+async def test_a_hanging_call_ends_by_its_deadline_also_at_the_server(unruly: Unruly) -> None:
+    async with nothing_left(), ToolGateway(unruly.servers, limits=ToolLimits(timeout_s=0.5, at_once=1)) as gateway:
+        unruly.faults = ["hang"]
+        with pytest.raises(ToolFailure, match=r"unruly\.read gave no answer within 0\.5 s"):
+            await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+        assert await asyncio.to_thread(unruly.left.wait, 10)
+        assert (await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})).content["number"] == 1
+
+
+async def test_a_call_that_is_cancelled_ends_at_the_server(unruly: Unruly) -> None:
+    async with nothing_left(), ToolGateway(unruly.servers, limits=ToolLimits(at_once=1, cache_seconds=0)) as gateway:
+        await gateway.tools(EVERYTHING)
+        unruly.faults = ["hang"]
+        call = asyncio.create_task(gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}))
+        await eventually(lambda: not unruly.faults)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert await asyncio.to_thread(unruly.left.wait, 10)
+        assert (await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})).content["number"] == 1
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+async def test_more_than_is_read_is_refused_and_the_session_goes_on(stateful: bool) -> None:
+    with Unruly(stateful=stateful).running() as unruly:
+        async with ToolGateway(unruly.servers, limits=BARE) as gateway:
+            unruly.faults = ["oversized"]
+            with pytest.raises(ToolFailure, match="it gave more than 4194304 bytes; ask for less"):
+                await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+            assert (await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})).content["number"] == 1
+    assert unruly.requests["initialize"] == 1
+
+
+async def test_an_answer_that_breaks_its_own_schema_is_no_answer(unruly: Unruly) -> None:
+    async with ToolGateway(unruly.servers, limits=BARE) as gateway:
+        with pytest.raises(ToolFailure, match="breaks_its_schema"):
+            await gateway.call(EVERYTHING, "unruly", "breaks_its_schema", {"name": "a"})
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+async def test_a_restart_costs_one_new_session_however_many_call(stateful: bool) -> None:
+    unruly = Unruly(stateful=stateful)
+    async with nothing_left(), contextlib.AsyncExitStack() as stack:
+        with unruly.running():
+            gateway = await stack.enter_async_context(ToolGateway(unruly.servers, limits=BARE))
+            await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+        with unruly.running():
+            calls = [gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}) for _ in range(20)]
+            results = await asyncio.gather(*calls)
+            await stack.aclose()
+    assert {each.content["number"] for each in results} == set(range(2, 22))
+    assert unruly.requests["initialize"] == (2 if stateful else 1)  # without state there is nothing to begin anew
+
+
+async def test_a_session_over_stdio_is_begun_anew_when_its_program_died(tmp_path: Path) -> None:
+    started = tmp_path / "pids"
+    program = f"import os; open({str(started)!r}, 'a').write(f'{{os.getpid()}} '); import runpy, sys; "
+    program += "sys.argv = ['analytics', '--stdio']; runpy.run_module('mcp_servers.analytics', run_name='__main__')"
+    (tmp_path / "server.py").write_text(program)
+    agent = Asking("test", ("analytics.*",))
+    points = {"series": {"points": [{"label": "2023", "value": 10}, {"label": "2024", "value": 15}]}}
+    command = f"{sys.executable} {tmp_path / 'server.py'}"
+    async with nothing_left(), ToolGateway({"analytics": command}, limits=BARE) as gateway:
+        await gateway.call(agent, "analytics", "growth", points)
+        os.kill(int(started.read_text().split()[-1]), 9)
+        again = await asyncio.gather(*(gateway.call(agent, "analytics", "growth", points) for _ in range(5)))
+    assert {each.content["kind"] for each in again} == {"table"}
+    assert len(started.read_text().split()) == 2
+
+
+async def test_calls_go_to_the_replica_with_the_fewest(two: tuple[Unruly, Unruly]) -> None:
+    one, other = two
+    limits = ToolLimits(cache_seconds=0, at_once=3, most_waiting=2)
+    async with ToolGateway({"unruly": f"{one.url},{other.url}"}, limits=limits) as gateway:
+        asking = [asyncio.create_task(gateway.call(EVERYTHING, "unruly", "wait", {"name": "a"})) for _ in range(8)]
+        await eventually(lambda: len(one.calls) == len(other.calls) == 3)
+        with pytest.raises(ServerUnavailable, match="is busy, and 2 calls wait already"):
+            await gateway.call(EVERYTHING, "unruly", "wait", {"name": "a"})
+        for each in two:
+            each.may_answer.set()
+        await asyncio.gather(*asking)
+    assert (one.most_at_once, other.most_at_once) == (3, 3)
+
+
+async def test_a_call_waits_for_a_place_no_longer_than_its_deadline(unruly: Unruly) -> None:
+    limits = ToolLimits(cache_seconds=0, at_once=1, timeout_s=0.5)
+    async with nothing_left(), ToolGateway(unruly.servers, limits=limits) as gateway:
+        await gateway.tools(EVERYTHING)
+        calls = [gateway.call(EVERYTHING, "unruly", "wait", {"name": "a"}) for _ in range(3)]
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        assert sorted(type(each).__name__ for each in ended) == ["ServerUnavailable"] * 2 + ["ToolFailure"]
+        unruly.may_answer.set()
+        await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+
+
+async def test_a_replica_that_goes_and_comes_back_is_left_out_meanwhile(unruly: Unruly) -> None:
+    other = Unruly()
+    async with contextlib.AsyncExitStack() as stack:
+        with other.running():
+            servers = {"unruly": f"{unruly.url},{other.url}"}
+            gateway = await stack.enter_async_context(ToolGateway(servers, limits=BARE))
+            await asyncio.gather(*(gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}) for _ in range(10)))
+            assert len(other.calls) == 5
+        for _ in range(10):
+            await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+        assert (len(unruly.calls), len(other.calls)) == (15, 5)
+        await eventually(lambda: [each.up for each in gateway.replicas()["unruly"]] == [True, False])
+        with other.running():
+            await eventually(lambda: all(each.up for each in gateway.replicas()["unruly"]))
+            await asyncio.gather(*(gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}) for _ in range(10)))
+            assert len(other.calls) == 10
+            await stack.aclose()
+
+
+async def test_a_replica_that_is_not_ready_is_not_asked(two: tuple[Unruly, Unruly]) -> None:
+    one, other = two
+    async with ToolGateway({"unruly": f"{one.url},{other.url}"}, limits=BARE) as gateway:
+        await gateway.tools(EVERYTHING)
+        one.ready = False
+        await eventually(lambda: not gateway.replicas()["unruly"][0].up)
+        await asyncio.gather(*(gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}) for _ in range(4)))
+    assert (len(one.calls), len(other.calls)) == (0, 4)
+
+
+async def test_a_busy_replica_sends_the_call_to_another(two: tuple[Unruly, Unruly]) -> None:
+    one, other = two
+    async with ToolGateway({"unruly": f"{one.url},{other.url}"}, limits=BARE) as gateway:
+        with pytest.raises(ServerUnavailable, match="it is busy"):
+            await gateway.call(EVERYTHING, "unruly", "busy", {"name": "a"})
+        assert all(each.up for each in gateway.replicas()["unruly"])
+    assert (one.calls, other.calls) == (["busy"], ["busy"])
+
+
+async def test_the_breaker_is_one_for_all_workers_and_lets_a_probe_through(unruly: Unruly, redis_client: Redis) -> None:
+    limits = ToolLimits(cache_seconds=0, failures=2, open_s=0.5)
+    async with contextlib.AsyncExitStack() as stack:
+        one, other = [
+            await stack.enter_async_context(ToolGateway(unruly.servers, client=redis_client, limits=limits))
+            for _ in range(2)
+        ]
+        unruly.faults = ["500"] * 4
+        for _ in range(2):
+            with pytest.raises(ServerUnavailable, match="HTTP 500"):
+                await one.call(EVERYTHING, "unruly", "read", {"name": "a"})
+        began = unruly.requests["tools/call"]
+        with pytest.raises(ServerUnavailable, match=r"is not asked for 0\.5 s; go on without it"):
+            await other.call(EVERYTHING, "unruly", "read", {"name": "a"})
+        assert unruly.requests["tools/call"] == began
+        until = time.monotonic() + 10
+        while True:
+            with contextlib.suppress(ServerUnavailable):
+                await one.call(EVERYTHING, "unruly", "read", {"name": "a"})
+                break
+            assert time.monotonic() < until
+            await asyncio.sleep(0.05)
+
+
+async def test_a_token_bucket_is_one_for_all_workers(unruly: Unruly, redis_client: Redis) -> None:
+    limits = ToolLimits(cache_seconds=0, timeout_s=0.5, rates={"unruly.read": 20})
+    async with contextlib.AsyncExitStack() as stack:
+        gateways = [
+            await stack.enter_async_context(ToolGateway(unruly.servers, client=redis_client, limits=limits))
+            for _ in range(2)
+        ]
+        for each in gateways:
+            await each.tools(EVERYTHING)
+            await each.call(EVERYTHING, "unruly", "read", {"name": "a"})
+        with pytest.raises(ToolFailure, match=r"unruly\.read is called too often"):
+            await gateways[0].call(EVERYTHING, "unruly", "read", {"name": "a"})
+        await gateways[0].call(EVERYTHING, "unruly", "only_read", {"name": "a"})
+    assert unruly.calls == ["read", "read", "only_read"]
+
+
+async def test_a_bucket_that_fills_in_time_is_waited_for(unruly: Unruly, redis_client: Redis) -> None:
+    limits = ToolLimits(cache_seconds=0, rates={"unruly.read": 240})
+    async with ToolGateway(unruly.servers, client=redis_client, limits=limits) as gateway:
+        await asyncio.gather(*(gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}) for _ in range(26)))
+    assert len(unruly.calls) == 26
+
+
+async def test_each_call_carries_a_token_of_its_agent_and_its_tools(unruly: Unruly) -> None:
+    async with ToolGateway(unruly.servers, secret=SECRET, limits=BARE) as gateway:
+        await gateway.call(Asking("one", ("unruly.read", "unruly.wait", "sales.*")), "unruly", "read", {"name": "a"})
+        await gateway.call(Asking("all", ("unruly.*",)), "unruly", "read", {"name": "a"})
+    one, every = [claims(each, SECRET.get_secret_value()) for each in unruly.tokens[-2:]]
+    assert (one["sub"], one["scope"], one["exp"] - one["iat"]) == ("one", "read wait", 60)
+    assert (every["sub"], every["scope"]) == ("all", "*")
+    assert claims(unruly.tokens[0], SECRET.get_secret_value())["sub"] == "gateway"
+
+
+async def test_a_tool_that_is_not_the_agents_is_never_asked_for(unruly: Unruly) -> None:
+    async with ToolGateway(unruly.servers, limits=BARE) as gateway:
+        with pytest.raises(ToolFailure, match=r"one has no tool unruly\.write; it has: unruly\.read"):
+            await gateway.call(Asking("one", ("unruly.read",)), "unruly", "write", {"name": "a"})
+    assert unruly.requests == {}
+
+
+async def test_a_version_that_readyz_names_drops_what_was_kept(unruly: Unruly) -> None:
+    async with ToolGateway(unruly.servers, limits=ToolLimits(probe_s=0.05)) as gateway:
+        for _ in range(2):
+            before = await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+        unruly.data_version = "v2"
+
+        async def asked() -> int:
+            return int((await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})).content["number"])
+
+        until = time.monotonic() + 10
+        while await asked() == 1:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.02)
+    assert before.cached
+
+
+async def test_waits_and_outcomes_are_metrics(unruly: Unruly) -> None:
+    registry = CollectorRegistry()
+    limits = ToolLimits(cache_seconds=0, at_once=1)
+    async with ToolGateway(unruly.servers, limits=limits, registry=registry) as gateway:
+        asking = [asyncio.create_task(gateway.call(EVERYTHING, "unruly", "wait", {"name": "a"})) for _ in range(3)]
+        await asyncio.to_thread(unruly.called.wait, 30)
+        await eventually(lambda: registry.get_sample_value("tollgate_tool_waiting", {"server": "unruly"}) == 2)
+        replica = {"server": "unruly", "replica": unruly.url}
+        assert registry.get_sample_value("tollgate_tool_under_way", replica) == 1
+        assert registry.get_sample_value("tollgate_tool_replica_up", replica) == 1
+        unruly.may_answer.set()
+        await asyncio.gather(*asking)
+        unruly.faults = ["503"]
+        await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+    answered = {"server": "unruly", "tool": "wait", "outcome": "answered"}
+    assert registry.get_sample_value("tollgate_tool_call_seconds_count", answered) == 3
+    assert registry.get_sample_value("tollgate_tool_retries_total", {"server": "unruly"}) == 1
+    assert threading.active_count() < 50
