@@ -88,7 +88,7 @@ class ToolServer:
         Raises:
             ToolFailure: it gave too much, took too long or is called too often.
             ServerUnavailable: there is no answer, the server is busy, or its breaker is open.
-            McpError, RuntimeError: see `KeptSession.call`.
+            McpError, ValueError: see `KeptSession.call`.
         """
         until = self._deadline()
         again = read_only((await self.offered()).get(tool))
@@ -140,7 +140,7 @@ class ToolServer:
             where = ", ".join(each.address for each in self.replicas.all)
             said = f"the MCP server {self.name} at {where} does not answer ({problem}); go on without it"
             raise ServerUnavailable(said) from problem
-        except (McpError, ToolFailure):
+        except (McpError, ValueError):
             report = "succeeded"  # the server answers
             raise
         finally:

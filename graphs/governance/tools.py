@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from graphs.errors import GraphError, ServerUnavailable, ToolFailure
+from graphs.errors import ServerUnavailable, ToolFailure
 from graphs.governance.tool_cache import cache_key
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_metrics import ToolMetrics
@@ -135,10 +135,7 @@ class ToolGateway:
         except ServerUnavailable:
             outcome = "unavailable"
             raise
-        except (McpError, RuntimeError) as error:
-            if isinstance(error, GraphError):
-                raise
-            # RuntimeError is how the SDK says that a result does not fit the tool's own output schema.
+        except (McpError, ValueError) as error:
             raise ToolFailure(f"{server_name}.{tool} gave no usable answer: {error}") from error
         finally:
             seconds = time.monotonic() - started

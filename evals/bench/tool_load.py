@@ -1,0 +1,138 @@
+"""1,000 agents at one `sales` server, then at two replicas: how long a call takes, how many there are in a second.
+
+All agents are in one process and share its gateway, as in a worker; each makes three calls one after the other, none
+like another, so that no cache answers. A server has one CPU to itself, on a machine that has one for it and one more;
+the agents share the CPU of the second replica.
+
+    python -m evals.bench.tool_load [--agents 1000]
+
+The last run goes past the gateway's own bounds, so that the server's show: it says "busy" to what it cannot serve.
+Exit code 1 if a call takes longer than its deadline, or two replicas give less than 1.6 times one where the CPUs allow.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from evals.bench.servers import Served, served
+from graphs.errors import GraphError
+from graphs.governance.tool_limits import ToolLimits
+from graphs.governance.tools import Asking, ToolGateway
+
+AGENT = Asking("bench", ("sales.*",))
+CALLS, DEADLINE_S, GRACE_S, LEAST_GAIN = 3, 60.0, 2.0, 1.6
+DIMENSIONS = ("country", "product", "channel", "segment", "quarter", "year", "month")
+
+
+@dataclass
+class Load:
+    """What a run came to: seconds of every answered call, what the others got, wall clock, CPU seconds."""
+
+    answered: list[float] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+    longest: float = 0.0
+    seconds: float = 0.0
+    server_cpu: float = 0.0
+    agents_cpu: float = 0.0
+
+    @property
+    def throughput(self) -> float:
+        """Answers a second."""
+        return len(self.answered) / self.seconds
+
+
+async def run(servers: list[Served], agents: int, limits: ToolLimits) -> Load:
+    """Let so many agents call at once."""
+    load, before, mine = Load(), sum(each.cpu_s for each in servers), time.process_time()
+    async with ToolGateway({"sales": ",".join(each.url for each in servers)}, limits=limits) as gateway:
+        await gateway.tools(AGENT)
+        began = time.monotonic()
+        await asyncio.gather(*(_agent(gateway, number, load) for number in range(agents)))
+        load.seconds = time.monotonic() - began
+    load.server_cpu = sum(each.cpu_s for each in servers) - before
+    load.agents_cpu = time.process_time() - mine
+    return load
+
+
+async def _agent(gateway: ToolGateway, number: int, load: Load) -> None:
+    for call in range(CALLS):
+        began = time.monotonic()
+        try:
+            await gateway.call(AGENT, "sales", "revenue_by", _question(number * CALLS + call))
+            load.answered.append(time.monotonic() - began)
+        except GraphError as error:
+            load.refused[type(error).__name__ + (", busy" if "busy" in str(error) else "")] += 1
+        load.longest = max(load.longest, time.monotonic() - began)
+
+
+def _question(number: int) -> dict[str, Any]:
+    """A question of its own for every number."""
+    spans = [(start, end) for start, end in product(range(36), range(36)) if start <= end]
+    start, end = spans[number % len(spans)]
+    first, second = DIMENSIONS[number // len(spans) % len(DIMENSIONS)], DIMENSIONS[number % len(DIMENSIONS)]
+    period = {"start": f"{2022 + start // 12}-{start % 12 + 1:02}", "end": f"{2022 + end // 12}-{end % 12 + 1:02}"}
+    return {"dimensions": list(dict.fromkeys((first, second)))[:2], "period": period}
+
+
+def row(name: str, load: Load) -> list[str]:
+    """A row of the table."""
+    cuts = statistics.quantiles(load.answered, n=100, method="inclusive") if len(load.answered) > 1 else [0.0] * 99
+    shown = [f"{cuts[at]:.2f}" for at in (49, 94, 98)]
+    refused = ", ".join(f"{count} {what}" for what, count in load.refused.items()) or "0"
+    each = 1000 / max(1, len(load.answered))
+    cpu = f"{load.server_cpu * each:.1f} + {load.agents_cpu * each:.1f}"
+    return [name, str(len(load.answered)), refused, *shown, f"{load.longest:.2f}", f"{load.throughput:.0f}", cpu]
+
+
+async def main(agents: int) -> int:
+    """Print the table; 0 if it holds."""
+    limits = ToolLimits(timeout_s=DEADLINE_S, cache_seconds=0, at_once=8, most_waiting=agents)
+    unbounded = ToolLimits(timeout_s=DEADLINE_S, cache_seconds=0, at_once=agents, most_waiting=agents)
+    cpus = sorted(os.sched_getaffinity(0))
+    pins = [[cpus[-1]], [cpus[-2]]] if len(cpus) > 1 else [[], []]
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        data = ["--data-dir", folder]
+        with served("mcp_servers.sales", *data, cpus=pins[0]) as one:
+            await run([one], 1, limits)  # makes the sample data
+            alone = await run([one], agents, limits)
+            with served("mcp_servers.sales", *data, cpus=pins[1]) as other:
+                await run([other], 1, limits)
+                both = await run([one, other], agents, limits)
+            crowd = await run([one], agents, unbounded)
+    columns = ("sales server", "answered", "refused", "p50 s", "p95 s", "p99 s", "most s", "calls/s", "CPU ms a call")
+    table = Table(*columns, title=f"{agents} agents at once, {CALLS} calls each")
+    table.add_row(*row("one", alone))
+    table.add_row(*row("two replicas", both))
+    table.add_row(*row("one, its own bounds", crowd))
+    console, gain = Console(width=140), both.throughput / alone.throughput
+    console.print(table)
+    ceiling = 2 * alone.server_cpu / (both.server_cpu + both.agents_cpu)
+    console.print(
+        f"CPUs {cpus}: the first replica has {pins[0]}, the second {pins[1]} beside the agents; the CPU column is the "
+        f"server's part + the agents' own. Two replicas give {gain:.2f} times one; {ceiling:.2f} by CPU time"
+    )
+    problems = []
+    if max(each.longest for each in (alone, both, crowd)) > DEADLINE_S + GRACE_S:
+        problems.append(f"a call took longer than its deadline of {DEADLINE_S:.0f} s")
+    if gain < LEAST_GAIN and ceiling >= LEAST_GAIN:
+        problems.append(f"two replicas give {gain:.2f} times one, not {LEAST_GAIN}")
+    for problem in problems:
+        console.print(f"does not hold: {problem}")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--agents", type=int, default=1000, help="agents at once; default 1000")
+    sys.exit(asyncio.run(main(parser.parse_args().agents)))
