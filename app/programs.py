@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import uvicorn
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, start_http_server
 
 from app import stdin
 from app.api import create_app
@@ -28,16 +28,37 @@ ENDING_S = 10  # that requests under way have when the API is told to stop
 Say = Callable[[str], None]
 
 
-def worker(settings: Settings, redis_url: str, addresses: Addresses, say: Say, *, exit_with_stdin: bool) -> None:
-    """Run jobs until SIGTERM or SIGINT, or until stdin closes, then hand over what runs. Raises as `opened_worker`."""
+def worker(
+    settings: Settings,
+    redis_url: str,
+    addresses: Addresses,
+    say: Say,
+    *,
+    exit_with_stdin: bool,
+    metrics: tuple[str, int] | None = None,
+) -> None:
+    """Run jobs until SIGTERM or SIGINT, or until stdin closes, then hand over what runs.
+
+    Raises:
+        BadInput: the address for the metrics cannot be listened on; and as `opened_worker`.
+    """
     configure()
-    asyncio.run(_worker(settings, redis_url, addresses, say, exit_with_stdin))
+    registry = _registry()
+    with _told(registry, metrics, say):
+        asyncio.run(_worker(settings, redis_url, addresses, say, exit_with_stdin, registry))
 
 
-async def _worker(settings: Settings, redis_url: str, addresses: Addresses, say: Say, exit_with_stdin: bool) -> None:
+async def _worker(
+    settings: Settings,
+    redis_url: str,
+    addresses: Addresses,
+    say: Say,
+    exit_with_stdin: bool,
+    registry: CollectorRegistry,
+) -> None:
     stop = asyncio.Event()
     _when_told_to_stop(stop.set, exit_with_stdin)
-    async with opened_worker(settings, redis_url, addresses, say) as work:
+    async with opened_worker(settings, redis_url, addresses, say, registry) as work:
         _keep_what_is_there()
         say(f"worker: up to {settings.worker_jobs} jobs at once")
         await work_until(stop, work, settings)
@@ -64,10 +85,8 @@ async def _api(settings: Settings, redis_url: str, listener: socket.socket, say:
                 f"others can reach {host}, and there is no API key; make one (tollgate keys create), "
                 "or listen on 127.0.0.1 only"
             )
-        registry = CollectorRegistry()
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=registry)
-        app = create_app(settings, contextlib.nullcontext(backend), loopback=is_loopback(host), registry=registry)
+        state = contextlib.nullcontext(backend)
+        app = create_app(settings, state, loopback=is_loopback(host), registry=_registry())
         server = _Server(_config(app))
         _keep_what_is_there()
         shown = f"[{host}]" if ":" in host else host
@@ -79,6 +98,36 @@ async def _api(settings: Settings, redis_url: str, listener: socket.socket, say:
         _when_told_to_stop(stop, exit_with_stdin)
         await server.serve([listener])
     say("api: stopped")
+
+
+def _registry() -> CollectorRegistry:
+    """Metrics of the process itself, and room for more."""
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry
+
+
+@contextlib.contextmanager
+def _told(registry: CollectorRegistry, address: tuple[str, int] | None, say: Say) -> Iterator[None]:
+    """Tell Prometheus at this address until the block ends. Raises BadInput."""
+    if address is None:
+        yield
+        return
+    host, port = address
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except (OSError, OverflowError) as error:
+        raise BadInput(
+            f"{host} port {port} cannot be listened on ({error}); choose others with --metrics-host, --metrics-port"
+        ) from error
+    say(f"worker: metrics at http://{host}:{server.server_port}/metrics")
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def _keep_what_is_there() -> None:

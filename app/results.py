@@ -9,6 +9,7 @@ from app.decisions import escalated
 from app.records import TERMINAL, Record, Status
 from graphs.governance.limits import MICRO, StopReason
 from graphs.governance.spend import Spend
+from graphs.rendering import gaps
 from graphs.state import Json, ResearchState, of_status
 
 _COUNTS = ("model_calls", "tool_calls", "steps", "handoffs", "input_tokens", "cached_tokens", "output_tokens")
@@ -69,7 +70,7 @@ def result_of(record: Record, snapshot: StateSnapshot, used: Spend, report: Path
         **{name: getattr(used, name) for name in _COUNTS},
         findings=findings,
         evidence=[dict(each) for each in state.get("evidence", {}).values()],
-        gaps=[gap for task in state.get("tasks", {}).values() for gap in task["gaps"]],
+        gaps=gaps(state) if state else [],
         escalation=None if stopped else escalated(snapshot),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 from openai import DefaultAsyncHttpxClient
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from app.errors import BadInput, OperatorMustAct
@@ -67,14 +68,15 @@ async def assembled(
     redis_url: str,
     addresses: Addresses,
     build: Callable[[Deps, RedisSaver], ResearchGraph],
+    registry: CollectorRegistry | None = None,
 ) -> Parts:
-    """Clients, gateway, models and graph, wired. Connects to nothing yet; the stack closes them."""
+    """Clients, gateway, models and graph, wired. Connects to nothing yet; the stack closes them. `registry` gets the
+    gateway's metrics."""
     client = connect(redis_url)
     stack.push_async_callback(client.aclose)
     http = await stack.enter_async_context(DefaultAsyncHttpxClient())
-    gateway = await stack.enter_async_context(
-        ToolGateway(addresses.servers, client=client, limits=settings.tool_limits)
-    )
+    gateway = ToolGateway(addresses.servers, client=client, limits=settings.tool_limits, registry=registry)
+    await stack.enter_async_context(gateway)
     deps = dependencies(settings, addresses.model, http, gateway, client)
     ttl = settings.ttl_seconds
     notice = STAND_IN_NOTICE if settings.offline else ""

@@ -36,13 +36,20 @@ def api(host: Host = LOOPBACK, port: Port = ports.API, exit_with_stdin: WithStdi
 
 
 @cli.command()
-def worker(exit_with_stdin: WithStdin = False) -> None:
+def worker(
+    metrics_host: Annotated[str, typer.Option(help="Address to tell Prometheus at.")] = LOOPBACK,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="Port to tell Prometheus at; unset: none, 0: a free one.")
+    ] = None,
+    exit_with_stdin: WithStdin = False,
+) -> None:
     """Run jobs from the queue, until told to stop; what runs then is handed over."""
     settings = configuration.load()
     with services(settings) as (redis_url, addresses):
         from app.programs import worker as program  # noqa: PLC0415  heavy
 
-        program(settings, redis_url, addresses, _say, exit_with_stdin=exit_with_stdin)
+        metrics = (metrics_host, metrics_port) if metrics_port is not None else None
+        program(settings, redis_url, addresses, _say, exit_with_stdin=exit_with_stdin, metrics=metrics)
 
 
 def _say(message: str) -> None:

@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
+from prometheus_client import CollectorRegistry
+
 from app import safe_http
 from app.audit import trail
 from app.events import EventLog
@@ -22,11 +24,15 @@ NO_MODEL = "http://127.0.0.1:9/v1"  # the discard port: a process that calls no 
 
 @contextlib.asynccontextmanager
 async def opened_worker(
-    settings: Settings, redis_url: str, addresses: Addresses, warn: Callable[[str], None]
+    settings: Settings,
+    redis_url: str,
+    addresses: Addresses,
+    warn: Callable[[str], None],
+    metrics: CollectorRegistry | None = None,
 ) -> AsyncIterator[Work]:
-    """What a worker does with a call, until the block ends. Raises as `opened`."""
+    """What a worker does with a call, until the block ends; its metrics go to `metrics`. Raises as `opened`."""
     async with contextlib.AsyncExitStack() as stack:
-        parts = await assembled(stack, settings, redis_url, addresses, build_research_graph)
+        parts = await assembled(stack, settings, redis_url, addresses, build_research_graph, metrics)
         await checked(parts.client, warn)
         await ready(addresses.children)
         registry = Registry(parts.client, ttl_seconds=settings.ttl_seconds)

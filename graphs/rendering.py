@@ -50,7 +50,7 @@ def gaps(state: ResearchState) -> list[str]:
     """What agents could not find, and tasks that failed, were withdrawn or never begun, one sentence each."""
     told = [gap for task in state["tasks"].values() for gap in task["gaps"]]
     failed = [
-        f"The {task['agent']} could not finish its task ({task['error']}): {task['objective']}"
+        f"The agent {task['agent']} could not finish its task ({task['error']}): {task['objective']}"
         for task in state["tasks"].values()
         if task["status"] == "failed"
     ]

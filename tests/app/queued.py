@@ -35,12 +35,16 @@ class Deployment:
     servers: Mapping[str, str]
 
     @contextlib.contextmanager
-    def worker(self, ending: signal.Signals = signal.SIGTERM, **settings: str) -> Iterator[subprocess.Popen[str]]:
-        """A worker that takes calls."""
+    def worker(
+        self, ending: signal.Signals = signal.SIGTERM, *options: str, said: list[str] | None = None, **settings: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """A worker that takes calls; what it `said` until then is added to that list."""
         given = {"REDIS_URL": self.redis_url, "TOLLGATE_STAND_IN_URL": self.model, "TOLLGATE_LEASE_S": "2"}
         given |= {f"MCP__{name.upper()}__URL": url for name, url in self.servers.items()}
-        with background([TOLLGATE, "worker"], self.folder, ending, **given, **settings) as process:
-            seen(process, lambda line: line.startswith("worker: up to"))
+        with background([TOLLGATE, "worker", *options], self.folder, ending, **given, **settings) as process:
+            lines = seen(process, lambda line: line.startswith("worker: up to"))
+            if said is not None:
+                said += lines
             yield process
 
     @contextlib.asynccontextmanager

@@ -2,10 +2,13 @@
 
 import asyncio
 import dataclasses
+import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 from standardwebhooks import Webhook
 
 from app.audit import trail
@@ -29,6 +32,21 @@ async def test_a_worker_runs_what_was_ordered(tmp_path: Path) -> None:
     assert done.status == "completed"
     assert done.result
     assert done.result["stop_reason"] == "answered"
+
+
+async def test_a_worker_tells_prometheus_of_its_tools(tmp_path: Path, addresses: Addresses) -> None:
+    said: list[str] = []
+    with deployment(tmp_path, servers=addresses.servers) as here:
+        async with here.service() as service:
+            with here.worker(signal.SIGTERM, "--metrics-port", "0", said=said):
+                await ended(service, (await submitted(service, order(here.settings)))[0].job_id)
+                address = next(line for line in said if "/metrics" in line).removeprefix("worker: metrics at ").strip()
+                async with httpx.AsyncClient() as client:
+                    told = (await client.get(address)).raise_for_status().text
+    answered = re.search(r'tollgate_tool_call_seconds_count{outcome="answered",server="sales",tool="\w+"} (\S+)', told)
+    assert answered
+    assert float(answered[1]) > 0
+    assert f'tollgate_tool_replica_up{{replica="{addresses.servers["sales"]}",server="sales"}} 1.0' in told
 
 
 async def test_a_webhook_is_told_of_the_question_and_of_the_end_and_told_again_when_it_fails(

@@ -1,0 +1,87 @@
+"""An MCP server dies or hangs while jobs need it: they end in time, name what is missing, and go on when it is back."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from app.processes import Addresses
+from tests.app.queued import deployment, ended, order, submitted
+from tests.chaos.soundness import assert_sound
+
+BOTH = (
+    "How did Voltbay's revenue in Germany develop from 2023 to 2024, and how many electric cars were registered there?"
+)
+
+
+@contextlib.contextmanager
+def sales(data_dir: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A sales server of the test's own on this port, to be mistreated."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        command = [sys.executable, "-m", "mcp_servers.sales", "--data-dir", str(data_dir)]
+        process = subprocess.Popen(
+            [*command, "--fd", str(listener.fileno()), "--exit-with-stdin"],
+            stdin=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+        )
+    try:
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=60).is_success
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdin:
+            process.stdin.close()
+
+
+async def test_a_job_names_the_source_that_is_gone_and_the_next_one_has_it_again(
+    tmp_path: Path, addresses: Addresses
+) -> None:
+    port = _free_port()
+    servers = {**addresses.servers, "sales": f"http://127.0.0.1:{port}/mcp"}
+    with deployment(tmp_path, servers=servers) as here, here.worker():
+        async with here.service() as service:
+            began = time.monotonic()
+            without = await ended(service, (await submitted(service, order(here.settings, BOTH)))[0].job_id)
+            assert time.monotonic() - began < 60
+            assert without.result
+            assert (without.status, without.result["stop_reason"]) == ("partial", "task_failed")
+            assert any("the MCP server sales at http" in gap for gap in without.result["gaps"])
+            assert without.result["findings"], "what the others found is there"
+            with sales(tmp_path / "sales", port):
+                found = await ended(service, (await submitted(service, order(here.settings, BOTH)))[0].job_id)
+                assert found.status == "completed"
+            await assert_sound(here, service, [without.job_id, found.job_id])
+
+
+async def test_a_source_that_hangs_costs_its_deadline_and_no_more(tmp_path: Path, addresses: Addresses) -> None:
+    port = _free_port()
+    servers = {**addresses.servers, "sales": f"http://127.0.0.1:{port}/mcp"}
+    with (
+        sales(tmp_path / "sales", port) as server,
+        deployment(tmp_path, servers=servers) as here,
+        here.worker(TOLLGATE_TOOL_TIMEOUT_S="1"),
+    ):
+        async with here.service() as service:
+            os.kill(server.pid, signal.SIGSTOP)
+            began = time.monotonic()
+            record = await ended(service, (await submitted(service, order(here.settings, BOTH)))[0].job_id)
+            assert time.monotonic() - began < 60
+            assert record.result
+            assert record.status == "partial"
+            assert any("sales" in gap for gap in record.result["gaps"])
+            os.kill(server.pid, signal.SIGCONT)
+            again = await ended(service, (await submitted(service, order(here.settings, BOTH)))[0].job_id)
+            assert again.status == "completed"
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
