@@ -105,12 +105,12 @@ def _listed(heading: str, entries: list[str]) -> str:
 
 
 def _read_instructions(state: ResearchState) -> list[str]:
-    return [
-        f"{each['id']} ({each['server']}.{each['tool']}) {_flagged(each['flags'])}: what its agent found is marked, "
-        "and counts as of low confidence"
-        for each in state["evidence"].values()
-        if each["flags"]
-    ]
+    found = {each["id"]: each["flags"] for each in state["evidence"].values() if each["flags"]}
+    kinds = sorted({flag for flags in found.values() for flag in flags})
+    told = (
+        f"{', '.join(found)}: {_flagged(kinds)}; what was found by agents that read it is marked, and little believed"
+    )
+    return [told] if found else []
 
 
 def _flagged(flags: list[str]) -> str:
