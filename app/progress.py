@@ -81,6 +81,8 @@ class Progress:
         shown = given if len(given) <= _ARGUMENTS else f"{given[:_ARGUMENTS]}…"
         took = "from the cache" if event.get("cached") else f"{event.get('ms')} ms"
         outcome = f"→ {event['evidence']}, {took}" if "evidence" in event else f"→ {event['error']}"
+        if event.get("flags"):
+            outcome += f", reads like instructions ({', '.join(event['flags'])})"
         self._say(event["agent"], f"{event['tool'].replace('__', '.')}({shown}) {outcome}")
 
     def _on_task_finished(self, event: Json) -> None:
@@ -104,7 +106,8 @@ class Progress:
 
     def _on_verified(self, event: Json) -> None:
         counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in event["findings"].items())
-        self._say("verify", f"findings: {counts or 'none'}")
+        doubtful = f", {event['marked']} of them marked as doubtful" if event.get("marked") else ""
+        self._say("verify", f"findings: {counts or 'none'}{doubtful}")
 
     def _on_report(self, event: Json) -> None:
         self._say("report", f"draft {event['attempt']} written")

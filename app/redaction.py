@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any
 
-from graphs.screening import screened
+from graphs.screening import masked
 
 DEEPEST = 40
 LONGEST = 64 * 1024  # characters of one text; nobody reads more in a log, and looking through it takes its time
@@ -77,12 +77,12 @@ def _text(text: str) -> str:
 
 
 def _screened(text: str) -> str:
-    clean = screened(text).question
+    clean, _ = masked(text)
     return text if clean == " ".join(text.split()) else clean
 
 
 def _card(match: re.Match[str]) -> str:
     """Written in one go; screening knows a card number by its groups of four."""
     grouped = " ".join(match[0][at : at + 4] for at in range(0, 16, 4))
-    clean = screened(grouped).question
+    clean, _ = masked(grouped)
     return match[0] if clean == grouped else clean

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 from graphs.evidence import Evidence, EvidenceStore
-from graphs.rendering import EVIDENCE_FOLDER, rendered
+from graphs.rendering import EVIDENCE_FOLDER, about, rendered
 from graphs.state import Report, ResearchState
 
 
@@ -36,11 +37,17 @@ class ReportFolder:
         folder = self.root / state["job_id"]
         (folder / EVIDENCE_FOLDER).mkdir(parents=True, exist_ok=True)
         for evidence_id, each in evidence.items():
-            asked = json.dumps(each.arguments, ensure_ascii=False)
-            body = f"# {evidence_id}: {each.server}.{each.tool}\n\nAsked with `{asked}`.\n\n```\n{each.text}\n```\n"
-            (folder / EVIDENCE_FOLDER / f"{evidence_id}.md").write_text(body, encoding="utf-8")
+            (folder / EVIDENCE_FOLDER / f"{evidence_id}.md").write_text(_told(evidence_id, each), encoding="utf-8")
             if each.content.get("kind") == "chart":
                 (folder / EVIDENCE_FOLDER / f"{evidence_id}.svg").write_text(each.content["svg"], encoding="utf-8")
         report = folder / "report.md"
         report.write_text(text, encoding="utf-8")
         return report
+
+
+def _told(evidence_id: str, evidence: Evidence) -> str:
+    asked = json.dumps(evidence.arguments, ensure_ascii=False).replace("`", "'")
+    head = f"# {evidence_id}: {evidence.server}.{evidence.tool}\n\nAsked with `{asked}`: {about(evidence)}."
+    longest = max((len(each) for each in re.findall("`{3,}", evidence.text)), default=2)
+    fence = "`" * (longest + 1)  # nothing in the text ends it
+    return f"{head}\n\n{fence}\n{evidence.text}\n{fence}\n"

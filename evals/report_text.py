@@ -88,10 +88,15 @@ def _checked(report: str, folder: Path, question: str) -> Iterator[tuple[Number,
     asked = [each.value for each in numbers(question)]
     for statement, _ in statements(answer(report)):
         cited = [each for group in _CITATION.findall(statement) for each in group.split(", ")]
-        texts = [(folder / files[each]).read_text(encoding="utf-8") for each in cited if each in files]
+        texts = [_result((folder / files[each]).read_text(encoding="utf-8")) for each in cited if each in files]
         known = [value for text in texts for value in _values(text)]
         for number in numbers(statement):
             yield number, statement, any(_carries(value, number) for value in [*asked, *known])
+
+
+def _result(file: str) -> str:
+    """What the tool returned: the head of the file, with times and sizes, carries nothing."""
+    return file.partition("\n```")[2] or file
 
 
 def _values(evidence: str) -> set[float]:

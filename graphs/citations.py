@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import NamedTuple
 
 from graphs.evidence import Evidence
@@ -60,13 +61,18 @@ def marked(body: str, found: Iterable[Problem], mark: str) -> str:
     return body
 
 
-def numbered(body: str, order: Iterable[str]) -> str:
-    """The body with `[E3, E5]` written as `[1, 2]`, numbered by the given order of ids."""
+def numbered(body: str, order: Iterable[str], remarks: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The body with `[E3, E5]` written as `[1, 2]`, numbered by the given order of ids.
+
+    Behind the citation stands what there is to be remarked on its evidence, each remark once.
+    """
     number = {each: str(index) for index, each in enumerate(order, start=1)}
 
     def renumbered(match: re.Match[str]) -> str:
         ids = re.findall(r"E\d+", match[1])
-        return "[" + ", ".join(number.get(each, each) for each in ids) + "]"
+        cited = "[" + ", ".join(number.get(each, each) for each in ids) + "]"
+        remarked = dict.fromkeys(remarks[each] for each in ids if each in remarks)
+        return f"{cited} *({'; '.join(remarked)})*" if remarked else cited
 
     return _CITATION.sub(renumbered, body)
 

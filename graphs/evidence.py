@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 
 from graphs.errors import ToolFailure
+from graphs.injections import visible
 from graphs.numbers import numbers_in
 from graphs.state import EvidenceRef, Json
 
@@ -22,7 +23,11 @@ DEPENDS_ON_THE_WORDS = {"score", "excerpt"}  # columns of a search that differ f
 
 
 class Evidence(BaseModel):
-    """One tool result. `text` is what the model saw; `content` the structured result it was made from."""
+    """One tool result. `text` is what the model saw; `content` the structured result it was made from.
+
+    `flags` say what in it reads like orders (graphs/injections.py), `called_at` when it was asked for (ISO 8601, UTC),
+    and `cached` that the server was not asked.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,6 +38,24 @@ class Evidence(BaseModel):
     text: str
     content: Json
     duration_ms: int
+    cached: bool = False
+    called_at: str = ""
+    flags: list[str] = []
+
+    @property
+    def untrusted(self) -> bool:
+        """Whether its server says that it is from outside, where nobody has checked it."""
+        return self.content.get("untrusted") is True
+
+    @property
+    def data_version(self) -> str:
+        """Of the data that its server answered from."""
+        return str(self.content.get("data_version", ""))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole structured result as JSON, whatever was cut from the text."""
+        return len(json.dumps(self.content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
 
     @property
     def table(self) -> tuple[list[str], list[list[Any]]] | None:
@@ -66,7 +89,7 @@ class Evidence(BaseModel):
         """What the state keeps of it."""
         columns, rows = self.table or ([], [])
         sourced = self.content.get("kind") == "document"
-        source = {key: self.content.get(key) for key in ("id", "publisher", "date", "url", "confidence")}
+        source = {key: _shown(self.content.get(key) or "") for key in ("id", "publisher", "date", "url", "confidence")}
         return EvidenceRef(
             id=evidence_id,
             task=self.task,
@@ -74,14 +97,18 @@ class Evidence(BaseModel):
             tool=self.tool,
             arguments=self.arguments,
             kind=str(self.content.get("kind", "text")),
-            title=str(self.content.get("title") or self.tool),
+            title=_shown(self.content.get("title") or self.tool),
             columns=columns,
             rows=len(rows),
             source=source if sourced else None,
-            data_version=str(self.content.get("data_version", "")),
+            data_version=self.data_version,
             digest=self.digest,
-            bytes=len(self.text.encode()),
+            size=self.size,
             duration_ms=self.duration_ms,
+            cached=self.cached,
+            called_at=self.called_at,
+            untrusted=self.untrusted,
+            flags=self.flags,
         )
 
 
@@ -124,12 +151,17 @@ class EvidenceStore:
         Raises:
             ToolFailure: the evidence does not exist, is no table, or lacks the columns named.
         """
-        ids = list(_evidence_ids(arguments))
+        ids = list(evidence_ids(arguments))
         stored = await self.many(job_id, ids)
         if missing := sorted(set(ids) - set(stored)):
             raise ToolFailure(f"there is no evidence {', '.join(missing)}; use an id that a tool result began with")
         resolved: Json = filled(arguments, stored)
         return resolved
+
+
+def _shown(value: Any) -> str:
+    """One line, and nothing in it that nobody sees."""
+    return " ".join(visible(str(value)).split())
 
 
 def _key(job_id: str) -> str:
@@ -140,12 +172,13 @@ def _is_reference(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("evidence_id"), str) and not value.get("points")
 
 
-def _evidence_ids(value: Any) -> Iterable[str]:
+def evidence_ids(value: Any) -> Iterable[str]:
+    """The ids of the evidence that arguments name by reference."""
     if _is_reference(value):
         yield value["evidence_id"]
     elif isinstance(value, dict | list):
         for each in value.values() if isinstance(value, dict) else value:
-            yield from _evidence_ids(each)
+            yield from evidence_ids(each)
 
 
 def filled(value: Any, stored: dict[str, Evidence]) -> Any:

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from graphs.errors import HandoffRefused
 from graphs.evidence import Evidence
+from graphs.spotlight import FLAGGED, UNTRUSTED
 from graphs.state import EvidenceRef, FindingState, Json, ResearchState, TaskState, of_status
 
 MOST_EVIDENCE = 12
@@ -98,4 +99,7 @@ def at_hand(reference: EvidenceRef, stored: Evidence) -> Json:
     lines = stored.text.splitlines()
     preview = "\n".join(lines[:PREVIEW_LINES])[:PREVIEW_CHARS]
     whole = preview == "\n".join(lines)
-    return {**{key: reference[key] for key in _SHOWN_OF_EVIDENCE}, "preview": preview, "preview_is_whole": whole}  # type: ignore[literal-required]
+    shown: Json = {key: reference[key] for key in _SHOWN_OF_EVIDENCE}  # type: ignore[literal-required]
+    if reference["untrusted"] or reference["flags"]:
+        shown["untrusted"] = FLAGGED if reference["flags"] else UNTRUSTED
+    return {**shown, "preview": preview, "preview_is_whole": whole}

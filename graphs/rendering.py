@@ -1,8 +1,11 @@
 """The report as a reader gets it: stop reason first when it is partial, sources and the run's figures last."""
 
 from graphs.citations import cited, numbered, with_chart_files
+from graphs.evidence import Evidence
 from graphs.governance.limits import EXPLAINED, Limits, StopReason, dollars
+from graphs.inert import inert, is_address, one_line
 from graphs.state import EvidenceRef, FindingState, Report, ResearchState, of_status
+from graphs.trust import OUTSIDE, SAID, said_of_evidence
 
 EVIDENCE_FOLDER = "evidence"
 MISSING = "## What could not be answered"
@@ -11,20 +14,35 @@ MISSING = "## What could not be answered"
 def rendered(state: ResearchState, report: Report, notice: str) -> str:
     """The whole report in Markdown. `notice` says what wrote it, where that is not obvious."""
     order = cited(report["body"])
-    body = with_chart_files(numbered(report["body"], order), EVIDENCE_FOLDER)
+    doubts = said_of_evidence(state)
+    safe = inert(report["body"], [_address(each) for each in state["evidence"].values() if each["id"] in order])
+    body = with_chart_files(numbered(safe, order, doubts), EVIDENCE_FOLDER)
     parts = [
-        f"# {report['title']}",
-        f"> {state['question']}" if report["title"] != state["question"] else "",
+        f"# {one_line(report['title'])}",
+        f"> {one_line(state['question'])}" if report["title"] != state["question"] else "",
         _partial(state),
         notice and f"*{notice}*",
         body,
         _listed("Dropped claims", [_refusal(each) for each in of_status(state, "dropped")]),
         _listed("Statements not verified", report["problems"]),
-        _listed("Remarks", state["flags"]),
+        _listed("Remarks", [*state["flags"], *_read_instructions(state)]),
         _sources(state, order),
         _run(state),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def about(evidence: Evidence) -> str:
+    """How this was got, in one line: for the evidence as a reader gets it."""
+    parts = [
+        f"called at {evidence.called_at}" if evidence.called_at else "",
+        "from the cache" if evidence.cached else f"{evidence.duration_ms} ms",
+        f"{evidence.size} bytes",
+        f"data version {one_line(evidence.data_version)}" if evidence.data_version else "",
+        SAID[OUTSIDE] if evidence.untrusted else "",
+        _flagged(evidence.flags) if evidence.flags else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def counted(number: int, noun: str) -> str:
@@ -74,7 +92,7 @@ def _partial(state: ResearchState) -> str:
         return ""
     reason = StopReason(state["stop_reason"] or StopReason.TASK_FAILED)
     kind = "partial" if state.get("status") == "partial" else "a failure notice"
-    detail = f" ({state['stop_detail']})" if state.get("stop_detail") else ""
+    detail = f" ({one_line(state['stop_detail'])})" if state.get("stop_detail") else ""
     return f"**This report is {kind}: {EXPLAINED[reason]}{detail}.**"
 
 
@@ -83,7 +101,20 @@ def _refusal(finding: FindingState) -> str:
 
 
 def _listed(heading: str, entries: list[str]) -> str:
-    return "\n".join([f"## {heading}", "", *(f"- {each}" for each in entries)]) if entries else ""
+    return "\n".join([f"## {heading}", "", *(f"- {one_line(each)}" for each in entries)]) if entries else ""
+
+
+def _read_instructions(state: ResearchState) -> list[str]:
+    found = {each["id"]: each["flags"] for each in state["evidence"].values() if each["flags"]}
+    kinds = sorted({flag for flags in found.values() for flag in flags})
+    told = (
+        f"{', '.join(found)}: {_flagged(kinds)}; what was found by agents that read it is marked, and little believed"
+    )
+    return [told] if found else []
+
+
+def _flagged(flags: list[str]) -> str:
+    return f"contains text that reads like instructions ({', '.join(flags)})"
 
 
 def _sources(state: ResearchState, order: list[str]) -> str:
@@ -94,10 +125,21 @@ def _sources(state: ResearchState, order: list[str]) -> str:
 
 def _source(evidence: EvidenceRef) -> str:
     file = f"[{evidence['id']}]({EVIDENCE_FOLDER}/{evidence['id']}.md)"
+    doubts = [SAID[OUTSIDE]] if evidence["untrusted"] else []
+    doubts += [_flagged(evidence["flags"])] if evidence["flags"] else []
+    told = f"{file}; {'; '.join(doubts)}" if doubts else file
+    title = one_line(evidence["title"])
     if source := evidence["source"]:
-        return f"{source['publisher']}, *{evidence['title']}*, {source['date']}, <{source['url']}> ({file})"
-    asked = ", ".join(f"{key}={value!r}" for key, value in evidence["arguments"].items())
-    return f"`{evidence['server']}.{evidence['tool']}({asked})`: {evidence['title']} ({file})"
+        address = f"<{live}>" if (live := _address(evidence)) else one_line(source["url"])
+        return f"{one_line(source['publisher'])}, *{title}*, {one_line(source['date'])}, {address} ({told})"
+    asked = ", ".join(f"{key}={value!r}" for key, value in evidence["arguments"].items()).replace("`", "'")
+    return f"`{evidence['server']}.{evidence['tool']}({asked})`: {title} ({told})"
+
+
+def _address(evidence: EvidenceRef) -> str:
+    """Where the source can be read; "" when there is no such place, or none to send a reader to."""
+    url = (evidence["source"] or {}).get("url", "")
+    return url if is_address(url) and not evidence["flags"] else ""
 
 
 def _run(state: ResearchState) -> str:

@@ -4,20 +4,18 @@ import re
 from functools import partial
 from typing import NamedTuple
 
+from graphs.injections import flags_of
+
 MAX_QUESTION = 2000
 
 _PERSONAL = {
-    "e-mail address": re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]*\w"),
+    # It begins where its characters begin, and gives none back: without an @ the next place to look is behind them.
+    "e-mail address": re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]++\.[\w.-]*\w"),
     "IBAN": re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b"),
     "card number": re.compile(r"\b(?:\d{4}[ -]){3}\d{4}\b"),
     "phone number": re.compile(r"(?<!\w)\+\d{1,3}(?:[ /-]?\d{2,4}){3,5}\b"),
 }
-_INJECTION = re.compile(
-    r"(?:ignore|disregard|forget)\s+(?:all\s+|any\s+)?(?:the\s+|your\s+)?(?:previous|prior|above|earlier)\b"
-    r"|(?:reveal|print|show)\s+(?:me\s+)?(?:the\s+|your\s+)?(?:system\s+)?prompt"
-    r"|you\s+are\s+now\s+(?:a|an|the)\b",
-    re.IGNORECASE,
-)
+_NEW_ROLE = re.compile(r"you are now (?:a|an|the)\b", re.IGNORECASE)  # a document may say it to its reader
 
 
 class Screened(NamedTuple):
@@ -39,21 +37,28 @@ def refused(question: str) -> str | None:
     return None
 
 
-def _masked(kind: str, match: re.Match[str]) -> str:
+def _mask(kind: str, match: re.Match[str]) -> str:
     """Four years in a row look like a card number; only a card number passes its own check (Luhn, ISO/IEC 7812)."""
     digits = [int(each) for each in reversed(match[0]) if each.isdigit()]
     doubled = [sum(divmod(2 * each, 10)) if at % 2 else each for at, each in enumerate(digits)]
     return match[0] if kind == "card number" and sum(doubled) % 10 else f"[{kind}]"
 
 
+def masked(text: str) -> tuple[str, list[str]]:
+    """The text on one line with personal data masked, and the kinds of what was masked."""
+    text, kinds = " ".join(text.split()), []
+    for kind, pattern in _PERSONAL.items():
+        clean = pattern.sub(partial(_mask, kind), text)
+        if clean != text:
+            text = clean
+            kinds.append(kind)
+    return text, kinds
+
+
 def screened(question: str) -> Screened:
     """Masks personal data, which no answer needs, and flags text that reads like orders to the system."""
-    text, flags = " ".join(question.split()), []
-    for kind, pattern in _PERSONAL.items():
-        masked = pattern.sub(partial(_masked, kind), text)
-        if masked != text:
-            text = masked
-            flags.append(f"the question held a {kind}, which was masked before any model saw it")
-    if _INJECTION.search(text):
+    text, kinds = masked(question)
+    flags = [f"the question held a {kind}, which was masked before any model saw it" for kind in kinds]
+    if _NEW_ROLE.search(text) or flags_of(question):
         flags.append("the question reads like orders to the system; it was treated as a question only")
     return Screened(text, flags)

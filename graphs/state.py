@@ -35,7 +35,10 @@ class TaskState(TypedDict):
 
 
 class FindingState(TypedDict):
-    """A claim as an agent made it, and what verification said of it."""
+    """A claim as an agent made it, and what verification said of it.
+
+    `marks` say why it is not to be believed as it stands (graphs/trust.py); `confidence` is then lowered.
+    """
 
     id: str
     task: str
@@ -46,12 +49,16 @@ class FindingState(TypedDict):
     period: str
     evidence: list[str]
     confidence: str
+    marks: list[str]
     status: FindingStatus
     refused: str | None
 
 
 class EvidenceRef(TypedDict):
-    """What the state knows of a stored tool result; the result itself is in the evidence store under `id`."""
+    """What the state knows of a stored tool result; the result itself is in the evidence store under `id`.
+
+    `size` is bytes of the whole result; of the rest that is not plain, `Evidence` has the meaning.
+    """
 
     id: str
     task: str
@@ -65,8 +72,12 @@ class EvidenceRef(TypedDict):
     source: Json | None
     data_version: str
     digest: str
-    bytes: int
+    size: int
     duration_ms: int
+    cached: bool
+    called_at: str
+    untrusted: bool
+    flags: list[str]
 
 
 class Halt(TypedDict):

@@ -8,13 +8,13 @@ import base64
 import hashlib
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from graphs.evidence import Evidence
-from graphs.rendering import EVIDENCE_FOLDER
+from graphs.rendering import EVIDENCE_FOLDER, about
 
 STYLE = (
     "body{max-width:50rem;margin:2rem auto;padding:0 1rem;font:1rem/1.5 system-ui,sans-serif;color:#1a1a1a}"
@@ -34,7 +34,8 @@ def page(text: str, evidence: Mapping[str, Evidence]) -> str:
     """The page of this report, given as Markdown, and of the evidence behind it."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(text)
-    _localised(tokens, evidence)
+    known = (each.content.get("url") for each in evidence.values() if not each.flags)
+    _localised(tokens, evidence, {markdown.normalizeLink(str(url)) for url in known if url})
     body = markdown.renderer.render(tokens, markdown.options, {})
     title = html.escape(next((line[2:] for line in text.splitlines() if line.startswith("# ")), "Report"))
     return (
@@ -43,10 +44,11 @@ def page(text: str, evidence: Mapping[str, Evidence]) -> str:
     )
 
 
-def _localised(tokens: Sequence[Token], evidence: Mapping[str, Evidence]) -> None:
-    """Charts become part of the page, evidence a link into it; an image from anywhere else is its description."""
+def _localised(tokens: Sequence[Token], evidence: Mapping[str, Evidence], sources: Collection[str]) -> None:
+    """Charts become part of the page, evidence a link into it; an image from anywhere else is its description, and a
+    link that leads to no source leads nowhere."""
     for token in tokens:
-        _localised(token.children or [], evidence)
+        _localised(token.children or [], evidence, sources)
         if token.type == "image":
             chart = _CHART.fullmatch(str(token.attrs["src"]))
             svg = evidence[chart[1]].content.get("svg") if chart and chart[1] in evidence else None
@@ -54,14 +56,16 @@ def _localised(tokens: Sequence[Token], evidence: Mapping[str, Evidence]) -> Non
                 token.type, token.tag, token.children = "text", "", None
             else:
                 token.attrs["src"] = f"data:image/svg+xml;base64,{base64.b64encode(str(svg).encode()).decode()}"
-        elif token.type == "link_open" and (file := _FILE.fullmatch(str(token.attrs["href"]))):
-            token.attrs["href"] = f"#{file[1]}"
+        elif token.type == "link_open":
+            target = str(token.attrs["href"])
+            file = _FILE.fullmatch(target)
+            token.attrs["href"] = f"#{file[1]}" if file else target if target in sources else "#"
 
 
 def _appendix(evidence: Mapping[str, Evidence]) -> str:
     parts = [
         f'<details id="{name}"><summary>{name}: {html.escape(f"{each.server}.{each.tool}")}</summary>'
-        f"<pre>{html.escape(each.text)}</pre></details>\n"
+        f"<p>{html.escape(about(each))}</p><pre>{html.escape(each.text)}</pre></details>\n"
         for name, each in evidence.items()
     ]
     return f"<h2>Evidence</h2>\n{''.join(parts)}" if parts else ""

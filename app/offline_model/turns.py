@@ -19,7 +19,8 @@ from app.offline_model.wire import Call, ChatRequest
 
 MOST_ATTEMPTS = 2
 
-_EVIDENCE = re.compile(r"\s*\[?(E\d+)\]?\s*\n?")
+_HEAD = re.compile(r"\s*(?:\[?(E\d+)\]?\s*\n?|error: )")
+_DATA = re.compile(r"<data-([0-9a-f]{4})([0-9a-f]{4})( [^>\n]*)?>\n(.*)\n</data-\1\2>", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Answer:
     @property
     def problem(self) -> str:
         """Why it failed, as one line without the name of the tool in front."""
-        line = " ".join(self.text.removeprefix("error:").split())
+        line = " ".join(self.text.split())
         return re.sub(r"^Error executing tool \w+: ", "", line)[:300].rstrip(". ")
 
 
@@ -79,6 +80,16 @@ def rows_of(text: str) -> Rows:
     return Rows(list(reader.fieldnames or []), rows, notes)
 
 
+def answer_of(text: str) -> Answer:
+    """Reads a tool message: the evidence id, or `error:`, then the data, in the marks that it may stand between."""
+    head = _HEAD.match(text)
+    evidence, rest = ((head[1] or ""), text[head.end() :]) if head else ("", text)
+    if not (data := _DATA.fullmatch(rest)):
+        return Answer(evidence, rest)
+    sign = f"{data[1]}| " if data[3] else ""
+    return Answer(evidence, "\n".join(line.removeprefix(sign) for line in data[4].split("\n")))
+
+
 def _answers(request: ChatRequest) -> dict[str, Answer]:
     """The answer to each call of the conversation. A call that never got one counts as failed after a while."""
     texts = {message.tool_call_id: message.text for message in request.messages if message.role == "tool"}
@@ -89,15 +100,10 @@ def _answers(request: ChatRequest) -> dict[str, Answer]:
             key = _key_of(call.function.name, call.function.arguments)
             attempts[key] += 1
             if call.id in texts:
-                made[key] = _answer(texts[call.id])
+                made[key] = answer_of(texts[call.id])
             elif attempts[key] >= MOST_ATTEMPTS:
                 made.setdefault(key, Answer("", "the call was not answered"))
     return made
-
-
-def _answer(text: str) -> Answer:
-    match = _EVIDENCE.match(text)
-    return Answer(match[1], text[match.end() :]) if match else Answer("", text)
 
 
 def _not_offered(call: Call) -> Answer:

@@ -21,7 +21,9 @@ from graphs.governance.account import Account
 from graphs.governance.limits import Limits, StopReason
 from graphs.governance.spend import AgentSpend
 from graphs.handoff import Handoff, packet
+from graphs.injections import flags_of
 from graphs.nodes.toolbox import TaskRun, Toolbox
+from graphs.prompts import prompt
 from graphs.state import EvidenceRef, FindingState, Halt, Json, TaskState, halt
 
 HISTORY_TOKENS = 24_000  # about; older tool results then leave the conversation, and stay in the evidence store
@@ -46,7 +48,7 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
     agent = create_agent(
         deps.model,  # bound to nobody's account: the toolbox puts one in its place that is
         tools=[],  # the toolbox offers them at run time: the graph compiles with no server running
-        system_prompt=spec.prompt,
+        system_prompt=f"{spec.prompt.rstrip()}\n\n{prompt('data')}",
         middleware=_middleware(spec, deps),
         response_format=ToolStrategy(AgentResult, handle_errors=True),
         context_schema=TaskRun,
@@ -127,6 +129,16 @@ def _gathered(messages: list[AnyMessage]) -> dict[str, EvidenceRef]:
     return {each.artifact["id"]: each.artifact for each in results}
 
 
+def _harmless(gap: str, spec: AgentSpec) -> str:
+    """A gap is told on to the supervisor and the reader as it is; one that gives orders is not."""
+    orders = flags_of(gap)
+    return (
+        f"A gap told by the {spec.name} is left out: it reads like instructions ({', '.join(orders)})."
+        if orders
+        else gap
+    )
+
+
 def _outcome(task: TaskState, spec: AgentSpec, result: base.AgentResult | None, error: str | None) -> Json:
     """The task's new entry and its findings, unverified. An answer without findings or gaps is a failure."""
     if error is None and result is None:
@@ -140,7 +152,7 @@ def _outcome(task: TaskState, spec: AgentSpec, result: base.AgentResult | None, 
             "status": "failed" if error else "done",
             "attempts": attempt,
             "feedback": [],
-            "gaps": result.gaps if result else [],
+            "gaps": [_harmless(each, spec) for each in result.gaps] if result else [],
             "error": error,
         }
     )
@@ -157,6 +169,7 @@ def _outcome(task: TaskState, spec: AgentSpec, result: base.AgentResult | None, 
             period=finding.period,
             evidence=list(finding.evidence),
             confidence=finding.confidence,
+            marks=[],
             status="unverified",
             refused=None,
         )

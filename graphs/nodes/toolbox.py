@@ -18,9 +18,16 @@ from graphs.governance.governed_model import GovernedChatOpenAI
 from graphs.governance.loops import Loop, ToolCallRecord, in_tool_calls
 from graphs.governance.toll import Emit
 from graphs.governance.tool_session import SEPARATOR
+from graphs.injections import flags_of, visible
+from graphs.spotlight import FLAGGED, UNTRUSTED, spotlighted
 from graphs.state import EvidenceRef, Json
 
 TOLD = "error: refused: "  # how the refusal of a loop begins; the second one ends the task
+_TOLD_OF_EVIDENCE = ("cached", "size", "data_version", "untrusted", "flags")
+
+
+class _ServerFailed(ToolFailure):
+    """A call failed in the words of its server, which are data as its results are."""
 
 
 @dataclass(frozen=True)
@@ -73,34 +80,49 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
                 refusal = f"refused: {loop.detail}. Answer with what you have; what is missing goes into `gaps`."
                 raise ToolFailure(refusal)
             await self._deps.ledger.count_tool_call(run.account)
-            evidence_id, evidence, cached = await self._run(call["name"], call["args"], run)
+            evidence_id, evidence = await self._run(call["name"], call["args"], run)
         except GraphError as error:
             run.emit({**event, "error": str(error)})
-            return ToolMessage(f"error: {error}", tool_call_id=call["id"], name=call["name"], status="error")
-        run.emit({**event, "evidence": evidence_id, "ms": evidence.duration_ms, "cached": cached})
+            told = spotlighted(visible(str(error))) if isinstance(error, _ServerFailed) else error
+            return ToolMessage(f"error: {told}", tool_call_id=call["id"], name=call["name"], status="error")
         reference = run.evidence[evidence_id]
-        text = f"{evidence_id}\n{evidence.text}"
+        known = {key: reference[key] for key in _TOLD_OF_EVIDENCE}  # type: ignore[literal-required]
+        run.emit({**event, "evidence": evidence_id, "ms": evidence.duration_ms, **known})
+        label = FLAGGED if evidence.flags else UNTRUSTED if evidence.untrusted else ""
+        text = f"{evidence_id}\n{spotlighted(evidence.text, label)}"
         return ToolMessage(text, tool_call_id=call["id"], name=call["name"], artifact=reference)
 
-    async def _run(self, name: str, arguments: Json, run: TaskRun) -> tuple[str, Evidence, bool]:
+    async def _run(self, name: str, arguments: Json, run: TaskRun) -> tuple[str, Evidence]:
         gateway, store, job_id = self._deps.gateway, self._deps.evidence, run.account.job_id
         allowed = [tool.name for tool in await gateway.tools(self._spec)]
         if name not in allowed:
             raise ToolFailure(f"{self._spec.name} has no tool {name}; it has: {', '.join(allowed)}")
         server, _, tool = name.partition(SEPARATOR)
-        result = await gateway.call(self._spec, server, tool, await store.resolved(job_id, arguments))
+        resolved, called_at = await store.resolved(job_id, arguments), self._deps.now()
+        try:
+            result = await gateway.call(self._spec, server, tool, resolved)
+        except ToolFailure as failure:
+            raise _ServerFailed(str(failure)) from failure
         evidence = Evidence(
             task=run.task,
             server=server,
             tool=tool,
             arguments=arguments,
-            text=result.text,
+            text=visible(result.text),
             content=result.content,
             duration_ms=result.duration_ms,
+            cached=result.cached,
+            called_at=called_at.isoformat(timespec="milliseconds"),
+            flags=flags_of("\n".join([*_named(result.content), result.text])),
         )
         evidence_id = await store.add(job_id, evidence)
         run.evidence[evidence_id] = evidence.reference(evidence_id)
-        return evidence_id, evidence, result.cached
+        return evidence_id, evidence
+
+
+def _named(content: Json) -> list[str]:
+    """What the state and the report show of a result beside its text."""
+    return [str(content[key]) for key in ("title", "publisher", "date", "url") if key in content]
 
 
 def _loop(messages: Sequence[AnyMessage], account: Account) -> Loop | None:

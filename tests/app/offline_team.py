@@ -18,6 +18,7 @@ from graphs.citations import problems
 from graphs.evidence import Evidence, filled
 from graphs.handoff import at_hand
 from graphs.numbers import unknown
+from graphs.spotlight import spotlighted
 from mcp_servers.analytics.server import build as analytics
 from mcp_servers.knowledge_base.server import build as knowledge_base
 from mcp_servers.sales.server import build as sales
@@ -184,7 +185,7 @@ class Team:
             duration_ms=1,
         )  # fmt: skip
         gathered.append(name)
-        return f"{name}\n{text}"
+        return f"{name}\n{spotlighted(text)}"
 
     async def _tools(self, server: str) -> list[Json]:
         listed = (await self._sessions[server].list_tools()).tools

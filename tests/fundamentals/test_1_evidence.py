@@ -42,6 +42,7 @@ def claiming(claim: str, evidence_id: str) -> FindingState:
         period="2024",
         evidence=[evidence_id],
         confidence="high",
+        marks=[],
         status="unverified",
         refused=None,
     )

@@ -45,6 +45,7 @@ def finding(number: int) -> FindingState:
         period="",
         evidence=["E1"],
         confidence="high",
+        marks=[],
         status="verified",
         refused=None,
     )

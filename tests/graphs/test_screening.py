@@ -1,10 +1,12 @@
 """What happens to a question before any model sees it."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.screening import MAX_QUESTION, refused, screened
+from graphs.screening import MAX_QUESTION, masked, refused, screened
 
 
 @pytest.mark.parametrize("question", ["", "  ", "\n", "ab"])
@@ -28,6 +30,7 @@ def test_a_long_question_is_refused_with_its_length() -> None:
         ("Pay DE89 3704 0044 0532 0130 00 now", "Pay [IBAN] now"),
         ("Card 4111 1111 1111 1111 paid", "Card [card number] paid"),
         ("Call +49 30 1234 5678 please", "Call [phone number] please"),
+        ("Ask (a.b+c@mail.example.org), or x@y.de.", "Ask ([e-mail address]), or [e-mail address]."),
     ],
 )
 def test_personal_data_is_masked_and_flagged(question: str, masked: str) -> None:
@@ -57,6 +60,13 @@ def test_orders_to_the_system_are_flagged_but_kept(question: str) -> None:
     seen = screened(question)
     assert seen.question == question
     assert "treated as a question" in seen.flags[0]
+
+
+@pytest.mark.parametrize("text", ["a.", "a-", "a+", "a@", "a@b.", "a@b.-", "1 ", "+1 ", "AB12"])
+def test_masking_takes_time_in_proportion_to_the_length(text: str) -> None:
+    started = time.process_time()
+    masked(text * 30_000)
+    assert time.process_time() - started < 2, "60,000 characters take milliseconds; a quadratic pattern takes minutes"
 
 
 @given(st.text(max_size=300))

@@ -2,13 +2,14 @@
 
 - profile.py: what a profile may change
 - conduct.py, wandering.py: agents and supervisors that never finish, or finish with nothing; wordings.py: their words
+- gullible.py: agents that obey what they read
 - garbled.py: answers that cannot be used
 - failures.py: answers that never arrive
 """
 
 from collections.abc import Mapping
 
-from app.offline_model.faults import conduct, failures, garbled, wandering
+from app.offline_model.faults import conduct, failures, garbled, gullible, wandering
 from app.offline_model.faults.profile import HONEST, Failure, Profile, spoken_by
 
 PROFILES: Mapping[str, Profile] = {
@@ -18,6 +19,7 @@ PROFILES: Mapping[str, Profile] = {
     "hoarder": Profile("agents fetch all there is, again and again", spoken_by(wandering.hoarder)),
     "empty": Profile("agents are done at once, with a number they made up", spoken_by(conduct.empty)),
     "deadlock": Profile("every plan has two tasks that wait for each other", spoken_by(conduct.deadlock)),
+    "gullible": Profile("the team does what documents tell it to do", spoken_by(gullible.gullible)),
     "broken_json": Profile("structured answers and arguments are malformed JSON", garbled.broken_json),
     "refusal": Profile("every answer is a refusal", garbled.refusal),
     "huge": Profile("every answer is as long as the request allows", garbled.huge),

@@ -8,7 +8,7 @@ from app.offline_model.faults.conduct import conducted, number_of, one_more_ques
 from app.offline_model.faults.wordings import wording
 from app.offline_model.packets import SpecialistPacket, packet_of
 from app.offline_model.roles import reply_to, role_of
-from app.offline_model.turns import rows_of
+from app.offline_model.turns import answer_of, rows_of
 from app.offline_model.wire import Call, ChatRequest, Json, Message, Reply
 
 TURNS_OF_A_TASK = 100
@@ -70,8 +70,8 @@ def _widest(request: ChatRequest, turn: int) -> Iterator[Call]:
 
 def _documents_seen(messages: list[Message]) -> list[str]:
     """Ids in the passages that searches gave so far."""
-    passages = [message.text for message in messages if message.role == "tool" and PASSAGES_END in message.text]
-    ids = [row["id"] for text in passages for row in rows_of(text.partition("\n")[2]).rows if row.get("id")]
+    passages = [answer_of(each.text).text for each in messages if each.role == "tool" and PASSAGES_END in each.text]
+    ids = [row["id"] for text in passages for row in rows_of(text).rows if row.get("id")]
     return list(dict.fromkeys(ids))
 
 

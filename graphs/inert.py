@@ -1,0 +1,42 @@
+"""Makes text of others harmless as Markdown: nothing in it loads, leads anywhere, or is HTML. All of it stays readable.
+
+A report is read in editors, terminals, chats and on web pages, and each makes something else of text. An image tells
+its server what is in its address as soon as the report is looked at, so there are none but our own charts; a link
+leads to a source of the report, or nowhere.
+"""
+
+import re
+from collections.abc import Collection
+
+_TEXT = r"\[[^\[\]<>\n]*\]"
+_CHART = rf"!{_TEXT}\(E\d+\.svg\)"
+_ADDRESS = re.compile(r"https?://[^\s<>()\[\]\"'`\\|{}^]+")
+_ENDS = r"(?=[.,;:!?*_]*(?:[\s<>()\[\]\"'`|]|$))"
+_LIVE = {
+    r"(?<=[\w+.-]):(?=//)": "[:]",  # https[:]//evil.example is no link in any program
+    r"[wW]{3}\.": "www[.]",
+    r"(?<=\w)@(?=[\w-]+\.)": "[at]",
+    r"\](?=[(:])": "]\\",  # neither a link or an image, nor the definition that would make links of all citations
+    r"<(?=[A-Za-z/!?])": "&lt;",
+}
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+
+
+def inert(text: str, sources: Collection[str] = ()) -> str:
+    """The text with no links but those to these addresses, and no images but charts by evidence id."""
+    known = "|".join(re.escape(each) for each in sources if is_address(each)) or r"(?!)"
+    kept = rf"{_CHART}|(?<!!){_TEXT}\((?:{known})\)|(?<![\w/])(?:{known}){_ENDS}"
+    live = "|".join(f"({pattern})" for pattern in _LIVE)
+    written = list(_LIVE.values())
+    seen = _UNSEEN.sub("", text)  # first: taken out later, it would join what is harmless apart
+    return re.sub(rf"{kept}|{live}", lambda match: written[match.lastindex - 1] if match.lastindex else match[0], seen)
+
+
+def one_line(text: str) -> str:
+    """The same for what must not begin anything new, as a title or a list item; no address is known."""
+    return inert(" ".join(text.split()))
+
+
+def is_address(text: str) -> bool:
+    """Whether the text is one plain web address, which Markdown may show as a link."""
+    return _ADDRESS.fullmatch(text) is not None
