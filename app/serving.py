@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from app import safe_http
+import safe_http
 from app.audit import trail
 from app.events import EventLog
 from app.processes import Addresses

@@ -217,7 +217,7 @@ def test_the_builder_is_not_given(path: str) -> None:
 
 
 def test_the_builder_is_given_every_file_of_the_packages() -> None:
-    packages = ["agents", "app", "graphs", "mcp_servers"]
+    packages = ["agents", "app", "graphs", "mcp_servers", "safe_http"]
     listed = subprocess.run(["git", "ls-files", *packages], cwd=ROOT, capture_output=True, text=True, check=True)
     alone = ["LICENSE", "README.md", "pyproject.toml", "requirements.lock"]
     assert set(map(str, IGNORE.files(ROOT))) >= {*listed.stdout.split(), *alone}

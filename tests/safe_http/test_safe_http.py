@@ -16,9 +16,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import AddressRefused, BadInput
-from app.safe_http import LONGEST_URL, TRIED, checked_url, client, resolved
-from tests.app.raw_server import Names, Wire, raw_server, status
+from safe_http import LONGEST_URL, TRIED, AddressRefused, Unusable, checked_url, client, resolved
+from tests.raw_server import Names, Wire, raw_server, status
 
 PUBLIC, PUBLIC_6 = "93.184.215.14", "2606:4700::1111"
 NAME = "hooks.example.com"
@@ -231,7 +230,7 @@ async def test_the_real_resolver_knows_loopback() -> None:
 @pytest.mark.parametrize("allow_private", [False, True])
 @pytest.mark.parametrize("url", [*UNUSABLE, *(f"http://{host}/" for host in SPELLINGS)])
 async def test_an_unusable_url_is_refused_in_one_line(url: str, allow_private: bool) -> None:
-    with pytest.raises(BadInput) as error:
+    with pytest.raises(Unusable) as error:
         checked_url(url, allow_private)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 200
@@ -239,7 +238,7 @@ async def test_an_unusable_url_is_refused_in_one_line(url: str, allow_private: b
     wire = Wire(port=9)
     async with client(allow_private, 5, resolve=Names([["127.0.0.1"]]), network=wire) as http:
         if len(url) < LONGEST_URL:
-            with pytest.raises((BadInput, httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)):
+            with pytest.raises((Unusable, httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)):
                 await http.get(url)
     assert wire.addresses == []
 
