@@ -7,6 +7,7 @@ kilobytes can become gigabytes. Only gzip is asked for, and unpacked up to a lim
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from mcp_servers.formats import Unreadable
 from mcp_servers.web import reading
 from mcp_servers.web.reading import HTML, MOST_BYTES, PDF, TEXT, UNTOLD, Page
 from mcp_servers.web.robots import MOST_BYTES as MOST_ROBOTS_BYTES
-from mcp_servers.web.robots import USER_AGENT, Robots
+from mcp_servers.web.robots import USER_AGENT, Robots, RulesUnknown
 
 REDIRECTS = 5
 FETCHING_S = 20.0  # for all of it: robots.txt, redirects, the page
@@ -72,7 +73,7 @@ class Fetcher:
     Args:
         allow_private: whether private and loopback addresses may be reached, on any port. Never set it where those
             who ask are not those who may reach them anyway.
-        resolve, network: as `safe_http.client` takes them.
+        resolve, network, tls: as `safe_http.client` takes them.
         fetching_s, reading_s: seconds that a page may take to arrive, and its text to be taken out.
     """
 
@@ -82,12 +83,13 @@ class Fetcher:
         allow_private: bool = False,
         resolve: safe_http.Resolve = safe_http.resolved,
         network: httpcore.AsyncNetworkBackend | None = None,
+        tls: ssl.SSLContext | None = None,
         fetching_s: float = FETCHING_S,
         reading_s: float = READING_S,
     ) -> None:
         self._allow_private = allow_private
         self._fetching_s, self._reading_s = fetching_s, reading_s
-        tls = httpx.create_ssl_context(trust_env=False)  # made once: it takes longer than a request
+        tls = tls or httpx.create_ssl_context(trust_env=False)  # made once: it takes longer than a request
         self._client = partial(safe_http.client, allow_private, STEP_S, resolve=resolve, network=network, tls=tls)
         self._robots = Robots()
 
@@ -98,6 +100,8 @@ class Fetcher:
                 answer = await self._answer(http, url)
         except TimeoutError as error:
             raise NotFetched(f"{url} did not arrive within {self._fetching_s:g} s; read another source") from error
+        except Unreachable as error:
+            raise NotFetched(f"{error}; read another source") from error
         return str(answer.url), await self._read(answer)
 
     async def _answer(self, http: httpx.AsyncClient, url: str) -> Answer:
@@ -125,24 +129,21 @@ class Fetcher:
 
     async def _ask_robots(self, http: httpx.AsyncClient, url: httpx.URL) -> None:
         site = f"{url.scheme}://{url.netloc.decode('ascii')}"
-        verdict = await self._robots.verdict(site, str(url), partial(self._robots_text, http))
-        if verdict == "forbidden":
-            raise NotFetched(f"the robots.txt of {site} forbids programs to read {url}; read another source")
-        if verdict == "unknown":
-            raise NotFetched(f"{site} does not tell by a robots.txt what programs may read; read another source")
+        if why := await self._robots.refusal(site, str(url), partial(self._robots_text, http)):
+            raise NotFetched(f"{why}; read another source")
 
-    async def _robots_text(self, http: httpx.AsyncClient, url: str) -> str | None:
+    async def _robots_text(self, http: httpx.AsyncClient, url: str) -> str:
         """As RFC 9309 has it: refused with 4xx, or redirected for ever, there are no rules; silent, no way in."""
         try:
             answer = await self._followed(http, url, is_page=False)
             body = reading.unpacked(answer.body, MOST_ROBOTS_BYTES) if answer.is_packed else answer.body
         except TooManyRedirects:
             return ""
-        except (Unreachable, Unreadable):
-            return None
-        if 400 <= answer.status < 500:
-            return ""
-        return body.decode("utf-8", errors="replace") if answer.status == httpx.codes.OK else None
+        except (Unreachable, Unreadable) as error:
+            raise RulesUnknown(str(error)) from error
+        if answer.status != httpx.codes.OK and not 400 <= answer.status < 500:
+            raise RulesUnknown(f"it answered {_status(answer)}")
+        return body.decode("utf-8", errors="replace") if answer.status == httpx.codes.OK else ""
 
     def _checked(self, url: str) -> httpx.URL:
         try:
@@ -175,11 +176,9 @@ async def _asked(http: httpx.AsyncClient, url: httpx.URL) -> AsyncIterator[httpx
     except safe_http.Unusable as error:
         raise NotFetched(f"{url} cannot be fetched: {error}; read another source") from error
     except httpx.TimeoutException as error:
-        raise Unreachable(f"{url.host} does not answer within {STEP_S:g} s; read another source") from error
+        raise Unreachable(f"{url.host} does not answer within {STEP_S:g} s") from error
     except httpx.HTTPError as error:
-        raise Unreachable(
-            f"{url.host} cannot be reached ({error or type(error).__name__}); read another source"
-        ) from error
+        raise Unreachable(f"{url.host} cannot be reached ({error or type(error).__name__})") from error
 
 
 def _onward(response: httpx.Response) -> httpx.URL:

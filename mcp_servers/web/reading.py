@@ -77,9 +77,9 @@ def decoded(body: bytes, charset: str) -> str:
             return body[len(mark) :].decode(name, errors="replace")
     in_page = _META.search(body[:_META_WITHIN])
     said = [charset, in_page[1].decode("ascii", errors="ignore") if in_page else ""]
-    for name in [*([] if body.isascii() else ["utf-8"]), *said, "utf-8"]:
+    for name in [*([] if body.isascii() else ["utf-8"]), *filter(None, said), "utf-8"]:
         try:
-            return body.decode(_MEANT.get(name.lower(), name) if name else "utf-8")
+            return body.decode(_MEANT.get(name.lower(), name))
         except (UnicodeError, LookupError, ValueError):
             continue
     from charset_normalizer import from_bytes  # noqa: PLC0415  slow to load, and rarely needed

@@ -1,7 +1,6 @@
 """What a site allows to programs, by its robots.txt (RFC 9309)."""
 
 from collections.abc import Awaitable, Callable
-from typing import Literal
 
 from cachetools import TTLCache
 from protego import Protego
@@ -13,11 +12,9 @@ MOST_SITES = 1_000
 KEPT_S = 3600.0
 UNKNOWN_KEPT_S = 60.0
 
-# The text of a robots.txt; "" where there is none; None where that cannot be told.
-Fetch = Callable[[str], Awaitable[str | None]]
 
-
-Verdict = Literal["allowed", "forbidden", "unknown"]
+class RulesUnknown(Exception):
+    """Whether there are rules cannot be told; the message says why. RFC 9309 then forbids everything."""
 
 
 class Robots:
@@ -25,17 +22,23 @@ class Robots:
 
     def __init__(self) -> None:
         self._rules: TTLCache[str, Protego] = TTLCache(MOST_SITES, KEPT_S)
-        self._unknown: TTLCache[str, None] = TTLCache(MOST_SITES, UNKNOWN_KEPT_S)
+        self._unknown: TTLCache[str, str] = TTLCache(MOST_SITES, UNKNOWN_KEPT_S)
 
-    async def verdict(self, site: str, url: str, fetch: Fetch) -> Verdict:
-        """Whether this URL of a site (`https://example.com`) may be read. Raises what `fetch` raises."""
-        rules = self._rules.get(site)
-        if rules is None and site not in self._unknown:
-            text = await fetch(f"{site}/robots.txt")
-            if text is None:
-                self._unknown[site] = None
-            else:
-                rules = self._rules[site] = Protego.parse(text)
+    async def refusal(self, site: str, url: str, fetch: Callable[[str], Awaitable[str]]) -> str | None:
+        """Why this URL of a site (`https://example.com`) must not be read; None when it may.
+
+        Args:
+            site: scheme, host and, if it has one, port.
+            url: what is to be read there.
+            fetch: gives the text of a robots.txt, empty where there is none, or raises RulesUnknown; whatever else it
+                raises is passed on.
+        """
+        rules, unknown = self._rules.get(site), self._unknown.get(site)
+        if rules is None and unknown is None:
+            try:
+                rules = self._rules[site] = Protego.parse(await fetch(f"{site}/robots.txt"))
+            except RulesUnknown as error:
+                unknown = self._unknown[site] = str(error)
         if rules is None:
-            return "unknown"
-        return "allowed" if rules.can_fetch(url, AGENT) else "forbidden"
+            return f"what programs may read of {site} cannot be told by its robots.txt: {unknown}"
+        return None if rules.can_fetch(url, AGENT) else f"the robots.txt of {site} forbids programs to read {url}"

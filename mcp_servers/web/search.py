@@ -113,8 +113,11 @@ async def search(provider: Provider, query: str, limit: int) -> list[Hit]:
         raise SearchFailed(f"{provider.name} cannot be reached ({why}); try again, or do without") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SearchFailed(f"what {provider.name} answered is no list of results; do without the web") from error
-    once = {each.url: each for each in reversed(hits) if each.url.startswith(("http://", "https://"))}
-    return list(reversed(once.values()))[:limit]
+    once: dict[str, Hit] = {}
+    for hit in hits:
+        if hit.url.startswith(("http://", "https://")):
+            once.setdefault(hit.url, hit)
+    return list(once.values())[:limit]
 
 
 async def _asked(provider: Provider, request: httpx.Request) -> Json:
