@@ -9,6 +9,7 @@ import httpx
 from openai import DefaultAsyncHttpxClient
 from redis.asyncio import Redis
 
+from agents import AGENTS
 from app.errors import BadInput, OperatorMustAct
 from app.jobs import Jobs
 from app.models import STAND_IN_NOTICE, Models
@@ -97,6 +98,7 @@ def dependencies(
         evidence=EvidenceStore(client, ttl_seconds=settings.ttl_seconds),
         limits=settings.limits,
         ceiling=settings.ceiling,
+        agents=tuple(agent.where(settings.servers) for agent in AGENTS),
     )
 
 

@@ -18,7 +18,8 @@ from graphs.governance.limits import MICRO, Limits, OnLimit
 PREFIX = "TOLLGATE_"
 ENV_FILE = ".env"
 OPENAI_URL = "https://api.openai.com/v1"
-SERVERS = ("knowledge_base", "sales", "analytics")
+SERVERS = ("knowledge_base", "sales", "analytics", "web")
+WITHOUT_WEB = {"tavily_api_key": None, "brave_api_key": None, "searxng_url": None}  # each of which turns it on
 
 
 class McpServer(BaseModel):
@@ -69,6 +70,20 @@ class Settings(BaseSettings):
         {},
         validation_alias="MCP",
         description="An MCP server that runs elsewhere: MCP__SALES__URL=http://host:7802/mcp.",
+    )
+    tavily_api_key: SecretStr | None = Field(
+        None, validation_alias="TAVILY_API_KEY", description="Key of Tavily: the researcher then reads the web, too."
+    )
+    brave_api_key: SecretStr | None = Field(
+        None, validation_alias="BRAVE_API_KEY", description="Key of Brave's search, for the same."
+    )
+    searxng_url: HttpUrl | None = Field(
+        None, validation_alias="SEARXNG_URL", description="A SearXNG that gives JSON, for the same without a key."
+    )
+    web_search_url: HttpUrl | None = Field(None, description="A proxy for the API of Tavily or Brave.")
+    web_allow_private: bool = Field(
+        False,
+        description="true lets pages be read at private addresses, too; never where any is private.",
     )
     fallback_model: str | None = Field(
         None, description="Model that is asked while the provider's breaker is open; needs TOLLGATE_FALLBACK_BASE_URL."
@@ -212,9 +227,17 @@ class Settings(BaseSettings):
         most = {"budget_micro_usd": round(self.job_budget_max_usd * MICRO), "deadline_s": self.job_deadline_max_s}
         return self.limits.model_copy(update=most)
 
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The MCP servers that jobs have. The web is off unless it is configured."""
+        has_web = "web" in self.mcp or any(getattr(self, each) for each in WITHOUT_WEB)
+        return tuple(each for each in SERVERS if each != "web" or has_web)
+
     def secrets_for_children(self) -> dict[str, str]:
         """What a program started here needs from us and cannot take as an argument others can read."""
-        return {"OPENAI_API_KEY": self.openai_api_key.get_secret_value()} if self.openai_api_key else {}
+        keys = ("openai_api_key", "tavily_api_key", "brave_api_key")
+        given = {variable(each): key.get_secret_value() for each in keys if (key := getattr(self, each))}
+        return given | ({"SEARXNG_URL": str(self.searxng_url)} if self.searxng_url else {})  # may hold a password
 
     @property
     def ttl_seconds(self) -> int:

@@ -1,5 +1,7 @@
 """The report as a reader gets it: stop reason first when it is partial, sources and the run's figures last."""
 
+import re
+
 from graphs.citations import cited, numbered, with_chart_files
 from graphs.governance.limits import EXPLAINED, Limits, StopReason, dollars
 from graphs.state import EvidenceRef, FindingState, Report, ResearchState, of_status
@@ -95,9 +97,16 @@ def _sources(state: ResearchState, order: list[str]) -> str:
 def _source(evidence: EvidenceRef) -> str:
     file = f"[{evidence['id']}]({EVIDENCE_FOLDER}/{evidence['id']}.md)"
     if source := evidence["source"]:
-        return f"{source['publisher']}, *{evidence['title']}*, {source['date']}, <{source['url']}> ({file})"
+        told = [source["publisher"], f"*{_plain(evidence['title'])}*", source["date"], f"<{source['url']}>"]
+        told += [f"read on {source['retrieved']}: web, not verified"] if source.get("untrusted") else []
+        return f"{', '.join(filter(None, told))} ({file})"
     asked = ", ".join(f"{key}={value!r}" for key, value in evidence["arguments"].items())
     return f"`{evidence['server']}.{evidence['tool']}({asked})`: {evidence['title']} ({file})"
+
+
+def _plain(text: str) -> str:
+    """A title as it is, whatever it would mean in Markdown: it may be from outside."""
+    return re.sub(r"([\\`*_\[\]<>])", r"\\\1", text)
 
 
 def _run(state: ResearchState) -> str:
