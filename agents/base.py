@@ -3,8 +3,9 @@
 Every model here is frozen and made of JSON primitives, so that it can be checkpointed as it is.
 """
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -20,17 +21,31 @@ class _Frozen(BaseModel):
 class AgentSpec(_Frozen):
     """One agent, as data.
 
-    `tools` are names of MCP tools as `server.tool`, or `server.*` for all tools of a server.
+    `tools` are names of MCP tools as `server.tool`, or `server.*` for all tools of a server. `optional_tools` are those
+    that it is given besides where their server runs.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z_]{1,30}$")
     does: str = Field(min_length=20, max_length=300)
     tools: tuple[str, ...] = Field(min_length=1)
+    optional_tools: tuple[str, ...] = ()
+
+    def where(self, servers: Collection[str]) -> Self:
+        """The agent as it is where these MCP servers run: with those of its optional tools that they have."""
+        more = tuple(tool for tool in self.optional_tools if _server(tool) in servers)
+        return self.model_copy(update={"tools": self.tools + more, "optional_tools": ()})
 
     @property
     def prompt(self) -> str:
-        """The system prompt: `agents/prompts/<name>.md`."""
-        return (PROMPTS / f"{self.name}.md").read_text(encoding="utf-8")
+        """The system prompt: `agents/prompts/<name>.md`, and what there is in `prompts/servers/` on its servers."""
+        own = (PROMPTS / f"{self.name}.md").read_text(encoding="utf-8")
+        servers = dict.fromkeys(_server(tool) for tool in self.tools)
+        files = (PROMPTS / "servers" / f"{server}.md" for server in servers)
+        return own + "".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
+
+
+def _server(tool: str) -> str:
+    return tool.partition(".")[0]
 
 
 class Task(_Frozen):

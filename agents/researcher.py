@@ -7,4 +7,5 @@ SPEC = AgentSpec(
     does="Finds what published sources say about the market: sales of electric cars, charging points, rules, "
     "competitors, prices, forecasts by others. Reads documents; knows nothing of our own sales.",
     tools=("knowledge_base.search", "knowledge_base.read_document"),
+    optional_tools=("web.search_web", "web.fetch_page"),
 )

@@ -110,7 +110,7 @@ def decide(
 
 @cli.command()
 def mcp(
-    name: Annotated[Literal["knowledge_base", "sales", "analytics"], typer.Argument(help="Which server.")],
+    name: Annotated[Literal["knowledge_base", "sales", "analytics", "web"], typer.Argument(help="Which server.")],
     stdio: Annotated[bool, typer.Option(help="Speak MCP on stdin and stdout, for desktop clients.")] = False,
     host: Annotated[str | None, typer.Option(help="Address to listen on; loopback unless given.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; each server has a default.")] = None,

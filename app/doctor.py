@@ -51,6 +51,7 @@ async def _lines(settings: Settings, redis_url: str, addresses: Addresses) -> As
         f"hand-offs, {limits.model_calls} model calls a job; {dollars(limits.tenant_day_micro_usd)} a tenant and "
         f"{dollars(limits.deployment_day_micro_usd)} in all a day; at a limit: {limits.on_limit}",
     )
+    yield _web(settings)
     yield _tracing(settings)
 
 
@@ -99,6 +100,14 @@ async def _servers(addresses: Addresses) -> AsyncIterator[Line]:
                 yield Line(True, f"mcp {name}", f"{len(tools)} tools at {addresses.servers[name]}")
             except GraphError as error:
                 yield Line(False, f"mcp {name}", str(error))
+
+
+def _web(settings: Settings) -> Line:
+    if "web" not in settings.servers:
+        return Line(True, "web", "off; TAVILY_API_KEY, BRAVE_API_KEY or SEARXNG_URL turns it on")
+    if settings.web_allow_private:
+        return Line(True, "web", "on; pages at private addresses are read, too, because of TOLLGATE_WEB_ALLOW_PRIVATE")
+    return Line(True, "web", "on; pages at public addresses only")
 
 
 def _tracing(settings: Settings) -> Line:

@@ -3,8 +3,7 @@
 AppError
 ├── BadInput            whoever typed the command or the setting
 │   ├── NoSuchJob       whoever named the job
-│   ├── Repeated        whoever sent another order under a key that was used
-│   └── AddressRefused  whoever named an address that is not to be reached from here
+│   └── Repeated        whoever sent another order under a key that was used
 ├── Busy                whoever wants to drive a job that another process drives
 ├── Draining            the queue: this process is about to end, another one goes on
 ├── DecisionRefused     whoever decided: not first, or about something else
@@ -35,10 +34,6 @@ class NoSuchJob(BadInput):
 
 class Repeated(BadInput):
     """An idempotency key that stands for another order."""
-
-
-class AddressRefused(BadInput):
-    """An address that is not public, or a name for one."""
 
 
 class DecisionRefused(AppError):

@@ -2,4 +2,4 @@
 
 API = 8000
 STAND_IN = 7800
-MCP = {"knowledge_base": 7801, "sales": 7802, "analytics": 7803}
+MCP = {"knowledge_base": 7801, "sales": 7802, "analytics": 7803, "web": 7804}

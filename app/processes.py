@@ -71,8 +71,9 @@ def running(settings: Settings) -> Iterator[Addresses]:
     try:
         model = settings.model_url or started("stand_in_model", _stand_in(settings)) + "/v1"
         elsewhere = {name: server.address for name, server in settings.mcp.items()}
-        missing = {name: call for name, call in mcp_commands(settings, model).items() if name not in elsewhere}
-        here = {name: started(name, arguments) + "/mcp" for name, arguments in missing.items()}
+        commands = mcp_commands(settings, model)
+        missing = [name for name in settings.servers if name not in elsewhere]
+        here = {name: started(name, commands[name]) + "/mcp" for name in missing}
         yield Addresses(model, elsewhere | here, tuple(children))
     finally:
         _stop([child.process for child in children])
@@ -101,10 +102,13 @@ def mcp_commands(settings: Settings, embeddings_url: str | None) -> dict[str, li
     embeddings = ["--embedding-model", settings.embedding_model]
     if embeddings_url:
         embeddings += ["--embeddings-url", embeddings_url]
+    web = ["--search-url", str(settings.web_search_url)] if settings.web_search_url else []
+    web += ["--allow-private"] if settings.web_allow_private else []
     return {
         "knowledge_base": ["-m", "mcp_servers.knowledge_base", *here, *documents, *embeddings],
         "sales": ["-m", "mcp_servers.sales", *here, *sales],
         "analytics": ["-m", "mcp_servers.analytics"],
+        "web": ["-m", "mcp_servers.web", *web],
     }
 
 

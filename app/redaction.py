@@ -21,7 +21,7 @@ _SECRETS = [
     (re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), SECRET),  # a signed token (JWT)
     (re.compile(r"\b(?:sk|pk|rk)-[\w-]{16,}"), SECRET),  # OpenAI, Anthropic and what imitates them
     (
-        re.compile(r"\b(?:tg|whsec|lsv2|sk_live|sk_test|gh[opsu]|github_pat|glpat|hf|xox[abp])[_-][\w+/=-]{16,}"),
+        re.compile(r"\b(?:tg|tvly|whsec|lsv2|sk_live|sk_test|gh[opsu]|github_pat|glpat|hf|xox[abp])[_-][\w+/=-]{16,}"),
         SECRET,
     ),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{35}"), SECRET),  # AWS, Google

@@ -10,6 +10,7 @@ from openai import DefaultAsyncHttpxClient
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from agents import AGENTS
 from app.errors import BadInput, OperatorMustAct
 from app.jobs import Jobs
 from app.models import STAND_IN_NOTICE, Models
@@ -101,6 +102,7 @@ def dependencies(
         evidence=EvidenceStore(client, ttl_seconds=settings.ttl_seconds),
         limits=settings.limits,
         ceiling=settings.ceiling,
+        agents=tuple(agent.where(settings.servers) for agent in AGENTS),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 from prometheus_client import CollectorRegistry
 
-from app import safe_http
+import safe_http
 from app.audit import trail
 from app.events import EventLog
 from app.processes import Addresses

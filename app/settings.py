@@ -19,7 +19,8 @@ from graphs.governance.tool_limits import ToolLimits
 PREFIX = "TOLLGATE_"
 ENV_FILE = ".env"
 OPENAI_URL = "https://api.openai.com/v1"
-SERVERS = ("knowledge_base", "sales", "analytics")
+SERVERS = ("knowledge_base", "sales", "analytics", "web")
+WITHOUT_WEB = {"tavily_api_key": None, "brave_api_key": None, "searxng_url": None}  # each of which turns it on
 
 _URL = TypeAdapter(HttpUrl)
 
@@ -94,6 +95,20 @@ class Settings(BaseSettings):
     tool_calls_per_minute: int = Field(6000, ge=1, description="Calls of one tool in a minute, of all workers.")
     tool_rates: dict[str, int] = Field(
         {}, description='Other numbers than that: {"web.search_web": 60}; the name is server.tool.'
+    )
+    tavily_api_key: SecretStr | None = Field(
+        None, validation_alias="TAVILY_API_KEY", description="Key of Tavily: the researcher then reads the web, too."
+    )
+    brave_api_key: SecretStr | None = Field(
+        None, validation_alias="BRAVE_API_KEY", description="Key of Brave's search, for the same."
+    )
+    searxng_url: HttpUrl | None = Field(
+        None, validation_alias="SEARXNG_URL", description="A SearXNG that gives JSON, for the same without a key."
+    )
+    web_search_url: HttpUrl | None = Field(None, description="A proxy for the API of Tavily or Brave.")
+    web_allow_private: bool = Field(
+        False,
+        description="true lets pages be read at private addresses, too; never where any is private.",
     )
     fallback_model: str | None = Field(
         None, description="Model that is asked while the provider's breaker is open; needs TOLLGATE_FALLBACK_BASE_URL."
@@ -237,9 +252,17 @@ class Settings(BaseSettings):
         most = {"budget_micro_usd": round(self.job_budget_max_usd * MICRO), "deadline_s": self.job_deadline_max_s}
         return self.limits.model_copy(update=most)
 
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The MCP servers that jobs have. The web is off unless it is configured."""
+        has_web = "web" in self.mcp or any(getattr(self, each) for each in WITHOUT_WEB)
+        return tuple(each for each in SERVERS if each != "web" or has_web)
+
     def secrets_for_children(self) -> dict[str, str]:
         """What a program started here needs from us and cannot take as an argument others can read."""
-        return {"OPENAI_API_KEY": self.openai_api_key.get_secret_value()} if self.openai_api_key else {}
+        keys = ("openai_api_key", "tavily_api_key", "brave_api_key")
+        given = {variable(each): key.get_secret_value() for each in keys if (key := getattr(self, each))}
+        return given | ({"SEARXNG_URL": str(self.searxng_url)} if self.searxng_url else {})  # may hold a password
 
     @property
     def tool_limits(self) -> ToolLimits:

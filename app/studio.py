@@ -13,7 +13,7 @@ from openai import DefaultAsyncHttpxClient
 from app import ports
 from app.redis import connect
 from app.runtime import dependencies
-from app.settings import SERVERS, Settings, load
+from app.settings import Settings, load
 from graphs.governance.tools import ToolGateway
 from graphs.supervisor import ResearchGraph, build_research_graph
 
@@ -37,5 +37,5 @@ async def graph() -> AsyncIterator[ResearchGraph]:
 
 
 def _servers(settings: Settings) -> dict[str, str]:
-    default = {name: f"http://127.0.0.1:{ports.MCP[name]}/mcp" for name in SERVERS}
+    default = {name: f"http://127.0.0.1:{ports.MCP[name]}/mcp" for name in settings.servers}
     return {**default, **{name: server.address for name, server in settings.mcp.items()}}

@@ -17,10 +17,10 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from app.errors import BadInput, WebhookFailed, WebhookRefused
-from app.safe_http import checked_url
 from app.settings import Settings
 from graphs.clock import utc_now
 from graphs.state import Json
+from safe_http import Unusable, checked_url
 
 FIRST_S, LONGEST_S = 5.0, 3600.0
 GROWTH = 3  # so that the seven waits between eight attempts go from the first to the longest
@@ -33,7 +33,7 @@ class Webhooks:
     """Sends webhooks.
 
     Args:
-        http: a client that cannot be sent to private places (`app.safe_http.client`).
+        http: a client that cannot be sent to private places (`safe_http.client`).
         secret: signs what is sent; `whsec_` and base64.
         timeout_s: seconds until the receiver must have answered.
         now: the time, in UTC.
@@ -85,7 +85,7 @@ class Webhooks:
             request = self._http.build_request("POST", url, headers=headers, content=body)
             async with asyncio.timeout(self._timeout_s):
                 response = await self._http.send(request, stream=True)
-        except (BadInput, httpx.InvalidURL) as error:
+        except (Unusable, httpx.InvalidURL) as error:
             raise WebhookRefused(f"the webhook cannot be sent: {error}") from error
         except (TimeoutError, httpx.TimeoutException) as error:
             raise WebhookFailed(f"{request.url.host} did not answer in {self._timeout_s:g} s") from error
@@ -105,7 +105,7 @@ def checked_webhook_url(url: str, settings: Settings) -> str:
         raise BadInput("no webhooks are sent from here: TOLLGATE_WEBHOOK_SECRET is not set; leave webhook_url out")
     try:
         return checked_url(url, settings.webhook_allow_private)
-    except BadInput as error:
+    except Unusable as error:
         raise BadInput(f"webhook_url: {error}") from error
 
 

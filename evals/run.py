@@ -17,7 +17,7 @@ from app.errors import AppError
 from app.jobs import Jobs
 from app.processes import Addresses, services
 from app.runtime import opened
-from app.settings import Settings
+from app.settings import WITHOUT_WEB, Settings
 from evals.evaluators import EVALUATORS, read_outcome
 from evals.questions import Question, questions
 from evals.scoreboard import Answer, Results, baseline_of, document, fallen, read_baseline, table, write_json
@@ -56,7 +56,7 @@ def on_sample_data(settings: Settings) -> Settings:
 
     One agent may use what the job may, so that a single one has the means of the team.
     """
-    own_data: dict[str, object] = {"sales_data": None, "knowledge_base_data": None, "mcp": {}}
+    own_data: dict[str, object] = {"sales_data": None, "knowledge_base_data": None, "mcp": {}, **WITHOUT_WEB}
     alone = {"agent_model_calls": settings.job_model_calls, "agent_tool_calls": settings.job_tool_calls}
     return settings.model_copy(update={**own_data, **alone, "on_limit": "finish_partial"})
 

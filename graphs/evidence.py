@@ -19,6 +19,7 @@ from graphs.numbers import numbers_in
 from graphs.state import EvidenceRef, Json
 
 _COUNTER = "next"
+_OF_A_SOURCE = ("id", "publisher", "date", "url", "confidence", "retrieved")
 DEPENDS_ON_THE_WORDS = {"score", "excerpt"}  # columns of a search that differ from wording to wording
 
 
@@ -89,7 +90,7 @@ class Evidence(BaseModel):
         """What the state keeps of it."""
         columns, rows = self.table or ([], [])
         sourced = self.content.get("kind") == "document"
-        source = {key: _shown(self.content.get(key) or "") for key in ("id", "publisher", "date", "url", "confidence")}
+        source = {key: _shown(self.content.get(key) or "") for key in _OF_A_SOURCE}
         return EvidenceRef(
             id=evidence_id,
             task=self.task,

@@ -125,15 +125,21 @@ def _sources(state: ResearchState, order: list[str]) -> str:
 
 def _source(evidence: EvidenceRef) -> str:
     file = f"[{evidence['id']}]({EVIDENCE_FOLDER}/{evidence['id']}.md)"
-    doubts = [SAID[OUTSIDE]] if evidence["untrusted"] else []
+    doubts = [_outside(evidence)] if evidence["untrusted"] else []
     doubts += [_flagged(evidence["flags"])] if evidence["flags"] else []
     told = f"{file}; {'; '.join(doubts)}" if doubts else file
     title = one_line(evidence["title"])
     if source := evidence["source"]:
         address = f"<{live}>" if (live := _address(evidence)) else one_line(source["url"])
-        return f"{one_line(source['publisher'])}, *{title}*, {one_line(source['date'])}, {address} ({told})"
+        whence = [one_line(source["publisher"]), f"*{title}*", one_line(source["date"]), address]
+        return f"{', '.join(filter(None, whence))} ({told})"
     asked = ", ".join(f"{key}={value!r}" for key, value in evidence["arguments"].items()).replace("`", "'")
     return f"`{evidence['server']}.{evidence['tool']}({asked})`: {title} ({told})"
+
+
+def _outside(evidence: EvidenceRef) -> str:
+    day = (evidence["source"] or {}).get("retrieved", "")
+    return f"web, not verified; read on {one_line(day)}" if day else SAID[OUTSIDE]
 
 
 def _address(evidence: EvidenceRef) -> str:

@@ -47,6 +47,24 @@ class Document(BaseModel):
     data_version: str
 
 
+class WebTable(Table):
+    """Rows from outside, which nobody has checked."""
+
+    untrusted: Literal[True] = True
+
+
+class WebPage(Document):
+    """A page from outside, which nobody has checked, or one of the `parts` of a long one.
+
+    `retrieved` is the day, in UTC: not the moment, so that reading a page twice gives the same.
+    """
+
+    untrusted: Literal[True] = True
+    part: int
+    parts: int
+    retrieved: str
+
+
 class Chart(BaseModel):
     """A picture of a table, as SVG markup."""
 
@@ -73,13 +91,22 @@ def table_result(table: Table) -> CallToolResult:
 
 def document_result(document: Document) -> CallToolResult:
     """The text under a header line that a citation can be made from."""
-    head = f"# {document.title} | {document.publisher} | {document.date} | {document.confidence} | {document.url}"
-    return _result(f"{head}\n{document.text}", document)
+    return _result(f"{_head(document)}\n{document.text}", document)
+
+
+def page_result(page: WebPage) -> CallToolResult:
+    """As a document; and how to read on, if there is more."""
+    more = f"\n# part {page.part} of {page.parts}; the next is part={page.part + 1}" if page.part < page.parts else ""
+    return _result(f"{_head(page)}\n{page.text}{more}", page)
 
 
 def chart_result(chart: Chart) -> CallToolResult:
     """One line to the model: it has no use for the SVG, which travels as structured content."""
     return _result(f"# chart drawn: {chart.title}", chart)
+
+
+def _head(document: Document) -> str:
+    return f"# {document.title} | {document.publisher} | {document.date} | {document.confidence} | {document.url}"
 
 
 def _result(text: str, content: BaseModel) -> CallToolResult:

@@ -1,6 +1,7 @@
-"""The researcher: search, read the best documents, quote the sentences that answer."""
+"""The researcher: search, read the best documents, quote the sentences that answer; the web where these say nothing."""
 
 import re
+from collections.abc import Generator
 from itertools import takewhile
 
 from agents.base import AgentResult, Confidence, Finding
@@ -21,6 +22,7 @@ from app.offline_model.wire import Call
 PASSAGES = 8
 MOST_SEARCHES = 3
 MOST_DOCUMENTS = 4
+MOST_PAGES = 3
 MOST_FINDINGS = 30
 LONGEST_QUERY = 300
 LONGEST_UNIT = 60
@@ -36,7 +38,7 @@ _DATE = re.compile(
 
 
 def researcher(packet: SpecialistPacket) -> Script:
-    """Searches once (or once per country), then reads at most four documents."""
+    """Searches once (or once per country), then reads at most four documents, or pages of the web."""
     objective = packet.objective.removeprefix(vocabulary.MARKET_FRAME).strip()
     if is_foreign(objective):
         return AgentResult(findings=[], gaps=[ENGLISH_ONLY])
@@ -48,12 +50,33 @@ def researcher(packet: SpecialistPacket) -> Script:
         return AgentResult(findings=[], gaps=[f"The knowledge base gave no answer: {searched[0].problem}."])
     ids = _documents(wanted, searched)
     documents = (yield [Call("knowledge_base__read_document", {"id": each}) for each in ids]) if ids else []
-    sentences = [each for answer in documents if not answer.failed for each in sentences_of(answer)]
-    chosen = select(wanted, sentences)
-    gaps = _gaps(wanted, chosen) + (unread_of_sources(objective) if chosen else [])
+    chosen = select(wanted, _sentences(documents))
+    beside: list[str] = []
+    if not chosen:
+        pages, beside = yield from _pages(wanted)
+        chosen = select(wanted, _sentences(pages))
+    gaps = _gaps(wanted, chosen) + (unread_of_sources(objective) if chosen else beside)
     return accepted(
         AgentResult(findings=[_finding(each) for each in chosen][:MOST_FINDINGS], gaps=gaps), packet.feedback
     )
+
+
+def _sentences(answers: list[Answer]) -> list[Sentence]:
+    return [each for answer in answers if not answer.failed for each in sentences_of(answer)]
+
+
+def _pages(wanted: Wanted) -> Generator[list[Call], list[Answer], tuple[list[Answer], list[str]]]:
+    """The pages that the web has on it, and what to say if they do not tell it. Neither where there is no web."""
+    searched = yield [Call("web__search_web", {"query": query}) for query in _queries(wanted)]
+    if not any(answer.was_offered for answer in searched):
+        return [], []
+    if all(answer.failed for answer in searched):
+        return [], [f"The web gave no answer: {searched[0].problem}."]
+    rows = [row for answer in searched if not answer.failed for row in rows_of(answer.text).rows]
+    urls = dict.fromkeys(row["url"] for row in rows if row.get("url"))
+    pages = (yield [Call("web__fetch_page", {"url": each}) for each in list(urls)[:MOST_PAGES]]) if urls else []
+    read = sum(not page.failed for page in pages)
+    return pages, [f"Nor does the web, of which {read} of {len(urls)} pages found were read."]
 
 
 def _queries(wanted: Wanted) -> list[str]:

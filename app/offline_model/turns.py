@@ -18,6 +18,7 @@ from app.offline_model.packets import SpecialistPacket
 from app.offline_model.wire import Call, ChatRequest
 
 MOST_ATTEMPTS = 2
+NOT_OFFERED = "is not offered"
 
 _HEAD = re.compile(r"\s*(?:\[?(E\d+)\]?\s*\n?|error: )")
 _DATA = re.compile(r"<data-([0-9a-f]{4})([0-9a-f]{4})( [^>\n]*)?>\n(.*)\n</data-\1\2>", re.DOTALL)
@@ -33,6 +34,11 @@ class Answer:
     @property
     def failed(self) -> bool:
         return not self.evidence
+
+    @property
+    def was_offered(self) -> bool:
+        """Whether there was such a tool at all."""
+        return not self.text.endswith(NOT_OFFERED)
 
     @property
     def problem(self) -> str:
@@ -107,7 +113,7 @@ def _answers(request: ChatRequest) -> dict[str, Answer]:
 
 
 def _not_offered(call: Call) -> Answer:
-    return Answer("", f"the tool {call.name} is not offered")
+    return Answer("", f"the tool {call.name} {NOT_OFFERED}")
 
 
 def _key(call: Call) -> str:

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from app.processes import redis_running, running
 from app.redis import connect
-from app.settings import Settings
+from app.settings import WITHOUT_WEB, Settings
 from evals.incident.runs import environment
 
 START_S, STOP_S, LOOK_S = 60.0, 60.0, 0.05
@@ -123,7 +123,7 @@ async def _said(program: _Program, wanted: str) -> str:
 def _own(folder: Path, latency_ms: int) -> dict[str, object]:
     """Settings of the programs beside API and workers: the sample data and a model that behaves."""
     unset = ("openai_api_key", "openai_base_url", "stand_in_url", "stand_in_profile", "sales_data")
-    own = dict.fromkeys((*unset, "knowledge_base_data"))
+    own = dict.fromkeys((*unset, "knowledge_base_data", *WITHOUT_WEB))
     return {**own, "mcp": {}, "data_dir": folder, "stand_in_latency_ms": latency_ms}
 
 

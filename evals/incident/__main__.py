@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from app.processes import running
-from app.settings import Settings
+from app.settings import WITHOUT_WEB, Settings
 from evals.incident.drills import DRILLS, Drill
 from evals.incident.invoice import Invoice
 from evals.incident.runs import BUDGET_USD, CALL_S, With, Without, with_guards, without_guards
@@ -72,6 +72,7 @@ def _own(folder: Path) -> dict[str, object]:
         "sales_data": None,
         "knowledge_base_data": None,
         "mcp": {},
+        **WITHOUT_WEB,
     }
 
 

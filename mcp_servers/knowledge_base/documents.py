@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mcp_servers.knowledge_base.formats import Unreadable, read_file
+from mcp_servers.formats import Unreadable, read_file
 from mcp_servers.serving import StartupError
 
 BRIEFS = Path(__file__).parent / "briefs"

@@ -15,11 +15,11 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.errors import BadInput, WebhookFailed, WebhookRefused
-from app.safe_http import client
 from app.settings import Settings
 from app.webhooks import BODY_BYTES, Webhooks, checked_webhook_url, delay
 from graphs.state import Json
-from tests.app.raw_server import Answer, Names, RawServer, Wire, raw_server, status
+from safe_http import client
+from tests.raw_server import Answer, Names, RawServer, Wire, raw_server, status
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -14,9 +14,9 @@ from standardwebhooks import Webhook
 from app.audit import trail
 from app.processes import Addresses
 from tests.app.queued import WAITS, deployment, ended, order, stopped, submitted
-from tests.app.raw_server import Answer, raw_server, status
 from tests.app.test_webhooks import SECRET
 from tests.chaos.soundness import assert_sound
+from tests.raw_server import Answer, raw_server, status
 
 
 async def test_a_worker_runs_what_was_ordered(tmp_path: Path) -> None:

@@ -107,11 +107,22 @@ def test_the_environment_is_one_that_settings_accept(name: str, monkeypatch: pyt
     for variable, value in SERVICES[name]["environment"].items():
         monkeypatch.setenv(variable, value or "")
     settings = Settings(_env_file=None)
-    assert set(settings.mcp) == set(SERVERS), "a server that is not named would be started beside the job"
+    assert set(settings.mcp) == set(settings.servers), "a server that is not named would be started beside the job"
     assert settings.offline
     assert settings.model_url == "http://stand-in:7800/v1"
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     assert Settings(_env_file=None).model_url == configuration.OPENAI_URL
+
+
+def test_the_web_is_off_until_somebody_sets_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["web"]
+    assert "store" not in SERVICES["web"]["networks"], "it reads what strangers write"
+    told = re.search(r"http://web:\d+/mcp", (ROOT / "compose.yaml").read_text())
+    assert told is not None
+    for variable, value in {**SERVICES["worker"]["environment"], "MCP__WEB__URL": told[0]}.items():
+        monkeypatch.setenv(variable, value or "")
+    assert set(Settings(_env_file=None).servers) == set(SERVERS)
+    assert told[0] == f"http://web:{ports.MCP['web']}/mcp"
 
 
 def test_only_the_api_is_published_and_only_on_loopback() -> None:
@@ -217,7 +228,7 @@ def test_the_builder_is_not_given(path: str) -> None:
 
 
 def test_the_builder_is_given_every_file_of_the_packages() -> None:
-    packages = ["agents", "app", "graphs", "mcp_servers"]
+    packages = ["agents", "app", "graphs", "mcp_servers", "safe_http"]
     listed = subprocess.run(["git", "ls-files", *packages], cwd=ROOT, capture_output=True, text=True, check=True)
     alone = ["LICENSE", "README.md", "pyproject.toml", "requirements.lock"]
     assert set(map(str, IGNORE.files(ROOT))) >= {*listed.stdout.split(), *alone}

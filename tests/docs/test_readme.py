@@ -232,7 +232,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 def test_the_ownership_page_names_files_that_exist() -> None:
     named = re.findall(
-        r"`((?:agents|graphs|app|mcp_servers|evals|deploy|docs)/[\w/.]+)`", (ROOT / "AGENTS.md").read_text()
+        r"`((?:agents|graphs|app|mcp_servers|safe_http|evals|deploy|docs)/[\w/.]+)`", (ROOT / "AGENTS.md").read_text()
     )
     assert len(named) > 20
     assert [each for each in named if not (ROOT / each).exists()] == []

@@ -462,7 +462,7 @@ def test_the_linter_refuses_a_client_of_one_s_own(source: str, module: str) -> N
 
 
 def test_import_linter_refuses_it_too(tmp_path: Path) -> None:
-    for package in ("agents", "app", "evals", "graphs", "mcp_servers"):
+    for package in ("agents", "app", "evals", "graphs", "mcp_servers", "safe_http"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     rogue = "from langchain_openai import ChatOpenAI\nfrom graphs.governance.governed_model import GovernedChatOpenAI\n"

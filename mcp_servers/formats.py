@@ -1,13 +1,13 @@
-"""Reads Markdown, HTML and PDF files into Markdown text with its metadata."""
+"""Reads Markdown, HTML and PDF into Markdown text with its metadata."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 class Unreadable(Exception):
-    """This file has no text to offer; the message says why, in a few words."""
+    """This file or page has no text to offer; the message says why, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,23 @@ def _markdown(path: Path) -> RawText:
     return RawText(post.content, post.metadata)
 
 
-def _html(path: Path) -> RawText:
+def read_html(page: bytes | str) -> RawText:
+    """The main text of a page, without menus and footers. Raises `Unreadable`."""
     import trafilatura  # noqa: PLC0415
 
-    page = path.read_bytes()
     text = trafilatura.extract(page, output_format="markdown", favor_recall=True, include_comments=False)
     if text is None:
         raise Unreadable("no text found in the page")
-    about = trafilatura.extract_metadata(page)
-    return RawText(text, title=(about and about.title) or "")
+    about = trafilatura.extract_metadata(page, extensive=False)  # or any date in the text would be its own
+    return RawText(text, {"date": about and about.date}, title=(about and about.title) or "")
 
 
-def _pdf(path: Path) -> RawText:
+def read_pdf(file: BinaryIO) -> RawText:
+    """The text of a PDF, one section per page. Raises `Unreadable`."""
     from pypdf import PdfReader  # noqa: PLC0415
 
     try:
-        reader = PdfReader(path)
+        reader = PdfReader(file)
         pages = [page.extract_text().strip() for page in reader.pages]
         title = str((reader.metadata and reader.metadata.title) or "")
     except OSError:
@@ -77,6 +78,16 @@ def _pdf(path: Path) -> RawText:
         raise Unreadable("no text in the PDF (a scan?); run text recognition on it first")
     numbered = [f"## Page {number}\n\n{text}" for number, text in enumerate(pages, start=1) if text]
     return RawText("\n\n".join(numbered), title=title)
+
+
+def _html(path: Path) -> RawText:
+    raw = read_html(path.read_bytes())
+    return RawText(raw.text, title=raw.title)  # its date is a guess; that of the file is not
+
+
+def _pdf(path: Path) -> RawText:
+    with path.open("rb") as file:
+        return read_pdf(file)
 
 
 READERS: dict[str, Callable[[Path], RawText]] = {

@@ -1,24 +1,18 @@
 """The client reaches public addresses, and nothing else, however they are written, named or redirected to."""
 
 import asyncio
-import datetime
 import socket
-import ssl
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import AddressRefused, BadInput
-from app.safe_http import LONGEST_URL, TRIED, checked_url, client, resolved
-from tests.app.raw_server import Names, Wire, raw_server, status
+from safe_http import LONGEST_URL, TRIED, AddressRefused, Unusable, checked_url, client, resolved
+from tests.certificates import certificate
+from tests.raw_server import Names, Wire, raw_server, status
 
 PUBLIC, PUBLIC_6 = "93.184.215.14", "2606:4700::1111"
 NAME = "hooks.example.com"
@@ -231,7 +225,7 @@ async def test_the_real_resolver_knows_loopback() -> None:
 @pytest.mark.parametrize("allow_private", [False, True])
 @pytest.mark.parametrize("url", [*UNUSABLE, *(f"http://{host}/" for host in SPELLINGS)])
 async def test_an_unusable_url_is_refused_in_one_line(url: str, allow_private: bool) -> None:
-    with pytest.raises(BadInput) as error:
+    with pytest.raises(Unusable) as error:
         checked_url(url, allow_private)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 200
@@ -239,7 +233,7 @@ async def test_an_unusable_url_is_refused_in_one_line(url: str, allow_private: b
     wire = Wire(port=9)
     async with client(allow_private, 5, resolve=Names([["127.0.0.1"]]), network=wire) as http:
         if len(url) < LONGEST_URL:
-            with pytest.raises((BadInput, httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)):
+            with pytest.raises((Unusable, httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)):
                 await http.get(url)
     assert wire.addresses == []
 
@@ -307,28 +301,6 @@ async def test_cookies_are_not_kept() -> None:
         await http.get(server.url)
         await http.get(server.url)
     assert ["cookie" in each.headers for each in server.received] == [False, False]
-
-
-def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """What a server with a certificate for this name uses, and what a client uses that trusts it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = made.public_bytes(serialization.Encoding.PEM)
-    plain = serialization.NoEncryption()
-    pem_key = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    (folder / "server.pem").write_bytes(pem + pem_key)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(folder / "server.pem")
-    return server, ssl.create_default_context(cadata=pem.decode())
 
 
 async def test_tls_verifies_the_name_and_sends_it(tmp_path: Path) -> None:

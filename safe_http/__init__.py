@@ -23,8 +23,6 @@ from typing import Any
 import httpcore
 import httpx
 
-from app.errors import AddressRefused, BadInput
-
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 LONGEST_URL = 2048
@@ -50,6 +48,14 @@ _PRIVATE = [
 _METADATA = {ip_address(each) for each in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254")}
 
 
+class Unusable(Exception):
+    """A URL that nothing can be sent to. The message is one line and says what is wrong."""
+
+
+class AddressRefused(Unusable):
+    """An address that is not public, or a name for one."""
+
+
 async def resolved(host: str, port: int) -> list[str]:
     """The addresses of a name, in the order to try them. Raises socket.gaierror."""
     loop = asyncio.get_running_loop()
@@ -66,7 +72,7 @@ def client(
 ) -> httpx.AsyncClient:
     """A client that follows no redirects, keeps no cookies and takes nothing from the environment.
 
-    Besides what httpx raises, its requests raise BadInput for a URL that cannot be used, and AddressRefused for an
+    Besides what httpx raises, its requests raise Unusable for a URL that cannot be used, and AddressRefused for an
     address that is not to be reached.
 
     Args:
@@ -93,33 +99,33 @@ def checked_url(text: str, allow_private: bool) -> str:
     """The URL as the client will understand it. No name is resolved: it may mean something else later.
 
     Raises:
-        BadInput: it cannot be used.
+        Unusable: it cannot be used.
         AddressRefused: it names a private place.
     """
     if len(text) > LONGEST_URL:
-        raise BadInput(f"the URL is longer than {LONGEST_URL} characters")
+        raise Unusable(f"the URL is longer than {LONGEST_URL} characters")
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, ValueError) as error:
-        raise BadInput("the URL cannot be read; write one like https://example.com/path") from error
+        raise Unusable("the URL cannot be read; write one like https://example.com/path") from error
     _check(url, allow_private)
     return str(url)
 
 
 def _check(url: httpx.URL, allow_private: bool) -> None:
     if url.scheme not in {"http", "https"}:
-        raise BadInput("the URL must begin with http:// or https://")
+        raise Unusable("the URL must begin with http:// or https://")
     if url.userinfo:
-        raise BadInput("the URL must hold no user name and no password")
+        raise Unusable("the URL must hold no user name and no password")
     if url.port is not None and not 0 < url.port < 65536:
-        raise BadInput("the port of the URL must be between 1 and 65535")
+        raise Unusable("the port of the URL must be between 1 and 65535")
     host = url.raw_host.decode("ascii")
     if address := _literal(host):
         _check_address(host, address, allow_private)
         return
     name = _NAME.fullmatch(host)
     if name is None or _NUMBER.fullmatch(name[1]):
-        raise BadInput("the host of the URL is neither a domain name nor an IP address in its usual spelling")
+        raise Unusable("the host of the URL is neither a domain name nor an IP address in its usual spelling")
     if not allow_private and _LOCAL_NAME.fullmatch(host.rstrip(".")):
         raise AddressRefused(f"{host} is a local name; only public addresses can be reached from here")
 

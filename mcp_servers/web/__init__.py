@@ -1,0 +1,1 @@
+"""The web: a search provider, and pages read for their text."""

@@ -1,0 +1,250 @@
+"""Pages made to cost time, memory or sense: each is bounded, and what can be read is read right."""
+
+import asyncio
+import gzip
+import time
+import zlib
+
+import pytest
+
+from mcp_servers.web import reading
+from mcp_servers.web.fetching import Fetcher, NotFetched
+from mcp_servers.web.reading import MOST_BYTES, decoded
+from tests.pdf import pdf
+from tests.raw_server import Answer, status
+from tests.web_site import SENTENCE, html, page, site
+
+PACKED = gzip.compress(page())
+GERMAN = "Die Behörde zählte 2025 in Köln 1.234 Ladepunkte; das kostet 5 € je Stück."
+
+
+async def got(answer: Answer, fetcher: Fetcher | None = None) -> str:
+    """The text of a page that is answered so."""
+    async with site({"/page": answer}) as server:
+        _, read = await (fetcher or Fetcher(allow_private=True)).page(f"{server.url}/page")
+    return read.text
+
+
+async def refused(answer: Answer, fetcher: Fetcher | None = None) -> str:
+    with pytest.raises(NotFetched) as error:
+        await got(answer, fetcher)
+    assert "read another source" in str(error.value)
+    return str(error.value)
+
+
+# -- size --
+
+
+async def test_a_page_packed_with_gzip_is_read_in_one_part_or_several() -> None:
+    body = page()
+    assert SENTENCE in await got(html(gzip.compress(body), content_encoding="gzip"))
+    halves = gzip.compress(body[:100]) + gzip.compress(body[100:])
+    assert SENTENCE in await got(html(halves, content_encoding="GZIP"))
+
+
+async def test_a_gzip_bomb_is_not_unpacked() -> None:
+    bomb = gzip.compress(b"<html><body><p>" + b"boom " * 100_000_000)
+    assert len(bomb) < 1_000_000
+    assert "larger than 5 MB" in await refused(html(bomb, content_encoding="gzip"))
+
+
+def test_what_is_unpacked_ends_at_the_limit() -> None:
+    assert len(reading.unpacked(gzip.compress(b"a" * 50_000_000), 1000)) == 1000
+
+
+@pytest.mark.parametrize("packing", ["br", "zstd", "deflate", "gzip, gzip", "compress"])
+async def test_what_is_packed_as_nobody_asked_is_not_unpacked(packing: str) -> None:
+    assert "which is not read" in await refused(html(zlib.compress(page()), content_encoding=packing))
+
+
+@pytest.mark.parametrize(
+    "body", [page(), PACKED[:-20], PACKED[:12] + b"\0" * 50, b""], ids=["none", "cut", "damaged", "empty"]
+)
+async def test_damaged_gzip_is_told(body: bytes) -> None:
+    assert "cannot be read" in await refused(html(body, content_encoding="gzip"))
+
+
+async def test_a_body_without_end_is_broken_off() -> None:
+    written = 0
+
+    async def endless(writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n<html><body>")
+        while True:
+            writer.write(b"<p>more and more</p>" * 1000)
+            written += 20_000
+            await writer.drain()
+
+    assert "larger than 5 MB" in await refused(endless)
+    assert written < 4 * MOST_BYTES
+
+
+async def test_a_body_that_is_announced_as_larger_is_not_read_to_its_end() -> None:
+    body = b"<html><body><p>" + b"words " * (MOST_BYTES // 6)
+    assert "larger than 5 MB" in await refused(html(body))
+
+
+# -- time --
+
+
+async def test_a_body_that_drips_is_given_up_after_the_time_for_all_of_it() -> None:
+    async def dripping(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n")
+        while True:
+            writer.write(b"a")
+            await writer.drain()
+            await asyncio.sleep(0.02)  # each byte well within any time for one read
+
+    began = time.monotonic()
+    assert "within 0.5 s" in await refused(dripping, Fetcher(allow_private=True, fetching_s=0.5))
+    assert time.monotonic() - began < 5
+
+
+async def test_a_head_that_drips_is_given_up_as_well() -> None:
+    async def dripping(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        for number in range(10_000):
+            writer.write(f"x-{number}: y\r\n".encode())
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    assert "within 0.5 s" in await refused(dripping, Fetcher(allow_private=True, fetching_s=0.5))
+
+
+async def test_a_server_that_breaks_off_is_told() -> None:
+    async def broken(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 5000\r\n\r\n<html>")
+        writer.close()
+
+    assert "cannot be reached" in await refused(broken)
+
+
+async def test_a_page_that_takes_too_long_to_read_stops_its_process_and_nothing_else() -> None:
+    table = b"<html><body><table>" + b"<tr><td>a</td><td>b</td></tr>" * 100_000
+    assert SENTENCE in await got(html())  # a process is there now, so that the time below is not that of its start
+    ticks = 0
+
+    async def others() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.01)
+
+    working = asyncio.create_task(others())
+    assert "cannot be taken out within 0.5 s" in await refused(html(table), Fetcher(allow_private=True, reading_s=0.5))
+    working.cancel()
+    assert ticks > 10, "the server answered nobody meanwhile"
+    assert SENTENCE in await got(html())
+
+
+async def test_a_page_that_takes_too_much_memory_is_refused() -> None:
+    stream = zlib.compress(b"\0" * 1_000_000_000, 9)
+    body = pdf("small").replace(b"<< /Length 42 >>", b"<< /Length %d /Filter /FlateDecode >>" % len(stream))
+    head, _, rest = body.partition(b"stream\n")
+    bomb = head + b"stream\n" + stream + b"\nendstream" + rest.partition(b"endstream")[2]
+    assert len(bomb) < MOST_BYTES
+    await refused(status("200 OK", bomb, content_type="application/pdf"))
+    assert SENTENCE in await got(html())
+
+
+# -- charsets --
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (GERMAN.encode(), "utf-8"),
+        (GERMAN.encode(), ""),
+        (GERMAN.encode(), "iso-8859-1"),  # a lie
+        (GERMAN.encode("cp1252"), "windows-1252"),
+        (GERMAN.encode("cp1252"), "iso-8859-1"),  # what everybody means by it
+        (GERMAN.encode("cp1252"), "us-ascii"),
+        (b"\xef\xbb\xbf" + GERMAN.encode(), "windows-1252"),
+        (b"\xff\xfe" + GERMAN.encode("utf-16-le"), "utf-8"),
+        (b"\xfe\xff" + GERMAN.encode("utf-16-be"), ""),
+        (GERMAN.encode("utf-16-le"), "utf-16le"),
+        (b"<meta charset='windows-1252'>" + GERMAN.encode("cp1252"), ""),
+        (b"<meta charset='windows-1252'>" + GERMAN.encode("cp1252"), "utf-8"),  # a lie
+        (b"<meta charset='windows-1252'>" + GERMAN.encode("cp1252"), "no-such-charset"),
+        (b"<meta charset='windows-1252'>" + GERMAN.encode("cp1252"), "zip"),  # a codec, and none of text
+        (b"<meta charset='windows-1252'>" + GERMAN.encode("cp1252"), "hex"),
+        (GERMAN.encode("cp1252"), "rot13"),  # then it is guessed
+    ],
+)
+def test_a_charset_is_told_by_the_bytes_before_it_is_believed(body: bytes, told: str) -> None:
+    assert decoded(body, told).endswith(GERMAN)
+
+
+@pytest.mark.parametrize(("name", "text"), [("shift_jis", "充電器は百二十三基です。"), ("iso-2022-jp", "充電器です。")])
+def test_charsets_of_other_scripts_are_read_when_they_are_told(name: str, text: str) -> None:
+    assert decoded(text.encode(name), name) == text
+    assert decoded(
+        f"<meta http-equiv=content-type content='text/html; charset={name}'>{text}".encode(name), ""
+    ).endswith(text)
+
+
+def test_bytes_without_sense_are_text_all_the_same() -> None:
+    assert decoded(b"caf\xe9 \x81\x8d\xff\xfe", "utf-8")
+
+
+async def test_the_charset_of_the_header_reaches_the_reader() -> None:
+    body = page(GERMAN).decode().encode("cp1252")
+    assert GERMAN in await got(html(body, content_type='text/html; charset="ISO-8859-1"'))
+
+
+# -- kinds --
+
+
+@pytest.mark.parametrize("kind", ["image/png", "video/mp4", "application/zip", "application/vnd.ms-excel", "font/woff"])
+async def test_what_is_no_text_is_not_received(kind: str) -> None:
+    assert f"is {kind}, no HTML, PDF or plain text" in await refused(html(b"x" * 100, content_type=kind))
+
+
+@pytest.mark.parametrize("kind", ["application/pdf", "text/html", "application/octet-stream"])
+async def test_a_pdf_is_read_whatever_it_says_to_be(kind: str) -> None:
+    text = await got(status("200 OK", pdf("Bids: 37 arrived.", "Winner: none."), content_type=kind))
+    assert text == "## Page 1\n\nBids: 37 arrived.\n\n## Page 2\n\nWinner: none."
+
+
+@pytest.mark.parametrize("answer", [status("200 OK", page()), html(content_type="application/octet-stream")])
+async def test_a_page_that_does_not_say_what_it_is_is_looked_at(answer: Answer) -> None:
+    assert "<" not in await got(answer)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "text/csv", "application/json", ""])
+async def test_plain_text_stays_as_it_is(kind: str) -> None:
+    text = '{"year": 2025, "points": 12345}\nand <b>more</b>'
+    assert await got(status("200 OK", text.encode(), content_type=kind)) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"\x7fELF\0\0\0", "text/html"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "text/plain"),
+        (b"", "text/html"),
+        (b"  \n", "text/plain"),
+        (b"<html><body></body></html>", "text/html"),
+        (b"%PDF-1.4 and no more", "application/pdf"),
+        (b"<html>no PDF</html>", "application/pdf"),
+    ],
+)
+async def test_what_has_no_text_is_told(body: bytes, kind: str) -> None:
+    assert "cannot be read" in await refused(status("200 OK", body, content_type=kind))
+
+
+@pytest.mark.parametrize(
+    "code", ["401 Unauthorized", "403 Forbidden", "404 Not Found", "429 Too Many", "503 Down", "204 No"]
+)
+async def test_an_answer_that_is_no_page_is_told(code: str) -> None:
+    assert f"answered {code[:3]}" in await refused(status(code, page(), content_type="text/html"))
+
+
+async def test_a_date_is_that_of_the_page_and_no_date_in_its_text() -> None:
+    head = '<meta property="article:published_time" content="2025-03-04T10:00:00Z">'
+    fetcher = Fetcher(allow_private=True)
+    async with site(
+        {"/dated": html(page(head=head)), "/page": html(page("On 12 March 2019 it was founded."))}
+    ) as server:
+        assert (await fetcher.page(f"{server.url}/dated"))[1].date == "2025-03-04"
+        assert (await fetcher.page(f"{server.url}/page"))[1].date == ""
