@@ -103,5 +103,6 @@ def test_a_document_is_referred_to_with_what_a_citation_needs() -> None:
         "date": "2026-01",
         "url": "https://example.org",
         "confidence": "high",
+        "retrieved": "",
     }
     assert (reference["kind"], reference["title"], reference["rows"]) == ("document", "Brief", 0)
