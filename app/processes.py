@@ -72,7 +72,8 @@ def running(settings: Settings) -> Iterator[Addresses]:
         model = settings.model_url or started("stand_in_model", _stand_in(settings)) + "/v1"
         elsewhere = {name: str(server.url) for name, server in settings.mcp.items()}
         missing = {name: call for name, call in mcp_commands(settings, model).items() if name not in elsewhere}
-        here = {name: started(name, arguments) + "/mcp" for name, arguments in missing.items()}
+        quiet = ["--log-level", "warning"]  # nothing keeps the files of logs small
+        here = {name: started(name, [*arguments, *quiet]) + "/mcp" for name, arguments in missing.items()}
         yield Addresses(model, elsewhere | here, tuple(children))
     finally:
         _stop([child.process for child in children])

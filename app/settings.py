@@ -70,6 +70,11 @@ class Settings(BaseSettings):
         validation_alias="MCP",
         description="An MCP server that runs elsewhere: MCP__SALES__URL=http://host:7802/mcp.",
     )
+    mcp_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Signs the tokens that MCP servers ask for: 32 characters or more; needed beyond loopback.",
+    )
     fallback_model: str | None = Field(
         None, description="Model that is asked while the provider's breaker is open; needs TOLLGATE_FALLBACK_BASE_URL."
     )
@@ -214,7 +219,8 @@ class Settings(BaseSettings):
 
     def secrets_for_children(self) -> dict[str, str]:
         """What a program started here needs from us and cannot take as an argument others can read."""
-        return {"OPENAI_API_KEY": self.openai_api_key.get_secret_value()} if self.openai_api_key else {}
+        secrets = {"openai_api_key": self.openai_api_key, "mcp_secret": self.mcp_secret}
+        return {variable(name): secret.get_secret_value() for name, secret in secrets.items() if secret}
 
     @property
     def ttl_seconds(self) -> int:

@@ -25,7 +25,7 @@ from mcp_servers.server import Server
 LOOPBACK = "127.0.0.1"
 # Clients of the SDK keep a connection for 5 s. Were it the same here, both would close at once, and a call get lost.
 KEEP_ALIVE_S = 30
-FLUSH_S = 5
+FLUSH_S = 2  # to write the last answers, and for what is no call
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -140,6 +140,6 @@ def _when_stdin_closes(http: uvicorn.Server) -> None:
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 4096):  # not sys.stdin: a thread that holds its lock aborts the exit
             pass
-        http.should_exit = http.force_exit = True
+        http.should_exit = True
 
     threading.Thread(target=watch, daemon=True).start()

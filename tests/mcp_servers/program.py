@@ -104,7 +104,7 @@ def until(holds: Callable[[], bool], what: str) -> None:
 
 def metric(program: Program, name: str, **labels: str) -> float:
     """The value of a metric as Prometheus reads it; 0 while it is not there."""
-    shown = "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}" if labels else ""
+    shown = "{" + ",".join(f'{key}="{value}"' for key, value in sorted(labels.items())) + "}" if labels else ""
     for line in httpx.get(f"{program.url}/metrics", timeout=SECONDS).text.splitlines():
         if line.startswith(f"{name}{shown} "):
             return float(line.split()[-1])
