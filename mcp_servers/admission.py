@@ -70,11 +70,23 @@ class Admission:
             return await _not_json(error)(scope, receive, send)
         if not isinstance(message, dict) or message.get("method") != "tools/call":
             return await self._app(scope, _once(body, receive), send)
-        return await self._while_wanted(message.get("id"), body, scope, receive, send)
+        call = message.get("id")
+        refusal = self._refusal(call)
+        if refusal is not None:
+            return await refusal(scope, receive, send)
+        return await self._while_wanted(call, body, scope, receive, send)
 
     @property
     def _waiting(self) -> int:
         return self._places.statistics().tasks_waiting
+
+    def _refusal(self, call: Any) -> JSONResponse | None:
+        if self._closed:
+            return self._busy(call, "stopping", "this server is stopping")
+        if self._places.available_tokens < 1 and self._waiting >= self._room.waiting:
+            reason = f"{self._room.calls} calls are served and {self._room.waiting} wait"
+            return self._busy(call, "queue_full", reason)
+        return None
 
     async def _while_wanted(self, call: Any, body: Message, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -86,11 +98,6 @@ class Admission:
             self._one_ended.set()
 
     async def _in_turn(self, call: Any, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._closed:
-            return await self._busy(call, "stopping", "this server is stopping")(scope, receive, send)
-        if self._places.available_tokens < 1 and self._waiting >= self._room.waiting:
-            reason = f"{self._room.calls} calls are served and {self._room.waiting} wait"
-            return await self._busy(call, "queue_full", reason)(scope, receive, send)
         with anyio.move_on_after(self._room.wait_s) as wait:
             await self._places.acquire()
         if wait.cancelled_caught:
