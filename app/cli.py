@@ -108,19 +108,21 @@ def decide(
     _leave(_drive(act, job=job, settings=settings), as_json=as_json)
 
 
-@cli.command()
+@cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def mcp(
+    context: typer.Context,
     name: Annotated[Literal["knowledge_base", "sales", "analytics", "web"], typer.Argument(help="Which server.")],
     stdio: Annotated[bool, typer.Option(help="Speak MCP on stdin and stdout, for desktop clients.")] = False,
     host: Annotated[str | None, typer.Option(help="Address to listen on; loopback unless given.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; each server has a default.")] = None,
 ) -> None:
-    """Run one MCP server alone, on the configured data."""
+    """Run one MCP server alone, on the configured data. Its own options (limits, names, logs) may follow."""
     settings = configuration.load()
     command = [sys.executable, *mcp_commands(settings, settings.model_url)[name]]
     command += ["--stdio"] if stdio else []
     command += ["--host", host] if host is not None else []
     command += ["--port", str(port)] if port is not None else []
+    command += context.args
     os.execve(sys.executable, command, configuration.child_environment(settings.secrets_for_children()))  # noqa: S606
 
 

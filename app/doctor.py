@@ -41,7 +41,7 @@ async def _lines(settings: Settings, redis_url: str, addresses: Addresses) -> As
     yield await _model(settings, addresses)
     async for line in _redis(settings, redis_url):
         yield line
-    async for line in _servers(addresses):
+    async for line in _servers(settings, addresses):
         yield line
     limits = settings.limits
     yield Line(
@@ -87,13 +87,13 @@ async def _redis(settings: Settings, redis_url: str) -> AsyncIterator[Line]:
     yield Line(True, "redis", f"{name} {version} {where}")
 
 
-async def _servers(addresses: Addresses) -> AsyncIterator[Line]:
+async def _servers(settings: Settings, addresses: Addresses) -> AsyncIterator[Line]:
     try:
         await ready(addresses.children)
     except AppError as error:
         yield Line(False, "mcp servers", str(error))
         return
-    async with ToolGateway(addresses.servers) as gateway:
+    async with ToolGateway(addresses.servers, secret=settings.mcp_secret) as gateway:
         for name in sorted(addresses.servers):
             try:
                 tools = await gateway.tools(Asking("doctor", (f"{name}.*",)))

@@ -73,7 +73,8 @@ def running(settings: Settings) -> Iterator[Addresses]:
         elsewhere = {name: server.address for name, server in settings.mcp.items()}
         commands = mcp_commands(settings, model)
         missing = [name for name in settings.servers if name not in elsewhere]
-        here = {name: started(name, commands[name]) + "/mcp" for name in missing}
+        quiet = ["--log-level", "warning"]  # nothing keeps the files of logs small
+        here = {name: started(name, [*commands[name], *quiet]) + "/mcp" for name in missing}
         yield Addresses(model, elsewhere | here, tuple(children))
     finally:
         _stop([child.process for child in children])

@@ -76,7 +76,13 @@ async def assembled(
     client = connect(redis_url)
     stack.push_async_callback(client.aclose)
     http = await stack.enter_async_context(DefaultAsyncHttpxClient())
-    gateway = ToolGateway(addresses.servers, client=client, limits=settings.tool_limits, registry=registry)
+    gateway = ToolGateway(
+        addresses.servers,
+        client=client,
+        secret=settings.mcp_secret,
+        limits=settings.tool_limits,
+        registry=registry,
+    )
     await stack.enter_async_context(gateway)
     deps = dependencies(settings, addresses.model, http, gateway, client)
     ttl = settings.ttl_seconds

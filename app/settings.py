@@ -110,6 +110,11 @@ class Settings(BaseSettings):
         False,
         description="true lets pages be read at private addresses, too; never where any is private.",
     )
+    mcp_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Signs the tokens that MCP servers ask for: 32 characters or more; needed beyond loopback.",
+    )
     fallback_model: str | None = Field(
         None, description="Model that is asked while the provider's breaker is open; needs TOLLGATE_FALLBACK_BASE_URL."
     )
@@ -260,7 +265,7 @@ class Settings(BaseSettings):
 
     def secrets_for_children(self) -> dict[str, str]:
         """What a program started here needs from us and cannot take as an argument others can read."""
-        keys = ("openai_api_key", "tavily_api_key", "brave_api_key")
+        keys = ("openai_api_key", "mcp_secret", "tavily_api_key", "brave_api_key")
         given = {variable(each): key.get_secret_value() for each in keys if (key := getattr(self, each))}
         return given | ({"SEARXNG_URL": str(self.searxng_url)} if self.searxng_url else {})  # may hold a password
 

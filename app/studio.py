@@ -29,7 +29,9 @@ async def graph() -> AsyncIterator[ResearchGraph]:
         client = connect(settings.redis_url.get_secret_value() if settings.redis_url else DEFAULT_REDIS)
         stack.push_async_callback(client.aclose)
         http = await stack.enter_async_context(await asyncio.to_thread(DefaultAsyncHttpxClient))
-        gateway = ToolGateway(_servers(settings), client=client, limits=settings.tool_limits)
+        gateway = ToolGateway(
+            _servers(settings), client=client, secret=settings.mcp_secret, limits=settings.tool_limits
+        )
         await stack.enter_async_context(gateway)
         model = settings.model_url or DEFAULT_MODEL
         deps = await asyncio.to_thread(dependencies, settings, model, http, gateway, client)

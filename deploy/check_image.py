@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -28,6 +29,8 @@ ROOT = Path(__file__).parents[1]
 HEALTHY_S = 90.0
 QUESTION = "How did Voltbay's revenue in Germany develop from 2023 to 2025, and what can it expect in 2026?"
 
+REQUIRED = re.compile(r"\$\{(?P<name>\w+):\?[^}]*\}")
+
 Processes = dict[str, "subprocess.Popen[str]"]
 
 
@@ -39,6 +42,7 @@ class Check:
         self.services: dict[str, Any] = compose["services"]
         self.logs = image.folder / "logs"
         self.logs.mkdir()
+        self._settings = {"TOLLGATE_MCP_SECRET": secrets.token_hex(32)}  # what compose.yaml takes from .env
         ports = set(re.findall(r"\b(?:6379|78\d\d|8000)\b", json.dumps(self.services)))
         self._ports = dict(zip(sorted(ports), _free_ports(len(ports)), strict=True))
 
@@ -123,7 +127,12 @@ class Check:
 
     def _environment(self, name: str) -> dict[str, str]:
         given = self.services[name].get("environment", {})
+        given = {key: self._filled(value) for key, value in given.items()}
         return {key: self._here(value) for key, value in given.items() if value and key != "TOLLGATE_DATA_DIR"}
+
+    def _filled(self, value: str | None) -> str | None:
+        """With `${NAME:?what is missing}` replaced, as Compose does."""
+        return value and REQUIRED.sub(lambda found: self._settings[found["name"]], value)
 
     def _entrypoint(self, service: dict[str, Any]) -> list[str]:
         return list(service.get("entrypoint", self.image.entrypoint))

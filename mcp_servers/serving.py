@@ -1,23 +1,23 @@
 """Runs one MCP server as a program: streamable HTTP on a port or an inherited socket, or stdio."""
 
 import argparse
-import asyncio
-import contextlib
-import ipaddress
 import os
 import socket
 import sys
-import threading
 from collections.abc import Callable
 
-import uvicorn
-from mcp.server.fastmcp import FastMCP
 from mcp.types import ToolAnnotations
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+
+from mcp_servers import http_program
+from mcp_servers.access import SECRET_CHARS
+from mcp_servers.admission import Room
+from mcp_servers.http_program import LOOPBACK, Bounds, is_loopback
+from mcp_servers.observing import configure_logs
+from mcp_servers.server import CallLimits, Prepare, Server
 
 BAD_INPUT = 2
-LOOPBACK = "127.0.0.1"
+SECRET = "TOLLGATE_MCP_SECRET"  # noqa: S105  its name
+LEVELS = ("info", "warning", "error")
 
 # Every tool of these servers only reads, gives the same answer twice and stays inside its own data.
 READ_ONLY = ToolAnnotations(readOnlyHint=True, idempotentHint=True, destructiveHint=False, openWorldHint=False)
@@ -27,17 +27,9 @@ class StartupError(Exception):
     """The server cannot start with what it was given; the message says what and how to mend it."""
 
 
-def new_server(name: str, instructions: str) -> FastMCP:
-    """An empty server: stateless (any replica answers any call), plain JSON answers, no access log."""
-    server: FastMCP = FastMCP(
-        name, instructions=instructions, stateless_http=True, json_response=True, log_level="WARNING"
-    )
-
-    @server.custom_route("/healthz", methods=["GET"])  # type: ignore[untyped-decorator,unused-ignore]
-    async def healthz(_: Request) -> JSONResponse:
-        return JSONResponse({"status": "ok", "server": name})
-
-    return server
+def new_server(name: str, instructions: str, ready: Prepare | None = None) -> Server:
+    """An empty server. `ready` does what a first call would wait for; /readyz has it done, and says when it is."""
+    return Server(name, instructions, ready)
 
 
 def parser(program: str, description: str, default_port: int) -> argparse.ArgumentParser:
@@ -48,52 +40,85 @@ def parser(program: str, description: str, default_port: int) -> argparse.Argume
     options.add_argument("--port", type=int, default=default_port, help="port to listen on (default: %(default)s)")
     options.add_argument("--fd", type=int, help="serve on this inherited, listening socket instead of a port")
     options.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin closes: no orphan")
+    options.add_argument(
+        "--log-level", choices=LEVELS, help="info has a line per call (default: info over HTTP, warning over stdio)"
+    )
+    limits = options.add_argument_group("limits, over HTTP unless it says otherwise")
+    for name, default, what in (
+        ("--max-calls", 8, "calls served at once"),
+        ("--max-waiting", 256, "calls that wait beside them; more are answered `busy`"),
+        ("--max-wait-s", 2.0, "seconds that a call waits its turn before it is answered `busy`"),
+        ("--max-call-s", 30.0, "seconds that a call may take, over stdio too"),
+        ("--max-result-bytes", 2**20, "bytes of a result, over stdio too"),
+        ("--max-request-bytes", 2**20, "bytes of a request"),
+        ("--grace-s", 20.0, "seconds that calls under way have to end when the server is told to stop"),
+    ):
+        limits.add_argument(name, type=_positive(type(default)), default=default, help=f"{what} (default: {default})")
+    names = options.add_argument_group("names, over HTTP")
+    names.add_argument("--allowed-host", action="append", help="a name others call this server by; unset: see README")
+    names.add_argument("--allowed-origin", action="append", help="a web page that may call: https://chat.example.org")
     return options
 
 
-def run(build: Callable[[argparse.Namespace], FastMCP], options: argparse.Namespace) -> None:
+def run(build: Callable[[argparse.Namespace], Server], options: argparse.Namespace) -> None:
     """Serve until told to stop. Exits with code 2 and one line when it cannot start."""
     try:
-        listener = None if options.stdio else _listener(options)
+        secret = _secret()
+        listener = None if options.stdio else _listener(options, secret)
         server = build(options)
     except StartupError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(BAD_INPUT) from error
+    configure_logs(server.name, options.log_level or ("warning" if options.stdio else "info"))
+    server.limits = CallLimits(options.max_call_s, options.max_result_bytes)
     if listener is None:
         server.run("stdio")
     else:
-        _serve_http(server, listener, exit_with_stdin=options.exit_with_stdin)
+        http_program.serve(server, listener, _bounds(options, secret), exit_with_stdin=options.exit_with_stdin)
 
 
-def _listener(options: argparse.Namespace) -> socket.socket:
-    if options.fd is not None:
-        return socket.socket(fileno=options.fd)
+def _bounds(options: argparse.Namespace, secret: str | None) -> Bounds:
+    return Bounds(
+        room=Room(options.max_calls, options.max_waiting, options.max_wait_s),
+        request_bytes=options.max_request_bytes,
+        grace_s=options.grace_s,
+        secret=secret,
+        hosts=options.allowed_host,
+        origins=options.allowed_origin or [],
+    )
+
+
+def _secret() -> str | None:
+    """What tokens are signed with. Not an argument: those can be read by everybody on the machine."""
+    secret = os.environ.get(SECRET) or None
+    if secret is not None and len(secret) < SECRET_CHARS:
+        raise StartupError(f"{SECRET} is shorter than {SECRET_CHARS} characters; make one: openssl rand -hex 32")
+    return secret
+
+
+def _listener(options: argparse.Namespace, secret: str | None) -> socket.socket:
+    listener = socket.socket(fileno=options.fd) if options.fd is not None else _bound(options.host, options.port)
+    host = listener.getsockname()[0]
+    if secret is None and not is_loopback(host):
+        raise StartupError(f"others can reach {host}, and there is no {SECRET}; set one, or listen on {LOOPBACK} only")
+    return listener
+
+
+def _bound(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((options.host, options.port))
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        raise StartupError(
-            f"cannot listen on {options.host}:{options.port} ({reason}); choose another with --port"
-        ) from error
+        raise StartupError(f"cannot listen on {host}:{port} ({reason}); choose another with --port") from error
 
 
-def _serve_http(server: FastMCP, listener: socket.socket, *, exit_with_stdin: bool) -> None:
-    host, port = listener.getsockname()[:2]
-    if not ipaddress.ip_address(host).is_loopback:
-        # By default only names of loopback are answered, against web pages that rebind a name to it. Other machines
-        # call this one by a name that it cannot know; what listens to them is guarded by its network.
-        server.settings.transport_security = None
-    http = uvicorn.Server(uvicorn.Config(server.streamable_http_app(), log_level="warning", lifespan="on"))
-    if exit_with_stdin:
-        threading.Thread(target=_stop_when_stdin_closes, args=(http,), daemon=True).start()
-    else:
-        print(f"{server.name}: http://{host}:{port}/mcp", file=sys.stderr)  # noqa: T201
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(http.serve(sockets=[listener]))
+def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = kind(text)
+        if not value > 0:
+            raise ValueError
+        return value
 
-
-def _stop_when_stdin_closes(http: uvicorn.Server) -> None:
-    # Not sys.stdin: a thread that holds its lock makes the interpreter abort at exit.
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    http.should_exit = True
+    number.__name__ = f"positive {kind.__name__}"  # argparse names it in its message
+    return number

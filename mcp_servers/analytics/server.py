@@ -3,13 +3,13 @@
 from typing import Annotated
 
 import anyio.to_thread
-from mcp.server.fastmcp import FastMCP
 from mcp.types import CallToolResult
 from pydantic import Field
 
 from mcp_servers.analytics import charts, forecasting, measures
 from mcp_servers.analytics.series import PERIOD_FORMS, Series
 from mcp_servers.results import Chart, Table, chart_result, table_result
+from mcp_servers.server import Server
 from mcp_servers.serving import READ_ONLY, new_server
 
 INSTRUCTIONS = (
@@ -41,7 +41,7 @@ Title = Annotated[
 ]
 
 
-def build() -> FastMCP:
+def build() -> Server:
     """The server with its seven tools."""
     server = new_server("analytics", INSTRUCTIONS)
     for tool in (growth, cagr, market_share, seasonality, forecast, compare_periods, chart):
@@ -76,7 +76,9 @@ async def forecast(
 
     Needs at least 8 points without gaps; two full years let it see the season.
     """
-    return table_result(await anyio.to_thread.run_sync(forecasting.forecast, series, horizon, interval_pct))
+    return table_result(
+        await anyio.to_thread.run_sync(forecasting.forecast, series, horizon, interval_pct, abandon_on_cancel=True)
+    )
 
 
 async def compare_periods(
@@ -88,4 +90,4 @@ async def compare_periods(
 
 async def chart(series: Values, kind: Kind, title: Title) -> Annotated[CallToolResult, Chart]:
     """Draw a line or bars over time, or bars by category, as SVG."""
-    return chart_result(await anyio.to_thread.run_sync(charts.chart, series, kind, title))
+    return chart_result(await anyio.to_thread.run_sync(charts.chart, series, kind, title, abandon_on_cancel=True))

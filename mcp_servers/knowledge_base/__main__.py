@@ -3,11 +3,10 @@
 import argparse
 from pathlib import Path
 
-from mcp.server.fastmcp import FastMCP
-
 from mcp_servers import serving
 from mcp_servers.knowledge_base.embeddings import DEFAULT_MODEL, Embeddings
 from mcp_servers.knowledge_base.server import build
+from mcp_servers.server import Server
 
 DEFAULT_PORT = 7801
 
@@ -24,7 +23,7 @@ def main() -> None:
     serving.run(_build, options.parse_args())
 
 
-def _build(options: argparse.Namespace) -> FastMCP:
+def _build(options: argparse.Namespace) -> Server:
     embeddings = None
     if options.embeddings_url:
         if not options.embeddings_url.startswith(("http://", "https://")):

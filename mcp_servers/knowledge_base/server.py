@@ -2,10 +2,10 @@
 
 import difflib
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from mcp.server.fastmcp import FastMCP
 from mcp.server.fastmcp.exceptions import ToolError
 from mcp.server.fastmcp.resources import TextResource
 from mcp.types import CallToolResult
@@ -17,6 +17,7 @@ from mcp_servers.knowledge_base.embeddings import Embeddings, EmbeddingsUnavaila
 from mcp_servers.knowledge_base.passages import excerpt, passages_of
 from mcp_servers.knowledge_base.search import Hit, Searcher
 from mcp_servers.results import Document, Table
+from mcp_servers.server import Server
 
 NAME = "knowledge_base"
 INSTRUCTIONS = (
@@ -42,18 +43,19 @@ SectionName = Annotated[
 ]
 
 
-def build(data: Path | None, embeddings: Embeddings | None) -> FastMCP:
+def build(data: Path | None, embeddings: Embeddings | None) -> Server:
     """A server over the folder `data`, or over the sample briefs. Raises `StartupError` for a bad folder."""
     library = load(data or BRIEFS)
-    server = serving.new_server(NAME, INSTRUCTIONS)
+    searcher = Searcher(passages_of(library), embeddings)
+    server = serving.new_server(NAME, INSTRUCTIONS, ready=partial(searcher.by_words, NAME, 1))  # builds the index
     for line in library.skipped:
         logging.getLogger(__name__).warning("not searchable: %s", line)
-    _add_search_tools(server, library, Searcher(passages_of(library), embeddings))
+    _add_search_tools(server, library, searcher)
     _add_reading(server, library)
     return server
 
 
-def _add_search_tools(server: FastMCP, library: Library, searcher: Searcher) -> None:
+def _add_search_tools(server: Server, library: Library, searcher: Searcher) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def search_keyword(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
         """Passages that contain the words of the query (BM25). Best for names, numbers and exact terms."""
@@ -74,7 +76,7 @@ def _add_search_tools(server: FastMCP, library: Library, searcher: Searcher) -> 
         return _hits(library, query, hits, [f"keyword search alone: {missing}"] if missing else [])
 
 
-def _add_reading(server: FastMCP, library: Library) -> None:
+def _add_reading(server: Server, library: Library) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def read_document(id: DocumentId, section: SectionName = None) -> Annotated[CallToolResult, Document]:  # noqa: A002
         """One document, or one section of it, as Markdown with what a citation needs."""

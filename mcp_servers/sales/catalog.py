@@ -6,6 +6,7 @@ from mcp_servers.sales.warehouse import Warehouse
 
 COLUMNS = ["table", "column", "type", "description", "values"]
 MAX_VALUES = 40
+MAX_ROWS = 1000
 MAX_CHARS = 800
 NESTED = ("STRUCT", "MAP", "UNION", "BLOB", "BIT", "VARIANT")
 
@@ -20,8 +21,9 @@ def describe(warehouse: Warehouse) -> Table:
     return Table(
         title="Tables and columns",
         columns=COLUMNS,
-        rows=rows,
+        rows=rows[:MAX_ROWS],
         row_count=len(rows),
+        truncated=len(rows) > MAX_ROWS,
         notes=notes,
         data_version=warehouse.data_version,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 MEMORY_LIMIT_MB = 256
+STATEMENT_LIMIT_S = 10  # a thread that nobody waits for any more is free again by then
 
 
 def open_locked(path: Path) -> duckdb.DuckDBPyConnection:
@@ -25,6 +26,7 @@ def open_locked(path: Path) -> duckdb.DuckDBPyConnection:
             "allow_community_extensions": False,
             "python_enable_replacements": False,
             "temp_directory": "",
+            "max_execution_time": 1000 * STATEMENT_LIMIT_S,
             "memory_limit": f"{MEMORY_LIMIT_MB}MB",
             "threads": 2,
             "lock_configuration": True,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class Sandbox:
 
     def run(self, sql: str, max_rows: int) -> dict[str, Any]:
         """`columns`, `rows`, `row_count`. Raises Refused with a message for the writer of the statement."""
-        with self._lock:
+        with self._turn():
             worker = self._started()
             line = _ask(worker, json.dumps({"sql": sql, "max_rows": max_rows}))
             if not line:
@@ -37,6 +38,15 @@ class Sandbox:
         if "error" in answer:
             raise Refused(answer["error"])
         return answer
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._lock.acquire(timeout=self._time_limit_s):
+            raise Refused("busy: queries of others are running; try again in 1 s, or use another tool")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _started(self) -> "subprocess.Popen[str]":
         if self._worker is None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import anyio.to_thread
-from mcp.server.fastmcp import FastMCP
 from mcp.server.fastmcp.exceptions import ToolError
 from mcp.types import CallToolResult
 from pydantic import Field
@@ -18,6 +17,7 @@ from mcp_servers.sales.arguments import Dimension, Filters, Period, TargetDimens
 from mcp_servers.sales.sandbox import TIME_LIMIT_S
 from mcp_servers.sales.sql_guard import Refused
 from mcp_servers.sales.warehouse import Warehouse
+from mcp_servers.server import Server
 
 INSTRUCTIONS = (
     "The company's own sales. Call describe_schema first to learn tables, columns and their values. Prefer "
@@ -41,14 +41,16 @@ PeriodArgument = Annotated[
 ]
 
 
-def build(data: Path | None, data_dir: Path) -> FastMCP:
+def build(data: Path | None, data_dir: Path) -> Server:
     """The server over `data`, or over the sample business when it is None.
 
     The sample is generated into `data_dir` at the first tool call. Raises serving.StartupError at once when own
     data cannot be read or `data_dir` cannot be written to.
     """
     warehouse = _warehouse(data, data_dir)
-    server = serving.new_server("sales", INSTRUCTIONS)
+    server = serving.new_server(
+        "sales", INSTRUCTIONS, ready=partial(anyio.to_thread.run_sync, warehouse.rows, "SELECT 1")
+    )
     _add_schema_and_query(server, warehouse)
     _add_prepared(server, warehouse)
     return server
@@ -75,7 +77,7 @@ def _sample(data_dir: Path) -> tuple[Path, str]:
     return generate.ensure(data_dir)
 
 
-def _add_schema_and_query(server: FastMCP, warehouse: Warehouse) -> None:
+def _add_schema_and_query(server: Server, warehouse: Warehouse) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def describe_schema() -> Annotated[CallToolResult, Table]:
         """The tables and columns, what they mean, and which values they hold."""
@@ -97,7 +99,7 @@ def _add_schema_and_query(server: FastMCP, warehouse: Warehouse) -> None:
         return await _answer(partial(_query, warehouse, sql, max_rows))
 
 
-def _add_prepared(server: FastMCP, warehouse: Warehouse) -> None:
+def _add_prepared(server: Server, warehouse: Warehouse) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def revenue_by(
         dimensions: Annotated[
@@ -136,16 +138,20 @@ def _add_prepared(server: FastMCP, warehouse: Warehouse) -> None:
 
 async def _answer(work: Callable[[], Table]) -> CallToolResult:
     """Run blocking work on a thread; what the caller can mend becomes a message to the caller."""
-    return table_result(await anyio.to_thread.run_sync(_told, work))
+    return table_result(await anyio.to_thread.run_sync(_told, work, abandon_on_cancel=True))
 
 
 def _told(work: Callable[[], Table]) -> Table:
     import duckdb  # noqa: PLC0415
 
+    from mcp_servers.sales.database import STATEMENT_LIMIT_S  # noqa: PLC0415
+
     try:
         return work()
     except Refused as refusal:
         raise ToolError(str(refusal)) from refusal
+    except duckdb.InterruptException as error:
+        raise ToolError(f"stopped after {STATEMENT_LIMIT_S} seconds; ask for less, by filters or a period") from error
     except duckdb.Error as error:
         raise ToolError(f"the data does not fit this tool ({error}); write SQL for the tool query") from error
     except OSError as error:

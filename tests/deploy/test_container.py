@@ -18,6 +18,7 @@ from app import ports
 from app import settings as configuration
 from app.settings import SERVERS, Settings
 from deploy.dockerfile import Ignore, Step, parse
+from mcp_servers.serving import parser
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -173,6 +174,16 @@ def test_a_worker_has_time_to_drain() -> None:
     defaults = Settings(_env_file=None)
     assert int(SERVICES["worker"]["stop_grace_period"].rstrip("s")) > max(getattr(defaults, name) for name in fields)
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_an_mcp_server_asks_for_tokens_that_a_worker_can_sign_and_lets_calls_end(server: str) -> None:
+    service = SERVICES[server.replace("_", "-")]
+    secret = service["environment"]["TOLLGATE_MCP_SECRET"]
+    assert secret.startswith("${TOLLGATE_MCP_SECRET:?"), "it is neither written down nor left out"
+    assert SERVICES["worker"]["environment"]["TOLLGATE_MCP_SECRET"] == secret
+    grace = parser("server", "", 0).parse_args([]).grace_s
+    assert int(service["stop_grace_period"].rstrip("s")) > grace
 
 
 def test_redis_keeps_what_it_is_given() -> None:

@@ -1,6 +1,5 @@
 """Every server as a program of its own: over HTTP on an inherited socket, over stdio, and with bad input."""
 
-import json
 import signal
 import socket
 import subprocess
@@ -14,8 +13,6 @@ import httpx
 import pytest
 from mcp import ClientSession, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
-
-from tests.app.command_line import HELLO
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -49,9 +46,9 @@ def command(served: Served, *options: str) -> list[str]:
 
 
 @contextmanager
-def started(served: Served, host: str = "127.0.0.1") -> Iterator[tuple["subprocess.Popen[str]", int]]:
+def started(served: Served) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """The server over HTTP on an inherited socket, and its port. It is gone when the block ends."""
-    with closing(socket.create_server((host, 0))) as listener:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
         options = command(served, "--fd", str(listener.fileno()), "--exit-with-stdin")
         process = subprocess.Popen(
@@ -113,14 +110,6 @@ def test_it_stops_quietly_while_stdin_is_open(served: Served, stop: signal.Signa
         assert process.wait(timeout=30) in {0, -stop}
         assert process.stderr is not None
         assert process.stderr.read() == ""
-
-
-@pytest.mark.parametrize(("host", "answer"), [("127.0.0.1", 421), ("0.0.0.0", 200)], ids=["loopback", "all networks"])
-def test_other_names_than_loopbacks_are_answered_only_beyond_loopback(served: Served, host: str, answer: int) -> None:
-    with started(served, host) as (_, port):
-        headers = {"Host": f"{served.name}:{port}", "Accept": "application/json, text/event-stream"}
-        asked = httpx.post(f"http://127.0.0.1:{port}/mcp", json=json.loads(HELLO), headers=headers, timeout=30)
-    assert asked.status_code == answer
 
 
 def refused(served: Served, *options: str) -> str:

@@ -1,0 +1,128 @@
+"""Who may call a server over HTTP: the names it answers to, the web pages it answers, and bearer tokens."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import jwt
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+ISSUER = "tollgate"
+ALGORITHM = "HS256"
+LEEWAY_S = 10
+SECRET_CHARS = 32
+EVERY_TOOL = "*"
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+PROBES = frozenset({"/healthz", "/readyz"})  # whoever probes has no token, and calls by an address
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever calls. `tools` are the only ones it may use; None: all, and the server's resources."""
+
+    agent: str
+    tools: frozenset[str] | None = None
+
+    def may_use(self, tool: str) -> bool:
+        """Whether its token covers this tool."""
+        return self.tools is None or tool in self.tools
+
+
+ANYBODY = Caller("-")
+
+
+class Unauthorized(Exception):
+    """The request has no token, or one that does not open this server; the message says why."""
+
+
+class Access:
+    """Lets a request through when it may come in, with `caller` in its scope. Pure ASGI.
+
+    Args:
+        app: what is behind it.
+        server: name of this server, which a token must be made for.
+        secret: what tokens are signed with; None: no token is asked for.
+        hosts: names that the server is called by, loopback's own besides; None: any.
+        origins: addresses of web pages (`https://chat.example.org`) that may call, besides those of loopback when
+            `hosts` are known. A request without an Origin comes from no web page.
+    """
+
+    def __init__(
+        self, app: ASGIApp, server: str, *, secret: str | None, hosts: Collection[str] | None, origins: Collection[str]
+    ) -> None:
+        self._app = app
+        self._server = server
+        self._secret = secret
+        self._hosts = None if hosts is None else LOOPBACK_NAMES.union(hosts)
+        self._origins = frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in PROBES:
+            headers = Headers(scope=scope)
+            refusal = self._misdirected(headers)
+            if refusal is None and scope["path"] != "/metrics":
+                try:
+                    scope["caller"] = self._caller(headers)
+                except Unauthorized as error:
+                    refusal = _unauthorized(str(error))
+            if refusal is not None:
+                return await refusal(scope, receive, send)
+        return await self._app(scope, receive, send)
+
+    def _misdirected(self, headers: Headers) -> JSONResponse | None:
+        """Against web pages that rebind a name of theirs to this machine, or just post to it."""
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if self._hosts is not None and _name(f"//{host}") not in self._hosts:
+            return _refusal(421, "misdirected", "this server does not go by that Host; start it with --allowed-host")
+        if origin is not None and origin not in self._origins and not self._is_local(origin):
+            return _refusal(403, "forbidden_origin", "no web page may call; start the server with --allowed-origin")
+        return None
+
+    def _is_local(self, origin: str) -> bool:
+        return self._hosts is not None and _name(origin) in LOOPBACK_NAMES
+
+    def _caller(self, headers: Headers) -> Caller:
+        if self._secret is None:
+            return ANYBODY
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthorized("send a token as `Authorization: Bearer ...`")
+        return verified(token.strip(), self._server, self._secret)
+
+
+def verified(token: str, server: str, secret: str) -> Caller:
+    """Whom this token names. Raises Unauthorized unless it is genuine, in time and made for this server."""
+    try:
+        claims = jwt.decode(
+            token,
+            secret,
+            algorithms=[ALGORITHM],
+            audience=server,
+            issuer=ISSUER,
+            leeway=LEEWAY_S,
+            options={"require": ["iss", "sub", "aud", "iat", "exp"]},
+        )
+    except jwt.InvalidTokenError as error:
+        raise Unauthorized(f"the token does not open {server}: {error}") from error
+    scopes = str(claims.get("scope", "")).split()
+    return Caller(claims["sub"], None if EVERY_TOOL in scopes else frozenset(scopes))
+
+
+def _name(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def _unauthorized(description: str) -> JSONResponse:
+    # A quoted string of a header: what a caller sent must not end it.
+    shown = "".join(each for each in description if each.isascii() and each.isprintable() and each not in '"\\')
+    challenge = f'Bearer realm="{ISSUER}", error="invalid_token", error_description="{shown}"'
+    return _refusal(401, "invalid_token", description, {"WWW-Authenticate": challenge})
+
+
+def _refusal(status: int, error: str, description: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": error, "error_description": description}, status, headers)

@@ -1,0 +1,90 @@
+"""What whoever runs a server sees of it: metrics for Prometheus, and a line of JSON per call on stderr."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+calls_log = logging.getLogger(__name__)
+
+
+class Metrics:
+    """The metrics of one server. Labels are names of its own tools and outcomes, so that callers make no series."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+        self._calls = Counter("tollgate_mcp_calls", "Calls.", ("tool", "outcome"), registry=self._registry)
+        self._seconds = Histogram(
+            "tollgate_mcp_call_seconds",
+            "Seconds from the call's turn to its result.",
+            ("tool",),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._refused = Counter(
+            "tollgate_mcp_calls_refused", "Calls answered `busy`, by reason.", ("reason",), registry=self._registry
+        )
+        self.in_flight = Gauge("tollgate_mcp_calls_in_flight", "Calls that are served.", registry=self._registry)
+        self.waiting = Gauge("tollgate_mcp_calls_waiting", "Calls that wait their turn.", registry=self._registry)
+
+    def called(self, tool: str, outcome: str, seconds: float) -> None:
+        """Count a call that had its turn."""
+        self._calls.labels(tool, outcome).inc()
+        self._seconds.labels(tool).observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        """Count a call that was answered `busy`."""
+        self._refused.labels(reason).inc()
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+def log_call(tool: str, agent: str, outcome: str, seconds: float, size: int) -> None:
+    """One line: who called what, and what came of it in how many milliseconds and bytes. No argument is in it."""
+    if calls_log.isEnabledFor(logging.INFO):
+        told = {"tool": tool, "agent": agent, "outcome": outcome, "ms": round(seconds * 1000, 1), "bytes": size}
+        calls_log.info("call", extra={"call": told})
+
+
+class _JsonLines(logging.Formatter):
+    def __init__(self, server: str) -> None:
+        super().__init__()
+        self._server = server
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        told: dict[str, object] = {"time": time, "level": record.levelname, "server": self._server}
+        told |= getattr(record, "call", None) or {"logger": record.name, "message": record.getMessage()}
+        if record.exc_info:
+            told["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(told)
+
+
+def configure_logs(server: str, level: str) -> None:
+    """Log to stderr, one JSON document a line: calls from the level INFO on, libraries from WARNING on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines(server))
+    logging.basicConfig(level=max(logging.WARNING, _number(level)), handlers=[handler], force=True)
+    calls_log.setLevel(_number(level))
+    # It warns of each call of a tool that the caller may not see, with the name as it was sent.
+    logging.getLogger("mcp.server.lowlevel.server").setLevel(logging.ERROR)
+
+
+def _number(level: str) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]

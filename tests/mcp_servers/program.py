@@ -1,0 +1,111 @@
+"""A server as a program of its own, over HTTP, and what a caller needs to speak to it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+
+REPOSITORY = Path(__file__).parents[2]
+SECRET = "a secret of thirty-two characters"
+HEADERS = {"Accept": "application/json, text/event-stream"}
+SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """A server that runs: its process, where it listens, and the file that its stderr goes to."""
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+    log: Path
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.url}/mcp"
+
+    def logged(self) -> list[dict[str, Any]]:
+        """What it logged, line by line."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@contextmanager
+def served(module: str, folder: Path, *options: str, host: str = "127.0.0.1", **settings: str) -> Iterator[Program]:
+    """`python -m module` on an inherited socket, with these settings. It is gone when the block ends."""
+    log = folder / "stderr"
+    with closing(socket.create_server((host, 0))) as listener, log.open("wb") as errors:
+        port = listener.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *options, "--fd", str(listener.fileno()), "--exit-with-stdin"],
+            pass_fds=[listener.fileno()],
+            cwd=REPOSITORY,
+            env={**os.environ, **settings},
+            stdin=subprocess.PIPE,
+            stderr=errors,
+        )
+    with process:
+        try:
+            yield Program(process, f"http://127.0.0.1:{port}", log)
+        finally:
+            process.kill()
+
+
+def token(server: str, tools: str = "*", secret: str = SECRET, **claims: Any) -> str:
+    """A token as the tool gateway makes it; claims that are None are left out."""
+    now = int(time.time())
+    usual = {"iss": "tollgate", "sub": "researcher", "aud": server, "scope": tools, "iat": now, "exp": now + 60}
+    given = {name: value for name, value in {**usual, **claims}.items() if value is not None}
+    return jwt.encode(given, secret, algorithm="HS256")
+
+
+def bearer(given: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {given}"}
+
+
+@asynccontextmanager
+async def session(program: Program, headers: dict[str, str] | None = None) -> AsyncIterator[ClientSession]:
+    """A plain client of the SDK, past the handshake."""
+    async with (
+        httpx.AsyncClient(headers=headers, timeout=SECONDS) as http,
+        streamable_http_client(program.endpoint, http_client=http) as (read, write, _),
+        ClientSession(read, write) as client,
+    ):
+        await client.initialize()
+        yield client
+
+
+def request(method: str, **params: Any) -> dict[str, Any]:
+    """One message as it goes over the wire."""
+    return {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
+
+
+def call(tool: str, **arguments: Any) -> dict[str, Any]:
+    return request("tools/call", name=tool, arguments=arguments)
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    """Look again and again until it holds. Fails after a minute."""
+    end = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < end, f"it did not come about: {what}"
+        time.sleep(0.01)
+
+
+def metric(program: Program, name: str, **labels: str) -> float:
+    """The value of a metric as Prometheus reads it; 0 while it is not there."""
+    shown = "{" + ",".join(f'{key}="{value}"' for key, value in sorted(labels.items())) + "}" if labels else ""
+    for line in httpx.get(f"{program.url}/metrics", timeout=SECONDS).text.splitlines():
+        if line.startswith(f"{name}{shown} "):
+            return float(line.split()[-1])
+    return 0.0

@@ -1,0 +1,179 @@
+"""More calls than a server has room for: some wait, the rest are told to come again, and nothing else is held up."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from mcp.types import TextContent
+
+from tests.mcp_servers.program import HEADERS, SECONDS, Program, call, metric, request, served, session, until
+
+Start = Callable[..., AbstractContextManager[Program]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    def started(*options: str, **settings: str) -> AbstractContextManager[Program]:
+        return served("tests.mcp_servers.slow_server", tmp_path, "--folder", str(tmp_path), *options, **settings)
+
+    return started
+
+
+@pytest.fixture
+def narrow(start: Start) -> Iterator[Program]:
+    """Room for two calls, one more may wait, for a minute."""
+    with start("--max-calls", "2", "--max-waiting", "1", "--max-wait-s", "60") as program:
+        yield program
+
+
+def asked(client: httpx.AsyncClient, program: Program, message: dict[str, Any]) -> "asyncio.Task[httpx.Response]":
+    return asyncio.create_task(client.post(program.endpoint, json=message, headers=HEADERS, timeout=SECONDS))
+
+
+def busy(program: Program, served_now: int, waiting: int) -> Callable[[], bool]:
+    return lambda: (
+        metric(program, "tollgate_mcp_calls_in_flight") == served_now
+        and metric(program, "tollgate_mcp_calls_waiting") == waiting
+    )
+
+
+async def test_calls_beyond_the_room_and_the_queue_are_answered_busy(narrow: Program, tmp_path: Path) -> None:
+    async with httpx.AsyncClient() as client:
+        served_first = [asked(client, narrow, call("wait", file="go", name="first")) for _ in range(2)]
+        await asyncio.to_thread(until, busy(narrow, 2, 0), "two calls are served")
+        waits = asked(client, narrow, call("wait", file="go", name="third"))
+        await asyncio.to_thread(until, busy(narrow, 2, 1), "one call waits")
+        refused = await asked(client, narrow, call("wait", file="go", name="fourth"))
+        (tmp_path / "go").touch()
+        answers = await asyncio.gather(*served_first, waits)
+    assert refused.status_code == 200
+    assert refused.headers["Retry-After"] == "1"
+    assert refused.json()["id"] == 7
+    result = refused.json()["result"]
+    assert result["isError"] is True
+    assert result["_meta"] == {"retry_after_s": 1.0}
+    assert result["content"][0]["text"] == "busy: 2 calls are served and 1 wait; try again in 1 s"
+    assert [answer.json()["result"]["isError"] for answer in answers] == [False] * 3
+    assert (tmp_path / "done").read_text().split() == ["first", "first", "third"]
+    assert metric(narrow, "tollgate_mcp_calls_refused_total", reason="queue_full") == 1
+
+
+async def test_the_sdks_client_goes_on_after_it_was_told_busy(narrow: Program, tmp_path: Path) -> None:
+    async with httpx.AsyncClient() as client, session(narrow) as mcp:
+        others = [asked(client, narrow, call("wait", file="go")) for _ in range(3)]
+        await asyncio.to_thread(until, busy(narrow, 2, 1), "there is no room left")
+        refused = await mcp.call_tool("wait", {"file": "go"})
+        (tmp_path / "go").touch()
+        await asyncio.gather(*others)
+        then = await mcp.call_tool("wait", {"file": "go"})
+    assert refused.isError
+    assert isinstance(refused.content[0], TextContent)
+    assert refused.content[0].text.startswith("busy: ")
+    assert refused.meta == {"retry_after_s": 1.0}
+    assert not then.isError
+
+
+async def test_a_call_waits_no_longer_than_it_may(start: Start, tmp_path: Path) -> None:
+    with start("--max-calls", "1", "--max-wait-s", "0.2") as program:
+        async with httpx.AsyncClient() as client:
+            first = asked(client, program, call("wait", file="go"))
+            await asyncio.to_thread(until, busy(program, 1, 0), "one call is served")
+            late = await asked(client, program, call("wait", file="go"))
+            (tmp_path / "go").touch()
+            assert (await first).json()["result"]["isError"] is False
+        assert late.json()["result"]["content"][0]["text"].startswith("busy: it was not this call's turn within 0.2 s")
+        assert metric(program, "tollgate_mcp_calls_refused_total", reason="waited_too_long") == 1
+
+
+async def test_lists_handshakes_and_probes_need_no_room(narrow: Program, tmp_path: Path) -> None:
+    async with httpx.AsyncClient() as client:
+        calls = [asked(client, narrow, call("wait", file="go")) for _ in range(3)]
+        await asyncio.to_thread(until, busy(narrow, 2, 1), "there is no room left")
+        async with session(narrow) as mcp:
+            listed = await mcp.list_tools()
+        alive = await client.get(f"{narrow.url}/healthz")
+        (tmp_path / "go").touch()
+        await asyncio.gather(*calls)
+    assert {tool.name for tool in listed.tools} == {"wait", "block", "large", "broken"}
+    assert alive.json() == {"status": "ok", "server": "slow"}
+
+
+async def test_a_caller_that_goes_away_gives_its_place_back(narrow: Program) -> None:
+    async with httpx.AsyncClient() as client:
+        gone = [asked(client, narrow, call("wait", file="never")) for _ in range(3)]
+        await asyncio.to_thread(until, busy(narrow, 2, 1), "there is no room left")
+        for each in gone:
+            each.cancel()
+        await asyncio.gather(*gone, return_exceptions=True)
+        await asyncio.to_thread(until, busy(narrow, 0, 0), "all places are free again")
+        answer = await asked(client, narrow, call("large", size=1))
+    assert answer.json()["result"]["isError"] is False
+    outcomes = [line["outcome"] for line in narrow.logged()]
+    assert outcomes in (["cancelled", "cancelled", "ok"], ["cancelled", "cancelled", "cancelled", "ok"])
+
+
+@pytest.mark.parametrize("body", ["{", '{"method": ' + "[" * 100_000, "\xff", "[" + "9" * 5000 + "]"])
+async def test_what_is_not_json_is_refused(narrow: Program, body: str) -> None:
+    async with httpx.AsyncClient() as client:
+        headers = {**HEADERS, "Content-Type": "application/json"}
+        answer = await client.post(narrow.endpoint, content=body.encode("latin-1"), headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == -32700
+
+
+@pytest.mark.parametrize("message", [[call("large", size=1)], 7, None, {"method": "tools/call"}, {"id": {}}])
+async def test_what_is_no_message_is_refused_and_nothing_is_lost(narrow: Program, message: Any) -> None:
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(narrow.endpoint, json=message, headers=HEADERS)
+        assert answer.status_code in {202, 400}
+        after = await client.post(narrow.endpoint, json=call("large", size=1), headers=HEADERS)
+    assert after.json()["result"]["isError"] is False
+    assert busy(narrow, 0, 0)()
+
+
+async def test_a_call_written_in_escapes_is_a_call_too(narrow: Program, tmp_path: Path) -> None:
+    async with httpx.AsyncClient() as client:
+        calls = [asked(client, narrow, call("wait", file="go")) for _ in range(3)]
+        await asyncio.to_thread(until, busy(narrow, 2, 1), "there is no room left")
+        body = '{"jsonrpc": "2.0", "id": 7, "method": "tools\\u002fcall", "params": {"name": "large", "arguments": {}}}'
+        headers = {**HEADERS, "Content-Type": "application/json"}
+        answer = await client.post(narrow.endpoint, content=body, headers=headers)
+        (tmp_path / "go").touch()
+        await asyncio.gather(*calls)
+    assert answer.json()["result"]["content"][0]["text"].startswith("busy: ")
+
+
+async def test_a_body_that_is_too_large_is_refused(start: Start) -> None:
+    with start("--max-request-bytes", "2000") as program:
+        async with httpx.AsyncClient() as client:
+            declared = await client.post(program.endpoint, json=call("large", size="x" * 2000), headers=HEADERS)
+
+            async def pieces() -> Any:
+                for _ in range(3):
+                    yield b" " * 1000
+
+            streamed = await client.post(program.endpoint, content=pieces(), headers=HEADERS)
+            fits = await client.post(program.endpoint, json=request("tools/list"), headers=HEADERS)
+    assert (declared.status_code, streamed.status_code, fits.status_code) == (413, 413, 200)
+
+
+async def test_a_stream_that_would_never_say_anything_is_not_opened(narrow: Program) -> None:
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(narrow.endpoint, headers=HEADERS)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+
+def test_a_body_that_does_not_arrive_takes_no_place(start: Start) -> None:
+    with start("--max-calls", "1", "--max-wait-s", "0.2") as program:
+        until(lambda: httpx.get(f"{program.url}/healthz").status_code == 200, "it serves")
+        host, port = program.url.removeprefix("http://").split(":")
+        with contextlib.closing(socket.create_connection((host, int(port)))) as slow:
+            slow.sendall(b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
+            answer = httpx.post(program.endpoint, json=call("large", size=1), headers=HEADERS, timeout=SECONDS)
+    assert answer.json()["result"]["isError"] is False
