@@ -3,9 +3,8 @@
 import argparse
 import os
 
-from mcp.server.fastmcp import FastMCP
-
 from mcp_servers import serving
+from mcp_servers.server import Server
 from mcp_servers.web.fetching import Fetcher
 from mcp_servers.web.search import BRAVE_URL, TAVILY_URL, Provider, brave, searxng, tavily
 from mcp_servers.web.server import build
@@ -23,7 +22,7 @@ def main() -> None:
     serving.run(_build, options.parse_args())
 
 
-def _build(options: argparse.Namespace) -> FastMCP:
+def _build(options: argparse.Namespace) -> Server:
     return build(_provider(options.search_url), Fetcher(allow_private=options.allow_private))
 
 

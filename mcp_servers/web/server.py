@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from mcp.server.fastmcp import FastMCP
 from mcp.server.fastmcp.exceptions import ToolError
 from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
 from mcp_servers import results, serving
 from mcp_servers.results import WebPage, WebTable
+from mcp_servers.server import Server
 from mcp_servers.web.fetching import Fetcher, NotFetched
 from mcp_servers.web.reading import Page
 from mcp_servers.web.search import MOST_TITLE, Hit, Provider, SearchFailed, one_line, search
@@ -45,7 +45,7 @@ Part = Annotated[int, Field(ge=1, le=1000, description="which part of a page tha
 
 def build(
     provider: Provider | None, fetcher: Fetcher, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> FastMCP:
+) -> Server:
     """A server that searches with this provider, or only fetches. `now` is UTC."""
     server = serving.new_server(NAME, INSTRUCTIONS)
 
