@@ -77,6 +77,14 @@ class Evidence(BaseModel):
         return numbers_in(prose) | {abs(Decimal(str(cell))) for cell in measured}
 
     @property
+    def addresses(self) -> frozenset[str]:
+        """Where the sources are that it names: the `url` of a document, the column of that name of a table."""
+        if (table := self.table) is None:
+            return frozenset({str(self.content.get("url", ""))})
+        at = [index for index, name in enumerate(table[0]) if name == "url"]
+        return frozenset(str(row[index]) for row in table[1] for index in at)
+
+    @property
     def digest(self) -> str:
         """Of what it says, not of how it was asked for: a search in other words that finds the same is nothing new."""
         if (table := self.table) is None:

@@ -59,7 +59,7 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
         task, write = state["task"], runtime.stream_writer
         limits = Limits.model_validate(state["limits"])
         account = deps.account(state, spec.name, config)
-        run = TaskRun(account, task["id"], deps.model.charged_to(account, write), write)
+        run = TaskRun(account, task["id"], state["question"], deps.model.charged_to(account, write), write)
         write({"type": "task_started", "task": task["id"], "agent": spec.name, "objective": task["objective"]})
         child: RunnableConfig = {
             "recursion_limit": 4 * (limits.agent_model_calls + limits.agent_tool_calls),

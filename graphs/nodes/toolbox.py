@@ -7,6 +7,7 @@ from typing import Any, cast
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
 from langchain.agents.middleware.types import ToolCallRequest
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langchain_core.tools import BaseTool
 from langgraph.types import Command
 
 from agents.base import AgentSpec
@@ -22,6 +23,7 @@ from graphs.injections import flags_of, visible
 from graphs.spotlight import FLAGGED, UNTRUSTED, spotlighted
 from graphs.state import EvidenceRef, Json
 
+AROUND_WORDS = "<>()[]\"'.,;:!?"
 TOLD = "error: refused: "  # how the refusal of a loop begins; the second one ends the task
 _TOLD_OF_EVIDENCE = ("cached", "size", "data_version", "untrusted", "flags")
 
@@ -36,6 +38,7 @@ class TaskRun:
 
     account: Account
     task: str
+    question: str
     model: GovernedChatOpenAI
     emit: Emit
     evidence: dict[str, EvidenceRef] = field(default_factory=dict)
@@ -80,7 +83,7 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
                 refusal = f"refused: {loop.detail}. Answer with what you have; what is missing goes into `gaps`."
                 raise ToolFailure(refusal)
             await self._deps.ledger.count_tool_call(run.account)
-            evidence_id, evidence = await self._run(call["name"], call["args"], run)
+            evidence_id, evidence = await self._run(call["name"], call["args"], run, request.state["messages"])
         except GraphError as error:
             run.emit({**event, "error": str(error)})
             told = spotlighted(visible(str(error))) if isinstance(error, _ServerFailed) else error
@@ -92,11 +95,15 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         text = f"{evidence_id}\n{spotlighted(evidence.text, label)}"
         return ToolMessage(text, tool_call_id=call["id"], name=call["name"], artifact=reference)
 
-    async def _run(self, name: str, arguments: Json, run: TaskRun) -> tuple[str, Evidence]:
+    async def _run(
+        self, name: str, arguments: Json, run: TaskRun, messages: Sequence[AnyMessage]
+    ) -> tuple[str, Evidence]:
         gateway, store, job_id = self._deps.gateway, self._deps.evidence, run.account.job_id
-        allowed = [tool.name for tool in await gateway.tools(self._spec)]
+        allowed = {tool.name: tool for tool in await gateway.tools(self._spec)}
         if name not in allowed:
             raise ToolFailure(f"{self._spec.name} has no tool {name}; it has: {', '.join(allowed)}")
+        if _reaches_out(allowed[name]) and await self._made_up(arguments, run, messages):
+            raise ToolFailure("neither the question nor a search of this task gave that address; search for it first")
         server, _, tool = name.partition(SEPARATOR)
         resolved, called_at = await store.resolved(job_id, arguments), self._deps.now()
         try:
@@ -118,6 +125,23 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         evidence_id = await store.add(job_id, evidence)
         run.evidence[evidence_id] = evidence.reference(evidence_id)
         return evidence_id, evidence
+
+    async def _made_up(self, arguments: Json, run: TaskRun, messages: Sequence[AnyMessage]) -> bool:
+        """Whether an address is asked for that nobody gave. A model that was talked into it can write what it knows
+        into one, and whoever is asked for it then reads that. Addresses given are those in the question and in the
+        `url` of results: text of results is not enough, for that may be what the model itself had asked with."""
+        wanted = {value for value in arguments.values() if isinstance(value, str) and "://" in value}
+        wanted -= {word.strip(AROUND_WORDS) for word in run.question.split()}
+        if not wanted:
+            return False
+        ids = [each.artifact["id"] for each in messages if isinstance(each, ToolMessage) and each.artifact]
+        found = (await self._deps.evidence.many(run.account.job_id, ids)).values()
+        return bool(wanted - {address for each in found for address in each.addresses})
+
+
+def _reaches_out(tool: BaseTool) -> bool:
+    """Whether the server says that the tool reaches strangers; one that says nothing may."""
+    return (tool.metadata or {}).get("openWorldHint") is not False
 
 
 def _named(content: Json) -> list[str]:
