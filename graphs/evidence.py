@@ -18,7 +18,6 @@ from graphs.numbers import numbers_in
 from graphs.state import EvidenceRef, Json
 
 _COUNTER = "next"
-_OF_A_SOURCE = ("id", "publisher", "date", "url", "confidence", "untrusted", "retrieved")
 DEPENDS_ON_THE_WORDS = {"score", "excerpt"}  # columns of a search that differ from wording to wording
 
 
@@ -67,7 +66,8 @@ class Evidence(BaseModel):
         """What the state keeps of it."""
         columns, rows = self.table or ([], [])
         sourced = self.content.get("kind") == "document"
-        source = {key: self.content.get(key) for key in _OF_A_SOURCE}
+        source = {key: self.content.get(key) for key in ("id", "publisher", "date", "url", "confidence")}
+        source |= {key: self.content[key] for key in ("untrusted", "retrieved") if key in self.content}
         return EvidenceRef(
             id=evidence_id,
             task=self.task,

@@ -19,7 +19,8 @@ from tests.search_provider import SearchProvider, search_provider
 
 QUESTION = "How many public charging points does Portugal have?"
 SENTENCE = "The agency counted 12,345 public charging points in Portugal at the end of 2025, 25% more."
-PAGE = f"<html><head><title>Charging in Portugal</title></head><body><article><p>{SENTENCE}</p></article></body></html>"
+TITLE = "Charging in Portugal [details](http://evil.example)"
+PAGE = f"<html><head><title>{TITLE}</title></head><body><article><p>{SENTENCE}</p></article></body></html>"
 
 
 @contextlib.contextmanager
@@ -50,7 +51,9 @@ def test_a_report_cites_a_page_of_the_web_where_the_documents_say_nothing(tmp_pa
     report = (tmp_path / job["report_path"]).read_text()
     assert "12,345 public charging points in Portugal" in report
     [source] = [line for line in report.splitlines() if url in line]
-    assert source.startswith("1. 127.0.0.1, *Charging in Portugal*, <http://127.0.0.1:")
+    assert source.startswith(
+        r"1. 127.0.0.1, *Charging in Portugal \[details\](http://evil.example)*, <http://127.0.0.1:"
+    )
     assert "web, not verified" in source
 
 

@@ -105,3 +105,16 @@ def test_a_document_is_referred_to_with_what_a_citation_needs() -> None:
         "confidence": "high",
     }
     assert (reference["kind"], reference["title"], reference["rows"]) == ("document", "Brief", 0)
+
+
+def test_a_page_of_the_web_is_referred_to_as_what_it_is() -> None:
+    page = {
+        "kind": "document",
+        "title": "T",
+        "url": "https://example.org",
+        "untrusted": True,
+        "retrieved": "2026-11-21",
+    }
+    source = evidence(page, "17 million cars").reference("E1")["source"]
+    assert source is not None
+    assert (source["untrusted"], source["retrieved"]) == (True, "2026-11-21")
