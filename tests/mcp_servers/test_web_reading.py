@@ -4,8 +4,11 @@ import asyncio
 import gzip
 import time
 import zlib
+from encodings.aliases import aliases
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mcp_servers.web import reading
 from mcp_servers.web.fetching import Fetcher, NotFetched
@@ -190,8 +193,9 @@ def test_charsets_of_other_scripts_are_read_when_they_are_told(name: str, text: 
     ).endswith(text)
 
 
-def test_bytes_without_sense_are_text_all_the_same() -> None:
-    assert decoded(b"caf\xe9 \x81\x8d\xff\xfe", "utf-8")
+@given(st.binary(max_size=200), st.sampled_from(sorted(aliases)) | st.text(max_size=20))
+def test_bytes_without_sense_are_text_all_the_same(body: bytes, told: str) -> None:
+    assert isinstance(decoded(body, told), str)
 
 
 async def test_the_charset_of_the_header_reaches_the_reader() -> None:
