@@ -1,6 +1,7 @@
 """The web, end to end: off by default; once it is set up, a report cites a page that was searched, read and checked."""
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from starlette.routing import Route
 from agents import AGENTS
 from app.processes import mcp_commands
 from app.settings import SERVERS, Settings
-from tests.app.command_line import answered, tollgate
+from tests.app.command_line import HELLO, TOLLGATE, answered, environment, tollgate
 from tests.http_server import served
 from tests.search_provider import SearchProvider, search_provider
 
@@ -115,3 +116,20 @@ def test_doctor_says_that_the_web_is_on_and_how_far(tmp_path: Path) -> None:
     assert "2 tools at http://127.0.0.1:" in told
     assert "on; pages at public addresses only" in told
     assert "because of TOLLGATE_WEB_ALLOW_PRIVATE" in open_told
+
+
+def test_it_runs_alone_with_the_settings_of_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = subprocess.run(
+        [TOLLGATE, "mcp", "web", "--stdio"],
+        input=HELLO,
+        cwd=tmp_path,
+        env=environment({}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert '"name":"web"' in ended.stdout
+    monkeypatch.setenv("TOLLGATE_WEB_SEARCH_URL", "http://proxy:8080")
+    command = mcp_commands(Settings(_env_file=None), None)["web"]
+    assert command == ["-m", "mcp_servers.web", "--search-url", "http://proxy:8080/"]
