@@ -98,7 +98,8 @@ class Evidence(BaseModel):
         """What the state keeps of it."""
         columns, rows = self.table or ([], [])
         sourced = self.content.get("kind") == "document"
-        source = {key: _shown(self.content.get(key) or "") for key in _OF_A_SOURCE}
+        named = [key for key in _OF_A_SOURCE if key != "retrieved" or key in self.content]
+        source = {key: _shown(self.content.get(key) or "") for key in named}
         return EvidenceRef(
             id=evidence_id,
             task=self.task,

@@ -3,6 +3,8 @@
 import argparse
 import os
 
+import httpx
+
 from mcp_servers import serving
 from mcp_servers.server import Server
 from mcp_servers.web.fetching import Fetcher
@@ -28,7 +30,8 @@ def _build(options: argparse.Namespace) -> Server:
 
 def _provider(url: str | None) -> Provider | None:
     """The first for which there is a key, or an address: Tavily, Brave, SearXNG."""
-    _check("--search-url", url)
+    if url:
+        _check("--search-url", url)
     if key := os.environ.get("TAVILY_API_KEY"):
         return tavily(key, (url or TAVILY_URL).rstrip("/"))
     if key := os.environ.get("BRAVE_API_KEY"):
@@ -39,8 +42,12 @@ def _provider(url: str | None) -> Provider | None:
     return None
 
 
-def _check(name: str, url: str | None) -> None:
-    if url and not url.startswith(("http://", "https://")):
+def _check(name: str, url: str) -> None:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        address = httpx.URL()
+    if address.scheme not in {"http", "https"} or not address.host:
         raise serving.StartupError(f"{name} is not an http(s) address")
 
 

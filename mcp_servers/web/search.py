@@ -111,7 +111,7 @@ async def search(provider: Provider, query: str, limit: int) -> list[Hit]:
     except httpx.HTTPError as error:
         why = str(error) or type(error).__name__
         raise SearchFailed(f"{provider.name} cannot be reached ({why}); try again, or do without") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SearchFailed(f"what {provider.name} answered is no list of results; do without the web") from error
     once: dict[str, Hit] = {}
     for hit in hits:

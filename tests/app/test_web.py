@@ -1,6 +1,7 @@
 """The web, end to end: off by default; once it is set up, a report cites a page that was searched, read and checked."""
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +14,14 @@ from starlette.routing import Route
 from agents import AGENTS
 from app.processes import mcp_commands
 from app.settings import SERVERS, Settings
-from tests.app.command_line import answered, tollgate
+from tests.app.command_line import HELLO, TOLLGATE, answered, environment, tollgate
 from tests.http_server import served
 from tests.search_provider import SearchProvider, search_provider
 
 QUESTION = "How many public charging points does Portugal have?"
 SENTENCE = "The agency counted 12,345 public charging points in Portugal at the end of 2025, 25% more."
-PAGE = f"<html><head><title>Charging in Portugal</title></head><body><article><p>{SENTENCE}</p></article></body></html>"
+TITLE = "Charging in Portugal [details](http://evil.example)"
+PAGE = f"<html><head><title>{TITLE}</title></head><body><article><p>{SENTENCE}</p></article></body></html>"
 
 
 @contextlib.contextmanager
@@ -50,7 +52,9 @@ def test_a_report_cites_a_page_of_the_web_where_the_documents_say_nothing(tmp_pa
     report = (tmp_path / job["report_path"]).read_text()
     assert "12,345 public charging points in Portugal" in report
     [source] = [line for line in report.splitlines() if url in line]
-    assert source.startswith("1. 127.0.0.1, *Charging in Portugal*, <http://127.0.0.1:")
+    assert source.startswith(
+        r"1. 127.0.0.1, *Charging in Portugal \[details\](http://evil.example)*, <http://127.0.0.1:"
+    )
     assert "web, not verified" in source
 
 
@@ -112,3 +116,20 @@ def test_doctor_says_that_the_web_is_on_and_how_far(tmp_path: Path) -> None:
     assert "2 tools at http://127.0.0.1:" in told
     assert "on; pages at public addresses only" in told
     assert "because of TOLLGATE_WEB_ALLOW_PRIVATE" in open_told
+
+
+def test_it_runs_alone_with_the_settings_of_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = subprocess.run(
+        [TOLLGATE, "mcp", "web", "--stdio"],
+        input=HELLO,
+        cwd=tmp_path,
+        env=environment({}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert '"name":"web"' in ended.stdout
+    monkeypatch.setenv("TOLLGATE_WEB_SEARCH_URL", "http://proxy:8080")
+    command = mcp_commands(Settings(_env_file=None), None)["web"]
+    assert command == ["-m", "mcp_servers.web", "--search-url", "http://proxy:8080/"]

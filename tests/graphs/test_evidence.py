@@ -103,6 +103,18 @@ def test_a_document_is_referred_to_with_what_a_citation_needs() -> None:
         "date": "2026-01",
         "url": "https://example.org",
         "confidence": "high",
-        "retrieved": "",
     }
     assert (reference["kind"], reference["title"], reference["rows"]) == ("document", "Brief", 0)
+
+
+def test_a_page_of_the_web_is_referred_to_as_what_it_is() -> None:
+    page = {
+        "kind": "document",
+        "title": "T",
+        "url": "https://example.org",
+        "untrusted": True,
+        "retrieved": "2026-11-21",
+    }
+    reference = evidence(page, "17 million cars").reference("E1")
+    assert reference["source"] is not None
+    assert (reference["untrusted"], reference["source"]["retrieved"]) == (True, "2026-11-21")

@@ -142,7 +142,9 @@ async def test_a_provider_that_fails_is_told(provider: Provider, at: SearchProvi
 
 
 @pytest.mark.parametrize(
-    "body", ["", "<html>", "[]", "null", "{}", '{"results": 1}', '{"results": [1]}', '{"results": [{}]}']
+    "body",
+    ["", "<html>", "[" * 100_000, "[]", "null", "{}", '{"results": 1}', '{"results": [1]}', '{"results": [{}]}'],
+    ids=lambda body: body[:20],
 )
 async def test_an_answer_that_is_none_of_its_protocol_is_told(at: SearchProvider, body: str) -> None:
     at.answer = Response(body, media_type="application/json")

@@ -1,16 +1,21 @@
 """The tools of the web server, through a real MCP client: in memory, and as the program that people start."""
 
+import asyncio
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp import ClientSession, StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.memory import create_connected_server_and_client_session
 from mcp.types import CallToolResult, TextContent
 
@@ -18,6 +23,8 @@ from mcp_servers.results import WebPage, WebTable
 from mcp_servers.web.fetching import Fetcher
 from mcp_servers.web.search import Provider, searxng
 from mcp_servers.web.server import PART_CHARACTERS, build, in_parts
+from tests.mcp_servers.test_transports import Served
+from tests.mcp_servers.test_transports import started as over_http
 from tests.search_provider import KEY, SearchProvider, search_provider
 from tests.web_site import SENTENCE, html, page, site
 
@@ -185,18 +192,55 @@ async def test_private_addresses_are_read_only_by_a_program_that_was_told_so() -
     assert SENTENCE in text
 
 
-def test_an_address_that_is_none_is_told_in_one_line() -> None:
-    for options, environment in ((["--search-url", "tavily"], {}), ([], {"SEARXNG_URL": "searx:8080"})):
-        ended = subprocess.run(
-            [sys.executable, "-m", "mcp_servers.web", "--port", "0", *options],
-            cwd=REPOSITORY,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ended.returncode == 2
-        assert ended.stderr.startswith("error: ")
-        assert "is not an http(s) address" in ended.stderr
-        assert ended.stderr.count("\n") == 1
+def children_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def all_gone(pids: list[str]) -> bool:
+    """Whether these processes end within 30 seconds."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+async def test_the_processes_that_read_pages_end_with_the_program(stop: signal.Signals) -> None:
+    program = Served("web", ["--allow-private"], "", {}, "")
+    async with site({"/page": html()}) as server:
+        with over_http(program) as (process, port):
+            address = f"http://127.0.0.1:{port}/mcp"
+            async with streamable_http_client(address) as (read, write, _), ClientSession(read, write) as client:
+                await client.initialize()
+                await fetched(client, f"{server.url}/page")
+            readers = children_of(process.pid)
+            assert readers
+            process.send_signal(stop)
+            await asyncio.to_thread(process.wait, 30)
+            assert await asyncio.to_thread(all_gone, readers)
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [
+        (["--search-url", "tavily"], {}),
+        ([], {"SEARXNG_URL": "searx:8080"}),
+        ([], {"SEARXNG_URL": "http://[::"}),
+    ],
+)
+def test_an_address_that_is_none_is_told_in_one_line(options: list[str], environment: dict[str, str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "mcp_servers.web", "--port", "0", *options],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: ")
+    assert "is not an http(s) address" in ended.stderr
+    assert ended.stderr.count("\n") == 1
