@@ -123,12 +123,21 @@ class Server(FastMCP[None]):
         if not caller.may_use(name):
             theirs = ", ".join(sorted(caller.tools or ())) or "no tool"
             raise _Stopped("denied", f"the token of {caller.agent} is not for {name}; it is for {theirs}")
+        self._refuse_unknown(name, arguments)
         with anyio.move_on_after(self.limits.seconds):
             try:
                 return await super().call_tool(name, arguments)
             except ToolError as error:
                 raise _explained(error, name) from error
         raise _Stopped("timeout", f"{name} was stopped after {self.limits.seconds:g} s; ask for less, by filters")
+
+    def _refuse_unknown(self, name: str, arguments: dict[str, Any]) -> None:
+        """The SDK drops what a tool does not take; a filter that is misspelt must not become none."""
+        tool = self._tool_manager.get_tool(name)
+        known = tool.parameters["properties"] if tool else arguments
+        if unknown := [given for given in arguments if given not in known]:
+            theirs = f"it takes {', '.join(known)}" if known else "call it without any"
+            raise ToolError(f"Error executing tool {name}: it takes no argument {unknown[0]!r}; {theirs}")
 
     def _checked_size(self, name: str, result: Any) -> int:
         """Bytes of a result, text and structured. Raises _Stopped when they are too many."""

@@ -30,7 +30,7 @@ class Point(BaseModel):
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     label: str = Field(max_length=200, description=f"a period ({PERIOD_FORMS}) or the name of a category")
-    value: float | None = Field(description="the number; a missing one (null) is refused by its label")
+    value: float | None = Field(description="the number; a missing one (null) is refused by its label", examples=[12.5])
 
 
 class Series(BaseModel):
@@ -61,6 +61,7 @@ class Series(BaseModel):
     where: dict[str, str | int | float | bool] | None = Field(
         default=None,
         description="keep only the rows with these values, so that each label is left once",
+        examples=[{"country": "Germany"}],
     )
     points: list[Point] | None = Field(
         default=None,

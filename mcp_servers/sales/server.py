@@ -89,7 +89,8 @@ def _add_schema_and_query(server: Server, warehouse: Warehouse) -> None:
             str,
             Field(
                 description="one SELECT statement in DuckDB's SQL (WITH ... SELECT too), over the tables of "
-                f"describe_schema; it cannot change anything and is stopped after {TIME_LIMIT_S:g} seconds",
+                f"describe_schema; it cannot change anything and is stopped after {TIME_LIMIT_S:g} seconds; "
+                "give LIMIT an ORDER BY, or its rows may be others each time",
                 examples=["SELECT reason, count(*) AS returned FROM returns GROUP BY reason ORDER BY returned DESC"],
             ),
         ],

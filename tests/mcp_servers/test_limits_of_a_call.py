@@ -86,6 +86,11 @@ def test_wrong_arguments_are_told_in_a_line(program: Program) -> None:
     assert "\n" not in told
 
 
+def test_a_misspelt_argument_is_not_dropped(program: Program) -> None:
+    told = text(post(program, call("wait", file="go", nmae="Ann")))
+    assert told == "Error executing tool wait: it takes no argument 'nmae'; it takes file, name"
+
+
 def test_a_refusal_reaches_the_caller_and_a_defect_reaches_the_log(program: Program) -> None:
     refusal, defect = post(program, call("broken", defect=False)), post(program, call("broken", defect=True))
     assert text(refusal) == "Error executing tool broken: not this way; ask for `large` instead"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ import httpx
 import pytest
 from mcp import ClientSession, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
+
+from tests.app.command_line import background, seen
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -67,7 +70,7 @@ def started(served: Served) -> Iterator[tuple["subprocess.Popen[str]", int]]:
 
 
 async def check(session: ClientSession, served: Served) -> None:
-    await session.initialize()
+    assert (await session.initialize()).serverInfo.version == version("tollgate")
     tools = {tool.name: tool for tool in (await session.list_tools()).tools}
     assert tools[served.tool].outputSchema is not None
     result = await session.call_tool(served.tool, served.arguments)
@@ -119,6 +122,16 @@ def refused(served: Served, *options: str) -> str:
     )
     assert (ended.returncode, ended.stdout) == (2, "")
     return ended.stderr
+
+
+def test_it_listens_on_the_other_kind_of_address() -> None:
+    with background(
+        [sys.executable, "-m", "mcp_servers.analytics", "--host", "::1", "--port", "0"], REPOSITORY
+    ) as process:
+        *_, line = seen(process, lambda line: "http://" in line)
+        url = line.partition(": ")[2].strip().removesuffix("/mcp")
+        assert url.startswith("http://[::1]:")
+        assert httpx.get(f"{url}/healthz", timeout=30).status_code == 200
 
 
 def test_a_port_in_use_is_told_in_one_line(served: Served) -> None:

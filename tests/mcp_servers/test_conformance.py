@@ -1,0 +1,65 @@
+"""Every tool of every server, called by a plain client of the SDK, over HTTP and over stdio."""
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from mcp import ClientSession, StdioServerParameters, stdio_client
+
+from app.processes import Addresses
+from tests.mcp_servers.conformance import (
+    SERVERS,
+    Conforming,
+    check_answer,
+    check_listing,
+    check_refusal,
+    files,
+)
+from tests.mcp_servers.program import REPOSITORY, SECRET, bearer, served, session, token
+
+Opened = Callable[[Conforming, list[str], Path], AbstractAsyncContextManager[ClientSession]]
+
+
+@asynccontextmanager
+async def over_http(server: Conforming, options: list[str], folder: Path) -> AsyncIterator[ClientSession]:
+    settings = {**server.settings, "TOLLGATE_MCP_SECRET": SECRET}
+    with served(f"mcp_servers.{server.name}", folder, *options, **settings) as program:
+        async with session(program, bearer(token(server.name))) as client:
+            yield client
+
+
+@asynccontextmanager
+async def over_stdio(server: Conforming, options: list[str], folder: Path) -> AsyncIterator[ClientSession]:
+    arguments = ["-m", f"mcp_servers.{server.name}", *options, "--stdio"]
+    program = StdioServerParameters(
+        command=sys.executable, args=arguments, cwd=REPOSITORY, env=dict(server.settings) or None
+    )
+    async with stdio_client(program) as (read, write), ClientSession(read, write) as client:
+        await client.initialize()
+        yield client
+
+
+def test_every_server_takes_part() -> None:
+    there = {path.parent.name for path in (REPOSITORY / "mcp_servers").glob("*/__main__.py")}
+    assert {server.name for server in SERVERS} == there
+
+
+@pytest.mark.parametrize("opened", [over_http, over_stdio], ids=["http", "stdio"])
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+async def test_a_server_conforms(server: Conforming, opened: Opened, tmp_path: Path, addresses: Addresses) -> None:
+    data = tmp_path / "data"
+    options = [each.format(data=data, model=addresses.model) for each in server.options]
+    async with opened(server, options, tmp_path) as client:
+        tools = (await client.list_tools()).tools
+        check_listing(server, tools)
+        for tool in tools:  # the first call may have data generated, or keep vectors: what nobody can tell apart later
+            await client.call_tool(tool.name, server.tools[tool.name].arguments)
+        before = files(data)
+        for tool in tools:
+            ask = partial(client.call_tool, tool.name)
+            await check_answer(server, tool, ask)
+            await check_refusal(server, tool, ask)
+        assert files(data) == before, "every tool claims to be read-only"

@@ -1,0 +1,97 @@
+"""Every tool of every server, called by the official MCP inspector's command line, over HTTP and over stdio.
+
+It needs Node.js with npm, and installs the inspector as `inspector/package-lock.json` has it, once, beside the packages
+of Python. Without npm it is skipped, because nothing else here needs it; `.ci/run` sees to it that npm is there.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from app.processes import Addresses
+from tests.mcp_servers.conformance import SERVERS, Conforming
+from tests.mcp_servers.program import REPOSITORY, SECRET, served, token
+
+PINNED = Path(__file__).parent / "inspector"
+AT_ONCE = 2  # each run is a Node.js of its own
+
+
+@pytest.fixture(scope="session")
+def inspector() -> list[str]:
+    """The command that starts the inspector."""
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        pytest.skip("the MCP inspector needs Node.js 20 or newer with npm; install both (Debian: nodejs, npm)")
+    digest = hashlib.sha256((PINNED / "package-lock.json").read_bytes()).hexdigest()[:12]
+    folder = Path(sys.prefix) / f"inspector-{digest}"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # test processes run side by side
+        if not (folder / "installed").exists():
+            for name in ("package.json", "package-lock.json"):
+                shutil.copyfile(PINNED / name, folder / name)
+            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+            assert done.returncode == 0, f"npm could not install the inspector:\n{done.stderr}"
+            (folder / "installed").touch()
+    return [node, str(folder / "node_modules/.bin/mcp-inspector"), "--cli"]
+
+
+@pytest.fixture(params=["http", "stdio"])
+def target(
+    request: pytest.FixtureRequest, server: Conforming, tmp_path: Path, addresses: Addresses
+) -> Iterator[list[str]]:
+    """How the inspector is told where the server is."""
+    options = [each.format(data=tmp_path / "data", model=addresses.model) for each in server.options]
+    module = f"mcp_servers.{server.name}"
+    with ExitStack() as stack:
+        if request.param == "http":
+            settings = {**server.settings, "TOLLGATE_MCP_SECRET": SECRET}
+            program = stack.enter_context(served(module, tmp_path, *options, **settings))
+            yield ["--server-url", program.endpoint, "--header", f"Authorization: Bearer {token(server.name)}"]
+        else:
+            variables = [word for pair in server.settings.items() for word in ("-e", "=".join(pair))]
+            yield [*variables, "--cwd", str(REPOSITORY), "--", sys.executable, "-m", module, *options, "--stdio"]
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+async def test_the_inspector_lists_and_calls_every_tool(
+    server: Conforming, inspector: list[str], target: list[str], tmp_path: Path
+) -> None:
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def run(*options: str) -> dict[str, Any]:
+        words = [*inspector, "--format", "json", "--quiet", *options, *target]
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        async with turns:
+            process = await asyncio.create_subprocess_exec(
+                *words, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            )
+            told, complaint = await process.communicate()
+        assert process.returncode == 0, complaint.decode()
+        answer: dict[str, Any] = json.loads(told)["result"]
+        return answer
+
+    listed = await run("--method", "tools/list", "--strict")  # schemas that any client can take, or it ends with 6
+    schemas = {tool["name"]: tool["outputSchema"] for tool in listed["tools"]}
+    assert set(schemas) == set(server.tools)
+
+    async def call(tool: str) -> None:
+        arguments = json.dumps(server.tools[tool].arguments)
+        result = await run("--method", "tools/call", "--tool-name", tool, "--tool-args-json", arguments)
+        jsonschema.validate(result["structuredContent"], schemas[tool])
+        assert result["content"][0]["text"].startswith("# ")
+
+    await asyncio.gather(*map(call, schemas))
