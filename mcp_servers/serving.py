@@ -27,8 +27,11 @@ class StartupError(Exception):
     """The server cannot start with what it was given; the message says what and how to mend it."""
 
 
-def new_server(name: str, instructions: str) -> FastMCP:
-    """An empty server: stateless (any replica answers any call), plain JSON answers, no access log."""
+def new_server(name: str, instructions: str, ready: Callable[[], str | None] = lambda: "") -> FastMCP:
+    """An empty server: stateless (any replica answers any call), plain JSON answers, no access log.
+
+    `ready` gives the version of the data, or None while they are loaded. It must not block.
+    """
     server: FastMCP = FastMCP(
         name, instructions=instructions, stateless_http=True, json_response=True, log_level="WARNING"
     )
@@ -36,6 +39,13 @@ def new_server(name: str, instructions: str) -> FastMCP:
     @server.custom_route("/healthz", methods=["GET"])  # type: ignore[untyped-decorator,unused-ignore]
     async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok", "server": name})
+
+    @server.custom_route("/readyz", methods=["GET"])  # type: ignore[untyped-decorator,unused-ignore]
+    async def readyz(_: Request) -> JSONResponse:
+        version = ready()
+        if version is None:
+            return JSONResponse({"status": "loading"}, status_code=503)
+        return JSONResponse({"status": "ready", "data_version": version})
 
     return server
 
