@@ -2,11 +2,9 @@
 
 import csv
 import hashlib
-import re
 import shutil
 import sqlite3
 import tempfile
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +14,7 @@ import duckdb
 from mcp_servers.sales import stored
 from mcp_servers.sales.columns import Reading, read_as
 from mcp_servers.sales.database import copy_atomically, write_atomically
+from mcp_servers.sales.naming import describe, original, plain_names, snake_case
 from mcp_servers.sales.plain import quoted
 from mcp_servers.sales.warehouse import Warehouse
 from mcp_servers.serving import StartupError
@@ -24,7 +23,6 @@ LOADER = "2"
 TEXT_FILES = {".csv", ".tsv", ".txt"}
 SQLITE, DUCKDB, PARQUET = "SQLite", "DuckDB", "Parquet"
 KINDS = "CSV, Parquet, SQLite, DuckDB, or a folder of CSV and Parquet files"
-SPELT = str.maketrans({"€": " eur ", "%": " pct ", "#": " number ", "&": " and ", "ß": "ss", "ø": "o", "Ø": "O"})
 
 
 class Files:
@@ -85,14 +83,6 @@ def _make(database: Path, path: Path, unchanged: Callable[[], bool]) -> None:
 def _reason(error: Exception) -> str:
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\nLINE ")[0]
     return " ".join(words.split())[:300]
-
-
-def snake_case(name: str) -> str:
-    """`Umsatz (€)` becomes `umsatz_eur`; a name with nothing left of it becomes empty."""
-    ascii_name = unicodedata.normalize("NFKD", name.translate(SPELT)).encode("ascii", "ignore").decode()
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ascii_name)
-    plain = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
-    return f"c_{plain}" if plain[:1].isdigit() else plain
 
 
 def _state(path: Path) -> list[tuple[str, int, int, int, int]]:
@@ -195,15 +185,9 @@ def _as_utf8(file: Path, scratch: Path) -> Path:
 
 def _take_over(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Create the lasting table from `staged`: plain names, text columns read as what they hold, comments."""
-    reserved = {
-        str(word)
-        for (word,) in connection.execute(
-            "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
-        ).fetchall()
-    }
     table = quoted(snake_case(name) or "data")
     columns = connection.execute("DESCRIBE staged").fetchall()
-    names = _plain_names([str(column) for column, *_ in columns], reserved)
+    names = plain_names(connection, [str(column) for column, *_ in columns])
     readings = [
         read_as(connection, "staged", quoted(column)) if kind == "VARCHAR" else Reading(quoted(column))
         for column, kind, *_ in columns
@@ -211,17 +195,4 @@ def _take_over(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     listed = ", ".join(f"{reading.expression} AS {quoted(new)}" for reading, new in zip(readings, names, strict=True))
     connection.execute(f"CREATE TABLE {table} AS SELECT {listed} FROM staged")  # noqa: S608
     for (old, *_), new, reading in zip(columns, names, readings, strict=True):
-        parts = [f"original name: {old}" if old != new else "", reading.note]
-        if comment := "; ".join(filter(None, parts)).replace("'", "''"):
-            connection.execute(f"COMMENT ON COLUMN {table}.{quoted(new)} IS '{comment}'")
-
-
-def _plain_names(originals: list[str], reserved: set[str]) -> list[str]:
-    names: list[str] = []
-    for position, original in enumerate(originals, start=1):
-        plain = snake_case(original) or f"column_{position}"
-        if plain in reserved:
-            plain += "_"
-        repeats = sum(re.fullmatch(rf"{plain}(_\d+)?", name) is not None for name in names)
-        names.append(f"{plain}_{repeats + 1}" if plain in names else plain)
-    return names
+        describe(connection, f"COLUMN {table}.{quoted(new)}", [original(old, new), reading.note])

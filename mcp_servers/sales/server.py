@@ -28,6 +28,7 @@ INSTRUCTIONS = (
 )
 
 FILES_REFRESH_S = 2.0
+POSTGRES_REFRESH_S = 60.0
 
 FilterArgument = Annotated[
     Filters | None,
@@ -49,13 +50,13 @@ Current = Newest[Warehouse] | Once[Warehouse]
 
 
 def build(
-    data: Path | None,
+    data: Path | str | None,
     data_dir: Path,
     *,
     refresh_s: float | None = None,
     time_limit_s: float = TIME_LIMIT_S,
 ) -> FastMCP:
-    """The server over `data`, or over the sample business when it is None.
+    """The server over `data`, files or the URL of a Postgres database, or over the sample business when it is None.
 
     The sample is generated into `data_dir` at the first tool call. Own data are looked at for changes every
     `refresh_s`; a query may take `time_limit_s`.
@@ -70,13 +71,17 @@ def build(
     return server
 
 
-def _current(data: Path | None, data_dir: Path, refresh_s: float | None, time_limit_s: float) -> Current:
+def _current(data: Path | str | None, data_dir: Path, refresh_s: float | None, time_limit_s: float) -> Current:
     folder(data_dir)
     if data is None:
         return Once(lambda: Warehouse(partial(_sample, data_dir), time_limit_s).opened())
+    if isinstance(data, str):
+        from mcp_servers.sales.postgres import Postgres  # noqa: PLC0415
+
+        return Newest(Postgres(data, data_dir, time_limit_s), refresh_s or POSTGRES_REFRESH_S)
     from mcp_servers.sales.own_data import Files  # noqa: PLC0415
 
-    return Newest(Files(data, data_dir, time_limit_s), FILES_REFRESH_S if refresh_s is None else refresh_s)
+    return Newest(Files(data, data_dir, time_limit_s), refresh_s or FILES_REFRESH_S)
 
 
 def _sample(data_dir: Path) -> tuple[Path, str]:
