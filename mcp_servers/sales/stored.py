@@ -3,11 +3,10 @@
 Several servers may share the folder. A server holds its file open, so another may remove it at any time.
 """
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import duckdb
 
 from mcp_servers.sales.warehouse import Warehouse
 from mcp_servers.serving import StartupError
@@ -32,6 +31,8 @@ def path(data_dir: Path, version: str) -> Path:
 
 def opened(make: Callable[[], tuple[Path, str]], time_limit_s: float) -> Warehouse:
     """The database that `make` gives the path and version of, open; those of other versions are removed."""
+    import duckdb  # noqa: PLC0415  the server starts without it
+
     for attempt in range(ATTEMPTS):
         made = make()
         try:
@@ -51,5 +52,9 @@ def _tidy(current: Path) -> None:
         if old != current:
             old.unlink(missing_ok=True)
     for draft in current.parent.glob(".own-*"):  # of a server that was killed while it wrote
-        if draft.is_file() and draft.stat().st_mtime < time.time() - ABANDONED_S:
-            draft.unlink(missing_ok=True)
+        try:
+            abandoned = draft.stat().st_mtime < time.time() - ABANDONED_S
+        except FileNotFoundError:  # it was finished just now
+            continue
+        if abandoned:
+            shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)

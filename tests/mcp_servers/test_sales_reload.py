@@ -4,12 +4,14 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import anyio
 import duckdb
+import httpx
 import pytest
 from mcp.server.fastmcp import FastMCP
 
@@ -18,6 +20,7 @@ from mcp_servers.sales import own_data, stored
 from mcp_servers.sales.server import build
 from mcp_servers.sales.sql_guard import Refused
 from mcp_servers.sales.warehouse import Warehouse
+from tests.mcp_servers.test_transports import Served, started
 from tests.mcp_servers.waiting import PATIENCE_S, soon
 
 OFTEN_S = 0.02
@@ -194,22 +197,16 @@ def test_a_change_that_size_and_age_do_not_show_is_noticed(data: Path, kept: Pat
     assert files.state() != before
 
 
-@pytest.fixture
-def abandoned(kept: Path) -> Path:
-    (kept / "sales").mkdir(parents=True)
-    draft = kept / "sales" / ".own-0000.duckdb.1-ab"
-    draft.write_bytes(b"half")
-    return draft
-
-
 @pytest.mark.parametrize("age_s", [10, 2 * stored.ABANDONED_S])
-def test_what_a_killed_server_left_is_removed_after_a_while(
-    data: Path, kept: Path, abandoned: Path, age_s: float
-) -> None:
-    written = abandoned.stat().st_mtime - age_s
-    os.utime(abandoned, (written, written))
+@pytest.mark.parametrize("what", [".own-0000.duckdb.1-ab", ".own-scratch/0.csv"])
+def test_what_a_killed_server_left_is_removed_after_a_while(data: Path, kept: Path, what: str, age_s: float) -> None:
+    left = kept / "sales" / what
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    for each in (left, left.parent):
+        os.utime(each, (time.time() - age_s, time.time() - age_s))
     source(csv(data / "orders.csv", 3), kept).load()
-    assert abandoned.exists() == (age_s < stored.ABANDONED_S)
+    assert left.exists() == (age_s < stored.ABANDONED_S)
 
 
 def test_a_damaged_copy_is_made_anew(data: Path, kept: Path) -> None:
@@ -217,3 +214,24 @@ def test_a_damaged_copy_is_made_anew(data: Path, kept: Path) -> None:
     path, _ = own_data.load(file, kept)
     path.write_bytes(b"no database")
     assert source(file, kept).load().rows(COUNT) == [(3,)]
+
+
+def test_replicas_that_are_programs_share_data_and_folder(data: Path, kept: Path) -> None:
+    """They come to the same version, go on when one of them is killed, and leave one file."""
+    file = csv(data / "orders.csv", 3)
+    served = Served("sales", ["--data", str(file), "--data-dir", str(kept), "--refresh-s", "0.05"], "", {}, "")
+
+    def version(port: int) -> str:
+        return str(httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=30).json()["data_version"])
+
+    with started(served) as (_, first):
+        with started(served) as (second_process, second):
+            before = version(first)
+            assert version(second) == before
+            csv(file, 5)
+            after = soon(lambda: version(second), lambda now: now != before, "the reload")
+            assert soon(lambda: version(first), lambda now: now != before, "the other's reload") == after
+            second_process.kill()
+        csv(file, 6)
+        last = soon(lambda: version(first), lambda now: now != after, "the reload of the survivor")
+        assert [each.name for each in (kept / "sales").iterdir()] == [f"{last}.duckdb"]
