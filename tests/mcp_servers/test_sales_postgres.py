@@ -326,6 +326,7 @@ async def test_a_database_that_is_gone_leaves_the_last_copy_with_a_note(
         "postgresql://shop@127.0.0.1:1/shop?password=sEcr3t",
         "postgresql://shop:sEcr3t@127.0.0.1:1/shop?nonsense=1",
         "postgresql://[::1/shop:sEcr3t@x",
+        "postgresql://shop:sEcr3t/shop",
         "postgresql://shop:sEcr3t@127.0.0.1:port/shop",
     ],
 )
@@ -336,6 +337,12 @@ def test_no_message_holds_the_password(kept: Path, url: str) -> None:
     assert "pass@" not in str(refusal.value)
     assert "sEcr3t" not in "".join(traceback.format_exception(refusal.value))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("rest", ["sEcr3t@pass@db/shop", "sEcr3t/pass@db/shop", "sEcr3t%zz@db/shop", "sEcr3t/shop"])
+def test_a_password_that_is_not_encoded_is_told(kept: Path, rest: str) -> None:
+    with pytest.raises(StartupError, match=r"special characters of the password as percent codes \(@ is %40\)"):
+        Postgres(f"postgresql://shop:{rest}", kept, 5.0)
 
 
 def test_a_wrong_password_is_told(postgres_server: Server, shop: str, kept: Path) -> None:
