@@ -15,7 +15,7 @@ from rich.console import Console
 from app import client_cli, keys_cli, serve_cli
 from app import settings as configuration
 from app.errors import AppError, OperatorMustAct
-from app.processes import beside, mcp_commands, redis_running, services
+from app.processes import beside, mcp_commands, mcp_environment, redis_running, services
 from app.settings import Settings
 from app.terminal import BAD_INPUT, EXIT, FAILED, INTERRUPTED, program
 from graphs.governance.limits import MICRO, OnLimit
@@ -123,7 +123,7 @@ def mcp(
     command += ["--host", host] if host is not None else []
     command += ["--port", str(port)] if port is not None else []
     command += context.args
-    os.execve(sys.executable, command, configuration.child_environment(settings.secrets_for_children()))  # noqa: S606
+    os.execve(sys.executable, command, mcp_environment(settings, name))  # noqa: S606
 
 
 @cli.command()

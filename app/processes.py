@@ -15,7 +15,7 @@ from pathlib import Path
 
 from app.embedded_redis import embedded_redis
 from app.errors import BadInput
-from app.settings import Settings, child_environment
+from app.settings import Settings, child_environment, variable
 
 LOOPBACK = "127.0.0.1"
 STOP_S = 5.0
@@ -99,7 +99,8 @@ def mcp_commands(settings: Settings, embeddings_url: str | None) -> dict[str, li
     """The arguments after `python` that run each MCP server on the configured data."""
     here = ["--data-dir", str(settings.data_dir)]
     documents = ["--data", str(settings.knowledge_base_data)] if settings.knowledge_base_data else []
-    sales = ["--data", str(settings.sales_data)] if settings.sales_data else []
+    sales = ["--data-variable", variable("sales_data")] if settings.sales_data else []
+    sales += ["--refresh-s", str(settings.sales_refresh_s)] if settings.sales_refresh_s else []
     embeddings = ["--embedding-model", settings.embedding_model]
     if embeddings_url:
         embeddings += ["--embeddings-url", embeddings_url]
@@ -111,6 +112,12 @@ def mcp_commands(settings: Settings, embeddings_url: str | None) -> dict[str, li
         "analytics": ["-m", "mcp_servers.analytics"],
         "web": ["-m", "mcp_servers.web", *web],
     }
+
+
+def mcp_environment(settings: Settings, name: str) -> dict[str, str]:
+    """The environment of an MCP server, which nobody else can read: secrets, and only those that it needs."""
+    own = settings.secrets_for_sales() if name == "sales" else {}
+    return child_environment(settings.secrets_for_children() | own)
 
 
 def _stand_in(settings: Settings) -> list[str]:
@@ -134,7 +141,7 @@ def _start(name: str, arguments: Sequence[str], settings: Settings) -> Child:
             stdout=output,
             stderr=output,
             pass_fds=[listener.fileno()],
-            env=child_environment(settings.secrets_for_children()),
+            env=mcp_environment(settings, name),
             start_new_session=True,  # Ctrl-C is ours to handle
         )
     return Child(name, process, f"http://{LOOPBACK}:{port}", log)

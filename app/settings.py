@@ -82,7 +82,13 @@ class Settings(BaseSettings):
         {}, description='Prices of models without a known one: {"my-model": {"input": 0.2, "output": 0.8}}.'
     )
     data_dir: Path = Field(Path(".data"), description="Folder for reports, logs, generated data and the store.")
-    sales_data: Path | None = Field(None, description="Your own sales data: CSV, Parquet, SQLite or DuckDB file.")
+    sales_data: SecretStr | None = Field(
+        None,
+        description="Your own sales data: CSV, Parquet, SQLite, DuckDB file, or postgresql://user:password@host/database.",
+    )
+    sales_refresh_s: float | None = Field(
+        None, gt=0, description="Seconds between looks at whether they have changed; unset: 2, and 60 for Postgres."
+    )
     knowledge_base_data: Path | None = Field(None, description="Your own documents: a folder of Markdown, HTML, PDF.")
     mcp: dict[str, McpServer] = Field(
         {},
@@ -279,6 +285,10 @@ class Settings(BaseSettings):
             per_minute=self.tool_calls_per_minute,
             rates=self.tool_rates,
         )
+
+    def secrets_for_sales(self) -> dict[str, str]:
+        """What the sales server needs besides: where the data are, which may hold a password."""
+        return {variable("sales_data"): self.sales_data.get_secret_value()} if self.sales_data else {}
 
     @property
     def ttl_seconds(self) -> int:

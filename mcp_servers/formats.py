@@ -1,9 +1,16 @@
-"""Reads Markdown, HTML and PDF into Markdown text with its metadata."""
+"""Reads Markdown, HTML and PDF into text with its metadata."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+MAX_CHARS = 4_000_000
+PDF_SECONDS = 20.0
+PAGES_LISTED = 5
+RECOGNISE = "run text recognition on it first"
 
 
 class Unreadable(Exception):
@@ -12,28 +19,45 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class RawText:
-    """Markdown text, the front matter above it, and the title that the format itself carries."""
+    """Markdown text, or the `pages` of a document that has some: number and text of each that is not empty.
 
-    text: str
+    Besides the front matter, the title that the format itself carries, and a `note` on what is missing.
+    """
+
+    text: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     title: str = ""
+    pages: tuple[tuple[int, str], ...] = ()
+    note: str = ""
+
+    @property
+    def whole(self) -> str:
+        """All of it as Markdown, a section per page."""
+        return self.text or "\n\n".join(f"## Page {number}\n\n{text}" for number, text in self.pages)
 
 
-def read_file(path: Path) -> RawText:
-    """The text of one file. Raises `Unreadable` for a damaged, locked, empty or unknown one."""
+def read_file(path: Path, seconds: float = PDF_SECONDS) -> RawText:
+    """The text of one file; of a PDF the pages that can be read in this time.
+
+    Raises `Unreadable` for a damaged, locked, oversized, empty or unknown one.
+    """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise Unreadable("not Markdown, HTML or PDF")
     try:
-        raw = reader(path)
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise Unreadable(f"larger than {MAX_FILE_BYTES // 2**20} MB; split it")
+        raw = reader(path, seconds)
     except OSError as error:
         raise Unreadable(str(error.strerror)) from error
-    if not raw.text.strip():
+    if not raw.text.strip() and not raw.pages:
         raise Unreadable("no text in it")
+    if len(raw.text) > MAX_CHARS:
+        raise Unreadable(f"more than {MAX_CHARS:,} characters; split it")
     return raw
 
 
-def _markdown(path: Path) -> RawText:
+def _markdown(path: Path, _: float) -> RawText:
     import frontmatter  # noqa: PLC0415
     import yaml  # type: ignore[import-untyped]  # noqa: PLC0415
     from frontmatter.default_handlers import YAMLHandler  # noqa: PLC0415
@@ -62,35 +86,62 @@ def read_html(page: bytes | str) -> RawText:
     return RawText(text, {"date": about and about.date}, title=(about and about.title) or "")
 
 
-def read_pdf(file: BinaryIO) -> RawText:
-    """The text of a PDF, one section per page. Raises `Unreadable`."""
-    from pypdf import PdfReader  # noqa: PLC0415
+def read_pdf(file: BinaryIO, seconds: float = PDF_SECONDS) -> RawText:
+    """The pages of a PDF that can be read in this time. Raises `Unreadable`."""
+    import logging  # noqa: PLC0415
 
+    from pypdf import PdfReader  # noqa: PLC0415
+    from pypdf.errors import FileNotDecryptedError  # noqa: PLC0415
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it remarks on every flaw of a file
+    until = time.monotonic() + seconds
     try:
         reader = PdfReader(file)
-        pages = [page.extract_text().strip() for page in reader.pages]
+        count = len(reader.pages)
         title = str((reader.metadata and reader.metadata.title) or "")
+        texts, left = list[str](), MAX_CHARS
+        for page in reader.pages:
+            if time.monotonic() > until or left <= 0:
+                break
+            texts.append(page.extract_text().strip())
+            left -= len(texts[-1])
+    except FileNotDecryptedError as error:
+        raise Unreadable("encrypted; save a copy without a password") from error
+    except MemoryError as error:
+        raise Unreadable("needs too much memory; split it") from error
     except OSError:
         raise
     except Exception as error:  # a damaged PDF fails anywhere in pypdf, with any exception
-        raise Unreadable(f"not a readable PDF ({error or type(error).__name__})") from error
-    if not any(pages):
-        raise Unreadable("no text in the PDF (a scan?); run text recognition on it first")
-    numbered = [f"## Page {number}\n\n{text}" for number, text in enumerate(pages, start=1) if text]
-    return RawText("\n\n".join(numbered), title=title)
+        raise Unreadable(f"not a readable PDF ({str(error)[:100] or type(error).__name__})") from error
+    pages = tuple((number, text) for number, text in enumerate(texts, start=1) if text)
+    if not pages:
+        raise Unreadable(f"no text in the PDF (a scan?); {RECOGNISE}")
+    return RawText(title=title, pages=pages, note="; ".join(_lacks(texts, count)))
 
 
-def _html(path: Path) -> RawText:
+def _lacks(texts: list[str], count: int) -> list[str]:
+    """What is missing of a PDF, if anything: pages without text, and those that time or size cut off."""
+    empty = [str(number) for number, text in enumerate(texts, start=1) if not text]
+    lacks = []
+    if empty:
+        more = f" and {len(empty) - PAGES_LISTED} more" if len(empty) > PAGES_LISTED else ""
+        lacks.append(f"no text on page {', '.join(empty[:PAGES_LISTED])}{more} (scanned?); {RECOGNISE}")
+    if len(texts) < count:
+        lacks.append(f"read up to page {len(texts)} of {count} only, it is too long; split it")
+    return lacks
+
+
+def _html(path: Path, _: float) -> RawText:
     raw = read_html(path.read_bytes())
     return RawText(raw.text, title=raw.title)  # its date is a guess; that of the file is not
 
 
-def _pdf(path: Path) -> RawText:
+def _pdf(path: Path, seconds: float) -> RawText:
     with path.open("rb") as file:
-        return read_pdf(file)
+        return read_pdf(file, seconds)
 
 
-READERS: dict[str, Callable[[Path], RawText]] = {
+READERS: dict[str, Callable[[Path, float], RawText]] = {
     ".md": _markdown,
     ".markdown": _markdown,
     ".html": _html,

@@ -96,8 +96,10 @@ class Probes:
         return JSONResponse({"status": "ok", "server": self._server.name})
 
     def _ready(self) -> Response:
-        status = "stopping" if self._admission.closed else "ok" if self._server.is_ready() else "loading"
-        return JSONResponse({"status": status, "server": self._server.name}, 200 if status == "ok" else 503)
+        version = self._server.data_version()
+        status = "stopping" if self._admission.closed else "loading" if version is None else "ready"
+        told = {"status": status} | ({"data_version": version} if version else {})
+        return JSONResponse(told, 200 if status == "ready" else 503)
 
     def _metrics(self) -> Response:
         return Response(self._server.metrics.text(), media_type=CONTENT_TYPE_LATEST)

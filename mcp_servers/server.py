@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -19,7 +19,7 @@ from pydantic_core import to_json
 from mcp_servers.access import ANYBODY, Caller
 from mcp_servers.observing import Metrics, log_call
 
-Prepare = Callable[[], Awaitable[object]]
+Ready = Callable[[], str | None]  # the version of the data; None while they are loaded
 logger = logging.getLogger(__name__)
 
 
@@ -47,17 +47,16 @@ class Server(FastMCP[None]):
     Args:
         name: what it is called, in tokens too.
         instructions: what a client's model is told about it.
-        ready: does what the first call would have to wait for, such as reading the data.
+        ready: gives the version of the data; None while they are loaded, which it begins. It does not block.
     """
 
-    def __init__(self, name: str, instructions: str, ready: Prepare | None = None) -> None:
+    def __init__(self, name: str, instructions: str, ready: Ready) -> None:
         super().__init__(name, instructions, stateless_http=True, json_response=True, log_level="WARNING")
         # Without one the SDK looks up its own at each request, by reading files: a quarter of what a call costs.
         self._mcp_server.version = version("tollgate")
         self.limits = CallLimits()
         self.metrics = Metrics()
-        self._prepare = ready
-        self._preparing: asyncio.Task[bool] | None = None
+        self.data_version = ready
 
     async def list_tools(self) -> list[Tool]:
         caller = self._caller()
@@ -93,23 +92,6 @@ class Server(FastMCP[None]):
         if self._caller().tools is not None:
             raise ResourceError("this token is for tools alone; use them")
         return list(await super().read_resource(uri))
-
-    def is_ready(self) -> bool:
-        """Whether a call need not wait for the data. The first who asks has them loaded, and so has the first after a
-        failure."""
-        if self._prepare is None:
-            return True
-        if self._preparing is None or (self._preparing.done() and not self._preparing.result()):
-            self._preparing = asyncio.create_task(self._prepared(self._prepare))
-        return self._preparing.done() and self._preparing.result()
-
-    async def _prepared(self, prepare: Prepare) -> bool:
-        try:
-            await prepare()
-        except Exception:
-            logger.exception("the data of %s cannot be loaded", self.name)
-            return False
-        return True
 
     def _caller(self) -> Caller:
         try:

@@ -13,7 +13,7 @@ from mcp_servers.access import SECRET_CHARS
 from mcp_servers.admission import Room
 from mcp_servers.http_program import LOOPBACK, Bounds, is_loopback
 from mcp_servers.observing import configure_logs
-from mcp_servers.server import CallLimits, Prepare, Server
+from mcp_servers.server import CallLimits, Ready, Server
 
 BAD_INPUT = 2
 SECRET = "TOLLGATE_MCP_SECRET"  # noqa: S105  its name
@@ -27,8 +27,8 @@ class StartupError(Exception):
     """The server cannot start with what it was given; the message says what and how to mend it."""
 
 
-def new_server(name: str, instructions: str, ready: Prepare | None = None) -> Server:
-    """An empty server. `ready` does what a first call would wait for; /readyz has it done, and says when it is."""
+def new_server(name: str, instructions: str, ready: Ready = lambda: "") -> Server:
+    """An empty server. `ready` gives the version of the data, or None while they are loaded, which it begins."""
     return Server(name, instructions, ready)
 
 

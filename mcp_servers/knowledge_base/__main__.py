@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mcp_servers import serving
 from mcp_servers.knowledge_base.embeddings import DEFAULT_MODEL, Embeddings
-from mcp_servers.knowledge_base.server import build
+from mcp_servers.knowledge_base.server import REFRESH_S, build
 from mcp_servers.server import Server
 
 DEFAULT_PORT = 7801
@@ -20,6 +20,12 @@ def main() -> None:
     options.add_argument(
         "--data-dir", type=Path, default=Path(".data"), help="folder that keeps the vectors (default: %(default)s)"
     )
+    options.add_argument(
+        "--refresh-s",
+        type=float,
+        default=REFRESH_S,
+        help="seconds between two looks at whether own documents have changed (default: %(default)s)",
+    )
     serving.run(_build, options.parse_args())
 
 
@@ -29,7 +35,7 @@ def _build(options: argparse.Namespace) -> Server:
         if not options.embeddings_url.startswith(("http://", "https://")):
             raise serving.StartupError(f"--embeddings-url {options.embeddings_url} is not an http(s) address")
         embeddings = Embeddings(options.embeddings_url, options.embedding_model, options.data_dir)
-    return build(options.data, embeddings)
+    return build(options.data, embeddings, options.refresh_s)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mcp_servers.formats import Unreadable, read_file
+from mcp_servers.formats import RawText, Unreadable, read_file
 from mcp_servers.serving import StartupError
 
 BRIEFS = Path(__file__).parent / "briefs"
@@ -43,15 +44,15 @@ class SourceDocument:
 
 @dataclass(frozen=True)
 class Library:
-    """All documents by id; the files that could not be read, each with the reason; a hash of it all."""
+    """All documents by id; the files that could not be read, or not in full, with the reason; a hash of it all."""
 
     documents: dict[str, SourceDocument]
     skipped: tuple[str, ...]
     version: str
 
 
-def load(folder: Path) -> Library:
-    """Read a folder and its subfolders; hidden files are left out, unreadable ones are listed in `skipped`.
+def load(folder: Path, read: Callable[[Path], RawText] = read_file) -> Library:
+    """Read a folder and its subfolders; hidden files are left out, what cannot be read is listed in `skipped`.
 
     Raises `StartupError` when the folder does not exist or holds no readable document.
     """
@@ -60,18 +61,28 @@ def load(folder: Path) -> Library:
     documents: dict[str, SourceDocument] = {}
     skipped: list[str] = []
     contents = hashlib.sha256()
-    for path in _visible_files(folder):
+    for path in visible_files(folder):
         name = path.relative_to(folder).as_posix()
         try:
-            document = _document(path, name, taken=documents)
-        except Unreadable as reason:
+            raw = read(path)
+            document = _document(raw, path, name, taken=documents)
+        except (Unreadable, OSError) as reason:  # OSError: it has gone since it was read
             skipped.append(f"{name}: {reason}")
-        else:
-            documents[document.id] = document
-            contents.update(repr(document).encode())
+            continue
+        documents[document.id] = document
+        contents.update(repr(document).encode())
+        if raw.note:
+            skipped.append(f"{name}: {raw.note}")
     if not documents:
         raise StartupError(f"no readable Markdown, HTML or PDF file in {folder}{_reasons(skipped)}")
+    contents.update(repr(skipped).encode())
     return Library(documents, tuple(skipped), contents.hexdigest()[:12])
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files of a folder and its subfolders, in the order of names."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in files if not _is_hidden(path.relative_to(folder)))
 
 
 def split_sections(text: str, untitled: str) -> tuple[Section, ...]:
@@ -90,11 +101,12 @@ def split_sections(text: str, untitled: str) -> tuple[Section, ...]:
     return tuple(section for section in sections if section.text)
 
 
-def _document(path: Path, name: str, taken: dict[str, SourceDocument]) -> SourceDocument:
-    raw = read_file(path)
+def _document(raw: RawText, path: Path, name: str, taken: dict[str, SourceDocument]) -> SourceDocument:
     about = {key: value for key, value in raw.metadata.items() if value is not None}
     title = _words(about.get("title")) or _first_heading(raw.text) or raw.title or path.stem
-    sections = split_sections(raw.text, untitled=title)
+    # A page of a PDF is no Markdown: a line that looks like a heading is none, and its number is what one cites.
+    pages = tuple(Section(f"Page {number}", text) for number, text in raw.pages)
+    sections = pages or split_sections(raw.text, untitled=title)
     if not sections:
         raise Unreadable("headings only, no text under them")
     confidence = _words(about.get("confidence")).lower()
@@ -106,7 +118,7 @@ def _document(path: Path, name: str, taken: dict[str, SourceDocument]) -> Source
         url=_words(about.get("url")) or name,
         confidence=confidence if confidence in CONFIDENCES else "medium",
         keywords=f"{_words(about.get('topics'))}, {_words(about.get('regions'))}",
-        text=raw.text.strip(),
+        text="\n\n".join(f"## {page.title}\n\n{page.text}" for page in pages) or raw.text.strip(),
         sections=sections,
     )
 
@@ -139,11 +151,6 @@ def _words(value: Any) -> str:
 
 def _modified(path: Path) -> str:
     return datetime.fromtimestamp(path.stat().st_mtime, tz=UTC).date().isoformat()
-
-
-def _visible_files(folder: Path) -> list[Path]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in files if not _is_hidden(path.relative_to(folder)))
 
 
 def _is_hidden(path: Path) -> bool:

@@ -1,21 +1,22 @@
 """The tools and resources of the knowledge base."""
 
 import difflib
-import logging
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from mcp.server.fastmcp.exceptions import ToolError
-from mcp.server.fastmcp.resources import TextResource
+from mcp.server.fastmcp.resources import FunctionResource
 from mcp.types import CallToolResult
 from pydantic import AnyUrl, Field
 
 from mcp_servers import results, serving
-from mcp_servers.knowledge_base.documents import BRIEFS, Library, SourceDocument, load
+from mcp_servers.knowledge_base.documents import Library, SourceDocument
 from mcp_servers.knowledge_base.embeddings import Embeddings, EmbeddingsUnavailable
-from mcp_servers.knowledge_base.passages import excerpt, passages_of
-from mcp_servers.knowledge_base.search import Hit, Searcher
+from mcp_servers.knowledge_base.passages import excerpt
+from mcp_servers.knowledge_base.search import Hit
+from mcp_servers.knowledge_base.shelf import Folder, Shelf, sample
+from mcp_servers.reloading import Newest, Once
 from mcp_servers.results import Document, Table
 from mcp_servers.server import Server
 
@@ -26,6 +27,7 @@ INSTRUCTIONS = (
 )
 COLUMNS = ["id", "title", "section", "publisher", "date", "confidence", "score", "excerpt"]
 SKIPPED_SHOWN = 3
+REFRESH_S = 2.0
 
 Query = Annotated[
     str,
@@ -43,64 +45,72 @@ SectionName = Annotated[
 ]
 
 
-def build(data: Path | None, embeddings: Embeddings | None) -> Server:
-    """A server over the folder `data`, or over the sample briefs. Raises `StartupError` for a bad folder."""
-    library = load(data or BRIEFS)
-    searcher = Searcher(passages_of(library), embeddings)
-    server = serving.new_server(NAME, INSTRUCTIONS, ready=partial(searcher.by_words, NAME, 1))  # builds the index
-    for line in library.skipped:
-        logging.getLogger(__name__).warning("not searchable: %s", line)
-    _add_search_tools(server, library, searcher)
-    _add_reading(server, library)
+Current = Newest[Shelf] | Once[Shelf]
+
+
+def build(data: Path | None, embeddings: Embeddings | None, refresh_s: float = REFRESH_S) -> Server:
+    """A server over the folder `data`, looked at for changes every `refresh_s`, or over the sample briefs.
+
+    Raises `StartupError` for a bad folder.
+    """
+    sample_shelf = partial(sample, embeddings)
+    current: Current = Once(sample_shelf) if data is None else Newest(Folder(data, embeddings), refresh_s)
+    server = serving.new_server(NAME, INSTRUCTIONS, current.ready)
+    _add_search_tools(server, current)
+    _add_reading(server, current)
     return server
 
 
-def _add_search_tools(server: Server, library: Library, searcher: Searcher) -> None:
+def _add_search_tools(server: Server, current: Current) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def search_keyword(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
         """Passages that contain the words of the query (BM25). Best for names, numbers and exact terms."""
-        return _hits(library, query, await searcher.by_words(query, limit))
+        shelf = current.now()
+        return _hits(shelf.library, query, await shelf.searcher.by_words(query, limit), [current.note])
 
     @server.tool(annotations=serving.READ_ONLY)
     async def search_semantic(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
         """Passages near to the query in meaning (embeddings). Best when the wording is unknown."""
+        shelf = current.now()
         try:
-            return _hits(library, query, await searcher.by_meaning(query, limit))
+            return _hits(shelf.library, query, await shelf.searcher.by_meaning(query, limit), [current.note])
         except EmbeddingsUnavailable as reason:
             raise ToolError(f"no semantic search now ({reason}); use search_keyword instead") from reason
 
     @server.tool(annotations=serving.READ_ONLY)
     async def search(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
         """Keyword and semantic search fused by reciprocal rank (Cormack et al., 2009). The default choice."""
-        hits, missing = await searcher.fused(query, limit)
-        return _hits(library, query, hits, [f"keyword search alone: {missing}"] if missing else [])
+        shelf = current.now()
+        hits, missing = await shelf.searcher.fused(query, limit)
+        lack = f"keyword search alone: {missing}" if missing else None
+        return _hits(shelf.library, query, hits, [lack, current.note])
 
 
-def _add_reading(server: Server, library: Library) -> None:
+def _add_reading(server: Server, current: Current) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def read_document(id: DocumentId, section: SectionName = None) -> Annotated[CallToolResult, Document]:  # noqa: A002
         """One document, or one section of it, as Markdown with what a citation needs."""
-        return results.document_result(_document(library, id, section))
+        return results.document_result(_document(current.now().library, id, section))
 
     @server.resource("doc://{id}", name="document", mime_type="text/markdown")
     def document(id: str) -> str:  # noqa: A002
         """A document of the knowledge base by its id, as Markdown."""
-        return _find(library, id).text
+        return _find(current.now().library, id).text
 
-    for each in library.documents.values():
+    for each in current.now().library.documents.values():  # those that come later are read by the template above
         server.add_resource(
-            TextResource(
+            FunctionResource(
                 uri=AnyUrl(f"doc://{each.id}"),
                 name=each.id,
                 title=each.title,
                 description=f"{each.publisher}, {each.date}",
                 mime_type="text/markdown",
-                text=each.text,
+                fn=partial(document, each.id),
             )
         )
 
 
-def _hits(library: Library, query: str, hits: list[Hit], notes: list[str] | None = None) -> CallToolResult:
+def _hits(library: Library, query: str, hits: list[Hit], notes: list[str | None]) -> CallToolResult:
     table = Table(
         title=f"passages for: {query}",
         columns=COLUMNS,
@@ -119,7 +129,7 @@ def _hits(library: Library, query: str, hits: list[Hit], notes: list[str] | None
         ],
         row_count=len(hits),
         notes=[
-            *(notes or []),
+            *(note for note in notes if note),
             *([] if hits else ["no passage shares a word with the query; try other or fewer words"]),
             *_skipped_note(library),
         ],
@@ -133,7 +143,7 @@ def _skipped_note(library: Library) -> list[str]:
         return []
     more = len(library.skipped) - SKIPPED_SHOWN
     shown = "; ".join(library.skipped[:SKIPPED_SHOWN])
-    return [f"files that could not be searched: {shown}{f'; and {more} more' if more > 0 else ''}"]
+    return [f"files that could not be searched, or not in full: {shown}{f'; and {more} more' if more > 0 else ''}"]
 
 
 def _document(library: Library, document_id: str, section: str | None) -> Document:

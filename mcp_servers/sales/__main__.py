@@ -1,19 +1,61 @@
 """`python -m mcp_servers.sales`: serve the sales data over HTTP or stdio."""
 
+import argparse
+import os
 from pathlib import Path
 
 from mcp_servers import serving
+from mcp_servers.sales.sandbox import TIME_LIMIT_S
 from mcp_servers.sales.server import build
+from mcp_servers.server import Server
+
+SCHEMES = ("postgresql://", "postgres://")
 
 
 def main() -> None:
     """Read the options and serve until told to stop."""
     options = serving.parser("mcp_servers.sales", "The company's own sales, as an MCP server.", 7802)
-    options.add_argument("--data", type=Path, help="your own data instead of the sample: CSV, Parquet, SQLite, DuckDB")
+    source = options.add_mutually_exclusive_group()
+    source.add_argument(
+        "--data", help="your own data instead of the sample: CSV, Parquet, SQLite, DuckDB, or Postgres URL"
+    )
+    source.add_argument(
+        "--data-variable", metavar="NAME", help="environment variable that holds it: nobody can read a password there"
+    )
     options.add_argument(
         "--data-dir", type=Path, default=Path(".data"), help="where databases go (default: %(default)s)"
     )
-    serving.run(lambda given: build(given.data, given.data_dir), options.parse_args())
+    options.add_argument(
+        "--refresh-s",
+        type=float,
+        help="seconds between two looks at whether own data have changed (default: 2, for Postgres 60)",
+    )
+    options.add_argument(
+        "--time-limit-s", type=float, default=TIME_LIMIT_S, help="seconds a query may take (default: %(default)s)"
+    )
+    serving.run(_build, options.parse_args())
+
+
+def _build(given: argparse.Namespace) -> Server:
+    return build(_data(given), given.data_dir, refresh_s=given.refresh_s, time_limit_s=given.time_limit_s)
+
+
+def _data(given: argparse.Namespace) -> Path | str | None:
+    """The path or URL that is meant. Raises StartupError."""
+    if given.data_variable:
+        if not (named := os.environ.get(given.data_variable)):
+            raise serving.StartupError(f"--data-variable names {given.data_variable}, which is not set")
+        return named if named.startswith(SCHEMES) else Path(named)
+    if given.data is None or not given.data.startswith(SCHEMES):
+        return given.data and Path(given.data)
+    from mcp_servers.sales.postgres import has_password  # noqa: PLC0415
+
+    if has_password(given.data):
+        raise serving.StartupError(
+            "everyone on this machine can read a password in --data; put the URL into an environment variable and name "
+            "that with --data-variable"
+        )
+    return str(given.data)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Opens a DuckDB file for reading only, and writes a new one so that no reader ever sees half of it."""
 
+import contextlib
 import os
 import secrets
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -36,10 +38,31 @@ def open_locked(path: Path) -> duckdb.DuckDBPyConnection:
 
 def write_atomically(path: Path, fill: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
     """Create the database with `fill` beside `path`, then move it there. Two writers at once are fine."""
+    with _draft(path) as draft, duckdb.connect(str(draft), config={"threads": 1}) as connection:
+        fill(connection)
+
+
+def copy_atomically(source: Path, path: Path, check: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+    """Copy a database with its log, move it to `path` when `check` raises nothing.
+
+    Raises duckdb.Error when it is none, or while another program has it open for writing.
+    """
+    log = source.with_name(f"{source.name}.wal")
+    with _draft(path) as draft:
+        with open_locked(source):  # nobody can open it for writing meanwhile
+            if log.exists():
+                shutil.copyfile(log, draft.with_name(f"{draft.name}.wal"))
+            shutil.copyfile(source, draft)
+        with duckdb.connect(str(draft), config={"threads": 1}) as connection:  # takes the log in
+            check(connection)
+
+
+@contextlib.contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """A file beside `path` that is moved there at the end, or removed when something is raised."""
     draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with duckdb.connect(str(draft), config={"threads": 1}) as connection:
-            fill(connection)
+        yield draft
         draft.replace(path)
     finally:
         for leftover in path.parent.glob(f"{draft.name}*"):

@@ -2,45 +2,82 @@
 
 import csv
 import hashlib
-import re
 import shutil
 import sqlite3
 import tempfile
-import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import duckdb
 
+from mcp_servers.sales import stored
 from mcp_servers.sales.columns import Reading, read_as
-from mcp_servers.sales.database import open_locked, write_atomically
+from mcp_servers.sales.database import copy_atomically, write_atomically
+from mcp_servers.sales.naming import describe, original, plain_names, snake_case
 from mcp_servers.sales.plain import quoted
+from mcp_servers.sales.warehouse import Warehouse
 from mcp_servers.serving import StartupError
 
-LOADER = "1"
+LOADER = "2"
 TEXT_FILES = {".csv", ".tsv", ".txt"}
 SQLITE, DUCKDB, PARQUET = "SQLite", "DuckDB", "Parquet"
 KINDS = "CSV, Parquet, SQLite, DuckDB, or a folder of CSV and Parquet files"
-SPELT = str.maketrans({"€": " eur ", "%": " pct ", "#": " number ", "&": " and ", "ß": "ss", "ø": "o", "Ø": "O"})
+
+
+class Files:
+    """A source for `reloading.Newest`: files, or a folder of them."""
+
+    settles = True
+
+    def __init__(self, path: Path, data_dir: Path, time_limit_s: float) -> None:
+        self._path = path
+        self._data_dir = data_dir
+        self._time_limit_s = time_limit_s
+
+    def state(self) -> object:
+        """Names, sizes and times of the files. Raises StartupError when they are not there."""
+        try:
+            return _state(self._path)
+        except OSError as error:
+            raise StartupError(f"cannot read {self._path}: {_reason(error)}; give {KINDS}") from error
+
+    def load(self) -> Warehouse:
+        """The files as they are now. Raises StartupError when they cannot be read."""
+        return stored.opened(lambda: load(self._path, self._data_dir), self._time_limit_s)
 
 
 def load(path: Path, data_dir: Path) -> tuple[Path, str]:
     """The database to open and the version of its data. Raises StartupError if the data cannot be read.
 
-    A DuckDB file is opened where it is. Anything else is read into `data_dir` once for each state of the files.
+    The data are read into `data_dir` once for each content of the files, so that nothing holds the files themselves.
     """
     try:
+        before = _state(path)
         version = f"own-{_fingerprint(path)}"
-        database = path if _kind(path) == DUCKDB else data_dir / "sales" / f"{version}.duckdb"
+        database = stored.path(data_dir, version)
         if not database.exists():
-            write_atomically(database, lambda connection: _fill(connection, path))
-        with open_locked(database) as connection:
-            if not connection.execute("SELECT 1 FROM duckdb_columns() WHERE NOT internal LIMIT 1").fetchall():
-                raise StartupError(f"{path} holds no table; give {KINDS}")
+            _make(database, path, lambda: _state(path) == before)
     except (duckdb.Error, sqlite3.Error, OSError, UnicodeError) as error:
         raise StartupError(f"cannot read {path}: {_reason(error)}; give {KINDS}") from error
     return database, version
+
+
+def _make(database: Path, path: Path, unchanged: Callable[[], bool]) -> None:
+    def fill(connection: duckdb.DuckDBPyConnection) -> None:
+        _fill(connection, path)
+        check(connection)
+
+    def check(connection: duckdb.DuckDBPyConnection) -> None:
+        if not connection.execute("SELECT 1 FROM duckdb_columns() WHERE NOT internal LIMIT 1").fetchall():
+            raise StartupError(f"{path} holds no table; give {KINDS}")
+        if not unchanged():  # or the name of the database would promise another content
+            raise StartupError(f"{path} changed while it was read; try again when it stands still")
+
+    if _kind(path) == DUCKDB:
+        copy_atomically(path, database, check)
+    else:
+        write_atomically(database, fill)
 
 
 def _reason(error: Exception) -> str:
@@ -48,20 +85,25 @@ def _reason(error: Exception) -> str:
     return " ".join(words.split())[:300]
 
 
-def snake_case(name: str) -> str:
-    """`Umsatz (€)` becomes `umsatz_eur`; a name with nothing left of it becomes empty."""
-    ascii_name = unicodedata.normalize("NFKD", name.translate(SPELT)).encode("ascii", "ignore").decode()
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ascii_name)
-    plain = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
-    return f"c_{plain}" if plain[:1].isdigit() else plain
+def _state(path: Path) -> list[tuple[str, int, int, int, int]]:
+    """Inode and time of change too: a file may be replaced by one of the same size and age."""
+    stats = [(file.name, file.stat()) for file in _with_logs(_files(path))]
+    return [(name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats]
 
 
 def _fingerprint(path: Path) -> str:
+    """A digest of names and contents: the same for every replica, wherever its copy of the data is."""
     seen = hashlib.sha256(LOADER.encode())
-    for file in _files(path):
-        status = file.stat()
-        seen.update(f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    for file in _with_logs(_files(path)):
+        with file.open("rb") as content:
+            seen.update(f"{file.name}|{hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
     return seen.hexdigest()[:10]
+
+
+def _with_logs(files: list[Path]) -> list[Path]:
+    """Each file, and the log beside it in which SQLite or DuckDB keeps what it has not moved into the file yet."""
+    near = [file.with_name(f"{file.name}{log}") for file in files for log in ("", "-wal", ".wal")]
+    return [each for each in near if each in files or each.exists()]
 
 
 def _files(path: Path) -> list[Path]:
@@ -143,15 +185,9 @@ def _as_utf8(file: Path, scratch: Path) -> Path:
 
 def _take_over(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Create the lasting table from `staged`: plain names, text columns read as what they hold, comments."""
-    reserved = {
-        str(word)
-        for (word,) in connection.execute(
-            "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
-        ).fetchall()
-    }
     table = quoted(snake_case(name) or "data")
     columns = connection.execute("DESCRIBE staged").fetchall()
-    names = _plain_names([str(column) for column, *_ in columns], reserved)
+    names = plain_names(connection, [str(column) for column, *_ in columns])
     readings = [
         read_as(connection, "staged", quoted(column)) if kind == "VARCHAR" else Reading(quoted(column))
         for column, kind, *_ in columns
@@ -159,17 +195,4 @@ def _take_over(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     listed = ", ".join(f"{reading.expression} AS {quoted(new)}" for reading, new in zip(readings, names, strict=True))
     connection.execute(f"CREATE TABLE {table} AS SELECT {listed} FROM staged")  # noqa: S608
     for (old, *_), new, reading in zip(columns, names, readings, strict=True):
-        parts = [f"original name: {old}" if old != new else "", reading.note]
-        if comment := "; ".join(filter(None, parts)).replace("'", "''"):
-            connection.execute(f"COMMENT ON COLUMN {table}.{quoted(new)} IS '{comment}'")
-
-
-def _plain_names(originals: list[str], reserved: set[str]) -> list[str]:
-    names: list[str] = []
-    for position, original in enumerate(originals, start=1):
-        plain = snake_case(original) or f"column_{position}"
-        if plain in reserved:
-            plain += "_"
-        repeats = sum(re.fullmatch(rf"{plain}(_\d+)?", name) is not None for name in names)
-        names.append(f"{plain}_{repeats + 1}" if plain in names else plain)
-    return names
+        describe(connection, f"COLUMN {table}.{quoted(new)}", [original(old, new), reading.note])

@@ -1,19 +1,16 @@
-"""The process that runs the SQL of strangers: bounded in time and memory, and killed when it exceeds either.
+"""The process that runs the SQL of strangers, bounded in time and memory.
 
 A string function can allocate gigabytes outside DuckDB's own memory limit, and a call into one cannot be
-interrupted (`lpad('x', 2000000000)`). The operating system can stop both, so a process of its own runs them.
-One JSON request a line comes in on stdin, one JSON answer a line goes out on stdout.
+interrupted (`lpad('x', 2000000000)`).
 """
 
-import json
-import resource
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from mcp_servers import bounded
 from mcp_servers.sales.database import open_locked
 from mcp_servers.sales.plain import cells, quoted
 from mcp_servers.sales.sql_guard import Guard, Refused
@@ -28,16 +25,9 @@ TOO_BIG = "the query needs too much memory; filter, aggregate or select fewer ro
 
 def main(database: Path, seconds: float) -> None:
     """Answer requests until stdin closes. A request that takes longer than `seconds` ends the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server closes stdin
-    resource.setrlimit(resource.RLIMIT_DATA, (PROCESS_MEMORY, PROCESS_MEMORY))
     connection = open_locked(database)
     guard = Guard(connection)
-    for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        reply = json.dumps(answer(connection, guard, **json.loads(line)))
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        sys.stdout.write(f"{reply}\n")
-        sys.stdout.flush()
+    bounded.serve(lambda request: answer(connection, guard, **request), seconds, PROCESS_MEMORY)
 
 
 def answer(connection: duckdb.DuckDBPyConnection, guard: Guard, sql: str, max_rows: int) -> dict[str, Any]:

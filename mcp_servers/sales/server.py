@@ -1,6 +1,6 @@
 """The MCP server over the company's sales: five tools, all of them reading only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +11,13 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from mcp_servers import serving
+from mcp_servers.reloading import Newest, Once
 from mcp_servers.results import Table, table_result
 from mcp_servers.sales import catalog, prepared
 from mcp_servers.sales.arguments import Dimension, Filters, Period, TargetDimension
 from mcp_servers.sales.sandbox import TIME_LIMIT_S
 from mcp_servers.sales.sql_guard import Refused
+from mcp_servers.sales.stored import folder
 from mcp_servers.sales.warehouse import Warehouse
 from mcp_servers.server import Server
 
@@ -24,6 +26,9 @@ INSTRUCTIONS = (
     "revenue_by, top_customers and target_attainment; write SQL for query when they do not answer the question. "
     "Revenue is net invoiced revenue in EUR: after discount, before returns."
 )
+
+FILES_REFRESH_S = 2.0
+POSTGRES_REFRESH_S = 60.0
 
 FilterArgument = Annotated[
     Filters | None,
@@ -41,34 +46,42 @@ PeriodArgument = Annotated[
 ]
 
 
-def build(data: Path | None, data_dir: Path) -> Server:
-    """The server over `data`, or over the sample business when it is None.
+Current = Newest[Warehouse] | Once[Warehouse]
 
-    The sample is generated into `data_dir` at the first tool call. Raises serving.StartupError at once when own
-    data cannot be read or `data_dir` cannot be written to.
+
+def build(
+    data: Path | str | None,
+    data_dir: Path,
+    *,
+    refresh_s: float | None = None,
+    time_limit_s: float = TIME_LIMIT_S,
+) -> Server:
+    """The server over `data`, files or the URL of a Postgres database, or over the sample business when it is None.
+
+    The sample is generated into `data_dir` at the first tool call. Own data are looked at for changes every
+    `refresh_s`; a query may take `time_limit_s`.
+
+    Raises:
+        serving.StartupError: own data cannot be read, or `data_dir` cannot be written to.
     """
-    warehouse = _warehouse(data, data_dir)
-    server = serving.new_server(
-        "sales", INSTRUCTIONS, ready=partial(anyio.to_thread.run_sync, warehouse.rows, "SELECT 1")
-    )
-    _add_schema_and_query(server, warehouse)
-    _add_prepared(server, warehouse)
+    current = _current(data, data_dir, refresh_s, time_limit_s)
+    server = serving.new_server("sales", INSTRUCTIONS, ready=current.ready)
+    _add_schema_and_query(server, current)
+    _add_prepared(server, current)
     return server
 
 
-def _warehouse(data: Path | None, data_dir: Path) -> Warehouse:
-    try:
-        (data_dir / "sales").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise serving.StartupError(
-            f"cannot write to {data_dir} ({error.strerror}); choose another with --data-dir"
-        ) from error
+def _current(data: Path | str | None, data_dir: Path, refresh_s: float | None, time_limit_s: float) -> Current:
+    folder(data_dir)
     if data is None:
-        return Warehouse(partial(_sample, data_dir))
-    from mcp_servers.sales import own_data  # noqa: PLC0415
+        return Once(lambda: Warehouse(partial(_sample, data_dir), time_limit_s).opened())
+    if isinstance(data, str):
+        from mcp_servers.sales.postgres import Postgres  # noqa: PLC0415
 
-    loaded = own_data.load(data, data_dir)
-    return Warehouse(lambda: loaded)
+        return Newest(Postgres(data, data_dir, time_limit_s), refresh_s or POSTGRES_REFRESH_S)
+    from mcp_servers.sales.own_data import Files  # noqa: PLC0415
+
+    return Newest(Files(data, data_dir, time_limit_s), refresh_s or FILES_REFRESH_S)
 
 
 def _sample(data_dir: Path) -> tuple[Path, str]:
@@ -77,11 +90,11 @@ def _sample(data_dir: Path) -> tuple[Path, str]:
     return generate.ensure(data_dir)
 
 
-def _add_schema_and_query(server: Server, warehouse: Warehouse) -> None:
+def _add_schema_and_query(server: Server, current: Current) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def describe_schema() -> Annotated[CallToolResult, Table]:
         """The tables and columns, what they mean, and which values they hold."""
-        return await _answer(lambda: catalog.describe(warehouse))
+        return await _answer(current, catalog.describe)
 
     @server.tool(annotations=serving.READ_ONLY)
     async def query(
@@ -97,10 +110,10 @@ def _add_schema_and_query(server: Server, warehouse: Warehouse) -> None:
         max_rows: Annotated[int, Field(ge=1, le=1000, description="rows to return at most")] = 200,
     ) -> Annotated[CallToolResult, Table]:
         """Answers any question about the data by SQL of your own."""
-        return await _answer(partial(_query, warehouse, sql, max_rows))
+        return await _answer(current, _query, sql, max_rows)
 
 
-def _add_prepared(server: Server, warehouse: Warehouse) -> None:
+def _add_prepared(server: Server, current: Current) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def revenue_by(
         dimensions: Annotated[
@@ -111,7 +124,7 @@ def _add_prepared(server: Server, warehouse: Warehouse) -> None:
         period: PeriodArgument = None,
     ) -> Annotated[CallToolResult, Table]:
         """Net revenue in EUR, units and number of orders, broken down by the dimensions you name."""
-        return await _answer(partial(prepared.revenue_by, warehouse, _once(dimensions), filters, period))
+        return await _answer(current, prepared.revenue_by, _once(dimensions), filters, period)
 
     @server.tool(annotations=serving.READ_ONLY)
     async def top_customers(
@@ -120,7 +133,7 @@ def _add_prepared(server: Server, warehouse: Warehouse) -> None:
         period: PeriodArgument = None,
     ) -> Annotated[CallToolResult, Table]:
         """The customers with the highest net revenue, the highest first."""
-        return await _answer(partial(prepared.top_customers, warehouse, limit, filters, period))
+        return await _answer(current, prepared.top_customers, limit, filters, period)
 
     @server.tool(annotations=serving.READ_ONLY)
     async def target_attainment(
@@ -134,21 +147,21 @@ def _add_prepared(server: Server, warehouse: Warehouse) -> None:
         period: PeriodArgument = None,
     ) -> Annotated[CallToolResult, Table]:
         """Net revenue in EUR against its target, in percent (100 = target reached)."""
-        return await _answer(partial(prepared.target_attainment, warehouse, _once(dimensions), filters, period))
+        return await _answer(current, prepared.target_attainment, _once(dimensions), filters, period)
 
 
-async def _answer(work: Callable[[], Table]) -> CallToolResult:
+async def _answer(current: Current, work: Callable[..., Table], *arguments: object) -> CallToolResult:
     """Run blocking work on a thread; what the caller can mend becomes a message to the caller."""
-    return table_result(await anyio.to_thread.run_sync(_told, work, abandon_on_cancel=True))
+    return table_result(await anyio.to_thread.run_sync(_told, current, work, arguments, abandon_on_cancel=True))
 
 
-def _told(work: Callable[[], Table]) -> Table:
+def _told(current: Current, work: Callable[..., Table], arguments: Sequence[object]) -> Table:
     import duckdb  # noqa: PLC0415
 
     from mcp_servers.sales.database import STATEMENT_LIMIT_S  # noqa: PLC0415
 
     try:
-        return work()
+        table = work(current.now(), *arguments)  # one version for the whole call
     except Refused as refusal:
         raise ToolError(str(refusal)) from refusal
     except duckdb.InterruptException as error:
@@ -157,6 +170,7 @@ def _told(work: Callable[[], Table]) -> Table:
         raise ToolError(f"the data does not fit this tool ({error}); write SQL for the tool query") from error
     except OSError as error:
         raise ToolError(f"the sales data cannot be written or read: {error}") from error
+    return table.model_copy(update={"notes": [*table.notes, current.note]}) if current.note else table
 
 
 def _query(warehouse: Warehouse, sql: str, max_rows: int) -> Table:

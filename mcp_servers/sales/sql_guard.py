@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 MAX_SQL_CHARS = 10_000
 QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 TABLE_FUNCTIONS = {"range", "generate_series", "unnest"}
+# Names that are a look at the clock where no column is called so, and functions that DuckDB takes for constant.
+CLOCKS = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
+ALSO_CHANGING = {"current_localtime", "current_localtimestamp"}
+# SQL in a text is SQL that this guard does not see: planning it gives away settings.
+SQL_IN_TEXT = {"json_serialize_plan", "json_serialize_sql", "json_deserialize_sql", "json_execute_serialized_sql"}
 
 
 class Refused(Exception):
@@ -28,6 +33,8 @@ class Guard:
         self.tables = self._names("SELECT table_name FROM information_schema.tables WHERE table_schema = 'main'")
         self._system_views = self._names("SELECT view_name FROM duckdb_views() WHERE internal")
         self._changing = self._names("SELECT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'")
+        self._changing |= ALSO_CHANGING
+        self._changing |= self._macros_that_change()
 
     def check(self, sql: str) -> str:
         """The statement without what surrounds it. Raises Refused, or duckdb.Error if it does not parse."""
@@ -35,6 +42,8 @@ class Guard:
 
         if len(sql) > MAX_SQL_CHARS:
             raise Refused(f"the statement has {len(sql)} characters, the limit is {MAX_SQL_CHARS}; write a shorter one")
+        if not _is_text(sql):
+            raise Refused("the statement holds half a character or a NUL; write plain text")
         statements = duckdb.extract_statements(sql)
         if len(statements) != 1:
             raise Refused(f"send exactly one SELECT statement; this has {len(statements)}")
@@ -47,6 +56,26 @@ class Guard:
 
     def _names(self, sql: str) -> set[str]:
         return {str(name).lower() for (name,) in self._connection.execute(sql).fetchall()}
+
+    def _macros_that_change(self) -> set[str]:
+        """Macros that call a function which changes, look at the clock, or read the system's tables."""
+        found = self._connection.execute(
+            "SELECT lower(function_name), json_serialize_sql('SELECT ' || macro_definition) FROM duckdb_functions() "
+            "WHERE function_type = 'macro'"
+        ).fetchall()
+        bodies = [(str(name), list(_nodes(json.loads(tree)))) for name, tree in found]
+        changing: set[str] = set()
+        while more := {name for name, nodes in bodies if name not in changing and self._reaches(nodes, changing)}:
+            changing |= more
+        return changing
+
+    def _reaches(self, nodes: list[dict[str, Any]], macros: set[str]) -> bool:
+        return any(
+            node.get("type") in {"BASE_TABLE", "TABLE_FUNCTION"}
+            or str(node.get("function_name", "")).lower() in self._changing | macros
+            or _clock(node)
+            for node in nodes
+        )
 
     def _tree(self, text: str) -> dict[str, Any]:
         [(answer,)] = self._connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()
@@ -81,8 +110,21 @@ class Guard:
 
     def _check_function(self, node: dict[str, Any]) -> None:
         name = str(node.get("function_name", "")).lower()
+        if name in SQL_IN_TEXT:
+            raise Refused(f"{name}() is not allowed: write the SQL itself")
         if name in self._changing:
             raise Refused(f"{name}() is not allowed: the same statement must give the same answer each time")
+        if clock := _clock(node):
+            raise Refused(f"{clock} is not allowed: the same statement must give the same answer; write out the date")
+        if node.get("sample"):
+            raise Refused("samples are not allowed: the same statement must give the same answer; use LIMIT or filter")
+
+
+def _is_text(sql: str) -> bool:
+    try:
+        return b"\0" not in sql.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can carry
+        return False
 
 
 def _without_end(sql: str) -> str:
@@ -92,6 +134,12 @@ def _without_end(sql: str) -> str:
     raw = sql.encode()  # the tokenizer counts bytes
     ends = [start for start, _ in duckdb.tokenize(sql) if raw[start : start + 1] == b";"]
     return raw[: ends[0]].decode() if ends else sql
+
+
+def _clock(node: dict[str, Any]) -> str | None:
+    """The name by which this node asks what time it is, if it does."""
+    names = node.get("column_names", [])
+    return str(names[0]) if len(names) == 1 and str(names[0]).lower() in CLOCKS else None
 
 
 def _nodes(tree: object) -> Iterator[dict[str, Any]]:

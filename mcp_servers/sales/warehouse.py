@@ -6,21 +6,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcp_servers.sales.sandbox import Sandbox
+from mcp_servers.sales.sandbox import TIME_LIMIT_S, Sandbox
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
 class Warehouse:
-    """One database, made or opened at the first use. Thread-safe; its methods block."""
+    """One database, made and opened at the first use. Thread-safe; its methods block."""
 
-    def __init__(self, prepare: Callable[[], tuple[Path, str]]) -> None:
-        """`prepare` gives the path of the database and the version of its data."""
+    def __init__(self, prepare: Callable[[], tuple[Path, str]], time_limit_s: float = TIME_LIMIT_S) -> None:
+        """`prepare` gives the path of the database and the version of its data; a query may take `time_limit_s`."""
         self._prepare = prepare
+        self._time_limit_s = time_limit_s
         self._lock = threading.Lock()
         self._relations: dict[str, dict[str, str]] = {}
         self._values: dict[tuple[str, str], list[str]] = {}
+
+    def opened(self) -> "Warehouse":
+        """Itself, with its file held open: from here on that may be removed. Raises what opening it raises."""
+        with self._lock:
+            _ = self._connection, self._sandbox
+        return self
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a statement of ours."""
@@ -76,4 +83,4 @@ class Warehouse:
 
     @cached_property
     def _sandbox(self) -> Sandbox:
-        return Sandbox(self._prepared[0])
+        return Sandbox(self._prepared[0], self._time_limit_s)

@@ -58,7 +58,7 @@ def read(body: bytes, *, is_packed: bool, media_type: str, charset: str) -> Page
         raw = _raw(whole, media_type, charset)
     except MemoryError as error:
         raise Unreadable("it takes too much memory to read") from error
-    return Page(raw.text.strip(), raw.title, str(raw.metadata.get("date") or ""))
+    return Page(raw.whole.strip(), raw.title, str(raw.metadata.get("date") or ""))
 
 
 def unpacked(body: bytes, most: int) -> bytes:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from rich.console import Console
 
 from app.settings import Settings
@@ -102,7 +103,7 @@ def test_the_document_and_the_table_show_every_score() -> None:
 
 
 def test_own_data_does_not_change_what_is_measured(settings: Settings) -> None:
-    own = settings.model_copy(update={"sales_data": Path("ours.csv"), "knowledge_base_data": Path("docs")})
+    own = settings.model_copy(update={"sales_data": SecretStr("ours.csv"), "knowledge_base_data": Path("docs")})
     measured = on_sample_data(own)
-    assert measured.sales_data is measured.knowledge_base_data is None
+    assert (measured.sales_data, measured.knowledge_base_data) == (None, None)
     assert measured.limits.on_limit == "finish_partial"

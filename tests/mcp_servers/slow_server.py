@@ -16,11 +16,10 @@ from mcp_servers.server import Server
 def build(folder: Path) -> Server:
     """Its data are the file `data` in the folder; it notes in `done` which calls came to their end."""
 
-    async def load() -> None:
-        if not (folder / "data").exists():
-            raise OSError("there is no file named data")
+    def ready() -> str | None:
+        return "v1" if (folder / "data").exists() else None
 
-    server = serving.new_server("slow", "Takes its time.", ready=load)
+    server = serving.new_server("slow", "Takes its time.", ready)
 
     @server.tool(annotations=serving.READ_ONLY)
     async def wait(file: str, name: str = "-") -> Annotated[CallToolResult, Table]:

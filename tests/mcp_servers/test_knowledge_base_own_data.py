@@ -14,7 +14,7 @@ from mcp_servers.knowledge_base.passages import PASSAGE_CHARACTERS, passages_of
 from mcp_servers.knowledge_base.server import build
 from mcp_servers.results import Document, Table
 from mcp_servers.serving import StartupError
-from tests.pdf import pdf
+from tests.mcp_servers.pdfs import pdf_of
 
 PAGE = """<html><head><title>Depot study</title></head><body><nav>Home | About</nav><article>
 <h1>Depot charging</h1><p>Fleet operators in Austria ran 412 depots in 2024, says the depot board.</p>
@@ -43,7 +43,9 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "ferries.md").write_text(BRIEF, encoding="utf-8")
     (tmp_path / "plain.markdown").write_text("# Plain notes\n\nNothing about 2031.\n", encoding="utf-8")
     (tmp_path / "deep" / "Depots.html").write_text(PAGE, encoding="utf-8")
-    (tmp_path / "deep" / "er" / "tender.pdf").write_bytes(pdf("Bids: 37 arrived.", "Winner: none.", title="Tender 12"))
+    (tmp_path / "deep" / "er" / "tender.pdf").write_bytes(
+        pdf_of("Bids: 37 arrived.", "Winner: none.", title="Tender 12")
+    )
     return tmp_path
 
 
@@ -104,7 +106,7 @@ async def test_tools_serve_the_folder_in_place_of_the_sample(folder: Path, query
 
 async def test_files_that_cannot_be_read_are_named_with_the_reason(folder: Path) -> None:
     (folder / "broken.pdf").write_bytes(b"%PDF-1.4 but no more")
-    (folder / "scan.pdf").write_bytes(pdf(""))
+    (folder / "scan.pdf").write_bytes(pdf_of(""))
     (folder / "empty.md").write_text("\n", encoding="utf-8")
     (folder / "latin.md").write_bytes("Zürich".encode("latin-1"))
     (folder / "bad.md").write_text("---\ntitle: [a\n---\ntext\n", encoding="utf-8")
@@ -130,7 +132,7 @@ async def test_files_that_cannot_be_read_are_named_with_the_reason(folder: Path)
     async with create_connected_server_and_client_session(build(folder, None)) as client:
         answer = await client.call_tool("search", {"query": "bids"})
     assert isinstance(answer.content[0], TextContent)
-    assert "could not be searched: bad.md" in answer.content[0].text
+    assert "could not be searched, or not in full: bad.md" in answer.content[0].text
     assert "and 5 more" in answer.content[0].text
 
 

@@ -2,6 +2,8 @@
 
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import date, datetime
@@ -205,13 +207,25 @@ def test_the_version_follows_the_file(folder: Path) -> None:
     assert own_data.load(file, folder / "own")[1] != first[1]
 
 
-def test_data_is_read_only_and_stays_where_it_is(folder: Path) -> None:
+WRITES_AND_DIES = """
+import duckdb, os, sys
+connection = duckdb.connect(sys.argv[1])
+connection.execute("CHECKPOINT")
+connection.execute("INSERT INTO sales_lines VALUES (DATE '2025-04-01', 'Spain', 7)")
+os._exit(0)
+"""
+
+
+def test_a_duckdb_file_is_copied_with_its_log_and_its_owner_goes_on_writing(folder: Path) -> None:
     file = as_duckdb(folder)
-    before = file.read_bytes()
-    with read(file, folder) as connection, pytest.raises(duckdb.Error):
-        connection.execute("DELETE FROM sales_lines")
-    assert file.read_bytes() == before
-    assert list((folder / "own" / "sales").iterdir()) == []
+    subprocess.run([sys.executable, "-c", WRITES_AND_DIES, str(file)], check=True)
+    assert file.with_name("shop.duckdb.wal").exists()
+    with read(file, folder) as connection:
+        assert connection.execute("SELECT count(*) FROM sales_lines").fetchall() == [(4,)]
+        with pytest.raises(duckdb.Error):
+            connection.execute("DELETE FROM sales_lines")
+        with duckdb.connect(str(file)) as owner:  # nothing of ours holds it
+            owner.execute("DELETE FROM sales_lines")
 
 
 @pytest.mark.parametrize(

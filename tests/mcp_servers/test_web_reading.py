@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mcp_servers.web import reading
 from mcp_servers.web.fetching import Fetcher, NotFetched
 from mcp_servers.web.reading import MOST_BYTES, decoded
-from tests.pdf import pdf
+from tests.mcp_servers.pdfs import pdf_of
 from tests.raw_server import Answer, status
 from tests.web_site import SENTENCE, html, page, site
 
@@ -213,7 +213,7 @@ async def test_what_is_no_text_is_not_received(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["application/pdf", "text/html", "application/octet-stream"])
 async def test_a_pdf_is_read_whatever_it_says_to_be(kind: str) -> None:
-    text = await got(status("200 OK", pdf("Bids: 37 arrived.", "Winner: none."), content_type=kind))
+    text = await got(status("200 OK", pdf_of("Bids: 37 arrived.", "Winner: none."), content_type=kind))
     assert text == "## Page 1\n\nBids: 37 arrived.\n\n## Page 2\n\nWinner: none."
 
 

@@ -1,0 +1,34 @@
+"""The process that reads files, bounded in time and memory: a small PDF can ask for hours, or for gigabytes."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mcp_servers import bounded
+from mcp_servers.formats import Unreadable, read_file
+
+PROCESS_MEMORY = 768 * 1024 * 1024
+FOR_PAGES = 2 / 3  # of the time limit: then a long PDF is cut at a page, before all of it is lost
+
+
+def main(time_limit_s: float) -> None:
+    """Answer requests until stdin closes."""
+    bounded.serve(lambda request: answer(Path(request["path"]), time_limit_s * FOR_PAGES), time_limit_s, PROCESS_MEMORY)
+
+
+def answer(path: Path, seconds: float) -> dict[str, Any]:
+    """The fields of a `RawText`, or `unreadable` with the reason."""
+    try:
+        raw = asdict(read_file(path, seconds))
+        # Front matter may hold dates. Written here, so that one with aliases that multiply is paid for here.
+        return raw | {"metadata": json.loads(json.dumps(raw["metadata"], default=str))}
+    except Unreadable as reason:
+        return {"unreadable": str(reason)}
+    except MemoryError:
+        return {"unreadable": "needs too much memory; split it"}
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))

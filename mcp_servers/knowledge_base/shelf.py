@@ -1,0 +1,56 @@
+"""One version of the documents with its search, and the folder that it comes from."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_servers.knowledge_base.documents import BRIEFS, Library, load, visible_files
+from mcp_servers.knowledge_base.embeddings import Embeddings
+from mcp_servers.knowledge_base.passages import passages_of
+from mcp_servers.knowledge_base.reading import Reader, State, state
+from mcp_servers.knowledge_base.search import Searcher
+from mcp_servers.serving import StartupError
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Documents and the search over them, which belong together."""
+
+    library: Library
+    searcher: Searcher
+
+    @property
+    def data_version(self) -> str:
+        """A short name of the documents that changes when one does."""
+        return self.library.version
+
+
+def sample(embeddings: Embeddings | None) -> Shelf:
+    """The briefs that come with this server."""
+    library = load(BRIEFS)
+    return Shelf(library, Searcher(passages_of(library), embeddings))
+
+
+class Folder:
+    """A source for `reloading.Newest`: a folder of one's own documents."""
+
+    settles = True
+
+    def __init__(self, folder: Path, embeddings: Embeddings | None) -> None:
+        self._folder = folder
+        self._embeddings = embeddings
+        self._reader = Reader()
+
+    def state(self) -> list[State]:
+        """Names, sizes and times of the files. Raises StartupError when there is no folder."""
+        if not self._folder.is_dir():
+            raise StartupError(f"no documents folder at {self._folder}; name a folder of Markdown, HTML or PDF files")
+        return [state(path) for path in visible_files(self._folder)]
+
+    def load(self) -> Shelf:
+        """The documents as they are now; files that have not changed are not read again. Raises StartupError."""
+        self._reader.forget_all_but(self.state())
+        library = load(self._folder, self._reader.read)
+        for line in library.skipped:
+            logging.getLogger(__name__).warning("not searchable, or not in full: %s", line)
+        return Shelf(library, Searcher(passages_of(library), self._embeddings))

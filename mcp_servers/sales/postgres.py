@@ -1,0 +1,226 @@
+"""Copies what a role may read of a Postgres database into one DuckDB file, as it was at one moment.
+
+Agents query the copy: their SQL never reaches the production database, cannot slow it down, and is the same for every
+source of data.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import psycopg
+from psycopg import Cursor, conninfo, sql
+
+from mcp_servers.sales import postgres_catalog, postgres_types, stored
+from mcp_servers.sales.database import write_atomically
+from mcp_servers.sales.naming import describe, original, plain_names
+from mcp_servers.sales.plain import quoted
+from mcp_servers.sales.postgres_catalog import Relation
+from mcp_servers.sales.warehouse import Warehouse
+from mcp_servers.serving import StartupError
+
+LOADER = "postgres 1"
+MALFORMED = (
+    "the URL of the Postgres database cannot be read; write postgresql://user:password@host:5432/database, "
+    "special characters of the password as percent codes (@ is %40)"
+)
+LINE_BYTES = 16 * 1024 * 1024
+
+# Whatever happens to us, the database ends our statements and our transaction.
+SESSION = {
+    "statement_timeout": "120s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "60s",
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "search_path": "",
+    "synchronize_seqscans": "off",  # the same rows in the same order have the same version
+}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a snapshot may hold at most, all tables together, and how long it may take."""
+
+    rows: int = 5_000_000
+    bytes: int = 1024 * 1024 * 1024
+    seconds: float = 300.0
+
+
+class Postgres:
+    """A source for `reloading.Newest`: all that the role of a URL may read."""
+
+    settles = False
+
+    def __init__(self, url: str, data_dir: Path, time_limit_s: float, bounds: Bounds = Bounds()) -> None:
+        """Raises StartupError when the URL cannot be read."""
+        self._url = url
+        self._parts = _parts(url)
+        self._data_dir = data_dir
+        self._time_limit_s = time_limit_s
+        self._bounds = bounds
+
+    def state(self) -> object:
+        """The database's own counters. Raises StartupError."""
+        with self._transaction() as rows:
+            return postgres_catalog.state(rows)
+
+    def load(self) -> Warehouse:
+        """A snapshot. Raises StartupError: unreachable, nothing to read, too much to read, or a role that can write."""
+        return stored.opened(self._snapshot, self._time_limit_s)
+
+    def _snapshot(self) -> tuple[Path, str]:
+        with TemporaryDirectory(prefix=".own-", dir=stored.folder(self._data_dir)) as scratch:
+            with self._transaction() as rows:
+                self._refuse_writers(rows)
+                found = self._relations(rows)
+                copies = _copied(rows, found, Path(scratch), self._bounds)
+            version = _version(found, copies)
+            database = stored.path(self._data_dir, version)
+            if not database.exists():
+                try:
+                    write_atomically(database, partial(_fill, found, copies))
+                except (duckdb.Error, OSError) as error:
+                    raise StartupError(f"cannot store the data of Postgres in {database.parent}: {error}") from error
+        return database, version
+
+    def _refuse_writers(self, rows: Cursor[Any]) -> None:
+        if what := postgres_catalog.writable(rows):
+            raise StartupError(
+                f"the role {self._parts.get('user')} of the Postgres database can write to {what}; use one that can "
+                "only read (mcp_servers/sales/README.md has the SQL for it)"
+            )
+
+    def _relations(self, rows: Cursor[Any]) -> list[Relation]:
+        found = [relation for relation in postgres_catalog.relations(rows) if relation.columns]
+        if not found:
+            raise StartupError(
+                f"the role {self._parts.get('user')} of the Postgres database can read no table; GRANT it SELECT"
+            )
+        return found
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Cursor[Any]]:
+        """One moment of the database, for reading only. Whatever goes wrong there is a StartupError without secrets."""
+        try:
+            with psycopg.connect(
+                self._url,
+                connect_timeout=10,
+                tcp_user_timeout=30_000,
+                application_name="tollgate sales",
+                client_encoding="utf8",
+                prepare_threshold=None,  # a pooler may give every transaction another connection
+            ) as connection:
+                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                connection.read_only = True
+                with connection.cursor() as rows:
+                    for name, value in SESSION.items():
+                        rows.execute("SELECT set_config(%s, %s, true)", [name, value])
+                    yield rows
+        except psycopg.Error as error:
+            raise StartupError(f"cannot read the Postgres database: {self._without_secrets(error)}") from None
+
+    def _without_secrets(self, error: Exception) -> str:
+        text = " ".join(str(error).split())[:400]
+        secrets = [str(value) for name, value in self._parts.items() if "password" in name and value]
+        for secret in secrets:
+            text = text.replace(secret, "[secret]")
+        return text
+
+
+def _parts(url: str) -> dict[str, Any]:
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        raise StartupError(MALFORMED) from None  # its message quotes what it does not understand
+    # A password with a bare @ or / ends up in these, and would be shown in every message.
+    ports = str(parts.get("port", "")).replace(",", "")
+    if any("@" in str(parts.get(name, "")) for name in ("host", "dbname")) or not (ports or "0").isdigit():
+        raise StartupError(MALFORMED)
+    return parts
+
+
+def has_password(url: str) -> bool:
+    """Whether whoever sees this URL can log in. Raises StartupError when it cannot be read."""
+    return bool(_parts(url).get("password"))
+
+
+def _copied(rows: Cursor[Any], relations: list[Relation], folder: Path, bounds: Bounds) -> list[Path]:
+    """A CSV file for each relation. Raises StartupError beyond the bounds."""
+    copies, size, count = list[Path](), 0, 0
+    until = time.monotonic() + bounds.seconds
+    for number, relation in enumerate(relations):
+        copies.append(folder / f"{number}.csv")
+        with copies[-1].open("wb") as out, rows.copy(_query(relation, bounds.rows - count + 1)) as blocks:
+            for block in blocks:
+                size += len(block)
+                if size > bounds.bytes or time.monotonic() > until:
+                    raise _too_much(relation, bounds)
+                out.write(block)
+        count += rows.rowcount
+        if count > bounds.rows:
+            raise _too_much(relation, bounds)
+    return copies
+
+
+def _query(relation: Relation, limit: int) -> sql.Composed:
+    columns = sql.SQL(", ").join(postgres_types.sent(column.name, column.kind) for column in relation.columns)
+    text = "COPY (SELECT {} FROM {} LIMIT {}) TO STDOUT (FORMAT csv, NULL '\\N', FORCE_QUOTE *)"
+    return sql.SQL(text).format(columns, sql.Identifier(relation.schema, relation.name), sql.Literal(limit))
+
+
+def _too_much(relation: Relation, bounds: Bounds) -> StartupError:
+    return StartupError(
+        f"the Postgres database has more than {bounds.rows:,} rows or {bounds.bytes:,} bytes for this role, or took "
+        f"more than {bounds.seconds:g} s (at {relation.schema}.{relation.name}); GRANT the role less, or a view that "
+        "selects or sums up what matters"
+    )
+
+
+def _version(relations: list[Relation], copies: list[Path]) -> str:
+    seen = hashlib.sha256(f"{LOADER}{relations}".encode())
+    for each in copies:
+        with each.open("rb") as content:
+            seen.update(hashlib.file_digest(content, "sha256").digest())
+    return f"own-{seen.hexdigest()[:10]}"
+
+
+def _fill(relations: list[Relation], copies: list[Path], connection: duckdb.DuckDBPyConnection) -> None:
+    shared = [relation.name for relation in relations]
+    wishes = [
+        each.name if shared.count(each.name) == 1 or each.schema == "public" else f"{each.schema}_{each.name}"
+        for each in relations
+    ]
+    for relation, copy, name in zip(relations, copies, plain_names(connection, wishes), strict=True):
+        _stage(connection, relation, copy)
+        _take_over(connection, relation, name)
+
+
+def _stage(connection: duckdb.DuckDBPyConnection, relation: Relation, copy: Path) -> None:
+    """The file as the table `staged`, every column as text, null apart from empty."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE staged AS SELECT * FROM read_csv(?, columns = ?, auto_detect = false, "
+        "header = false, delim = ',', quote = '\"', escape = '\"', nullstr = '\\N', allow_quoted_nulls = false, "
+        "max_line_size = ?, parallel = false)",
+        [str(copy), {column.name: "VARCHAR" for column in relation.columns}, LINE_BYTES],
+    )
+
+
+def _take_over(connection: duckdb.DuckDBPyConnection, relation: Relation, name: str) -> None:
+    names = plain_names(connection, [column.name for column in relation.columns])
+    readings = [postgres_types.read(connection, "staged", column.name, column.kind) for column in relation.columns]
+    listed = ", ".join(f"{each.expression} AS {quoted(new)}" for each, new in zip(readings, names, strict=True))
+    connection.execute(f"CREATE TABLE {quoted(name)} AS SELECT {listed} FROM staged")  # noqa: S608
+    missing = [f"left out: {', '.join(relation.left_out)}"] if relation.left_out else []
+    describe(connection, f"TABLE {quoted(name)}", [relation.comment, original(relation.name, name), *missing])
+    for column, new, reading in zip(relation.columns, names, readings, strict=True):
+        parts = [column.comment, original(column.name, new), reading.note]
+        describe(connection, f"COLUMN {quoted(name)}.{quoted(new)}", parts)

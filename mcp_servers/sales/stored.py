@@ -1,0 +1,60 @@
+"""Where own data are kept as DuckDB files: one for each version, named by its content; old ones are removed.
+
+Several servers may share the folder. A server holds its file open, so another may remove it at any time.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mcp_servers.sales.warehouse import Warehouse
+from mcp_servers.serving import StartupError
+
+ATTEMPTS = 3
+ABANDONED_S = 3600.0
+
+
+def folder(data_dir: Path) -> Path:
+    """The folder of all versions, made if need be. Raises StartupError."""
+    try:
+        (data_dir / "sales").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(f"cannot write to {data_dir} ({error.strerror}); choose another with --data-dir") from error
+    return data_dir / "sales"
+
+
+def path(data_dir: Path, version: str) -> Path:
+    """The file of a version, `own-...`."""
+    return folder(data_dir) / f"{version}.duckdb"
+
+
+def opened(make: Callable[[], tuple[Path, str]], time_limit_s: float) -> Warehouse:
+    """The database that `make` gives the path and version of, open; those of other versions are removed."""
+    import duckdb  # noqa: PLC0415  the server starts without it
+
+    for attempt in range(ATTEMPTS):
+        made = make()
+        try:
+            warehouse = Warehouse(lambda: made, time_limit_s).opened()  # noqa: B023  opened here and now
+        except (duckdb.Error, OSError) as error:  # damaged, or removed by another server just now: it is made anew
+            made[0].unlink(missing_ok=True)
+            if attempt == ATTEMPTS - 1:
+                raise StartupError(f"cannot open {made[0]}: {error}") from error
+        else:
+            _tidy(made[0])
+            return warehouse
+    raise AssertionError
+
+
+def _tidy(current: Path) -> None:
+    for old in current.parent.glob("own-*.duckdb*"):
+        if old != current:
+            old.unlink(missing_ok=True)
+    for draft in current.parent.glob(".own-*"):  # of a server that was killed while it wrote
+        try:
+            abandoned = draft.stat().st_mtime < time.time() - ABANDONED_S
+        except FileNotFoundError:  # it was finished just now
+            continue
+        if abandoned:
+            shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)

@@ -1,0 +1,157 @@
+"""PDFs as they come: pages, columns, tables, scans, locked and damaged ones, and such as mean harm."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mcp_servers.formats import Unreadable, read_file
+from mcp_servers.knowledge_base.documents import SourceDocument, load
+from mcp_servers.knowledge_base.reading import Reader
+from mcp_servers.knowledge_base.server import build
+from mcp_servers.results import Table
+from tests.mcp_servers.pdfs import bomb, encrypted, endless, new, pdf_of
+
+LEFT = "Fleet operators in Austria ran depots in 2024, says the board. " * 20
+RIGHT = "Chargers cost less than the year before in most towns. " * 20
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "note.md").write_text("# Note\n\nDepots are charged at night.\n")
+    return tmp_path
+
+
+def document(folder: Path, content: bytes) -> SourceDocument:
+    (folder / "study.pdf").write_bytes(content)
+    return load(folder, Reader().read).documents["study"]
+
+
+def refused(folder: Path, content: bytes, reader: Reader | None = None) -> str:
+    """Why the file is not searchable; the other one still is."""
+    (folder / "study.pdf").write_bytes(content)
+    library = load(folder, (reader or Reader()).read)
+    assert set(library.documents) == {"note"}
+    [line] = library.skipped
+    return line
+
+
+def test_columns_are_read_one_after_the_other(folder: Path) -> None:
+    pdf = new()
+    pdf.add_page()
+    with pdf.text_columns(ncols=2, gutter=10) as columns:
+        columns.write(LEFT)
+        columns.new_column()
+        columns.write(RIGHT)
+    [page] = document(folder, bytes(pdf.output())).sections
+    assert page.text.split() == (LEFT + RIGHT).split()
+
+
+def test_the_rows_of_a_table_stay_together(folder: Path) -> None:
+    pdf = new()
+    pdf.add_page()
+    with pdf.table() as table:
+        for row in (("Year", "Depots", "Revenue EUR"), ("2023", "388", "1,204,500"), ("2024", "412", "1,310,250")):
+            table.row(row)
+    [page] = document(folder, bytes(pdf.output())).sections
+    assert page.text.splitlines() == ["Year Depots Revenue EUR", "2023 388 1,204,500", "2024 412 1,310,250"]
+
+
+def test_pages_keep_their_number_whatever_stands_on_them(folder: Path) -> None:
+    """What would be a heading or a fence in Markdown is none here."""
+    found = document(folder, pdf_of("# Units: 37\n```\nnot code", "## Page 7\nand more", title="Tender"))
+    assert (found.title, [section.title for section in found.sections]) == ("Tender", ["Page 1", "Page 2"])
+    assert found.sections[0].text == "# Units: 37\n```\nnot code"
+
+
+async def test_a_search_names_the_page_that_a_citation_needs(folder: Path) -> None:
+    (folder / "study.pdf").write_bytes(pdf_of("Nothing here.", "Depots cost EUR 7,310 each."))
+    result = await build(folder, None).call_tool("search_keyword", {"query": "cost each"})
+    found = Table.model_validate(result.structuredContent)
+    assert found.rows[0][:3] == ["study", "study", "Page 2"]
+
+
+def test_pages_without_text_are_told(folder: Path) -> None:
+    found = document(folder, pdf_of("Words.", "", "More words.", ""))
+    assert [section.title for section in found.sections] == ["Page 1", "Page 3"]
+    [line] = load(folder, Reader().read).skipped
+    assert line == "study.pdf: no text on page 2, 4 (scanned?); run text recognition on it first"
+
+
+def test_a_scan_is_told(folder: Path) -> None:
+    assert "no text in the PDF (a scan?); run text recognition on it first" in refused(folder, pdf_of("", ""))
+
+
+def test_a_locked_pdf_is_told_and_one_that_only_forbids_changes_is_read(folder: Path) -> None:
+    assert document(folder, encrypted(pdf_of("Words."), password="")).sections[0].text == "Words."
+    assert "encrypted; save a copy without a password" in refused(folder, encrypted(pdf_of("Words."), password="no"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda pdf: pdf[: len(pdf) // 3], lambda pdf: b"%PDF-1.7\n" + bytes(range(256)) * 40, lambda pdf: b"%PDF-1.7"],
+    ids=["cut off", "noise", "nothing"],
+)
+def test_a_damaged_pdf_is_told(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    assert "study.pdf: not a readable PDF" in refused(folder, damage(pdf_of("Words.", "Words.")))
+
+
+def test_a_long_pdf_is_cut_at_a_page_and_told(folder: Path) -> None:
+    (folder / "study.pdf").write_bytes(pdf_of(*["Words. " * 100] * 60))
+    whole = read_file(folder / "study.pdf")
+    assert (len(whole.pages), whole.note) == (60, "")
+    part = read_file(folder / "study.pdf", seconds=0.02)
+    assert 1 <= len(part.pages) < 60
+    assert part.note == f"read up to page {len(part.pages)} of 60 only, it is too long; split it"
+
+
+def test_a_pdf_that_never_ends_is_stopped_in_time(folder: Path) -> None:
+    reader = Reader(time_limit_s=1.0)
+    started = time.monotonic()
+    assert refused(folder, endless(), reader) == "study.pdf: reading it took more than 1 s; split it"
+    assert time.monotonic() - started < 20
+    (folder / "study.pdf").write_bytes(pdf_of("Words."))
+    assert set(load(folder, reader.read).documents) == {"note", "study"}  # by another process
+
+
+def test_a_pdf_that_unpacks_to_a_thousand_times_its_size_is_told(folder: Path) -> None:
+    content = bomb()
+    assert len(content) < 1_000_000
+    assert refused(folder, content).startswith("study.pdf: ")
+
+
+def test_a_file_is_read_once_while_it_stays_the_same(folder: Path) -> None:
+    (folder / "study.pdf").write_bytes(pdf_of("Words."))
+    reader = Reader()
+    first = reader.read(folder / "study.pdf")
+    assert reader.read(folder / "study.pdf") is first
+    reader.forget_all_but([])
+    assert reader.read(folder / "study.pdf") is not first
+
+
+def test_front_matter_that_multiplies_is_refused(folder: Path) -> None:
+    levels = "\n".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]" for i in range(1, 10))
+    (folder / "bomb.md").write_text(f"---\nl0: &l0 [lol]\n{levels}\ntitle: *l9\n---\nText.\n")
+    library = load(folder, Reader(time_limit_s=5.0).read)
+    assert set(library.documents) == {"note"}
+    assert "bomb.md: " in library.skipped[0]
+
+
+def test_a_file_that_is_too_large_is_not_opened(folder: Path) -> None:
+    with (folder / "huge.pdf").open("wb") as file:
+        file.truncate(65 * 1024 * 1024)
+    with pytest.raises(Unreadable, match="larger than 64 MB; split it"):
+        read_file(folder / "huge.pdf")
+
+
+def test_the_server_starts_on_a_hostile_folder(folder: Path) -> None:
+    """The reading is done by a process of its own: what kills that one leaves the server."""
+    (folder / "study.pdf").write_bytes(b"%PDF-1.7")
+    code = "import sys; from pathlib import Path; from mcp_servers.knowledge_base.server import build; "
+    code += "build(Path(sys.argv[1]), None); print('pypdf' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    assert ended.stdout == "False\n"
+    assert "study.pdf: not a readable PDF" in ended.stderr
