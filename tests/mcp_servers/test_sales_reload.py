@@ -127,6 +127,16 @@ async def test_a_database_that_is_written_all_the_time_is_read_all_the_same(data
     assert (await until(server, [[last]])).notes == []
 
 
+def test_only_what_may_be_seen_half_written_has_to_stand_still(data: Path, kept: Path) -> None:
+    made = {"csv": csv(data / "a.csv", 1), "duck": duck(data / "b", 1), "sqlite": sqlite(data / "c", 1), "folder": data}
+    assert {name: source(path, kept).settles for name, path in made.items()} == {
+        "csv": True,
+        "duck": True,
+        "sqlite": False,
+        "folder": True,
+    }
+
+
 async def test_files_that_are_added_to_a_folder_and_removed_are_noticed(data: Path, kept: Path) -> None:
     csv(data / "orders.csv", 3)
     server = build(data, kept, refresh_s=OFTEN_S)
