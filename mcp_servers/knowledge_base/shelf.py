@@ -1,5 +1,6 @@
 """One version of the documents with its search, and the folder that it comes from."""
 
+import contextlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,11 @@ class Folder:
         """Names, sizes and times of the files. Raises StartupError when there is no folder."""
         if not self._folder.is_dir():
             raise StartupError(f"no documents folder at {self._folder}; name a folder of Markdown, HTML or PDF files")
-        return [state(path) for path in visible_files(self._folder)]
+        found = []
+        for path in visible_files(self._folder):
+            with contextlib.suppress(FileNotFoundError):  # it has gone since it was listed
+                found.append(state(path))
+        return found
 
     def load(self) -> Shelf:
         """The documents as they are now; files that have not changed are not read again. Raises StartupError."""

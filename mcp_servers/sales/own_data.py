@@ -28,9 +28,8 @@ KINDS = "CSV, Parquet, SQLite, DuckDB, or a folder of CSV and Parquet files"
 class Files:
     """A source for `reloading.Newest`: files, or a folder of them."""
 
-    settles = True
-
     def __init__(self, path: Path, data_dir: Path, time_limit_s: float) -> None:
+        self.settles = not _is_sqlite(path)  # SQLite gives a consistent copy in the midst of changes, which may be many
         self._path = path
         self._data_dir = data_dir
         self._time_limit_s = time_limit_s
@@ -53,31 +52,58 @@ def load(path: Path, data_dir: Path) -> tuple[Path, str]:
     The data are read into `data_dir` once for each content of the files, so that nothing holds the files themselves.
     """
     try:
-        before = _state(path)
-        version = f"own-{_fingerprint(path)}"
-        database = stored.path(data_dir, version)
-        if not database.exists():
-            _make(database, path, lambda: _state(path) == before)
+        if not _is_sqlite(path):
+            return _stored(path, data_dir, path)
+        with tempfile.TemporaryDirectory() as scratch:
+            return _stored(_backup(path, Path(scratch)), data_dir, path)
     except (duckdb.Error, sqlite3.Error, OSError, UnicodeError) as error:
         raise StartupError(f"cannot read {path}: {_reason(error)}; give {KINDS}") from error
+
+
+def _stored(path: Path, data_dir: Path, told: Path) -> tuple[Path, str]:
+    """`told` is what messages call the path."""
+    before = _state(path)
+    version = f"own-{_fingerprint(path)}"
+    database = stored.path(data_dir, version)
+    if not database.exists():
+        _make(database, path, told, lambda: _state(path) == before)
     return database, version
 
 
-def _make(database: Path, path: Path, unchanged: Callable[[], bool]) -> None:
+def _make(database: Path, path: Path, told: Path, unchanged: Callable[[], bool]) -> None:
     def fill(connection: duckdb.DuckDBPyConnection) -> None:
-        _fill(connection, path)
+        _fill(connection, path, told)
         check(connection)
 
     def check(connection: duckdb.DuckDBPyConnection) -> None:
         if not connection.execute("SELECT 1 FROM duckdb_columns() WHERE NOT internal LIMIT 1").fetchall():
-            raise StartupError(f"{path} holds no table; give {KINDS}")
+            raise StartupError(f"{told} holds no table; give {KINDS}")
         if not unchanged():  # or the name of the database would promise another content
-            raise StartupError(f"{path} changed while it was read; try again when it stands still")
+            raise StartupError(f"{told} changed while it was read; try again when it stands still")
 
     if _kind(path) == DUCKDB:
         copy_atomically(path, database, check)
     else:
         write_atomically(database, fill)
+
+
+def _is_sqlite(path: Path) -> bool:
+    try:
+        return _kind(path) == SQLITE
+    except (OSError, StartupError):  # told of when it is read
+        return False
+
+
+def _backup(path: Path, folder: Path) -> Path:
+    """A copy of an SQLite database as of one moment, its log taken in. Raises sqlite3.Error."""
+    copy = folder / path.name
+    with (
+        closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(copy)) as target,
+    ):
+        source.backup(target)
+        target.execute("PRAGMA journal_mode = delete")  # or reading the copy would make a log beside it
+    return copy
 
 
 def _reason(error: Exception) -> str:
@@ -133,14 +159,15 @@ def _kind(path: Path) -> str | None:
     return kind
 
 
-def _fill(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def _fill(connection: duckdb.DuckDBPyConnection, path: Path, told: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for file in _files(path):
             sources = _exported(file, Path(scratch)) if _kind(file) == SQLITE else [(file.stem, file)]
             for name, source in sources:
                 _stage(connection, source, Path(scratch))
                 if not connection.execute("SELECT 1 FROM staged LIMIT 1").fetchall():
-                    raise StartupError(f"{file} has no rows in {name}; give data with at least one row")
+                    shown = told if file == path else file
+                    raise StartupError(f"{shown} has no rows in {name}; give data with at least one row")
                 _take_over(connection, name)
 
 

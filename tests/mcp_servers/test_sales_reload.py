@@ -99,6 +99,44 @@ async def test_a_changed_file_is_served_without_a_restart(data: Path, kept: Path
     assert "orders: 5 rows" in schema.content[0].text
 
 
+async def test_a_database_that_is_written_all_the_time_is_read_all_the_same(data: Path, kept: Path) -> None:
+    """A shop that runs on SQLite: it never stands still."""
+    file = sqlite(data / "shop.db", 3)
+    server = build(file, kept, refresh_s=OFTEN_S)
+    stop = threading.Event()
+
+    def trade() -> None:
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA journal_mode = wal")
+            while not stop.wait(0.01):
+                with connection:
+                    connection.execute("INSERT INTO orders VALUES (9, 9)")
+
+    shop = threading.Thread(target=trade)
+    shop.start()
+    try:
+        with anyio.fail_after(PATIENCE_S):
+            while (found := await asked(server)).rows[0][0] in (None, 3):  # noqa: ASYNC110  a file that changes
+                await anyio.sleep(OFTEN_S)
+    finally:
+        stop.set()
+        shop.join()
+    assert found.notes == []
+    with closing(sqlite3.connect(file)) as connection:
+        [(last,)] = connection.execute("SELECT count(*) FROM orders").fetchall()
+    assert (await until(server, [[last]])).notes == []
+
+
+def test_only_what_may_be_seen_half_written_has_to_stand_still(data: Path, kept: Path) -> None:
+    made = {"csv": csv(data / "a.csv", 1), "duck": duck(data / "b", 1), "sqlite": sqlite(data / "c", 1), "folder": data}
+    assert {name: source(path, kept).settles for name, path in made.items()} == {
+        "csv": True,
+        "duck": True,
+        "sqlite": False,
+        "folder": True,
+    }
+
+
 async def test_files_that_are_added_to_a_folder_and_removed_are_noticed(data: Path, kept: Path) -> None:
     csv(data / "orders.csv", 3)
     server = build(data, kept, refresh_s=OFTEN_S)
