@@ -3,15 +3,24 @@
 A server takes part by an entry in SERVERS: for each tool, arguments that it answers and arguments that it refuses.
 """
 
+import contextlib
 import csv
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import jsonschema  # type: ignore[import-untyped]
 from mcp.types import CallToolResult, TextContent, Tool
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from tests.http_server import served
+from tests.search_provider import search_provider
+from tests.web_site import page
 
 Json = dict[str, Any]
 Ask = Callable[[Json], Awaitable[CallToolResult]]
@@ -28,7 +37,8 @@ class Example:
 
 @dataclass(frozen=True)
 class Conforming:
-    """A server to try. `{data}` in its options is a folder of its own, `{model}` an address with embeddings.
+    """A server to try. In options, settings and arguments stand places that `at` fills in: `{data}` is a folder of its
+    own, `{model}` an address with embeddings, `{search}` a search provider, `{page}` a page of the web.
 
     Attributes:
         name: its module is `mcp_servers.<name>`.
@@ -45,6 +55,23 @@ class Conforming:
     settings: Mapping[str, str] = field(default_factory=dict)
     same_again: bool = True
     open_world: bool = False
+
+    def at(self, **places: str) -> "Conforming":
+        """The same with these places filled in."""
+
+        def filled(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: filled(each) for key, each in value.items()}
+            for name, place in places.items():
+                value = value.replace(f"{{{name}}}", place) if isinstance(value, str) else value
+            return value
+
+        tools = {
+            name: Example(filled(each.arguments), filled(each.mistake), each.advice)
+            for name, each in self.tools.items()
+        }
+        options = tuple(map(filled, self.options))
+        return replace(self, tools=tools, options=options, settings=filled(dict(self.settings)))
 
 
 YEARS, TWELVE = (2023, 2024), range(1, 13)
@@ -93,7 +120,31 @@ SERVERS: Final = (
             "chart": Example({**SERIES, "kind": "bar", "title": "x"}, {**SERIES, "kind": "pie", "title": "x"}, "'bar'"),
         },
     ),
+    Conforming(
+        "web",
+        {
+            "search_web": Example({"query": "charging points in Portugal"}, {"query": ""}, "correct the arguments"),
+            "fetch_page": Example({"url": "{page}"}, {"url": "ftp://example.com/"}, "http"),
+        },
+        ("--allow-private",),
+        {"SEARXNG_URL": "{search}"},
+        same_again=False,
+        open_world=True,
+    ),
 )
+
+
+@contextlib.contextmanager
+def a_web() -> Iterator[dict[str, str]]:
+    """A page and a provider that finds it: places for `Conforming.at`."""
+
+    async def answer(_: Request) -> Response:
+        return HTMLResponse(page())
+
+    with served(Starlette(routes=[Route("/page", answer)])) as site:
+        found = {"title": "Charging in Portugal", "url": f"{site}/page", "text": "12,345 points."}
+        with search_provider(found) as provider:
+            yield {"search": provider.url, "page": f"{site}/page"}
 
 
 def check_listing(server: Conforming, tools: list[Tool]) -> None:

@@ -62,9 +62,10 @@ def served(module: str, folder: Path, *options: str, host: str = "127.0.0.1", **
 
 
 def token(server: str, tools: str = "*", secret: str = SECRET, **claims: Any) -> str:
-    """A token as the tool gateway makes it; claims that are None are left out."""
+    """A token as the tool gateway makes it, but for an hour: tests are collected long before they run. Claims that are
+    None are left out."""
     now = int(time.time())
-    usual = {"iss": "tollgate", "sub": "researcher", "aud": server, "scope": tools, "iat": now, "exp": now + 60}
+    usual = {"iss": "tollgate", "sub": "researcher", "aud": server, "scope": tools, "iat": now, "exp": now + 3600}
     given = {name: value for name, value in {**usual, **claims}.items() if value is not None}
     return jwt.encode(given, secret, algorithm="HS256")
 

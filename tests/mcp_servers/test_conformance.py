@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from app.processes import Addresses
 from tests.mcp_servers.conformance import (
     SERVERS,
     Conforming,
+    a_web,
     check_answer,
     check_listing,
     check_refusal,
@@ -20,20 +21,20 @@ from tests.mcp_servers.conformance import (
 )
 from tests.mcp_servers.program import REPOSITORY, SECRET, bearer, served, session, token
 
-Opened = Callable[[Conforming, list[str], Path], AbstractAsyncContextManager[ClientSession]]
+Opened = Callable[[Conforming, Path], AbstractAsyncContextManager[ClientSession]]
 
 
 @asynccontextmanager
-async def over_http(server: Conforming, options: list[str], folder: Path) -> AsyncIterator[ClientSession]:
+async def over_http(server: Conforming, folder: Path) -> AsyncIterator[ClientSession]:
     settings = {**server.settings, "TOLLGATE_MCP_SECRET": SECRET}
-    with served(f"mcp_servers.{server.name}", folder, *options, **settings) as program:
+    with served(f"mcp_servers.{server.name}", folder, *server.options, **settings) as program:
         async with session(program, bearer(token(server.name))) as client:
             yield client
 
 
 @asynccontextmanager
-async def over_stdio(server: Conforming, options: list[str], folder: Path) -> AsyncIterator[ClientSession]:
-    arguments = ["-m", f"mcp_servers.{server.name}", *options, "--stdio"]
+async def over_stdio(server: Conforming, folder: Path) -> AsyncIterator[ClientSession]:
+    arguments = ["-m", f"mcp_servers.{server.name}", *server.options, "--stdio"]
     program = StdioServerParameters(
         command=sys.executable, args=arguments, cwd=REPOSITORY, env=dict(server.settings) or None
     )
@@ -51,8 +52,10 @@ def test_every_server_takes_part() -> None:
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
 async def test_a_server_conforms(server: Conforming, opened: Opened, tmp_path: Path, addresses: Addresses) -> None:
     data = tmp_path / "data"
-    options = [each.format(data=data, model=addresses.model) for each in server.options]
-    async with opened(server, options, tmp_path) as client:
+    async with AsyncExitStack() as stack:
+        places = {"data": str(data), "model": addresses.model, **stack.enter_context(a_web())}
+        server = server.at(**places)
+        client = await stack.enter_async_context(opened(server, tmp_path))
         tools = (await client.list_tools()).tools
         check_listing(server, tools)
         for tool in tools:  # the first call may have data generated, or keep vectors: what nobody can tell apart later

@@ -21,7 +21,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from app.processes import Addresses
-from tests.mcp_servers.conformance import SERVERS, Conforming
+from tests.mcp_servers.conformance import SERVERS, Conforming, a_web
 from tests.mcp_servers.program import REPOSITORY, SECRET, served, token
 
 PINNED = Path(__file__).parent / "inspector"
@@ -49,13 +49,17 @@ def inspector() -> list[str]:
     return [node, str(folder / "node_modules/.bin/mcp-inspector"), "--cli"]
 
 
+@pytest.fixture(params=SERVERS, ids=lambda server: server.name)
+def server(request: pytest.FixtureRequest, tmp_path: Path, addresses: Addresses) -> Iterator[Conforming]:
+    """Each server in turn, with its places filled in."""
+    with a_web() as web:
+        yield request.param.at(data=str(tmp_path / "data"), model=addresses.model, **web)
+
+
 @pytest.fixture(params=["http", "stdio"])
-def target(
-    request: pytest.FixtureRequest, server: Conforming, tmp_path: Path, addresses: Addresses
-) -> Iterator[list[str]]:
+def target(request: pytest.FixtureRequest, server: Conforming, tmp_path: Path) -> Iterator[list[str]]:
     """How the inspector is told where the server is."""
-    options = [each.format(data=tmp_path / "data", model=addresses.model) for each in server.options]
-    module = f"mcp_servers.{server.name}"
+    module, options = f"mcp_servers.{server.name}", server.options
     with ExitStack() as stack:
         if request.param == "http":
             settings = {**server.settings, "TOLLGATE_MCP_SECRET": SECRET}
@@ -66,7 +70,6 @@ def target(
             yield [*variables, "--cwd", str(REPOSITORY), "--", sys.executable, "-m", module, *options, "--stdio"]
 
 
-@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
 async def test_the_inspector_lists_and_calls_every_tool(
     server: Conforming, inspector: list[str], target: list[str], tmp_path: Path
 ) -> None:
