@@ -43,9 +43,11 @@ format: .venv/dev ## format and mend what the linter can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/dev ## compare the checkpointer and the gate with their peers; what readers of events and jobs cost
+bench: .venv/dev ## compare checkpointer, gate and tool gateway with their peers; what tools, events and jobs cost under load
 	$(BIN)/python -m evals.bench.checkpointer
 	$(BIN)/python -m evals.bench.gate
+	$(BIN)/python -m evals.bench.gateway
+	$(BIN)/python -m evals.bench.tool_load
 	$(BIN)/python -m evals.bench.events
 	$(BIN)/python -m evals.bench.jobs
 

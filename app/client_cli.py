@@ -18,6 +18,7 @@ from app import settings as configuration
 from app.errors import ApiFailed, BadInput
 from app.processes import LOOPBACK
 from app.settings import Settings
+from app.states import Status
 from app.terminal import EXIT, INTERRUPTED, program
 from graphs.governance.limits import OnLimit
 
@@ -32,7 +33,6 @@ cli = typer.Typer()
 Url = Annotated[str | None, typer.Option(help="Address of the API, like http://127.0.0.1:8000; or TOLLGATE_URL.")]
 JobId = Annotated[str, typer.Argument(help="Id of the job, as `submit` prints it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout: the job, as the API answers it.")]
-Status = Literal["queued", "running", "awaiting_human", "completed", "partial", "failed", "cancelled", "dead"]
 Budget = Annotated[float | None, typer.Option(min=0.000001, max=1000, help="Budget of this job in US dollars.")]
 Deadline = Annotated[int | None, typer.Option(min=1, max=86_400, help="Seconds that this job may take.")]
 Key = Annotated[str | None, typer.Option(help="Under one key a job is ordered once; one is made if none is given.")]

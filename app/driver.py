@@ -16,10 +16,11 @@ from redis.exceptions import RedisError
 from app.decisions import Decisions
 from app.errors import Draining
 from app.events import EventLog
-from app.records import TERMINAL, Record, Records
+from app.records import Record, Records
 from app.redaction import redacted
 from app.reports import ReportFolder
 from app.results import JobResult, result_of
+from app.states import TERMINAL
 from graphs.deps import Deps
 from graphs.fencing import FENCE
 from graphs.governance.limits import StopReason

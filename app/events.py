@@ -21,13 +21,13 @@ from redis.exceptions import TimeoutError as NoAnswer
 from app.errors import BadInput
 from app.event_tail import RETRY_S, Tail
 from app.redaction import redacted
+from app.states import TERMINAL
 from graphs.clock import utc_now
 from graphs.errors import Fenced
 from graphs.fencing import lease_key
 from graphs.redis_script import Script
 from graphs.state import Json
 
-TERMINAL = frozenset({"completed", "partial", "failed", "cancelled", "dead"})
 EVENT_BYTES = 16 * 1024
 READ_AT_ONCE = 20  # events of one follower; it keeps EVENT_BYTES of them and reads the others again
 READERS = 4  # connections that all followers of a process share

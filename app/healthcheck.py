@@ -1,8 +1,9 @@
 """`python -m app.healthcheck [PID]`: whether the program that runs as PID can do its work; in a container it is PID 1.
 
 One check serves every role of the image: the command line of the program says what it is. What serves HTTP is asked for
-`/healthz`. A worker listens on nothing, so it is asked whether it runs and reaches its Redis; one that hangs loses its
-lease, and another goes on with its job. Exits with 0 or, after one line on stderr, with 1, as Docker wants it.
+`/healthz`, an MCP server whether its data are there (`/readyz`), which also has them loaded. A worker listens on
+nothing, so it is asked whether it runs and reaches its Redis; one that hangs loses its lease, and another goes on with
+its job. Exits with 0 or, after one line on stderr, with 1, as Docker wants it.
 """
 
 import argparse
@@ -47,8 +48,9 @@ def check(pid: int) -> None:
         _answers(*at)
 
 
-def address(command: list[str]) -> tuple[str, int] | None:
-    """Host and port of the program with this command line; None for a worker. Raises Unhealthy for any other."""
+def address(command: list[str]) -> tuple[str, int, str] | None:
+    """Host, port and path to ask the program with this command line at; None for a worker. Raises Unhealthy for any
+    other."""
     roles = [word.removeprefix("mcp_servers.") for word in command]
     role = next((word for word in roles if word in SERVING or word == "worker"), None)
     if role is None:
@@ -59,7 +61,8 @@ def address(command: list[str]) -> tuple[str, int] | None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=SERVING[role])
     options, _ = parser.parse_known_args([word for word in command if word not in {"", "--"}])
-    return WILDCARDS.get(options.host, options.host), options.port
+    path = "/readyz" if role in ports.MCP else "/healthz"
+    return WILDCARDS.get(options.host, options.host), options.port, path
 
 
 def _state(pid: int) -> str:
@@ -67,15 +70,15 @@ def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def _answers(host: str, port: int) -> None:
+def _answers(host: str, port: int, path: str) -> None:
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
-        connection.request("GET", "/healthz")
+        connection.request("GET", path)
         status = connection.getresponse().status
     finally:
         connection.close()
     if status != http.client.OK:
-        raise Unhealthy(f"http://{host}:{port}/healthz answers {status}")
+        raise Unhealthy(f"http://{host}:{port}{path} answers {status}")
 
 
 def _reaches_redis() -> None:

@@ -4,7 +4,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Generator
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from app.errors import ApiFailed
 from app.http_requests import IS_IT, Ask, Json, Requests
+from app.states import TERMINAL
 
 Format = Literal["md", "html", "json"]
 
-ENDED: Final = frozenset({"completed", "partial", "failed", "cancelled", "dead"})
 BRIEFLY_S = 3.0  # that a question is repeated; whoever asked is waiting
 PATIENTLY_S = 30.0  # that an order or an answer is
 FOLLOWING_S = 60.0  # that a server may be away while a job of it is watched
@@ -161,7 +161,7 @@ class Client:
                     for sent in EventSource(response).iter_sse():
                         if sent.data:
                             event = self._event(sent)
-                            after, over = sent.id, event["type"] == "job" and event.get("status") in ENDED
+                            after, over = sent.id, event["type"] == "job" and event.get("status") in TERMINAL
                             yield sent.id, event
                     if over:
                         return

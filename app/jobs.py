@@ -14,9 +14,10 @@ from app.driver import Driver, OnEvent, Run
 from app.errors import BadInput, Busy, DecisionRefused
 from app.events import EventLog
 from app.lease import Leases
-from app.records import TERMINAL, Record, Records
+from app.records import Record, Records
 from app.reports import ReportFolder
 from app.results import JobResult, result_of
+from app.states import TERMINAL
 from graphs.decision import decided, in_the_way
 from graphs.deps import Deps
 from graphs.errors import Fenced

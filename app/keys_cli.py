@@ -1,4 +1,4 @@
-"""`tollgate keys` and `tollgate audit`: what an administrator does, on the Redis that is configured."""
+"""`tollgate keys`, `token` and `audit`: what an administrator does, on the Redis that is configured."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app import settings as configuration
+from app.data_settings import SERVERS
 from app.errors import BadInput, OperatorMustAct
 from app.processes import redis_running
 
@@ -63,6 +64,25 @@ def revoke(key_id: Annotated[str, typer.Argument(help="Id of the key, as `keys l
         typer.echo(f"revoked {_line(key)}", err=True)
 
     _with_stores(act)
+
+
+@cli.command()
+def token(
+    server: Annotated[str, typer.Argument(help="The MCP server that it is for.")],
+    tools: Annotated[list[str] | None, typer.Option("--tool", help="A tool it opens; unset: all.")] = None,
+    hours: Annotated[float, typer.Option(min=0.01, max=8760, help="Hours that it is valid.")] = 1,
+    name: Annotated[str, typer.Option(help="Who the server's log says has called.")] = "command line",
+) -> None:
+    """Print a token for an MCP server that asks for one, for a client that is no agent."""
+    settings = configuration.load()
+    if settings.mcp_secret is None:
+        raise BadInput("there is no TOLLGATE_MCP_SECRET to sign a token with; without one servers ask for none")
+    if server not in SERVERS:
+        raise BadInput(f"{server} is no MCP server; there are: {', '.join(SERVERS)}")
+    from graphs.governance.tool_transport import Caller, bearer  # noqa: PLC0415  heavy
+
+    caller = Caller(name, " ".join(tools) if tools else "*")
+    typer.echo(bearer(settings.mcp_secret, server, caller, hours * 3600))
 
 
 @cli.command()

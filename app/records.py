@@ -7,20 +7,18 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 from redis.asyncio import Redis
 
 from app.errors import Busy, DecisionRefused, NoSuchJob
+from app.states import Status
 from graphs.clock import utc_now
 from graphs.fencing import lease_key
 from graphs.governance.limits import Limits
 from graphs.redis_script import Script
 from graphs.state import Json
-
-Status = Literal["queued", "running", "awaiting_human", "completed", "partial", "failed", "cancelled", "dead"]
-TERMINAL: frozenset[Status] = frozenset({"completed", "partial", "failed", "cancelled", "dead"})
 
 _GONE, _OTHERWISE = -1, -2
 _WRITE = Script(Path(__file__).with_name("record.lua"))

@@ -6,7 +6,8 @@ from langgraph.types import StateSnapshot
 from pydantic import BaseModel, ConfigDict
 
 from app.decisions import escalated
-from app.records import TERMINAL, Record, Status
+from app.records import Record
+from app.states import TERMINAL, Status
 from graphs.governance.limits import MICRO, StopReason
 from graphs.governance.spend import Spend
 from graphs.rendering import gaps

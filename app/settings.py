@@ -9,41 +9,16 @@ import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic_settings import SettingsConfigDict, SettingsError
 
+from app.data_settings import DataSettings
 from app.errors import BadInput
 from graphs.governance.limits import MICRO, Limits, OnLimit
-from graphs.governance.tool_limits import ToolLimits
 
 PREFIX = "TOLLGATE_"
 ENV_FILE = ".env"
 OPENAI_URL = "https://api.openai.com/v1"
-SERVERS = ("knowledge_base", "sales", "analytics", "web")
-WITHOUT_WEB = {"tavily_api_key": None, "brave_api_key": None, "searxng_url": None}  # each of which turns it on
-
-_URL = TypeAdapter(HttpUrl)
-
-
-class McpServer(BaseModel):
-    """Where an MCP server runs that is not to be started here: one of the three."""
-
-    url: HttpUrl | None = None
-    urls: str = ""
-    command: str = ""
-
-    @property
-    def address(self) -> str:
-        """As the tool gateway takes it."""
-        return self.command or self.urls or str(self.url)
-
-    @model_validator(mode="after")
-    def _one_of_three(self) -> Self:
-        if (self.url is not None) + bool(self.urls) + bool(self.command) != 1:
-            raise ValueError("an MCP server has one of URL, URLS (of its replicas, with commas between) and COMMAND")
-        if self.urls:
-            self.urls = ",".join(str(_URL.validate_python(each.strip())) for each in self.urls.split(","))
-        return self
 
 
 class Price(BaseModel):
@@ -54,7 +29,7 @@ class Price(BaseModel):
     cached: float | None = Field(None, ge=0, allow_inf_nan=False)
 
 
-class Settings(BaseSettings):
+class Settings(DataSettings):
     """One field per setting; its description is the line in `.env.example`."""
 
     model_config = SettingsConfigDict(
@@ -82,45 +57,6 @@ class Settings(BaseSettings):
         {}, description='Prices of models without a known one: {"my-model": {"input": 0.2, "output": 0.8}}.'
     )
     data_dir: Path = Field(Path(".data"), description="Folder for reports, logs, generated data and the store.")
-    sales_data: SecretStr | None = Field(
-        None,
-        description="Your own sales data: CSV, Parquet, SQLite, DuckDB file, or postgresql://user:password@host/database.",
-    )
-    sales_refresh_s: float | None = Field(
-        None, gt=0, description="Seconds between looks at whether they have changed; unset: 2, and 60 for Postgres."
-    )
-    knowledge_base_data: Path | None = Field(None, description="Your own documents: a folder of Markdown, HTML, PDF.")
-    mcp: dict[str, McpServer] = Field(
-        {},
-        validation_alias="MCP",
-        description="An MCP server that runs elsewhere: MCP__SALES__URL, _URLS of replicas, or a _COMMAND for stdio.",
-    )
-    tool_timeout_s: float = Field(60.0, gt=0, le=600, description="Seconds that one call of a tool may take.")
-    tool_calls_at_once: int = Field(16, ge=1, description="Calls that one replica of an MCP server gets at a time.")
-    tool_calls_waiting: int = Field(1000, ge=0, description="Calls that wait for a place; one more is refused.")
-    tool_calls_per_minute: int = Field(6000, ge=1, description="Calls of one tool in a minute, of all workers.")
-    tool_rates: dict[str, int] = Field(
-        {}, description='Other numbers than that: {"web.search_web": 60}; the name is server.tool.'
-    )
-    tavily_api_key: SecretStr | None = Field(
-        None, validation_alias="TAVILY_API_KEY", description="Key of Tavily: the researcher then reads the web, too."
-    )
-    brave_api_key: SecretStr | None = Field(
-        None, validation_alias="BRAVE_API_KEY", description="Key of Brave's search, for the same."
-    )
-    searxng_url: HttpUrl | None = Field(
-        None, validation_alias="SEARXNG_URL", description="A SearXNG that gives JSON, for the same without a key."
-    )
-    web_search_url: HttpUrl | None = Field(None, description="A proxy for the API of Tavily or Brave.")
-    web_allow_private: bool = Field(
-        False,
-        description="true lets pages be read at private addresses, too; never where any is private.",
-    )
-    mcp_secret: SecretStr | None = Field(
-        None,
-        min_length=32,
-        description="Signs the tokens that MCP servers ask for: 32 characters or more; needed beyond loopback.",
-    )
     fallback_model: str | None = Field(
         None, description="Model that is asked while the provider's breaker is open; needs TOLLGATE_FALLBACK_BASE_URL."
     )
@@ -197,12 +133,6 @@ class Settings(BaseSettings):
     )
 
     @model_validator(mode="after")
-    def _known_servers(self) -> Self:
-        if unknown := sorted(set(self.mcp) - set(SERVERS)):
-            raise ValueError(f"MCP__{unknown[0].upper()}__URL names no MCP server; there are: {', '.join(SERVERS)}")
-        return self
-
-    @model_validator(mode="after")
     def _ceilings_are_above(self) -> Self:
         for name, most in (("job_budget_usd", "job_budget_max_usd"), ("job_deadline_s", "job_deadline_max_s")):
             if getattr(self, name) > getattr(self, most):
@@ -263,28 +193,11 @@ class Settings(BaseSettings):
         most = {"budget_micro_usd": round(self.job_budget_max_usd * MICRO), "deadline_s": self.job_deadline_max_s}
         return self.limits.model_copy(update=most)
 
-    @property
-    def servers(self) -> tuple[str, ...]:
-        """The MCP servers that jobs have. The web is off unless it is configured."""
-        has_web = "web" in self.mcp or any(getattr(self, each) for each in WITHOUT_WEB)
-        return tuple(each for each in SERVERS if each != "web" or has_web)
-
     def secrets_for_children(self) -> dict[str, str]:
         """What a program started here needs from us and cannot take as an argument others can read."""
         keys = ("openai_api_key", "mcp_secret", "tavily_api_key", "brave_api_key")
         given = {variable(each): key.get_secret_value() for each in keys if (key := getattr(self, each))}
         return given | ({"SEARXNG_URL": str(self.searxng_url)} if self.searxng_url else {})  # may hold a password
-
-    @property
-    def tool_limits(self) -> ToolLimits:
-        """What bounds calls of tools."""
-        return ToolLimits(
-            timeout_s=self.tool_timeout_s,
-            at_once=self.tool_calls_at_once,
-            most_waiting=self.tool_calls_waiting,
-            per_minute=self.tool_calls_per_minute,
-            rates=self.tool_rates,
-        )
 
     def secrets_for_sales(self) -> dict[str, str]:
         """What the sales server needs besides: where the data are, which may hold a password."""
@@ -319,7 +232,8 @@ def child_environment(extra: dict[str, str]) -> dict[str, str]:
 
 def names() -> dict[str, str]:
     """Every setting as it is written in the environment, with its description."""
-    return {variable(name): field.description or "" for name, field in Settings.model_fields.items()}
+    ordered = [*Settings.__annotations__, *DataSettings.__annotations__]  # what everybody needs comes first
+    return {variable(name): Settings.model_fields[name].description or "" for name in ordered}
 
 
 def variable(field: str) -> str:

@@ -18,10 +18,11 @@ from app.driver import OnEvent
 from app.errors import Busy, Draining, NoSuchJob, WebhookFailed, WebhookRefused
 from app.jobs import Jobs
 from app.queue import NOTIFY, REAP, RUN, SWEEP, Queue
-from app.records import TERMINAL, Record, Records
+from app.records import Record, Records
 from app.registry import Registry, called
 from app.results import JobResult
 from app.settings import Settings
+from app.states import TERMINAL
 from app.webhooks import Webhooks, delay
 from graphs.clock import utc_now
 from graphs.errors import OperatorMustAct

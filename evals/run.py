@@ -13,11 +13,12 @@ from pathlib import Path
 from rich.console import Console
 
 from app import settings as configuration
+from app.data_settings import WITHOUT_WEB
 from app.errors import AppError
 from app.jobs import Jobs
 from app.processes import Addresses, services
 from app.runtime import opened
-from app.settings import WITHOUT_WEB, Settings
+from app.settings import Settings
 from evals.evaluators import EVALUATORS, read_outcome
 from evals.questions import Question, questions
 from evals.scoreboard import Answer, Results, baseline_of, document, fallen, read_baseline, table, write_json

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app import settings as configuration
+from app.data_settings import SERVERS
 from app.embedded_redis import embedded_redis
 from app.processes import Addresses, running
 from app.settings import Settings
@@ -28,7 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _clean_environment() -> Iterator[None]:
     """No setting of whoever runs the tests may change their outcome."""
     with pytest.MonkeyPatch.context() as patch:
-        servers = [f"MCP__{server.upper()}__URL" for server in configuration.SERVERS]
+        ways = ("URL", "URLS", "COMMAND")
+        servers = [f"MCP__{server.upper()}__{way}" for server in SERVERS for way in ways]
         for name in [*configuration.names(), *servers]:
             patch.delenv(name, raising=False)
         yield

@@ -13,8 +13,9 @@ from app.api.backend import Backend, Here, RequestId
 from app.api.metrics import Metrics
 from app.api.models import JOB_ID, DecisionRequest, JobDocument, JobList, JobRequest, JobSummary, summary
 from app.api.problems import Refused, documented
-from app.records import TERMINAL, Record, Status
+from app.records import Record
 from app.service import Order
+from app.states import TERMINAL, Status
 from app.webhooks import checked_webhook_url
 from graphs.governance.limits import MICRO
 from graphs.governance.spend import Spend

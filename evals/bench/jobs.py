@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.keys import Keys, Scope
-from app.records import TERMINAL
+from app.states import TERMINAL
 from evals.bench.deployment import CLIENTS, MACHINE, WAITED, Deployment, deployed
 from evals.incident.invoice import Invoice, invoice
 from graphs.governance.ledger import Ledger

@@ -14,7 +14,7 @@ class ToolLimits:
         result_bytes: bytes of an answer that are read.
         cache_seconds: how long the answer of a tool that its server annotates as read-only and idempotent serves equal
             calls, of all jobs; 0 for none.
-        at_once: calls that one replica gets at a time.
+        at_once: calls that one replica gets at a time; our servers carry out eight by default.
         most_waiting: calls that wait for a place at a server; one more is refused.
         per_minute: calls of one tool in a minute, over all processes.
         rates: other numbers than that, by `server.tool`.
@@ -27,7 +27,7 @@ class ToolLimits:
     output_chars: int = 12_000
     result_bytes: int = 4 * 1024 * 1024
     cache_seconds: float = 300.0
-    at_once: int = 16
+    at_once: int = 8
     most_waiting: int = 1000
     per_minute: int = 6000
     rates: Mapping[str, int] = field(default_factory=dict)

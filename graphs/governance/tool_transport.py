@@ -67,11 +67,11 @@ def unanswered(error: McpError) -> Unanswered | None:
     return Unanswered(told.message, **(told.data or {})) if told.code == NOT_ANSWERED else None
 
 
-def bearer(secret: SecretStr, server: str, caller: Caller) -> str:
-    """A token for a request to this server, valid for a minute (JWT, RFC 7519, HS256)."""
+def bearer(secret: SecretStr, server: str, caller: Caller, seconds: float = TOKEN_S) -> str:
+    """A token for requests to this server, valid for so long (JWT, RFC 7519, HS256)."""
     now = datetime.now(UTC)
     claims = {"iss": "tollgate", "sub": caller.agent, "aud": server, "scope": caller.scope, "iat": now}
-    return jwt.encode({**claims, "exp": now + timedelta(seconds=TOKEN_S)}, secret.get_secret_value(), "HS256")
+    return jwt.encode({**claims, "exp": now + timedelta(seconds=seconds)}, secret.get_secret_value(), "HS256")
 
 
 class Transport(httpx.AsyncBaseTransport):

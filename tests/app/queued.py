@@ -12,10 +12,11 @@ from pathlib import Path
 
 from app.embedded_redis import embedded_redis
 from app.offline_model.faults import HONEST, Profile
-from app.records import TERMINAL, Record, Status
+from app.records import Record
 from app.service import Order, Service
 from app.serving import opened_service
 from app.settings import Settings
+from app.states import TERMINAL, Status
 from tests.app.command_line import TOLLGATE, background, seen
 from tests.app.offline_team import billed, serving
 

@@ -19,7 +19,8 @@ from redis.exceptions import ConnectionError as NoConnection
 
 from app.embedded_redis import _binary
 from app.errors import BadInput
-from app.events import EVENT_BYTES, READERS, TERMINAL, Event, EventLog
+from app.events import EVENT_BYTES, READERS, Event, EventLog
+from app.states import TERMINAL
 from graphs.errors import Fenced
 from graphs.state import Json
 

@@ -31,12 +31,12 @@ def program(*words: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 @contextmanager
-def answering(status: int) -> Iterator[int]:
-    """The port of a server whose /healthz has this status, and whose other paths do not exist."""
+def answering(status: int, path: str = "/healthz") -> Iterator[int]:
+    """The port of a server where this path has this status, and no other exists."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status if self.path == "/healthz" else 404)
+            self.send_response(status if self.path == path else 404)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -69,16 +69,19 @@ def checked(pid: int, **settings: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("command", "found"),
     [
-        (f"{PYTHON} /opt/tollgate/bin/tollgate api", ("127.0.0.1", ports.API)),
-        (f"{PYTHON} /opt/tollgate/bin/tollgate api --host 0.0.0.0 --port 9000", ("127.0.0.1", 9000)),
-        (f"{PYTHON} /opt/tollgate/bin/tollgate serve --host=:: --port=9000", ("::1", 9000)),
+        (f"{PYTHON} /opt/tollgate/bin/tollgate api", ("127.0.0.1", ports.API, "/healthz")),
+        (f"{PYTHON} /opt/tollgate/bin/tollgate api --host 0.0.0.0 --port 9000", ("127.0.0.1", 9000, "/healthz")),
+        (f"{PYTHON} /opt/tollgate/bin/tollgate serve --host=:: --port=9000", ("::1", 9000, "/healthz")),
         (f"{PYTHON} /opt/tollgate/bin/tollgate worker", None),
-        (f"{PYTHON} -m mcp_servers.sales --data-dir /data --host 10.0.0.7", ("10.0.0.7", ports.MCP["sales"])),
-        ("/sbin/docker-init -- tollgate mcp analytics --port 9000", ("127.0.0.1", 9000)),
-        (f"{PYTHON} -P -m app.offline_model --host 0.0.0.0", ("127.0.0.1", ports.STAND_IN)),
+        (
+            f"{PYTHON} -m mcp_servers.sales --data-dir /data --host 10.0.0.7",
+            ("10.0.0.7", ports.MCP["sales"], "/readyz"),
+        ),
+        ("/sbin/docker-init -- tollgate mcp analytics --port 9000", ("127.0.0.1", 9000, "/readyz")),
+        (f"{PYTHON} -P -m app.offline_model --host 0.0.0.0", ("127.0.0.1", ports.STAND_IN, "/healthz")),
     ],
 )
-def test_a_command_line_says_where_its_program_answers(command: str, found: tuple[str, int] | None) -> None:
+def test_a_command_line_says_where_its_program_answers(command: str, found: tuple[str, int, str] | None) -> None:
     assert address([*command.split(), ""]) == found
 
 
@@ -87,9 +90,13 @@ def test_a_program_of_others_is_unhealthy() -> None:
         address(["/bin/sh", "-c", "true"])
 
 
-@pytest.mark.parametrize("role", [["api"], ["mcp", "sales"], ["app.offline_model"]], ids=" ".join)
-def test_what_serves_is_healthy_while_it_says_so(role: list[str]) -> None:
-    with answering(200) as port, program(*role, "--port", str(port)) as process:
+@pytest.mark.parametrize(
+    ("role", "path"),
+    [(["api"], "/healthz"), (["mcp", "sales"], "/readyz"), (["app.offline_model"], "/healthz")],
+    ids=str,
+)
+def test_what_serves_is_healthy_while_it_says_so(role: list[str], path: str) -> None:
+    with answering(200, path) as port, program(*role, "--port", str(port)) as process:
         assert checked(process.pid) == (0, "")
 
 

@@ -16,8 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from app.errors import ApiFailed, ApiRefused, AppError
-from app.events import TERMINAL
-from app.http_client import ENDED, Client
+from app.http_client import Client
 from app.http_requests import Requests, opened
 from tests.http_server import served
 
@@ -200,7 +199,3 @@ def test_a_job_id_stays_one_part_of_the_path(job_id: str) -> None:
     with httpx.Client(base_url="http://127.0.0.1", transport=httpx.MockTransport(answer)) as http:
         Client(Requests(http, lambda _: None)).job(job_id)
     assert paths[0].count("/") == 3 or job_id in {".", ".."}
-
-
-def test_the_client_knows_when_a_job_has_ended() -> None:
-    assert ENDED == TERMINAL

@@ -12,8 +12,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from agents import AGENTS
+from app.data_settings import SERVERS
 from app.processes import mcp_commands
-from app.settings import SERVERS, Settings
+from app.settings import Settings
 from tests.app.command_line import HELLO, TOLLGATE, answered, environment, tollgate
 from tests.http_server import served
 from tests.search_provider import SearchProvider, search_provider

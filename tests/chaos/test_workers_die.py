@@ -11,8 +11,8 @@ import pytest
 
 from app.offline_model.faults import PROFILES
 from app.processes import Addresses
-from app.records import TERMINAL
 from app.service import Service
+from app.states import TERMINAL
 from tests.app.queued import LONG, deployment, ended, order, stopped, submitted
 from tests.chaos.soundness import assert_sound
 

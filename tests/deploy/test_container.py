@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from app import ports
 from app import settings as configuration
-from app.settings import SERVERS, Settings
+from app.data_settings import SERVERS
+from app.settings import Settings
 from deploy.dockerfile import Ignore, Step, parse
 from mcp_servers.serving import parser
 

@@ -9,11 +9,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from tests.app.command_line import HELLO, background, seen
+from tests.app.command_line import HELLO, background, seen, tollgate
+from tests.mcp_servers.program import HEADERS, SECONDS, SECRET, bearer, call, request, served
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "mcp_servers").glob("*/README.md"))
@@ -88,3 +90,20 @@ async def test_the_entry_for_a_desktop_client_works(page: Path, home: Path) -> N
         answer = await session.initialize()
         assert answer.serverInfo.name == name
         assert (await session.list_tools()).tools
+
+
+def test_the_token_of_the_page_opens_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    page = (ROOT / "mcp_servers/README.md").read_text()
+    [command] = re.findall(r"^\.venv/bin/(tollgate token .+)$", page, re.MULTILINE)
+    made = tollgate(tmp_path, *shlex.split(command)[1:], TOLLGATE_MCP_SECRET=SECRET)
+    assert made.returncode == 0, made.stderr
+    options = ("--data-dir", str(tmp_path / "data"))
+    with served("mcp_servers.sales", tmp_path, *options, TOLLGATE_MCP_SECRET=SECRET) as program:
+        headers = {**HEADERS, **bearer(made.stdout.strip())}
+        listed, refused = (
+            httpx.post(program.endpoint, json=asked, headers=headers, timeout=SECONDS).json()["result"]
+            for asked in (request("tools/list"), call("describe_schema"))
+        )
+    assert {tool["name"] for tool in listed["tools"]} == {"query", "revenue_by"}
+    assert refused["isError"]
+    assert tollgate(tmp_path, *shlex.split(command)[1:]).returncode == 2
