@@ -18,6 +18,7 @@ from graphs.errors import ServerUnavailable, ToolFailure
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tools import Asking, ToolGateway
 from tests.graphs.unruly_mcp import EVERYTHING, Fault, Unruly, claims
+from tests.mcp_servers.program import metric, served, until
 
 BARE = ToolLimits(cache_seconds=0, probe_s=0.05)
 SECRET = SecretStr("a secret of thirty-two characters")
@@ -42,9 +43,9 @@ def _sockets() -> int:
 
 
 async def eventually(truth: Callable[[], bool]) -> None:
-    until = time.monotonic() + 10
+    end = time.monotonic() + 10
     while not truth():
-        assert time.monotonic() < until, (asyncio.all_tasks(), _sockets())
+        assert time.monotonic() < end, (asyncio.all_tasks(), _sockets())
         await asyncio.sleep(0.02)
 
 
@@ -126,6 +127,30 @@ async def test_an_answer_that_breaks_its_own_schema_is_no_answer(unruly: Unruly)
     async with ToolGateway(unruly.servers, limits=BARE) as gateway:
         with pytest.raises(ToolFailure, match="breaks_its_schema"):
             await gateway.call(EVERYTHING, "unruly", "breaks_its_schema", {"name": "a"})
+
+
+async def test_a_server_that_is_killed_in_the_middle_of_a_call_costs_no_more_than_another_try(tmp_path: Path) -> None:
+    slow, agent = "tests.mcp_servers.slow_server", Asking("test", ("slow.*",))
+    options = ("--folder", str(tmp_path))
+    for name in ("one", "other", "data"):
+        (tmp_path / name).mkdir()
+    async with nothing_left():
+        with served(slow, tmp_path / "one", *options) as one, served(slow, tmp_path / "other", *options) as other:
+            servers = {"slow": f"{one.endpoint},{other.endpoint}"}
+            async with ToolGateway(servers, limits=BARE) as gateway:
+                await gateway.tools(agent)
+                call = asyncio.create_task(gateway.call(agent, "slow", "wait", {"file": "go"}))
+                await eventually(lambda: [each.under_way for each in gateway.replicas()["slow"]] == [1, 0])
+                await asyncio.to_thread(until, lambda: metric(one, "tollgate_mcp_calls_in_flight") == 1, "it is called")
+                one.process.kill()
+                await asyncio.to_thread(until, lambda: metric(other, "tollgate_mcp_calls_in_flight") == 1, "again")
+                (tmp_path / "go").touch()
+                assert (await call).content["data_version"]
+                other.process.kill()
+                began = time.monotonic()
+                with pytest.raises(ServerUnavailable, match="the MCP server slow at http"):
+                    await gateway.call(agent, "slow", "wait", {"file": "go"})
+                assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("stateful", [False, True])
@@ -237,12 +262,12 @@ async def test_the_breaker_is_one_for_all_workers_and_lets_a_probe_through(unrul
         with pytest.raises(ServerUnavailable, match=r"is not asked for 0\.5 s; go on without it"):
             await other.call(EVERYTHING, "unruly", "read", {"name": "a"})
         assert unruly.requests["tools/call"] == began
-        until = time.monotonic() + 10
+        end = time.monotonic() + 10
         while True:
             with contextlib.suppress(ServerUnavailable):
                 await one.call(EVERYTHING, "unruly", "read", {"name": "a"})
                 break
-            assert time.monotonic() < until
+            assert time.monotonic() < end
             await asyncio.sleep(0.05)
 
 
@@ -295,9 +320,9 @@ async def test_a_version_that_readyz_names_drops_what_was_kept(unruly: Unruly) -
         async def asked() -> int:
             return int((await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})).content["number"])
 
-        until = time.monotonic() + 10
+        end = time.monotonic() + 10
         while await asked() == 1:
-            assert time.monotonic() < until
+            assert time.monotonic() < end
             await asyncio.sleep(0.02)
     assert before.cached
 
