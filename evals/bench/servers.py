@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 START_S = 60.0
+QUIET = ("--exit-with-stdin", "--log-level", "warning")
 STATEFUL = "evals.bench.stateful_server"  # `mcp_servers.analytics` with sessions that the server knows
 
 
@@ -35,7 +36,7 @@ def served(module: str, *arguments: str, cpus: Sequence[int] = ()) -> Iterator[S
     """Run this module as an MCP server until the block ends, on these CPUs only when some are named."""
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         port = listener.getsockname()[1]
-        command = [sys.executable, "-m", module, *arguments, "--fd", str(listener.fileno()), "--exit-with-stdin"]
+        command = [sys.executable, "-m", module, *arguments, "--fd", str(listener.fileno()), *QUIET]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()], start_new_session=True)
     try:
         if cpus:
