@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import httpx
 from langchain_core.tools import BaseTool
@@ -66,7 +66,6 @@ class ToolServer:
             Breaker(client, f"mcp:{name}", failures=limits.failures, open_s=limits.open_s) if client else None
         )
         self._buckets: dict[str, RateLimit] = {}
-        self._tools: dict[str, BaseTool] = {}
         self.replicas = Replicas(
             name,
             tuple(Replica(address, opened) for address in addresses),
@@ -125,7 +124,7 @@ class ToolServer:
                 f"the MCP server {self.name} failed {self._limits.failures} times in a minute and is not asked for "
                 f"{self._limits.open_s:g} s; go on without it, and say what is missing"
             )
-        report = "abandoned"
+        report: Literal["abandoned", "succeeded", "failed"] = "abandoned"
         try:
             answer = await self._tried(until, again, act)
             report = "succeeded"
@@ -144,9 +143,19 @@ class ToolServer:
             report = "succeeded"  # the server answers
             raise
         finally:
-            if self._breaker:
-                await getattr(self._breaker, report)()
+            await self._report(report)
         return answer
+
+    async def _report(self, how: Literal["abandoned", "succeeded", "failed"]) -> None:
+        if self._breaker is None:
+            return
+        match how:
+            case "succeeded":
+                await self._breaker.succeeded()
+            case "failed":
+                await self._breaker.failed()
+            case "abandoned":
+                await self._breaker.abandoned()
 
     async def _tried(self, until: float, again: bool, act: Callable[[Replica], Awaitable[Answer]]) -> Answer:
         """Do it at a replica, and once more at another one, or later, when that can do no harm.
