@@ -125,8 +125,12 @@ async def test_more_than_is_read_is_refused_and_the_session_goes_on(stateful: bo
 
 async def test_an_answer_that_breaks_its_own_schema_is_no_answer(unruly: Unruly) -> None:
     async with ToolGateway(unruly.servers, limits=BARE) as gateway:
-        with pytest.raises(ToolFailure, match="breaks_its_schema"):
-            await gateway.call(EVERYTHING, "unruly", "breaks_its_schema", {"name": "a"})
+        assert (await gateway.call(EVERYTHING, "unruly", "count", {"name": "a"})).content == {"number": 1}
+        unruly.faults = ["other content"]
+        with pytest.raises(
+            ToolFailure, match=r'unruly\.count gave no usable answer: "not one" is not of type "integer"'
+        ):
+            await gateway.call(EVERYTHING, "unruly", "count", {"name": "a"})
 
 
 async def test_a_server_that_is_killed_in_the_middle_of_a_call_costs_no_more_than_another_try(tmp_path: Path) -> None:
@@ -227,6 +231,19 @@ async def test_a_replica_that_goes_and_comes_back_is_left_out_meanwhile(unruly: 
             await asyncio.gather(*(gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}) for _ in range(10)))
             assert len(other.calls) > before
             await stack.aclose()
+
+
+async def test_a_replica_that_failed_a_call_is_not_asked_again_before_it_is_looked_at(unruly: Unruly) -> None:
+    registry, gone = CollectorRegistry(), Unruly()
+    with gone.running():
+        pass
+    servers = {"unruly": f"{gone.url},{unruly.url}"}
+    limits = ToolLimits(cache_seconds=0, probe_s=600)
+    async with ToolGateway(servers, limits=limits, registry=registry) as gateway:
+        for _ in range(5):
+            await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+    assert registry.get_sample_value("tollgate_tool_retries_total", {"server": "unruly"}) == 1
+    assert len(unruly.calls) == 5
 
 
 async def test_a_replica_that_is_not_ready_is_not_asked(two: tuple[Unruly, Unruly]) -> None:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from graphs.governance.tools import Asking
 
-Fault = Literal["503", "500", "wrong type", "dropped", "cut off", "oversized", "hang", "forbidden"]
+Fault = Literal["503", "500", "wrong type", "dropped", "cut off", "oversized", "hang", "forbidden", "other content"]
 
 EVERYTHING = Asking("test", ("unruly.*",))
 BIG = 5 * 1024 * 1024
@@ -99,7 +99,13 @@ class Unruly:
         self.requests[method] += 1
         self.tokens.append(headers.get(b"authorization", b"").decode())
         if method == "tools/call" and self.faults:
-            await _misbehave(self.faults.pop(0), receive, send, self.left)
+            fault = self.faults.pop(0)
+            if fault == "other content":  # than the tool promises; the SDK's server would not let it out
+                result = {"content": [], "structuredContent": {"number": "not one"}, "isError": False}
+                told = {"jsonrpc": "2.0", "id": json.loads(body)["id"], "result": result}
+                await JSONResponse(told)(scope, receive, send)
+                return
+            await _misbehave(fault, receive, send, self.left)
             return
         sent = False
 
@@ -159,8 +165,8 @@ class Unruly:
             return CallToolResult(isError=True, content=[told], _meta={"retry_after_s": 0.05})
 
         @server.tool(structured_output=True)
-        def breaks_its_schema(name: str) -> dict[str, int]:
-            return {"number": "not one"}  # type: ignore[dict-item]
+        def count(name: str) -> dict[str, int]:
+            return {"number": 1}
 
         return server
 
