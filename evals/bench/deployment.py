@@ -42,7 +42,7 @@ class Deployment:
         """Seconds that this machine and each program have used by now: CPU time, and of the API also the time that it
         was able to run and had no CPU. Linux only, elsewhere zeros, but for Redis."""
         redis = await self.client.info("cpu")
-        used = {name: sum(map(_cpu_s, pids)) for name, pids in self.pids.items()}
+        used = {name: sum(map(cpu_s, pids)) for name, pids in self.pids.items()}
         used |= {"Redis": redis["used_cpu_user"] + redis["used_cpu_sys"], CLIENTS: time.process_time()}
         return used | {MACHINE: _machine_cpu_s(), WAITED: _waited_s(self.pids["api"][0])}
 
@@ -128,7 +128,8 @@ def _own(folder: Path, latency_ms: int) -> dict[str, object]:
     return {**own, "mcp": {}, "data_dir": folder, "stand_in_latency_ms": latency_ms}
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used; Linux only, elsewhere 0."""
     stat = Path(f"/proc/{pid}/stat")
     if not stat.exists():
         return 0.0

@@ -5,12 +5,12 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
+
+from evals.bench.deployment import cpu_s
 
 START_S = 60.0
 QUIET = ("--exit-with-stdin", "--log-level", "warning")
@@ -26,9 +26,8 @@ class Served:
 
     @property
     def cpu_s(self) -> float:
-        """CPU seconds that it has used; Linux only."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """CPU seconds that it has used."""
+        return cpu_s(self.pid)
 
 
 @contextlib.contextmanager
@@ -41,20 +40,11 @@ def served(module: str, *arguments: str, cpus: Sequence[int] = ()) -> Iterator[S
     try:
         if cpus:
             os.sched_setaffinity(process.pid, cpus)
-        _wait_for(f"http://127.0.0.1:{port}/healthz")
+        # The socket listens since before the program ran: this waits for it.
+        httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=START_S).raise_for_status()
         yield Served(f"http://127.0.0.1:{port}/mcp", process.pid)
     finally:
         process.terminate()
         process.wait()
         if process.stdin:
             process.stdin.close()
-
-
-def _wait_for(url: str) -> None:
-    until = time.monotonic() + START_S
-    while True:
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=START_S).is_success:
-                return
-        if time.monotonic() > until:
-            raise TimeoutError(f"{url} does not answer")

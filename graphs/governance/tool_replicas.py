@@ -41,15 +41,6 @@ class Replica:
         return kept
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaStats:
-    """A replica at a moment."""
-
-    address: str
-    up: bool
-    under_way: int
-
-
 @dataclass(eq=False)
 class Replicas:
     """The replicas of one server.
@@ -99,10 +90,6 @@ class Replicas:
     def kept(self) -> KeptSession | None:
         """An open session with any of them, if there is one."""
         return next((each.kept for each in self.all if each.kept and each.kept.is_open), None)
-
-    def stats(self) -> list[ReplicaStats]:
-        """Each replica as it is now."""
-        return [ReplicaStats(each.address, each.up, each.under_way) for each in self.all]
 
     async def close(self) -> None:
         """Ends every session."""

@@ -25,7 +25,7 @@ from graphs.errors import ServerUnavailable, ToolFailure
 from graphs.governance.tool_cache import cache_key
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_metrics import ToolMetrics
-from graphs.governance.tool_replicas import PROBE_TIMEOUT_S, ReplicaStats, replicas_of
+from graphs.governance.tool_replicas import PROBE_TIMEOUT_S, replicas_of
 from graphs.governance.tool_server import ToolServer, read_only
 from graphs.governance.tool_transport import Caller
 from graphs.state import Json
@@ -142,10 +142,6 @@ class ToolGateway:
             self._metrics.seconds.labels(server_name, tool, outcome).observe(seconds)
         text, content = json.loads(answer)
         return ToolResult(text, content, round(seconds * 1000), cached)
-
-    def replicas(self) -> dict[str, list[ReplicaStats]]:
-        """The replicas of every server as they are now."""
-        return {name: server.replicas.stats() for name, server in self._servers.items()}
 
     async def _answered(self, server: ToolServer, caller: Caller, tool: str, arguments: Json) -> tuple[bytes, bool]:
         async def call() -> bytes:

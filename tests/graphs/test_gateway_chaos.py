@@ -49,6 +49,12 @@ async def eventually(truth: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
 
 
+def told(registry: CollectorRegistry, what: str, server: str, *replicas: str) -> list[float | None]:
+    """What Prometheus is told of each replica."""
+    labels = [{"server": server, "replica": each} for each in replicas]
+    return [registry.get_sample_value(f"tollgate_tool_{what}", each) for each in labels]
+
+
 @pytest.fixture
 def two() -> Iterator[tuple[Unruly, Unruly]]:
     with Unruly().running() as one, Unruly().running() as other:
@@ -140,11 +146,11 @@ async def test_a_server_that_is_killed_in_the_middle_of_a_call_costs_no_more_tha
         (tmp_path / name).mkdir()
     async with nothing_left():
         with served(slow, tmp_path / "one", *options) as one, served(slow, tmp_path / "other", *options) as other:
-            servers = {"slow": f"{one.endpoint},{other.endpoint}"}
-            async with ToolGateway(servers, limits=BARE) as gateway:
+            registry, servers = CollectorRegistry(), {"slow": f"{one.endpoint},{other.endpoint}"}
+            async with ToolGateway(servers, limits=BARE, registry=registry) as gateway:
                 await gateway.tools(agent)
                 call = asyncio.create_task(gateway.call(agent, "slow", "wait", {"file": "go"}))
-                await eventually(lambda: [each.under_way for each in gateway.replicas()["slow"]] == [1, 0])
+                await eventually(lambda: told(registry, "under_way", "slow", one.endpoint, other.endpoint) == [1, 0])
                 await asyncio.to_thread(until, lambda: metric(one, "tollgate_mcp_calls_in_flight") == 1, "it is called")
                 one.process.kill()
                 await asyncio.to_thread(until, lambda: metric(other, "tollgate_mcp_calls_in_flight") == 1, "again")
@@ -214,20 +220,20 @@ async def test_a_call_waits_for_a_place_no_longer_than_its_deadline(unruly: Unru
 
 
 async def test_a_replica_that_goes_and_comes_back_is_left_out_meanwhile(unruly: Unruly) -> None:
-    other = Unruly()
+    registry, other = CollectorRegistry(), Unruly()
     async with contextlib.AsyncExitStack() as stack:
         with other.running():
             servers = {"unruly": f"{unruly.url},{other.url}"}
-            gateway = await stack.enter_async_context(ToolGateway(servers, limits=BARE))
+            gateway = await stack.enter_async_context(ToolGateway(servers, limits=BARE, registry=registry))
             await asyncio.gather(*(gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}) for _ in range(10)))
             before = len(other.calls)
             assert 0 < before < 10
         for _ in range(10):
             await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
         assert (len(unruly.calls), len(other.calls)) == (20 - before, before)
-        await eventually(lambda: [each.up for each in gateway.replicas()["unruly"]] == [True, False])
+        await eventually(lambda: told(registry, "replica_up", "unruly", unruly.url, other.url) == [1, 0])
         with other.running():
-            await eventually(lambda: all(each.up for each in gateway.replicas()["unruly"]))
+            await eventually(lambda: told(registry, "replica_up", "unruly", unruly.url, other.url) == [1, 1])
             await asyncio.gather(*(gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}) for _ in range(10)))
             assert len(other.calls) > before
             await stack.aclose()
@@ -247,21 +253,21 @@ async def test_a_replica_that_failed_a_call_is_not_asked_again_before_it_is_look
 
 
 async def test_a_replica_that_is_not_ready_is_not_asked(two: tuple[Unruly, Unruly]) -> None:
-    one, other = two
-    async with ToolGateway({"unruly": f"{one.url},{other.url}"}, limits=BARE) as gateway:
+    registry, (one, other) = CollectorRegistry(), two
+    async with ToolGateway({"unruly": f"{one.url},{other.url}"}, limits=BARE, registry=registry) as gateway:
         await gateway.tools(EVERYTHING)
         one.ready = False
-        await eventually(lambda: not gateway.replicas()["unruly"][0].up)
+        await eventually(lambda: told(registry, "replica_up", "unruly", one.url, other.url) == [0, 1])
         await asyncio.gather(*(gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}) for _ in range(4)))
     assert (len(one.calls), len(other.calls)) == (0, 4)
 
 
 async def test_a_busy_replica_sends_the_call_to_another(two: tuple[Unruly, Unruly]) -> None:
-    one, other = two
-    async with ToolGateway({"unruly": f"{one.url},{other.url}"}, limits=BARE) as gateway:
+    registry, (one, other) = CollectorRegistry(), two
+    async with ToolGateway({"unruly": f"{one.url},{other.url}"}, limits=BARE, registry=registry) as gateway:
         with pytest.raises(ServerUnavailable, match="it is busy"):
             await gateway.call(EVERYTHING, "unruly", "busy", {"name": "a"})
-        assert all(each.up for each in gateway.replicas()["unruly"])
+        assert told(registry, "replica_up", "unruly", one.url, other.url) == [1, 1]
     assert (one.calls, other.calls) == (["busy"], ["busy"])
 
 

@@ -1,10 +1,13 @@
 """Servers that several tests of the MCP servers share."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 
 from tests.mcp_servers.postgres_server import Server, postgres
+from tests.mcp_servers.program import Program, Start, served
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +22,13 @@ def shop(postgres_server: Server) -> Iterator[str]:
     """An empty database with a role of the same name."""
     with postgres_server.database("shop") as name:
         yield name
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Starts `slow_server` with these options and settings."""
+
+    def started(*options: str, **settings: str) -> AbstractContextManager[Program]:
+        return served("tests.mcp_servers.slow_server", tmp_path, "--folder", str(tmp_path), *options, **settings)
+
+    return started

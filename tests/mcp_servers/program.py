@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ class Program:
     def logged(self) -> list[dict[str, Any]]:
         """What it logged, line by line."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+Start = Callable[..., AbstractContextManager[Program]]
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,7 @@ import httpx
 import pytest
 from mcp.types import TextContent
 
-from tests.mcp_servers.program import HEADERS, SECONDS, Program, call, metric, request, served, session, until
-
-Start = Callable[..., AbstractContextManager[Program]]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Start:
-    def started(*options: str, **settings: str) -> AbstractContextManager[Program]:
-        return served("tests.mcp_servers.slow_server", tmp_path, "--folder", str(tmp_path), *options, **settings)
-
-    return started
+from tests.mcp_servers.program import HEADERS, SECONDS, Program, Start, call, metric, request, session, until
 
 
 @pytest.fixture

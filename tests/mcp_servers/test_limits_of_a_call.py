@@ -5,8 +5,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tests.mcp_servers.program import (
     SECONDS,
     SECRET,
     Program,
+    Start,
     bearer,
     call,
     metric,
@@ -28,16 +28,6 @@ from tests.mcp_servers.program import (
     token,
     until,
 )
-
-Start = Callable[..., AbstractContextManager[Program]]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Start:
-    def started(*options: str, **settings: str) -> AbstractContextManager[Program]:
-        return served("tests.mcp_servers.slow_server", tmp_path, "--folder", str(tmp_path), *options, **settings)
-
-    return started
 
 
 @pytest.fixture
