@@ -4,7 +4,7 @@ A mark follows the data: from a result to whatever was computed on it by referen
 that its agent said, and to the agents that build on it, because their words may no longer be their own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from agents.base import Confidence
 from graphs.evidence import evidence_ids
@@ -42,14 +42,11 @@ def said_of_evidence(state: ResearchState) -> dict[str, str]:
 
 def _closure(cited: Iterable[str], evidence: Mapping[str, EvidenceRef]) -> set[str]:
     """This evidence, and what it was computed on."""
-    found: set[str] = set()
-    waiting = [each for each in cited if each in evidence]
-    while waiting:
-        found.add(name := waiting.pop())
-        waiting += [
-            each for each in evidence_ids(evidence[name]["arguments"]) if each in evidence and each not in found
-        ]
-    return found
+
+    def computed_on(name: str) -> list[str]:
+        return [each for each in evidence_ids(evidence[name]["arguments"]) if each in evidence]
+
+    return _reached([each for each in cited if each in evidence], computed_on)
 
 
 def _read_by(task_id: str, state: ResearchState) -> list[EvidenceRef]:
@@ -59,9 +56,14 @@ def _read_by(task_id: str, state: ResearchState) -> list[EvidenceRef]:
 
 
 def _ancestry(task_id: str, tasks: Mapping[str, TaskState]) -> set[str]:
+    return _reached([task_id], lambda name: tasks[name]["depends_on"] if name in tasks else [])
+
+
+def _reached(start: Iterable[str], onward: Callable[[str], Iterable[str]]) -> set[str]:
+    """Where one gets to from here, the start included."""
     found: set[str] = set()
-    waiting = [task_id]
+    waiting = list(start)
     while waiting:
         found.add(name := waiting.pop())
-        waiting += [each for each in (tasks[name]["depends_on"] if name in tasks else []) if each not in found]
+        waiting += [each for each in onward(name) if each not in found]
     return found
