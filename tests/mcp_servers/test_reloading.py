@@ -115,8 +115,8 @@ def test_bad_data_keep_the_good_ones_and_are_told_of_until_they_are_mended(
         newest.look()
     assert newest.now().data_version == newest.ready() == "1"
     assert told(newest)
-    [line] = caplog.messages
-    assert line.endswith({"broken": "half a file", "lost": "it is gone"}[harm])
+    why = {"broken": "half a file", "lost": "it is gone"}[harm]
+    assert len([line for line in caplog.messages if line.endswith(why)]) == 1
     assert shelf.loads <= 2
     setattr(shelf, harm, False)
     shelf.content = "2"
