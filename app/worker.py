@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.states import TERMINAL
 from app.webhooks import Webhooks, delay
 from graphs.clock import utc_now
-from graphs.errors import OperatorMustAct
+from graphs.errors import LedgerUnavailable, OperatorMustAct
 from graphs.governance.ledger import Ledger
 from graphs.state import Json
 
@@ -170,9 +170,11 @@ class Work:
 def backoff(attempt: int, error: Exception) -> float:
     """Seconds to wait after so many failed attempts: twice as long each time, with jitter.
 
-    What somebody has to mend is asked for less often than what may have been a fault of the moment.
+    What somebody has to mend is asked for less often than what may have been a fault of the moment. The ledger is where
+    the queue is: whoever can put the job back there has it again.
     """
-    first = LATE_S if isinstance(error, OperatorMustAct) else SOON_S
+    mended = isinstance(error, LedgerUnavailable)
+    first = LATE_S if isinstance(error, OperatorMustAct) and not mended else SOON_S
     longest: float = min(LONGEST_S, first * 2 ** max(0, attempt - 1))
     return longest * random.uniform(0.5, 1)  # noqa: S311
 

@@ -18,12 +18,15 @@ GraphError
     └── Unaccounted         a model call that nobody pays for
 
 All are RuntimeErrors: LangGraph's default retry policy leaves those alone.
+
+`ENDS_THE_RUN` are those that no node makes the best of.
 """
 
 from typing import Literal
 
 from langchain_openai.chat_models.base import OpenAIRefusalError
 from openai import ContentFilterFinishReasonError
+from redis.exceptions import RedisError
 
 from graphs.governance.limits import EXPLAINED, StopReason
 
@@ -115,3 +118,8 @@ class Unaccounted(OperatorMustAct):
 
 class Fenced(OperatorMustAct):
     """A write of a process that no longer holds the job's lease. It was not made; another process goes on."""
+
+
+# What keeps money and state does not answer, or the job is another process's: not the fault of a task, of its model or
+# of a tool, so nobody is told to go on without it. Another run goes on from the last checkpoint.
+ENDS_THE_RUN = (LedgerUnavailable, Fenced, RedisError)

@@ -9,7 +9,7 @@ from langgraph.runtime import Runtime
 
 from agents.base import ReportDraft
 from graphs.deps import Deps
-from graphs.errors import UNUSABLE_ANSWER, GraphError
+from graphs.errors import ENDS_THE_RUN, UNUSABLE_ANSWER, GraphError
 from graphs.handoff import newest
 from graphs.prompts import prompt
 from graphs.rendering import assembled, gaps
@@ -32,6 +32,8 @@ def report(deps: Deps) -> Any:
         writer = model.with_structured_output(ReportDraft, method="json_schema")
         try:
             draft = ReportDraft.model_validate(await writer.ainvoke([system, HumanMessage(_packet(state))]))
+        except ENDS_THE_RUN:
+            raise
         except (GraphError, *UNUSABLE_ANSWER) as error:
             flag = f"the report was put together without a model: {error}"
             return {"report": _without_model(state), "flags": [*state["flags"], flag]}

@@ -16,7 +16,7 @@ from pydantic import ModelWrapValidatorHandler, model_validator
 from agents import base
 from agents.base import AgentSpec
 from graphs.deps import Deps
-from graphs.errors import LimitReached, ModelUnavailable
+from graphs.errors import ENDS_THE_RUN, LimitReached, ModelUnavailable
 from graphs.governance.account import Account
 from graphs.governance.limits import Limits, StopReason
 from graphs.governance.spend import AgentSpend
@@ -76,7 +76,7 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
             if answer := ended.get("structured_response"):
                 result = base.AgentResult.model_validate(answer)
             run.evidence.update(_gathered(ended["messages"]))
-        except GraphBubbleUp:
+        except (GraphBubbleUp, *ENDS_THE_RUN):
             raise
         except TimeoutError:
             error = f"no result within {limits.agent_deadline_s} s"

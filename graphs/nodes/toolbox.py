@@ -12,7 +12,7 @@ from langgraph.types import Command
 
 from agents.base import AgentSpec
 from graphs.deps import Deps
-from graphs.errors import GraphError, LimitReached, ToolFailure
+from graphs.errors import ENDS_THE_RUN, GraphError, LimitReached, ToolFailure
 from graphs.evidence import Evidence
 from graphs.governance.account import Account
 from graphs.governance.governed_model import GovernedChatOpenAI
@@ -84,6 +84,8 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
                 raise ToolFailure(refusal)
             await self._deps.ledger.count_tool_call(run.account)
             evidence_id, evidence = await self._run(call["name"], call["args"], run, request.state["messages"])
+        except ENDS_THE_RUN:
+            raise
         except GraphError as error:
             run.emit({**event, "error": str(error)})
             told = spotlighted(visible(str(error))) if isinstance(error, _ServerFailed) else error

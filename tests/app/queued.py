@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,10 +43,13 @@ class Deployment:
         """A worker that takes calls; what it `said` until then is added to that list."""
         given = {"REDIS_URL": self.redis_url, "TOLLGATE_STAND_IN_URL": self.model, "TOLLGATE_LEASE_S": "2"}
         given |= {f"MCP__{name.upper()}__URL": url for name, url in self.servers.items()}
-        with background([TOLLGATE, "worker", *options], self.folder, ending, **given, **settings) as process:
+        command = [TOLLGATE, "worker", *options]
+        with ThreadPoolExecutor(1) as rest, background(command, self.folder, ending, **given, **settings) as process:
             lines = seen(process, lambda line: line.startswith("worker: up to"))
             if said is not None:
                 said += lines
+            assert process.stderr
+            rest.submit(process.stderr.read)  # a pipe that is full, because nobody reads it, would stop the worker
             yield process
 
     @contextlib.asynccontextmanager

@@ -7,11 +7,14 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 import redis as sync_redis
 from redis.backoff import ConstantBackoff
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.processes import Addresses
+from app.redis import connect
 from tests.app.queued import deployment, ended, order, submitted, told
 from tests.chaos.soundness import assert_sound
 from tests.graphs.redis_servers import embedded_binary, free_ports
@@ -27,9 +30,11 @@ class Store:
         self.url = f"redis://127.0.0.1:{self._port}"
         self.process = self._started()
 
-    def killed_and_restarted(self) -> None:
+    def killed(self) -> None:
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
+
+    def restarted(self) -> None:
         self.process = self._started()
 
     def stopped(self) -> None:
@@ -46,16 +51,30 @@ class Store:
         return process
 
 
-async def test_a_store_that_is_killed_in_the_middle_of_jobs_loses_none(tmp_path: Path, addresses: Addresses) -> None:
+async def given_up(url: str) -> None:
+    """The store has been away for longer than a client tries to reach it, so what was under way has failed."""
+    async with connect(url) as client:
+        for _ in range(2):
+            with pytest.raises(RedisError):
+                await client.ping()
+
+
+@pytest.mark.parametrize("long", [False, True], ids=["for a moment", "for longer than clients wait"])
+async def test_a_store_that_is_killed_in_the_middle_of_jobs_loses_none(
+    tmp_path: Path, addresses: Addresses, long: bool
+) -> None:
     store = Store(tmp_path / "store")
     try:
-        with deployment(tmp_path, servers=addresses.servers, redis_url=store.url) as here:
+        with deployment(tmp_path, servers=addresses.servers, redis_url=store.url, latency_ms=50) as here:
             async with here.service() as service:
                 with here.worker():
                     jobs = [(await submitted(service, order(here.settings)))[0].job_id for _ in range(3)]
-                    for kind in ("plan", "task_finished"):
+                    for kind in ("plan", "tool_call", "task_finished"):
                         await told(service, jobs[0], kind)
-                        await asyncio.to_thread(store.killed_and_restarted)
+                        store.killed()
+                        if long:
+                            await given_up(store.url)
+                        await asyncio.to_thread(store.restarted)
                     records = [await ended(service, job_id, 90) for job_id in jobs]
             async with here.service() as afterwards:
                 await assert_sound(here, afterwards, jobs)

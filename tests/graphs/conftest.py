@@ -1,13 +1,23 @@
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from openai import DefaultAsyncHttpxClient
 from redis.asyncio import Redis, RedisCluster
 
+from app.processes import Addresses
+from app.runtime import dependencies
+from app.settings import Settings
+from graphs.checkpoint import RedisSaver
 from graphs.governance.ledger import Ledger
+from graphs.governance.tools import ToolGateway
+from graphs.supervisor import ResearchGraph, build_research_graph
 from tests.graphs import redis_servers
 from tests.graphs.ledgers import TTL, Clock
 from tests.graphs.redis_servers import Client, Connect
+from tests.graphs.research import Run
 from tests.graphs.unruly_mcp import Unruly
+from tests.scripted_model import Script, serving
 
 
 @pytest.fixture(scope="session")
@@ -80,3 +90,18 @@ def unruly() -> Iterator[Unruly]:
     """A server that misbehaves on order."""
     with Unruly().running() as server:
         yield server
+
+
+@pytest.fixture
+def graph(settings: Settings, addresses: Addresses, redis_client: Redis) -> Run:
+    """Builds the graph over a script."""
+
+    @contextlib.asynccontextmanager
+    async def build(script: Script) -> AsyncIterator[ResearchGraph]:
+        with serving(script) as url:
+            async with ToolGateway(addresses.servers) as gateway, DefaultAsyncHttpxClient() as http:
+                tiers = settings.model_copy(update={"supervisor_model": settings.model})
+                deps = dependencies(tiers, url, http, gateway, redis_client)
+                yield build_research_graph(deps, RedisSaver(redis_client, ttl_seconds=600))
+
+    return build

@@ -1,26 +1,16 @@
 """The graph against models that err: real client, real MCP servers, real Valkey, a scripted mind."""
 
-import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from blockbuster import blockbuster_ctx
 from langgraph.types import Command
-from openai import DefaultAsyncHttpxClient
 from redis.asyncio import Redis
 from starlette.responses import JSONResponse
 
-from app.processes import Addresses
-from app.runtime import dependencies
-from app.settings import Settings
-from graphs.checkpoint import RedisSaver
 from graphs.decision import DECISION
-from graphs.governance.limits import Limits
-from graphs.governance.tools import ToolGateway
-from graphs.supervisor import ResearchGraph, build_research_graph
+from tests.graphs.research import JOB, Run, invoked, once, started
 from tests.scripted_model import (
     REPORT,
     REVENUE,
@@ -32,47 +22,8 @@ from tests.scripted_model import (
     quoting,
     result,
     revenue,
-    serving,
     task,
 )
-
-JOB = "job-test"
-CONFIG: Any = {"configurable": {"thread_id": JOB}}
-
-Run = Callable[[Script], contextlib.AbstractAsyncContextManager[ResearchGraph]]
-
-
-@pytest.fixture
-def graph(settings: Settings, addresses: Addresses, redis_client: Redis) -> Run:
-    """Builds the graph over a script."""
-
-    @contextlib.asynccontextmanager
-    async def build(script: Script) -> AsyncIterator[ResearchGraph]:
-        with serving(script) as url:
-            async with ToolGateway(addresses.servers) as gateway, DefaultAsyncHttpxClient() as http:
-                tiers = settings.model_copy(update={"supervisor_model": settings.model})
-                deps = dependencies(tiers, url, http, gateway, redis_client)
-                yield build_research_graph(deps, RedisSaver(redis_client, ttl_seconds=600))
-
-    return build
-
-
-def started(**limits: Any) -> Json:
-    return {"job_id": JOB, "question": "What was our revenue?", "limits": Limits(**limits).model_dump()}
-
-
-async def invoked(research: ResearchGraph, given: Any, **config: Any) -> Json:
-    """The state after the run. LangGraph's servers refuse calls that block the event loop in a node; so does this."""
-    with blockbuster_ctx(scanned_modules=["agents", "graphs"]) as watch:
-        for name in ("os.stat", "os.listdir", "os.scandir", "io.TextIOWrapper.read", "io.BufferedReader.read"):
-            watch.functions[name].can_block_in("redis/utils.py", "get_lib_version")  # once per connection
-        together: Any = {**CONFIG, **config}
-        return await research.ainvoke(given, together)
-
-
-def once(tasks: Json) -> Callable[[Json, list[Json]], Json]:
-    """Plans these tasks, and asks for the report when they are done."""
-    return lambda packet, _: REPORT if packet["tasks"] else tasks
 
 
 async def test_an_honest_run_completes(graph: Run) -> None:
