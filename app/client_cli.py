@@ -133,11 +133,13 @@ def cancel(job: JobId, as_json: AsJson = False, url: Url = None) -> None:
 @cli.command()
 def report(
     job: JobId,
-    form: Annotated[Literal["md", "html", "json"], typer.Option("--format", help="Which form.")] = "md",
+    form: Annotated[Literal["md", "html", "pdf", "json"], typer.Option("--format", help="Which form.")] = "md",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; stdout unless given.")] = None,
     url: Url = None,
 ) -> None:
     """Print the report of a job, or write it to a file."""
+    if form == "pdf" and output is None and sys.stdout.isatty():
+        raise BadInput("a PDF is no text for a terminal; choose a file with -o")
     with _client(api_of(url)) as client:
         content = client.report(job, form)
     if output is None:

@@ -15,7 +15,7 @@ from app.errors import ApiFailed
 from app.http_requests import IS_IT, Ask, Json, Requests
 from app.states import TERMINAL
 
-Format = Literal["md", "html", "json"]
+Format = Literal["md", "html", "pdf", "json"]
 
 BRIEFLY_S = 3.0  # that a question is repeated; whoever asked is waiting
 PATIENTLY_S = 30.0  # that an order or an answer is
@@ -26,7 +26,12 @@ PAUSE_S = 1.0
 PAGE = 500
 _JOBS = "v1/jobs"
 _EVENT = TypeAdapter(dict[str, Any])
-_MEDIA: dict[Format, str] = {"md": "text/markdown", "html": "text/html", "json": "application/json"}
+_MEDIA: dict[Format, str] = {
+    "md": "text/markdown",
+    "html": "text/html",
+    "pdf": "application/pdf",
+    "json": "application/json",
+}
 
 
 class Summary(BaseModel):
@@ -121,7 +126,7 @@ class Client:
         self._requests.send(Ask("POST", f"{_path(job_id)}/decision", body), self._patiently_s, repeatable=repeatable)
 
     def report(self, job_id: str, form: Format) -> bytes:
-        """The report, in this format, UTF-8."""
+        """The report, in this format; what is text is UTF-8."""
         response = self._requests.send(Ask("GET", f"{_path(job_id)}/report", params={"format": form}), BRIEFLY_S)
         if not response.headers.get("content-type", "").startswith(_MEDIA[form]):
             raise ApiFailed(f"{self._requests.url} sends something else than the report; {IS_IT}")

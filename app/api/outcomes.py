@@ -10,17 +10,25 @@ from app.api.jobs import COMMON, JobId
 from app.api.models import ReportDocument, Trace, TraceEvent, job_cost
 from app.api.problems import Refused, documented
 from app.api.report_page import POLICY, page
+from app.api.report_pdf import NotTypeset, Typesetter
 from app.events import Event
 from app.sse import event_stream
 
-Format = Literal["md", "html", "json"]
-MEDIA: dict[str, Format] = {"text/markdown": "md", "text/html": "html", "application/json": "json"}
+Format = Literal["md", "html", "pdf", "json"]
+MEDIA: dict[str, Format] = {
+    "text/markdown": "md",
+    "text/html": "html",
+    "application/pdf": "pdf",
+    "application/json": "json",
+}
 _AFTER = "Id of the last event that you got; without it, from the start."
 
 
 def router() -> APIRouter:
     """The routes of outcomes."""
     routes = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], responses={**COMMON, **documented("no-such-job")})
+
+    typesetter = Typesetter()
 
     @routes.get(
         "/events",
@@ -71,6 +79,13 @@ def router() -> APIRouter:
             case "html":
                 stored = await here.service.deps.evidence.many(job_id, [each["id"] for each in result.evidence])
                 return Response(page(text, stored), media_type="text/html", headers={"Content-Security-Policy": POLICY})
+            case "pdf":
+                stored = await here.service.deps.evidence.many(job_id, [each["id"] for each in result.evidence])
+                try:
+                    made = await typesetter.pdf(text, stored)
+                except NotTypeset as error:
+                    raise Refused("not-acceptable", f"this report cannot be a PDF: {error}; ask for HTML") from error
+                return Response(made, media_type="application/pdf")
             case "json":
                 told = ReportDocument(result=result.model_dump(mode="json", exclude={"report_path"}), report=text)
                 return Response(told.model_dump_json(), media_type="application/json")

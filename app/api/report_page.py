@@ -1,20 +1,15 @@
-"""A report as one HTML page that needs nothing else: charts and evidence are in it.
-
-The text comes from a model, so raw HTML in it stays text, nothing is loaded from anywhere, and the policy lets no
-script run.
-"""
+"""A report as one HTML page that needs nothing else: charts and evidence are in it. The policy lets no script run."""
 
 import base64
 import hashlib
 import html
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from app.api.report_text import MARKDOWN, parsed, title_of
 from graphs.evidence import Evidence
-from graphs.rendering import EVIDENCE_FOLDER, about
+from graphs.rendering import about
 
 STYLE = (
     "body{max-width:50rem;margin:2rem auto;padding:0 1rem;font:1rem/1.5 system-ui,sans-serif;color:#1a1a1a}"
@@ -26,40 +21,24 @@ POLICY = (
     f"default-src 'none'; img-src data:; style-src 'sha256-{_HASH}'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 )
-_CHART = re.compile(rf"{EVIDENCE_FOLDER}/(E\d+)\.svg", re.ASCII)
-_FILE = re.compile(rf"{EVIDENCE_FOLDER}/(E\d+)\.md", re.ASCII)
 
 
 def page(text: str, evidence: Mapping[str, Evidence]) -> str:
     """The page of this report, given as Markdown, and of the evidence behind it."""
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = markdown.parse(text)
-    known = (each.content.get("url") for each in evidence.values() if not each.flags)
-    _localised(tokens, evidence, {markdown.normalizeLink(str(url)) for url in known if url})
-    body = markdown.renderer.render(tokens, markdown.options, {})
-    title = html.escape(next((line[2:] for line in text.splitlines() if line.startswith("# ")), "Report"))
+    tokens = parsed(text, evidence)
+    _inlined(tokens)
+    body = MARKDOWN.renderer.render(tokens, MARKDOWN.options, {})
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title_of(text))}</title>'
         f"<style>{STYLE}</style></head><body>\n{body}{_appendix(evidence)}</body></html>\n"
     )
 
 
-def _localised(tokens: Sequence[Token], evidence: Mapping[str, Evidence], sources: Collection[str]) -> None:
-    """Charts become part of the page, evidence a link into it; an image from anywhere else is its description, and a
-    link that leads to no source leads nowhere."""
+def _inlined(tokens: Sequence[Token]) -> None:
     for token in tokens:
-        _localised(token.children or [], evidence, sources)
+        _inlined(token.children or [])
         if token.type == "image":
-            chart = _CHART.fullmatch(str(token.attrs["src"]))
-            svg = evidence[chart[1]].content.get("svg") if chart and chart[1] in evidence else None
-            if svg is None:
-                token.type, token.tag, token.children = "text", "", None
-            else:
-                token.attrs["src"] = f"data:image/svg+xml;base64,{base64.b64encode(str(svg).encode()).decode()}"
-        elif token.type == "link_open":
-            target = str(token.attrs["href"])
-            file = _FILE.fullmatch(target)
-            token.attrs["href"] = f"#{file[1]}" if file else target if target in sources else "#"
+            token.attrs["src"] = f"data:image/svg+xml;base64,{base64.b64encode(token.meta['svg'].encode()).decode()}"
 
 
 def _appendix(evidence: Mapping[str, Evidence]) -> str:

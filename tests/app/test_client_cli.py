@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from pypdf import PdfReader
 
 from app.processes import Addresses
 from tests.api.programs import Replica, replica
@@ -63,13 +64,16 @@ def test_the_life_of_a_job(here: Deployment, api: Replica, elsewhere: Path) -> N
     assert "EUR 19,460,242" in report.stdout
     assert tollgate(elsewhere, "report", job, "--format", "html", "-o", "report.html", **at).returncode == 0
     assert "<html" in (elsewhere / "report.html").read_text()
+    assert tollgate(elsewhere, "report", job, "--format", "pdf", "-o", "report.pdf", **at).returncode == 0
+    assert "EUR 19,460,242" in " ".join(PdfReader(elsewhere / "report.pdf").pages[0].extract_text().split())
     document = json.loads(tollgate(elsewhere, "report", job, "--format", "json", **at).stdout)
     assert document["report"] == report.stdout
     code, status = answered(elsewhere, "status", job, **at)
     assert (code, status["status"], status["metadata"]) == (0, "completed", {"team": "sales", "x": "a=b"})
     assert tollgate(elsewhere, "list", "--status", "completed", **at).stdout == f"{job}  completed       {QUESTION}\n"
     assert tollgate(elsewhere, "list", "--status", "queued", **at).stdout == ""
-    assert [each.name for each in elsewhere.iterdir()] == ["report.html"], "nothing of a job is kept here"
+    kept = {each.name for each in elsewhere.iterdir()}
+    assert kept == {"report.html", "report.pdf"}, "nothing of a job is kept here"
 
 
 def test_a_question_is_answered_from_another_machine(here: Deployment, api: Replica, elsewhere: Path) -> None:

@@ -1,0 +1,49 @@
+"""A report's Markdown, read into tokens that are safe to show: what may be in it, whatever form it then takes.
+
+The text comes from a model, so raw HTML in it stays text, a chart is one of ours or its description, and a link leads
+to a source of the report, to its evidence or nowhere.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from graphs.evidence import Evidence
+from graphs.rendering import EVIDENCE_FOLDER
+
+MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
+NOWHERE = "#"
+_CHART = re.compile(rf"{EVIDENCE_FOLDER}/(E\d+)\.svg", re.ASCII)
+_FILE = re.compile(rf"{EVIDENCE_FOLDER}/(E\d+)\.md", re.ASCII)
+
+
+def parsed(text: str, evidence: Mapping[str, Evidence]) -> list[Token]:
+    """The tokens. An image has its SVG as `meta["svg"]`; a link to evidence leads to `#E1`, one to nothing to `#`."""
+    tokens = MARKDOWN.parse(text)
+    known = (each.content.get("url") for each in evidence.values() if not each.flags)
+    _localised(tokens, evidence, {MARKDOWN.normalizeLink(str(url)) for url in known if url})
+    return tokens
+
+
+def title_of(text: str) -> str:
+    """The report's first heading."""
+    return next((line[2:] for line in text.splitlines() if line.startswith("# ")), "Report")
+
+
+def _localised(tokens: Sequence[Token], evidence: Mapping[str, Evidence], sources: Collection[str]) -> None:
+    for token in tokens:
+        _localised(token.children or [], evidence, sources)
+        if token.type == "image":
+            chart = _CHART.fullmatch(str(token.attrs["src"]))
+            svg = evidence[chart[1]].content.get("svg") if chart and chart[1] in evidence else None
+            if svg is None:
+                token.type, token.tag, token.children = "text", "", None
+            else:
+                token.meta["svg"] = str(svg)
+        elif token.type == "link_open":
+            target = str(token.attrs["href"])
+            file = _FILE.fullmatch(target)
+            inside = f"#{file[1]}" if file and file[1] in evidence else NOWHERE
+            token.attrs["href"] = target if target in sources else inside
