@@ -1,5 +1,6 @@
 """The PDF of a report: all of it is there, and nothing that a model wrote in it is markup, runs or leads anywhere."""
 
+import asyncio
 import contextlib
 import io
 from pathlib import Path
@@ -103,6 +104,18 @@ async def test_of_long_evidence_the_beginning_is_in_it() -> None:
 async def test_what_cannot_be_typeset_says_so(svg: str) -> None:
     with pytest.raises(NotTypeset, match="something that cannot be typeset"):
         await Typesetter().pdf("![x](evidence/E1.svg)", {"E1": evidence(kind="chart", svg=svg)})
+
+
+async def test_one_that_takes_too_much_memory_is_given_up() -> None:
+    with pytest.raises(NotTypeset, match="something that cannot be typeset"):
+        await Typesetter().pdf("a *b* c\n\n" * 20_000, {})
+
+
+async def test_one_is_made_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    alone = f"mkdir {tmp_path}/busy && cat && sleep 0.1 && rmdir {tmp_path}/busy"
+    monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", alone))
+    typesetter = Typesetter()
+    assert len(await asyncio.gather(*(typesetter.pdf(f"# {number}", {}) for number in range(4)))) == 4
 
 
 async def test_one_that_takes_too_long_is_given_up_and_killed(monkeypatch: pytest.MonkeyPatch) -> None:
