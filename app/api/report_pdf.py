@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from anyio import CapacityLimiter, fail_after, run_process
+from anyio import BrokenResourceError, CapacityLimiter, fail_after, run_process
 from markdown_it.tree import SyntaxTreeNode
 
 from app.api.report_text import parsed, title_of
@@ -42,6 +42,8 @@ class Typesetter:
                     made = await run_process(_COMMAND, input=document, check=False, env={})
             except TimeoutError as error:
                 raise NotTypeset(f"it takes longer than {SECONDS:g} s") from error
+            except BrokenResourceError as error:
+                raise NotTypeset("the typesetter ended before it had read it") from error
         if made.returncode:
             logger.warning("a report could not be typeset (%d): %s", made.returncode, made.stderr.decode()[-500:])
             raise NotTypeset("it has something that cannot be typeset")

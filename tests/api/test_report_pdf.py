@@ -106,6 +106,12 @@ async def test_what_cannot_be_typeset_says_so(svg: str) -> None:
         await Typesetter().pdf("![x](evidence/E1.svg)", {"E1": evidence(kind="chart", svg=svg)})
 
 
+async def test_a_typesetter_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", "exit 1"))
+    with pytest.raises(NotTypeset):
+        await Typesetter().pdf("# x\n" * 50_000, {})
+
+
 async def test_one_that_takes_too_much_memory_is_given_up() -> None:
     with pytest.raises(NotTypeset, match="something that cannot be typeset"):
         await Typesetter().pdf("a *b* c\n\n" * 20_000, {})
