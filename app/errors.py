@@ -8,6 +8,7 @@ AppError
 ├── Draining            the queue: this process is about to end, another one goes on
 ├── DecisionRefused     whoever decided: not first, or about something else
 │   └── TooLate         whoever decided after the time to decide
+├── NotTypeset          whoever asked for a PDF: there are other forms
 ├── ApiRefused          whoever asked an API for something: it said no, and why
 ├── OperatorMustAct     whoever runs the machine: a program that was started does not answer
 │   └── ApiFailed       whoever runs the API, or gave its address: no answer, or one that is not an API's
@@ -50,6 +51,10 @@ class Busy(AppError):
 
 class Draining(AppError):
     """The run stopped at a step because its process is about to end. The job stands where it was."""
+
+
+class NotTypeset(AppError):
+    """A report that cannot be made into a PDF."""
 
 
 class OperatorMustAct(AppError):

@@ -10,7 +10,7 @@ from app.api.jobs import COMMON, JobId
 from app.api.models import ReportDocument, Trace, TraceEvent, job_cost
 from app.api.problems import Refused, documented
 from app.api.report_page import POLICY, page
-from app.api.report_pdf import NotTypeset, Typesetter
+from app.api.report_pdf import Typesetter
 from app.events import Event
 from app.sse import event_stream
 
@@ -81,11 +81,7 @@ def router() -> APIRouter:
                 return Response(page(text, stored), media_type="text/html", headers={"Content-Security-Policy": POLICY})
             case "pdf":
                 stored = await here.service.deps.evidence.many(job_id, [each["id"] for each in result.evidence])
-                try:
-                    made = await typesetter.pdf(text, stored)
-                except NotTypeset as error:
-                    raise Refused("not-acceptable", f"this report cannot be a PDF: {error}; ask for HTML") from error
-                return Response(made, media_type="application/pdf")
+                return Response(await typesetter.pdf(text, stored), media_type="application/pdf")
             case "json":
                 told = ReportDocument(result=result.model_dump(mode="json", exclude={"report_path"}), report=text)
                 return Response(told.model_dump_json(), media_type="application/json")

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
-from app.errors import BadInput, Busy, DecisionRefused, NoSuchJob, OperatorMustAct, Repeated, TooLate
+from app.errors import BadInput, Busy, DecisionRefused, NoSuchJob, NotTypeset, OperatorMustAct, Repeated, TooLate
 from app.redaction import redacted
 from graphs.errors import LedgerUnavailable
 
@@ -41,7 +41,7 @@ KINDS = {
         Kind("not-found", 404, "No such route", "There is nothing at this path; /openapi.json lists what there is."),
         Kind("no-such-job", 404, "No such job", "There is no job of yours with this id: it never was, or it expired."),
         Kind("method-not-allowed", 405, "Method not allowed", "The header Allow lists the methods of this path."),
-        Kind("not-acceptable", 406, "Not acceptable", "None of the media types in Accept can be made."),
+        Kind("not-acceptable", 406, "Not acceptable", "The report cannot be had in this form."),
         Kind("conflict", 409, "Conflict", "The job is not, or not any more, in a state for this; the detail says why."),
         Kind("no-report", 409, "No report", "The job has no report: it has not got that far, or ended without one."),
         Kind("too-late", 410, "Too late", "The time to decide was over; the report is finished from what there is."),
@@ -64,6 +64,7 @@ _RAISED: Sequence[tuple[type[Exception], str]] = (
     (TooLate, "too-late"),
     (DecisionRefused, "conflict"),
     (Busy, "conflict"),
+    (NotTypeset, "not-acceptable"),
 )
 _AWAY = (RedisError, LedgerUnavailable, OperatorMustAct)
 

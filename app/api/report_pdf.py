@@ -1,16 +1,18 @@
 """A report as PDF, with its charts and the beginning of each piece of evidence behind it."""
 
+import asyncio
 import json
 import logging
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from anyio import BrokenResourceError, CapacityLimiter, fail_after, run_process
 from markdown_it.tree import SyntaxTreeNode
 
 from app.api.report_text import parsed, title_of
+from app.errors import NotTypeset
 from graphs.evidence import Evidence
 from graphs.rendering import about
 
@@ -23,31 +25,39 @@ _COMMAND = (sys.executable, "-I", str(Path(__file__).with_name("typesetting.py")
 logger = logging.getLogger(__name__)
 
 
-class NotTypeset(RuntimeError):
-    """The report could not be made into a PDF: it took too much time or memory, or has a chart that is none."""
-
-
 class Typesetter:
     """Makes one PDF at a time, for each takes a CPU that answers the others."""
 
     def __init__(self) -> None:
-        self._one = CapacityLimiter(1)
+        self._one = asyncio.Lock()
 
     async def pdf(self, text: str, evidence: Mapping[str, Evidence]) -> bytes:
-        """The document of this report, given as Markdown. Raises NotTypeset."""
+        """The document of this report, given as Markdown.
+
+        Raises:
+            NotTypeset: it takes too much time or memory, or has a chart that is none.
+        """
         document = json.dumps(_document(text, evidence)).encode()
         async with self._one:
             try:
-                with fail_after(SECONDS):
-                    made = await run_process(_COMMAND, input=document, check=False, env={})
+                async with asyncio.timeout(SECONDS):
+                    return await _typeset(document)
             except TimeoutError as error:
-                raise NotTypeset(f"it takes longer than {SECONDS:g} s") from error
-            except BrokenResourceError as error:
-                raise NotTypeset("the typesetter ended before it had read it") from error
-        if made.returncode:
-            logger.warning("a report could not be typeset (%d): %s", made.returncode, made.stderr.decode()[-500:])
-            raise NotTypeset("it has something that cannot be typeset")
-        return made.stdout
+                raise NotTypeset(f"the report takes longer than {SECONDS:g} s to typeset; ask for HTML") from error
+
+
+async def _typeset(document: bytes) -> bytes:
+    process = await asyncio.create_subprocess_exec(*_COMMAND, stdin=PIPE, stdout=PIPE, stderr=PIPE, env={})
+    try:
+        made, said = await process.communicate(document)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        logger.warning("a report could not be typeset (%d): %s", process.returncode, said.decode()[-500:])
+        raise NotTypeset("the report has something that cannot be typeset, or too much; ask for HTML")
+    return made
 
 
 def _document(text: str, evidence: Mapping[str, Evidence]) -> dict[str, Any]:

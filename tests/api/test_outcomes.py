@@ -5,7 +5,7 @@ from redis.exceptions import ConnectionError as NoConnection
 
 from app.api.outcomes import accepted
 from app.api.problems import Refused, refused
-from app.errors import BadInput, Busy, DecisionRefused, NoSuchJob, OperatorMustAct, Repeated, TooLate
+from app.errors import BadInput, Busy, DecisionRefused, NoSuchJob, NotTypeset, OperatorMustAct, Repeated, TooLate
 from graphs.errors import LedgerUnavailable
 from tests.api.in_process import QUESTION, Api
 from tests.api.test_conformance import problem
@@ -52,6 +52,7 @@ async def test_a_job_without_a_report_says_so(api: Api) -> None:
         (TooLate("x"), "too-late"),
         (DecisionRefused("x"), "conflict"),
         (Busy("x"), "conflict"),
+        (NotTypeset("x"), "not-acceptable"),
         (NoConnection("redis://user:password@host"), "unavailable"),
         (LedgerUnavailable("redis://user:password@host"), "unavailable"),
         (OperatorMustAct("/home/us/log"), "unavailable"),
