@@ -99,7 +99,7 @@ async def _servers(settings: Settings, addresses: Addresses) -> AsyncIterator[Li
                 tools = await gateway.tools(Asking("doctor", (f"{name}.*",)))
                 yield Line(True, f"mcp {name}", f"{len(tools)} tools at {addresses.servers[name]}")
             except GraphError as error:
-                yield Line(False, f"mcp {name}", str(error))
+                yield Line(False, f"mcp {name}", f"{addresses.servers[name]}: {error}")
 
 
 def _web(settings: Settings) -> Line:

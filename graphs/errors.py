@@ -93,7 +93,7 @@ class LimitReached(HumanMustAct):
 
 
 class ServerUnavailable(OperatorMustAct):
-    """An MCP server that did not answer; the message names it and its address."""
+    """An MCP server that did not answer; the message names it."""
 
 
 class ModelUnavailable(OperatorMustAct):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Literal, TypeVar
@@ -26,6 +27,8 @@ from graphs.governance.tool_transport import Caller, Transport, Unanswered
 from graphs.state import Json
 
 Answer = TypeVar("Answer")
+
+logger = logging.getLogger(__name__)
 
 BURST_SHARE = 10  # a bucket holds a tenth of a minute's calls
 
@@ -136,8 +139,10 @@ class ToolServer:
             if problem.too_large:
                 raise ToolFailure(f"{self.name}.{what} gave no usable answer: {problem}; ask for less") from problem
             report = "failed" if problem.retry_after_s is None else report
+            # Where it is, only the log says: the message goes into events and reports, which tenants read.
             where = ", ".join(each.address for each in self.replicas.all)
-            said = f"the MCP server {self.name} at {where} does not answer ({problem}); go on without it"
+            logger.warning("the MCP server %s at %s does not answer: %s", self.name, where, problem)
+            said = f"the MCP server {self.name} does not answer ({problem}); go on without it"
             raise ServerUnavailable(said) from problem
         except (McpError, ValueError):
             report = "succeeded"  # the server answers

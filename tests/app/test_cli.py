@@ -173,9 +173,11 @@ def test_doctor_ticks_what_it_finds(tmp_path: Path) -> None:
 
 
 def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
-    ended = tollgate(tmp_path, "doctor", TOLLGATE_MODEL="m", LANGSMITH_TRACING="true")
+    gone = "http://127.0.0.1:9/mcp"
+    ended = tollgate(tmp_path, "doctor", TOLLGATE_MODEL="m", LANGSMITH_TRACING="true", MCP__SALES__URL=gone)
     assert ended.returncode == 1
     assert "✗ model            the model m has no known price" in ended.stdout
+    assert f"✗ mcp sales        {gone}: the MCP server sales does not answer" in ended.stdout
     assert "✗ tracing          LANGSMITH_TRACING is on without LANGSMITH_API_KEY" in ended.stdout
 
 
