@@ -94,8 +94,6 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
             update: Json = {"tasks": {task["id"]: {**task, "error": error}}, "halted": halted}
         else:
             update = _outcome(task, spec, result, error)
-        kind = "task_paused" if halted else "task_finished"
-        write({"type": kind, "agent": spec.name, **update["tasks"][task["id"]]})
         return {**update, "evidence": run.evidence}
 
     return specialist_node

@@ -20,6 +20,7 @@ def verify(deps: Deps) -> Any:
     """The node. What does not hold is sent back to its agent once; the second time it is dropped and listed."""
 
     async def verify_node(state: ResearchState, runtime: Runtime) -> dict[str, Any]:
+        _tell(state, runtime)
         fresh = of_status(state, "unverified")
         ids = [evidence_id for each in fresh for evidence_id in each["evidence"]]
         stored = await deps.evidence.many(state["job_id"], ids)
@@ -44,6 +45,14 @@ def verify(deps: Deps) -> Any:
         return {"findings": findings, "tasks": tasks, "handoffs": _brought(state, findings)}
 
     return verify_node
+
+
+def _tell(state: ResearchState, runtime: Runtime) -> None:
+    """What came of the tasks that were handed out. Not told by the agents: only now it is in the checkpoint, and a task
+    that was told as finished is never begun again."""
+    for task in (state["tasks"][each] for each in state["dispatch"]):
+        kind = "task_paused" if task["status"] == "pending" else "task_finished"
+        runtime.stream_writer({"type": kind, **task})
 
 
 def _believed(finding: FindingState, state: ResearchState) -> FindingState:
