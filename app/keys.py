@@ -143,6 +143,10 @@ class Keys:
         """Whether there is a key that is not revoked. Raises redis.exceptions.RedisError."""
         return bool(await self._client.zcard(_INDEX))
 
+    async def has(self, key_id: str) -> bool:
+        """Whether this key is there, and not revoked. Raises redis.exceptions.RedisError."""
+        return bool(await self._client.exists(_stored_at(key_id)))
+
     async def verify(self, secret: str) -> Key | None:
         """The key that this is, or None when it is none (any more). Raises redis.exceptions.RedisError."""
         parts = _KEY.fullmatch(secret)

@@ -5,7 +5,8 @@ A reader that comes back with the id of its last event, to whichever replica, go
 """
 
 import contextlib
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from redis.exceptions import RedisError
 from starlette.responses import Response, StreamingResponse
@@ -15,6 +16,7 @@ from app.events import Event, EventLog
 
 RETRY = b"retry: 2000\n\n"  # milliseconds until a browser comes back
 HEARTBEAT = b": heartbeat\n\n"
+Admitted = Callable[[], Awaitable[bool]]
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -26,8 +28,10 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, log: EventLog, job_id: str, last_event_id: str | None, heartbeat_s: float) -> None:
-        self._frames = _framed(log.follow(job_id, last_event_id, heartbeat_s=heartbeat_s))
+    def __init__(
+        self, log: EventLog, job_id: str, last_event_id: str | None, heartbeat_s: float, admitted: Admitted | None
+    ) -> None:
+        self._frames = _framed(log.follow(job_id, last_event_id, heartbeat_s=heartbeat_s), heartbeat_s, admitted)
         self._log, self._job_id, self._last_event_id = log, job_id, last_event_id
         super().__init__(self._frames, headers=HEADERS)
 
@@ -48,7 +52,13 @@ class EventStream(StreamingResponse):
         return last is not None and last.ends and last.id == self._last_event_id
 
 
-def event_stream(log: EventLog, job_id: str, last_event_id: str | None, heartbeat_s: float = 15) -> StreamingResponse:
+def event_stream(
+    log: EventLog,
+    job_id: str,
+    last_event_id: str | None,
+    heartbeat_s: float = 15,
+    admitted: Admitted | None = None,
+) -> StreamingResponse:
     """The response to a reader of this job's events.
 
     Args:
@@ -56,11 +66,12 @@ def event_stream(log: EventLog, job_id: str, last_event_id: str | None, heartbea
         job_id: the job, which the reader may see.
         last_event_id: the newest event that the reader has, as it says; None for all.
         heartbeat_s: seconds without an event after which a comment is sent.
+        admitted: whether the reader may still read; asked as often. When not, the stream ends.
 
     Raises:
         BadInput: `last_event_id` is no id of an event. Raised here, before the response begins.
     """
-    return EventStream(log, job_id, last_event_id or None, heartbeat_s)
+    return EventStream(log, job_id, last_event_id or None, heartbeat_s, admitted)
 
 
 def encoded(event: Event) -> bytes:
@@ -68,8 +79,15 @@ def encoded(event: Event) -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode(), event.type.encode(), event.json)
 
 
-async def _framed(events: AsyncGenerator[Event | None, None]) -> AsyncGenerator[bytes, None]:
+async def _framed(
+    events: AsyncGenerator[Event | None, None], every_s: float, admitted: Admitted | None
+) -> AsyncGenerator[bytes, None]:
     async with contextlib.aclosing(events):
         yield RETRY
+        looked = time.monotonic()
         async for event in events:
+            if admitted and time.monotonic() - looked >= every_s:
+                if not await admitted():
+                    return
+                looked = time.monotonic()
             yield encoded(event) if event else HEARTBEAT

@@ -6,17 +6,19 @@ checked ("DNS rebinding").
 """
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
+from redis.exceptions import RedisError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.backend import Backend, backend_of
 from app.api.problems import Refused
+from app.keys import Keys
 from app.keys import Scope as Permission
 
 OPEN_TENANT = "local"
@@ -97,6 +99,20 @@ Submitter = Annotated[Caller, Depends(needs(Permission.SUBMIT))]
 Reader = Annotated[Caller, Depends(needs(Permission.READ))]
 Decider = Annotated[Caller, Depends(needs(Permission.DECIDE))]
 Admin = Annotated[Caller, Depends(needs(Permission.ADMIN))]
+
+
+def still_admitted(caller: Caller, keys: Keys) -> Callable[[], Awaitable[bool]] | None:
+    """Tells whether the caller's key has not been revoked since; None for whoever needs none."""
+    if caller is EVERYBODY:
+        return None
+
+    async def admitted() -> bool:
+        try:
+            return await keys.has(caller.id)
+        except RedisError:  # nobody can tell; the events come from there, too
+            return True
+
+    return admitted
 
 
 def is_loopback(host: str) -> bool:

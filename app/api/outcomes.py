@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 
-from app.api.auth import Reader
+from app.api.auth import Reader, still_admitted
 from app.api.backend import Here
 from app.api.jobs import COMMON, JobId
 from app.api.models import ReportDocument, Trace, TraceEvent, job_cost
@@ -22,6 +22,15 @@ MEDIA: dict[str, Format] = {
     "application/json": "json",
 }
 _AFTER = "Id of the last event that you got; without it, from the start."
+_EVENT = {
+    "type": "object",
+    "description": "One event.",
+    "properties": {
+        "id": {"type": "string", "description": "For `Last-Event-ID`."},
+        "event": {"type": "string", "description": "Its type."},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 
 
 def router() -> APIRouter:
@@ -35,7 +44,7 @@ def router() -> APIRouter:
         summary="What happens in a job, as server-sent events, until it has ended",
         response_class=Response,
         responses={
-            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events."},
+            200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "Events."},
             204: {"description": "The job has ended, and you have its last event."},
             **documented("invalid"),
         },
@@ -49,7 +58,7 @@ def router() -> APIRouter:
     ) -> Response:
         await here.service.get(caller.tenant, job_id)
         position = last_event_id if last_event_id is not None else after
-        return event_stream(here.service.log, job_id, position)
+        return event_stream(here.service.log, job_id, position, admitted=still_admitted(caller, here.keys))
 
     @routes.get(
         "/report",

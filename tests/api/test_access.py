@@ -1,6 +1,8 @@
 """Who may call: open mode on this machine only, limits per key, what is written down, and what fails."""
 
+import asyncio
 import contextlib
+import functools
 import logging
 from pathlib import Path
 
@@ -8,9 +10,11 @@ import httpx
 import pytest
 from redis.exceptions import ConnectionError as NoConnection
 
+from app.api import outcomes
 from app.embedded_redis import embedded_redis
 from app.keys import Scope
 from app.settings import Settings
+from app.sse import event_stream
 from tests.api.in_process import QUESTION, Api, api_over
 from tests.api.test_conformance import UNKNOWN_JOB, problem
 
@@ -61,6 +65,22 @@ async def test_the_first_key_ends_open_mode(api: Api) -> None:
 
 
 # -- limits --
+
+
+async def test_who_reads_events_reads_none_any_more_when_the_key_is_revoked(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "event_stream", functools.partial(event_stream, heartbeat_s=0.02))
+    revoked, kept = [(await api.backend.keys.create("acme", list(Scope))) for _ in range(2)]
+    async with api.client(revoked.secret) as one, api.client(kept.secret) as other:
+        job = (await one.post("/v1/jobs", json={"question": QUESTION})).json()
+        reading = [asyncio.create_task(client.get(job["links"]["events"])) for client in (one, other)]
+        await api.backend.keys.revoke(revoked.key.id)
+        assert (await reading[0]).status_code == 200
+        assert not reading[1].done()
+        await api.service.log.append(job["id"], [{"type": "job", "status": "cancelled"}])
+        assert b"cancelled" in (await reading[1]).content
+        assert b"cancelled" not in reading[0].result().content
 
 
 async def test_each_key_has_its_own_limit(settings: Settings, redis_url: str) -> None:
