@@ -24,7 +24,7 @@ from app.states import TERMINAL
 from graphs.deps import Deps
 from graphs.fencing import FENCE
 from graphs.governance.limits import StopReason
-from graphs.state import Json, ResearchState
+from graphs.state import SCHEMA_VERSION, Json, ResearchState
 from graphs.supervisor import ResearchGraph
 
 OnEvent = Callable[[Json], None]
@@ -66,6 +66,9 @@ class Driver:
         await self.deps.ledger.reap()  # what a process of this job that died has left reserved
         record, before = await self.records.get(run.job_id), await self.snapshot(run.job_id)
         ended = before.values.get("status") or record.status in TERMINAL
+        version = before.values.get("schema_version", SCHEMA_VERSION)
+        if not ended and version != SCHEMA_VERSION:
+            return await self._left(run, record, f"its state is of version {version}, and we read {SCHEMA_VERSION}")
         if not ended and record.cancel_at is None:
             given: Any = None if before.values else {"job_id": run.job_id, **_start(record)}
             if before.interrupts:
@@ -77,6 +80,12 @@ class Driver:
                 return await self._concluded(run, record, await self._streamed(run, record, given))
             return await self._concluded(run, record, {"status": "dead"})
         return await self._concluded(run, record, {} if ended else {"status": "cancelled"})
+
+    async def _left(self, run: Run, record: Record, why: str) -> JobResult:
+        """Touch nothing that another version of this program wrote, and leave the job to a human."""
+        last_error = f"{why}; requeue it where the version runs that began it, or discard it"
+        await self._write(run, {"last_error": last_error})
+        return await self._concluded(run, record.model_copy(update={"last_error": last_error}), {"status": "dead"})
 
     async def _begun(self, run: Run, record: Record, before: StateSnapshot) -> bool:
         """Count this attempt; whether it may begin."""

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict  # pydantic cannot use the one of typing
 from graphs.errors import LimitReached
 from graphs.governance.loops import HandoffRecord
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # to be raised when jobs under way cannot be run on: they are left to who runs the service
 MAX_TASKS = 24
 MAX_ENTRIES = 400
 

@@ -133,7 +133,7 @@ EXPLAINED: dict[StopReason, str] = {
     StopReason.NO_DECISION: "nobody answered the question to a human in time",
     StopReason.ABORTED: "a human aborted the job",
     StopReason.CANCELLED: "whoever ordered the job cancelled it",
-    StopReason.DEAD: "its run failed again and again at the same place",
+    StopReason.DEAD: "its runs failed at the same place, or none can go on with it",
 }
 
 

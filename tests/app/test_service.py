@@ -139,6 +139,22 @@ async def test_a_question_is_decided_or_finished_when_nobody_answers(tmp_path: P
             await assert_sound(here, service, [decided, unanswered])
 
 
+async def test_a_job_of_another_version_is_left_as_it_is(
+    tmp_path: Path, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with deployment(tmp_path, servers=addresses.servers) as here:
+        async with here.service() as service:
+            job_id = (await submitted(service, order(here.settings, budget_micro_usd=10)))[0].job_id
+            with here.worker():
+                await ended(service, job_id, also=WAITS)
+            before = await service.jobs.snapshot(job_id)
+            monkeypatch.setattr("app.driver.SCHEMA_VERSION", 1000)
+            result = await service.jobs.run(job_id, lambda _: None, attempts=3)
+            assert (result.status, result.stop_reason) == ("dead", "dead_letter")
+            assert "its state is of version 2, and we read 1000; requeue it where" in (result.stop_detail or "")
+            assert await service.jobs.snapshot(job_id) == before
+
+
 async def test_a_worker_told_to_stop_hands_over_what_it_runs(tmp_path: Path, addresses: Addresses) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:
         async with here.service() as service:
