@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 from rich.console import Console
 
-from app import client_cli, keys_cli, serve_cli
-from app import settings as configuration
+from app.commands import client_cli, keys_cli, serve_cli
+from app.commands.terminal import BAD_INPUT, EXIT, FAILED, INTERRUPTED, program
+from app.config import settings as configuration
+from app.config.settings import Settings
 from app.errors import AppError, OperatorMustAct
-from app.processes import beside, mcp_commands, mcp_environment, redis_running, services
-from app.settings import Settings
-from app.terminal import BAD_INPUT, EXIT, FAILED, INTERRUPTED, program
+from app.running.processes import beside, mcp_commands, mcp_environment, redis_running, services
 from graphs.governance.limits import MICRO, OnLimit
 
 if TYPE_CHECKING:
-    from app.driver import OnEvent
-    from app.jobs import Jobs
-    from app.results import JobResult
+    from app.jobs.driver import OnEvent
+    from app.jobs.jobs import Jobs
+    from app.jobs.results import JobResult
 
 DEFAULT_QUESTION = (
     "How did Voltbay's revenue in Germany develop from 2023 to 2025, how does that compare with the German market "
@@ -78,8 +78,8 @@ def watch(job: JobId, url: client_cli.Url = None) -> None:
     if api := client_cli.chosen(settings, url):
         client_cli.watch(api, job)
     with redis_running(settings) as redis_url:
-        from app.progress import Progress  # noqa: PLC0415  heavy
-        from app.watching import watched  # noqa: PLC0415
+        from app.commands.progress import Progress  # noqa: PLC0415  heavy
+        from app.commands.watching import watched  # noqa: PLC0415
 
         with contextlib.suppress(KeyboardInterrupt), Progress(Console(highlight=False)) as on_event:
             asyncio.run(watched(settings, redis_url, job, on_event))
@@ -131,7 +131,7 @@ def doctor() -> None:
     """Say what is found and what is missing: agents, model, Redis, MCP servers, limits, tracing."""
     settings = configuration.load()
     with services(settings) as (redis_url, addresses):
-        from app.doctor import examine  # noqa: PLC0415  heavy
+        from app.commands.doctor import examine  # noqa: PLC0415  heavy
 
         healthy = asyncio.run(examine(settings, redis_url, addresses, Console(highlight=False)))
     raise SystemExit(0 if healthy else FAILED)
@@ -202,8 +202,8 @@ def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None
         with services(settings) as (redis_url, addresses):
             from redis.exceptions import RedisError  # noqa: PLC0415  heavy imports, while the programs start
 
-            from app.progress import Progress  # noqa: PLC0415
-            from app.runtime import opened  # noqa: PLC0415
+            from app.commands.progress import Progress  # noqa: PLC0415
+            from app.running.runtime import opened  # noqa: PLC0415
             from graphs.errors import GraphError  # noqa: PLC0415
 
             async def session() -> "JobResult":
@@ -233,7 +233,7 @@ def _warn(message: str) -> None:
 
 
 def _leave(result: "JobResult", *, as_json: bool, show_report: bool = False) -> NoReturn:
-    from app.progress import show, summary  # noqa: PLC0415
+    from app.commands.progress import show, summary  # noqa: PLC0415
 
     if as_json:
         typer.echo(result.model_dump_json(indent=2))

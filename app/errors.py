@@ -14,7 +14,7 @@ AppError
 │   └── ApiFailed       whoever runs the API, or gave its address: no answer, or one that is not an API's
 ├── WebhookFailed       the queue: another attempt may succeed
 ├── WebhookRefused      whoever ordered the job: its webhook is not wanted, or not to be reached
-└── RedisError          whoever set up the store (its own tree, in app.embedded_redis)
+└── RedisError          whoever set up the store (its own tree, in app.store.embedded_redis)
 """
 
 

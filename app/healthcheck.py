@@ -11,7 +11,7 @@ import http.client
 import sys
 from pathlib import Path
 
-from app import ports
+from app.config import ports
 
 SERVING = {"api": ports.API, "serve": ports.API, "app.offline_model": ports.STAND_IN, **ports.MCP}
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  asked on loopback
@@ -84,7 +84,7 @@ def _answers(host: str, port: int, path: str) -> None:
 def _reaches_redis() -> None:
     from redis import Redis  # noqa: PLC0415  heavy, and only workers need it
 
-    from app import settings as configuration  # noqa: PLC0415
+    from app.config import settings as configuration  # noqa: PLC0415
 
     if url := configuration.load().redis_url:
         with Redis.from_url(

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 
 from openai import DefaultAsyncHttpxClient
 
-from app import ports
-from app.redis import connect
-from app.runtime import dependencies
-from app.settings import Settings, load
+from app.config import ports
+from app.config.settings import Settings, load
+from app.running.runtime import dependencies
+from app.store.redis import connect
 from graphs.governance.tools import ToolGateway
 from graphs.supervisor import ResearchGraph, build_research_graph
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from openai import DefaultAsyncHttpxClient
 from redis.asyncio import Redis
 
-from app.runtime import dependencies
-from app.settings import OPENAI_URL, Settings, variable
+from app.config.settings import OPENAI_URL, Settings, variable
+from app.running.runtime import dependencies
 from graphs.governance.tools import ToolGateway
 from graphs.supervisor import build_research_graph
 

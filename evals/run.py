@@ -12,13 +12,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from app import settings as configuration
-from app.data_settings import WITHOUT_WEB
+from app.config import settings as configuration
+from app.config.data_settings import WITHOUT_WEB
+from app.config.settings import Settings
 from app.errors import AppError
-from app.jobs import Jobs
-from app.processes import Addresses, services
-from app.runtime import opened
-from app.settings import Settings
+from app.jobs.jobs import Jobs
+from app.running.processes import Addresses, services
+from app.running.runtime import opened
 from evals.evaluators import EVALUATORS, read_outcome
 from evals.questions import Question, questions
 from evals.scoreboard import Answer, Results, baseline_of, document, fallen, read_baseline, table, write_json

@@ -1,6 +1,6 @@
 """The fencing token of a run, and where the newest one of a job is kept: what the stores look at before they write.
 
-`app.lease` hands out the tokens. A run without one is not fenced: LangGraph Studio, or a test.
+`app.jobs.lease` hands out the tokens. A run without one is not fenced: LangGraph Studio, or a test.
 """
 
 from typing import Any

@@ -8,11 +8,11 @@ import hypothesis
 import pytest
 from redis.asyncio import Redis
 
-from app import settings as configuration
-from app.data_settings import SERVERS
-from app.embedded_redis import embedded_redis
-from app.processes import Addresses, running
-from app.settings import Settings
+from app.config import settings as configuration
+from app.config.data_settings import SERVERS
+from app.config.settings import Settings
+from app.running.processes import Addresses, running
+from app.store.embedded_redis import embedded_redis
 
 # Machines are shared and slow for moments: an example may take its time. All else stays as it is (with CI set,
 # Hypothesis repeats the same examples).

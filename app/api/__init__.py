@@ -21,7 +21,7 @@ from app.api.metrics import Metrics
 from app.api.observing import DOCS, Observed
 from app.api.problems import Refused, refused
 from app.api.schema import openapi
-from app.settings import Settings
+from app.config.settings import Settings
 
 Opening = contextlib.AbstractAsyncContextManager[Backend]
 

@@ -16,10 +16,10 @@ from fastapi.security import HTTPBearer
 from redis.exceptions import RedisError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.access.keys import Keys
+from app.access.keys import Scope as Permission
 from app.api.backend import Backend, backend_of
 from app.api.problems import Refused
-from app.keys import Keys
-from app.keys import Scope as Permission
 
 OPEN_TENANT = "local"
 _OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs"}

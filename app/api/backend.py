@@ -7,11 +7,11 @@ from typing import Annotated, TypedDict, cast
 
 from fastapi import Depends, Request
 
-from app.audit import Audit, trail
-from app.keys import Keys
-from app.service import Service
-from app.serving import opened_service
-from app.settings import Settings
+from app.access.audit import Audit, trail
+from app.access.keys import Keys
+from app.config.settings import Settings
+from app.running.serving import opened_service
+from app.work.service import Service
 from graphs.governance.rate_limit import RateLimit
 
 

@@ -13,10 +13,10 @@ from app.api.backend import Backend, Here, RequestId
 from app.api.metrics import Metrics
 from app.api.models import JOB_ID, DecisionRequest, JobDocument, JobList, JobRequest, JobSummary, summary
 from app.api.problems import Refused, documented
-from app.records import Record
-from app.service import Order
-from app.states import TERMINAL, Status
-from app.webhooks import checked_webhook_url
+from app.jobs.records import Record
+from app.jobs.states import TERMINAL, Status
+from app.work.service import Order
+from app.work.webhooks import checked_webhook_url
 from graphs.governance.limits import MICRO
 from graphs.governance.spend import Spend
 from graphs.state import Json

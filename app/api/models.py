@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from app.records import Record
-from app.states import Status
+from app.jobs.records import Record
+from app.jobs.states import Status
 from graphs.governance.limits import MICRO, OnLimit
 from graphs.governance.spend import Amount, Spend
 from graphs.screening import MAX_QUESTION

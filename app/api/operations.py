@@ -8,13 +8,13 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from redis.exceptions import RedisError
 
+from app.access.keys import Scope
 from app.api.auth import Admin, Reader
 from app.api.backend import Here, RequestId
 from app.api.jobs import COMMON, JobId, document
 from app.api.metrics import Metrics
 from app.api.models import DeadLetter, DeadLetters, Health, JobDocument, SpendDocument, day_budget, summary
 from app.api.problems import KINDS, Refused, documented
-from app.keys import Scope
 
 READY_S = 2.0
 _OF_DEAD = documented("no-such-job", "conflict")

@@ -11,8 +11,8 @@ from app.api.models import ReportDocument, Trace, TraceEvent, job_cost
 from app.api.problems import Refused, documented
 from app.api.report_page import POLICY, page
 from app.api.report_pdf import Typesetter
-from app.events import Event
-from app.sse import event_stream
+from app.api.sse import event_stream
+from app.jobs.events import Event
 
 Format = Literal["md", "html", "pdf", "json"]
 MEDIA: dict[str, Format] = {

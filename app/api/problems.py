@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
 from app.errors import BadInput, Busy, DecisionRefused, NoSuchJob, NotTypeset, OperatorMustAct, Repeated, TooLate
-from app.redaction import redacted
+from app.observing.redaction import redacted
 from graphs.errors import LedgerUnavailable
 
 MEDIA_TYPE = "application/problem+json"

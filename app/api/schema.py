@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app.api.models import MOST_USD
 from app.api.problems import Problem
-from app.settings import Settings
+from app.config.settings import Settings
 
 DESCRIPTION = "Multi-agent research jobs with hard budgets. Every error is a problem document (RFC 9457)."
 

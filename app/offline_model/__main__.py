@@ -9,9 +9,10 @@ import sys
 
 import uvicorn
 
-from app import ports, stdin
+from app.config import ports
 from app.offline_model.faults import PROFILES
 from app.offline_model.server import build
+from app.running import stdin
 
 BAD_INPUT = 2
 LAST_ANSWERS_S = 1  # a client that waits for an answer must not keep the program from ending

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from app.data_settings import WITHOUT_WEB
-from app.processes import redis_running, running
-from app.redis import connect
-from app.settings import Settings
+from app.config.data_settings import WITHOUT_WEB
+from app.config.settings import Settings
+from app.running.processes import redis_running, running
+from app.store.redis import connect
 from evals.incident.runs import environment
 
 START_S, STOP_S, LOOK_S = 60.0, 60.0, 0.05

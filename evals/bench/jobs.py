@@ -29,8 +29,8 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from app.keys import Keys, Scope
-from app.states import TERMINAL
+from app.access.keys import Keys, Scope
+from app.jobs.states import TERMINAL
 from evals.bench.deployment import CLIENTS, MACHINE, WAITED, Deployment, deployed
 from evals.incident.invoice import Invoice, invoice
 from graphs.governance.ledger import Ledger

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from app.data_settings import WITHOUT_WEB
-from app.processes import running
-from app.settings import Settings
+from app.config.data_settings import WITHOUT_WEB
+from app.config.settings import Settings
+from app.running.processes import running
 from evals.incident.drills import DRILLS, Drill
 from evals.incident.invoice import Invoice
 from evals.incident.runs import BUDGET_USD, CALL_S, With, Without, with_guards, without_guards

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from openai import DefaultAsyncHttpxClient
 
-from app import settings as configuration
+from app.config import settings as configuration
 from evals.incident import faulty_mcp
 from evals.incident.drills import Drill
 from evals.incident.invoice import Invoice, invoice

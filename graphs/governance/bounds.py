@@ -29,7 +29,7 @@ def refuse_what_has_no_bound(payload: dict[str, Any], model: str) -> None:
     and the model that was priced can be reserved for."""
     if payload["model"] != model:
         raise Unaccounted(
-            f"{payload['model']} was asked for through {model}; app/models.py builds each model of its own"
+            f"{payload['model']} was asked for through {model}; app/config/models.py builds each model of its own"
         )
     if "messages" not in payload:
         raise Unaccounted(f"{model} is asked through chat completions; of another API nothing here bounds the price")

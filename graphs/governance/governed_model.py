@@ -61,7 +61,7 @@ class GovernedChatOpenAI(ChatOpenAI):
         is built out of a model that has one, by other values, is refused; `model_copy` makes no clients."""
         hooks = self.http_async_client.event_hooks["request"] if self.http_async_client else []
         if self.account is not None or self.http_client is None or self.toll.turnstile.admit not in hooks:
-            raise ValueError("app/models.py builds the models, and charged_to() puts one on an account")
+            raise ValueError("app/config/models.py builds the models, and charged_to() puts one on an account")
         self._priced_as = self.model_name
         built: Self = super().validate_environment()  # type: ignore[operator]  # pydantic leaves it a method
         return built

@@ -9,7 +9,7 @@ import pytest
 
 from agents import AGENTS
 from agents.base import PROMPTS, AgentResult, AgentSpec
-from app.processes import Addresses
+from app.running.processes import Addresses
 from graphs.governance.tools import ToolGateway
 
 every_agent = pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.name)

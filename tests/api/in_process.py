@@ -12,11 +12,11 @@ from redis.asyncio import Redis
 from starlette.types import Receive, Send
 from starlette.types import Scope as Connection
 
+from app.access.keys import Scope
 from app.api import create_app
 from app.api.backend import Backend, opened_backend
-from app.keys import Scope
-from app.service import Service
-from app.settings import Settings
+from app.config.settings import Settings
+from app.work.service import Service
 from tests.api.contract import Contract
 
 QUESTION = "What was Voltbay's revenue in Germany in 2024?"

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from redis.exceptions import ConnectionError as NoConnection
 
+from app.access.keys import Scope
 from app.api import outcomes
-from app.embedded_redis import embedded_redis
-from app.keys import Scope
-from app.settings import Settings
-from app.sse import event_stream
+from app.api.sse import event_stream
+from app.config.settings import Settings
+from app.store.embedded_redis import embedded_redis
 from tests.api.in_process import QUESTION, Api, api_over
 from tests.api.test_conformance import UNKNOWN_JOB, problem
 

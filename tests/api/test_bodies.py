@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.api.limits import BODY_BYTES
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.api.in_process import QUESTION, Api, api_over
 from tests.api.test_conformance import problem
 

@@ -10,10 +10,10 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from app.access.keys import Scope
 from app.api import create_app
 from app.api.problems import KINDS, MEDIA_TYPE, Problem
-from app.keys import Scope
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.api.in_process import QUESTION, Api
 
 UNKNOWN_JOB = "job-20261121-101500-0a1b2c3d4e"

@@ -15,7 +15,7 @@ from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinish
 
 from app.api import create_app
 from app.api.backend import opened_backend
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.api.in_process import UNHURRIED, api_over
 
 EXAMPLES = 10  # of each route, beside those that cover its schema

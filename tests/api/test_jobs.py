@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.api.in_process import QUESTION, Api, api_over
 from tests.api.test_conformance import problem
 

@@ -16,10 +16,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from app.api.slow_clients import protocol
+from app.api.sse import event_stream
 from app.errors import BadInput
-from app.events import EventLog
-from app.slow_clients import protocol
-from app.sse import event_stream
+from app.jobs.events import EventLog
 
 
 @dataclass

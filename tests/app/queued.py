@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.embedded_redis import embedded_redis
+from app.config.settings import Settings
+from app.jobs.records import Record
+from app.jobs.states import TERMINAL, Status
 from app.offline_model.faults import HONEST, Profile
-from app.records import Record
-from app.service import Order, Service
-from app.serving import opened_service
-from app.settings import Settings
-from app.states import TERMINAL, Status
+from app.running.serving import opened_service
+from app.store.embedded_redis import embedded_redis
+from app.work.service import Order, Service
 from tests.app.command_line import TOLLGATE, background, seen
 from tests.app.offline_team import billed, serving
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from app.jobs import Jobs
-from app.processes import Addresses
-from app.results import JobResult
-from app.runtime import opened
-from app.settings import Settings
+from app.config.settings import Settings
+from app.jobs.jobs import Jobs
+from app.jobs.results import JobResult
+from app.running.processes import Addresses
+from app.running.runtime import opened
 from evals.report_text import uncarried
 
 FACTS = Path(__file__).parents[1] / "mcp_servers" / "data" / "ev-charging.csv"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from app.audit import DETAIL_BYTES, Audit
+from app.access.audit import DETAIL_BYTES, Audit
 from app.errors import BadInput
 
 TRAIL = "tollgate:{audit}:log"

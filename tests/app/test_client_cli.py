@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from pypdf import PdfReader
 
-from app.processes import Addresses
+from app.running.processes import Addresses
 from tests.api.programs import Replica, replica
 from tests.app.command_line import TOLLGATE, answered, background, seen, tollgate
 from tests.app.queued import LONG, QUESTION, Deployment, deployment, stopped

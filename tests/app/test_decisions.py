@@ -12,14 +12,14 @@ import pytest
 from openai import DefaultAsyncHttpxClient
 from redis.asyncio import Redis
 
-from app.decisions import Decisions
+from app.config.settings import Settings
 from app.errors import BadInput, DecisionRefused
-from app.jobs import Jobs
-from app.processes import Addresses
-from app.reports import ReportFolder
-from app.results import JobResult
-from app.runtime import dependencies
-from app.settings import Settings
+from app.jobs.decisions import Decisions
+from app.jobs.jobs import Jobs
+from app.jobs.reports import ReportFolder
+from app.jobs.results import JobResult
+from app.running.processes import Addresses
+from app.running.runtime import dependencies
 from graphs.checkpoint import RedisSaver
 from graphs.governance.tools import ToolGateway
 from graphs.supervisor import build_research_graph

@@ -17,10 +17,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as NoConnection
 
-from app.embedded_redis import _binary
 from app.errors import BadInput
-from app.events import EVENT_BYTES, READERS, Event, EventLog
-from app.states import TERMINAL
+from app.jobs.events import EVENT_BYTES, READERS, Event, EventLog
+from app.jobs.states import TERMINAL
+from app.store.embedded_redis import _binary
 from graphs.errors import Fenced
 from graphs.state import Json
 

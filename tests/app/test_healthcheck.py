@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app import ports
+from app.config import ports
 from app.healthcheck import Unhealthy, address
 from tests.app.command_line import environment
 

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from app.client.http_client import Client
+from app.client.http_requests import Requests, opened
 from app.errors import ApiFailed, ApiRefused, AppError
-from app.http_client import Client
-from app.http_requests import Requests, opened
 from tests.http_server import served
 
 JOB = {"id": "job-1", "status": "queued", "question": "Q?", "created_at": "", "budget_usd": 0.1, "cost_usd": 0}

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from app.access.keys import REVOKED_WITHIN_S, Keys, NewKey, Scope
 from app.errors import BadInput
-from app.keys import REVOKED_WITHIN_S, Keys, NewKey, Scope
-from app.redaction import redacted
+from app.observing.redaction import redacted
 
 SYMBOLS = string.ascii_letters + string.digits + "_-"
 

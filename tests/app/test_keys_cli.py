@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from app.embedded_redis import embedded_redis
-from app.keys import Key, Keys, Scope
+from app.access.keys import Key, Keys, Scope
+from app.store.embedded_redis import embedded_redis
 from tests.app.command_line import left_behind, tollgate
 
 SECRET = {"TOLLGATE_AUDIT_SECRET": "0123456789abcdef0123456789abcdef"}

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages.ai import UsageMetadata
 
+from app.config.prices import Pricer, Rate, pricer
+from app.config.settings import Price, Settings
 from app.errors import BadInput
-from app.prices import Pricer, Rate, pricer
-from app.settings import Price, Settings
 
 # Plain, with cached input, tiered, tiered with a price for cache writes, with prices for audio.
 MODELS = ("gpt-5-mini", "gpt-5-nano", "gpt-4.1", "o4-mini", "gpt-5.4", "gpt-6-luna", "gpt-audio")

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from app.processes import running
-from app.settings import Settings
+from app.config.settings import Settings
+from app.running.processes import running
 from tests.app.command_line import seen, started
 from tests.mcp_servers.program import HEADERS, SECONDS, SECRET, bearer, call, request, token
 

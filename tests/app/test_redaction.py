@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.redaction import LONGEST, redacted
+from app.observing.redaction import LONGEST, redacted
 
 HEX = "0123456789abcdef" * 2
 VALUES = st.recursive(

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from app.embedded_redis import RedisError, _binary
-from app.redis import Problem, RedisUnavailable, RedisUrlError, connect, preflight
+from app.store.embedded_redis import RedisError, _binary
+from app.store.redis import Problem, RedisUnavailable, RedisUrlError, connect, preflight
 
 Serve = Callable[..., str]
 

@@ -18,8 +18,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import redis
 
-from app import embedded_redis as module
-from app.embedded_redis import EmbeddedRedisError, embedded_redis
+from app.store import embedded_redis as module
+from app.store.embedded_redis import EmbeddedRedisError, embedded_redis
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 USER = """
 import sys
 from pathlib import Path
-from app.embedded_redis import embedded_redis
+from app.store.embedded_redis import embedded_redis
 
 with embedded_redis(Path(sys.argv[1])) as url:
     try:

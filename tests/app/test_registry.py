@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from app.errors import Busy, DecisionRefused, NoSuchJob, Repeated
-from app.lease import Leases
-from app.records import Record, Records, record_key
-from app.registry import Registry, called, first_call
+from app.jobs.lease import Leases
+from app.jobs.records import Record, Records, record_key
+from app.work.registry import Registry, called, first_call
 from graphs.governance.limits import Limits
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

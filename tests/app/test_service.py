@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import BadInput, DecisionRefused, NoSuchJob, Repeated
 from app.offline_model.faults import PROFILES
-from app.processes import Addresses
+from app.running.processes import Addresses
 from tests.app.queued import WAITS, deployment, ended, order, stopped, submitted, told
 from tests.chaos.soundness import assert_sound
 
@@ -148,7 +148,7 @@ async def test_a_job_of_another_version_is_left_as_it_is(
             with here.worker():
                 await ended(service, job_id, also=WAITS)
             before = await service.jobs.snapshot(job_id)
-            monkeypatch.setattr("app.driver.SCHEMA_VERSION", 1000)
+            monkeypatch.setattr("app.jobs.driver.SCHEMA_VERSION", 1000)
             result = await service.jobs.run(job_id, lambda _: None, attempts=3)
             assert (result.status, result.stop_reason) == ("dead", "dead_letter")
             assert "its state is of version 2, and we read 1000; requeue it where" in (result.stop_detail or "")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from app.config.prices import pricer
+from app.config.settings import Settings, load
 from app.errors import BadInput
-from app.prices import pricer
-from app.settings import Settings, load
 
 
 @pytest.fixture(autouse=True)

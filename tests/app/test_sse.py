@@ -21,11 +21,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from starlette.types import Receive, Scope, Send
 
+from app.api.slow_clients import KERNEL_BYTES, UNSENT_BYTES
+from app.api.sse import event_stream
 from app.errors import BadInput
-from app.events import EVENT_BYTES, EventLog
-from app.slow_clients import KERNEL_BYTES, UNSENT_BYTES
-from app.sse import event_stream
-from app.states import TERMINAL
+from app.jobs.events import EVENT_BYTES, EventLog
+from app.jobs.states import TERMINAL
 from graphs.state import Json
 from tests.app.event_readers import Frame, Replicas, Served, connected, events, frames, read, serving, until
 

@@ -14,8 +14,8 @@ import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
-from app.processes import Addresses
-from app.settings import Settings
+from app.config.settings import Settings
+from app.running.processes import Addresses
 from tests.app.command_line import environment
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from app.settings import Settings
-from app.telemetry import tracing
+from app.config.settings import Settings
+from app.observing.telemetry import tracing
 from tests.app.command_line import tollgate
 from tests.http_server import served
 

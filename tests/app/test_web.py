@@ -12,9 +12,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from agents import AGENTS
-from app.data_settings import SERVERS
-from app.processes import mcp_commands
-from app.settings import Settings
+from app.config.data_settings import SERVERS
+from app.config.settings import Settings
+from app.running.processes import mcp_commands
 from tests.app.command_line import HELLO, TOLLGATE, answered, environment, tollgate
 from tests.http_server import served
 from tests.search_provider import SearchProvider, search_provider

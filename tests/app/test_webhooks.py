@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from app.config.settings import Settings
 from app.errors import BadInput, WebhookFailed, WebhookRefused
-from app.settings import Settings
-from app.webhooks import BODY_BYTES, Webhooks, checked_webhook_url, delay
+from app.work.webhooks import BODY_BYTES, Webhooks, checked_webhook_url, delay
 from graphs.state import Json
 from safe_http import client
 from tests.raw_server import Answer, Names, RawServer, Wire, raw_server, status

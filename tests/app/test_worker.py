@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 from standardwebhooks import Webhook
 
-from app.audit import trail
-from app.processes import Addresses
+from app.access.audit import trail
+from app.running.processes import Addresses
 from tests.app.queued import WAITS, deployment, ended, order, stopped, submitted
 from tests.app.test_webhooks import SECRET
 from tests.chaos.soundness import assert_sound

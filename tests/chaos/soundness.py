@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from app.service import Service
-from app.states import TERMINAL
+from app.jobs.states import TERMINAL
+from app.work.service import Service
 from tests.app.queued import Deployment
 
 # What the queue itself consists of: the number of these keys does not grow with the number of jobs.

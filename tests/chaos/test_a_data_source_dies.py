@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from app.processes import Addresses
+from app.running.processes import Addresses
 from tests.app.queued import deployment, ended, order, submitted
 from tests.chaos.soundness import assert_sound
 

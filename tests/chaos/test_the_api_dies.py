@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from app.processes import Addresses
+from app.running.processes import Addresses
 from tests.api.programs import Told, events, followed, replica
 from tests.app.queued import LONG, deployment, ended
 from tests.chaos.soundness import assert_sound

@@ -13,8 +13,8 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from app.processes import Addresses
-from app.redis import connect
+from app.running.processes import Addresses
+from app.store.redis import connect
 from tests.app.queued import deployment, ended, order, submitted, told
 from tests.chaos.soundness import assert_sound
 from tests.graphs.redis_servers import embedded_binary, free_ports

@@ -14,10 +14,10 @@ import yaml  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import ports
-from app import settings as configuration
-from app.data_settings import SERVERS
-from app.settings import Settings
+from app.config import ports
+from app.config import settings as configuration
+from app.config.data_settings import SERVERS
+from app.config.settings import Settings
 from deploy.dockerfile import Ignore, Step, parse
 from mcp_servers.serving import parser
 

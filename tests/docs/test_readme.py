@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pypdf import PdfReader
 
-from app.processes import Addresses
+from app.running.processes import Addresses
 from evals.incident.drills import DRILLS
 from tests.api.programs import replica
 from tests.app.command_line import answered, background, environment, seen

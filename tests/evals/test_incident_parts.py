@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.processes import Addresses
-from app.settings import Settings
+from app.config.settings import Settings
+from app.running.processes import Addresses
 from evals.incident import faulty_mcp, proofs
 from evals.incident.__main__ import HEAD, row
 from evals.incident.drills import DRILLS, REVENUE, Drill

@@ -3,9 +3,9 @@
 import pytest
 from redis.asyncio import Redis
 
-from app.processes import Addresses
-from app.runtime import opened
-from app.settings import Settings
+from app.config.settings import Settings
+from app.running.processes import Addresses
+from app.running.runtime import opened
 from evals.questions import Question, questions
 from evals.truth import truth
 from graphs.governance.loops import in_handoffs

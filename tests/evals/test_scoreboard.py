@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from app.settings import Settings
+from app.config.settings import Settings
 from evals.evaluators import Score
 from evals.run import on_sample_data
 from evals.scoreboard import Answer, baseline_of, document, fallen, read_baseline, table, write_json

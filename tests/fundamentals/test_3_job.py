@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.jobs import Jobs
-from app.processes import Addresses
-from app.runtime import opened
-from app.settings import Settings
+from app.config.settings import Settings
+from app.jobs.jobs import Jobs
+from app.running.processes import Addresses
+from app.running.runtime import opened
 from graphs.governance.limits import Limits
 from graphs.state import Json
 

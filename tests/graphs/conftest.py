@@ -5,9 +5,9 @@ import pytest
 from openai import DefaultAsyncHttpxClient
 from redis.asyncio import Redis, RedisCluster
 
-from app.processes import Addresses
-from app.runtime import dependencies
-from app.settings import Settings
+from app.config.settings import Settings
+from app.running.processes import Addresses
+from app.running.runtime import dependencies
 from graphs.checkpoint import RedisSaver
 from graphs.governance.ledger import Ledger
 from graphs.governance.tools import ToolGateway

@@ -10,9 +10,9 @@ from typing import Any
 from openai import DefaultAsyncHttpxClient
 from redis.asyncio import Redis
 
-from app.models import Models
-from app.prices import pricer
-from app.settings import Settings
+from app.config.models import Models
+from app.config.prices import pricer
+from app.config.settings import Settings
 from graphs.governance.account import Account
 from graphs.governance.governed_model import GovernedChatOpenAI
 from graphs.governance.ledger import Ledger

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from app.processes import Addresses
+from app.running.processes import Addresses
 from graphs.errors import ServerUnavailable, ToolFailure
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tools import Asking, ToolGateway

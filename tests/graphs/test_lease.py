@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.errors import Busy
-from app.lease import Leases
+from app.jobs.lease import Leases
 from graphs.checkpoint_store import Run, Store, member
 from graphs.errors import Fenced
 from graphs.fencing import lease_key

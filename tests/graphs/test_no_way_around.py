@@ -35,9 +35,9 @@ from redis.asyncio import Redis
 from typing_extensions import TypedDict
 
 from agents import AGENTS
-from app.processes import Addresses
-from app.runtime import dependencies
-from app.settings import Settings
+from app.config.settings import Settings
+from app.running.processes import Addresses
+from app.running.runtime import dependencies
 from graphs.deps import Deps
 from graphs.errors import LimitReached, Unaccounted
 from graphs.governance.governed_model import GovernedChatOpenAI

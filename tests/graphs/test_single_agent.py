@@ -5,9 +5,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from agents import AGENTS
-from app.processes import Addresses
-from app.runtime import opened
-from app.settings import Settings
+from app.config.settings import Settings
+from app.running.processes import Addresses
+from app.running.runtime import opened
 from graphs.single_agent import GENERALIST, build_single_agent_graph
 from tests.scripted_model import Json, Script, finding, quoting, result, revenue, serving
 

@@ -19,9 +19,9 @@ from openai import DefaultAsyncHttpxClient
 from redis.asyncio import Redis
 
 from agents.base import AgentSpec
-from app.processes import Addresses
-from app.runtime import dependencies
-from app.settings import Settings
+from app.config.settings import Settings
+from app.running.processes import Addresses
+from app.running.runtime import dependencies
 from graphs.evidence import Evidence
 from graphs.governance.limits import Limits
 from graphs.governance.tools import ToolGateway

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mcp import ClientSession, StdioServerParameters, stdio_client
 
-from app.processes import Addresses
+from app.running.processes import Addresses
 from tests.mcp_servers.conformance import (
     SERVERS,
     Conforming,

@@ -20,7 +20,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from app.processes import Addresses
+from app.running.processes import Addresses
 from tests.mcp_servers.conformance import SERVERS, Conforming, a_web
 from tests.mcp_servers.program import REPOSITORY, SECRET, served, token
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.processes import Addresses, running
-from app.settings import Settings
+from app.config.settings import Settings
+from app.running.processes import Addresses, running
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tools import Asking, ToolGateway
 from tests.app.command_line import tollgate

@@ -1,0 +1,1 @@
+"""The HTTP API from the other side."""

@@ -1,0 +1,207 @@
+"""A client of the HTTP API. It goes on over a restart of the server, and never orders or decides anything twice."""
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Generator
+from typing import Any, Literal, TypeVar
+from urllib.parse import quote
+
+import httpx
+from httpx_sse import EventSource, ServerSentEvent
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from app.client.http_requests import IS_IT, Ask, Json, Requests
+from app.errors import ApiFailed
+from app.jobs.states import TERMINAL
+
+Format = Literal["md", "html", "pdf", "json"]
+
+BRIEFLY_S = 3.0  # that a question is repeated; whoever asked is waiting
+PATIENTLY_S = 30.0  # that an order or an answer is
+FOLLOWING_S = 60.0  # that a server may be away while a job of it is watched
+SILENT_S = 45.0  # after which a stream counts as broken: the server sends something every 15
+POLL_S = 0.2
+PAUSE_S = 1.0
+PAGE = 500
+_JOBS = "v1/jobs"
+_EVENT = TypeAdapter(dict[str, Any])
+_MEDIA: dict[Format, str] = {
+    "md": "text/markdown",
+    "html": "text/html",
+    "pdf": "application/pdf",
+    "json": "application/json",
+}
+
+
+class Summary(BaseModel):
+    """A job in a list. What else the server tells is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    id: str
+    status: str
+    question: str
+    created_at: str
+
+
+class Job(Summary):
+    """A job, as it stands."""
+
+    budget_usd: float
+    cost_usd: float
+    cancel_requested: bool = False
+    stop_reason: str | None = None
+    escalation: Json | None = None
+
+
+class _Jobs(BaseModel):
+    items: list[Summary]
+
+
+class _Trace(BaseModel):
+    events: list[Json]
+    next_after: str | None = None
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Client:
+    """One API.
+
+    Every method raises ApiRefused when the API says no, and ApiFailed when it cannot be reached, fails or is none.
+
+    Args:
+        requests: how it is reached.
+        patiently_s: that an order or an answer is repeated, in seconds.
+        following_s: that the server may be away while a job is watched, in seconds.
+        pause_s: between two connections to the events of a job, in seconds, half as much or one and a half times.
+    """
+
+    def __init__(
+        self,
+        requests: Requests,
+        patiently_s: float = PATIENTLY_S,
+        following_s: float = FOLLOWING_S,
+        pause_s: float = PAUSE_S,
+    ) -> None:
+        self._requests = requests
+        self._patiently_s = patiently_s
+        self._following_s = following_s
+        self._pause_s = pause_s
+
+    def submit(self, order: Json, idempotency_key: str) -> Job:
+        """Order a job, or get the one that was ordered under this key."""
+        headers = {"Idempotency-Key": idempotency_key}
+        return self._sent(Job, Ask("POST", _JOBS, order, headers=headers), self._patiently_s)
+
+    def job(self, job_id: str) -> Job:
+        """A job, as it stands."""
+        return self._sent(Job, Ask("GET", _path(job_id)))
+
+    def settled(self, job_id: str, status: str) -> Job:
+        """The job, once its record says what its events have told: this status. As it stands, if it has gone on."""
+        until = time.monotonic() + BRIEFLY_S
+        while (job := self.job(job_id)).status != status and time.monotonic() < until:
+            time.sleep(POLL_S)
+        return job
+
+    def jobs(self, status: str | None, most: int) -> list[Summary]:
+        """The newest jobs, the newest first."""
+        params = {"limit": str(most)} | ({"status": status} if status else {})
+        return self._sent(_Jobs, Ask("GET", _JOBS, params=params)).items
+
+    def cancel(self, job_id: str) -> Job:
+        """Want the job to stop."""
+        return self._sent(Job, Ask("POST", f"{_path(job_id)}/cancel"), self._patiently_s)
+
+    def decide(self, job_id: str, answer: Json, escalation_id: str | None) -> None:
+        """Answer one question of the job: this one, or the one that it waits with now."""
+        if escalation_id is None and (asked := self.job(job_id).escalation):
+            escalation_id = str(asked["escalation_id"])
+        body = answer | ({"escalation_id": escalation_id} if escalation_id else {})
+        # Without an id, a second attempt could answer the next question.
+        repeatable = escalation_id is not None
+        self._requests.send(Ask("POST", f"{_path(job_id)}/decision", body), self._patiently_s, repeatable=repeatable)
+
+    def report(self, job_id: str, form: Format) -> bytes:
+        """The report, in this format; what is text is UTF-8."""
+        response = self._requests.send(Ask("GET", f"{_path(job_id)}/report", params={"format": form}), BRIEFLY_S)
+        if not response.headers.get("content-type", "").startswith(_MEDIA[form]):
+            raise ApiFailed(f"{self._requests.url} sends something else than the report; {IS_IT}")
+        return response.content
+
+    def newest_event(self, job_id: str) -> str | None:
+        """The id of the last event so far."""
+        newest, after = None, "0"
+        while True:
+            page = self._trace(job_id, after, PAGE)
+            newest = str(page.events[-1]["id"]) if page.events else newest
+            if page.next_after is None:
+                return newest
+            after = page.next_after
+
+    def watch(self, job_id: str, on_event: Callable[[Json], None], after: str | None = None) -> str:
+        """Give each event after this one, once, until the job has ended or waits for a human; its status then."""
+        status = ""
+        with contextlib.closing(self._events(job_id, after)) as events:
+            for event_id, event in events:
+                on_event(event)
+                if event["type"] != "job" or "status" not in event:
+                    continue
+                status = str(event["status"])
+                if status == "awaiting_human" and not self._trace(job_id, event_id, 1).events:  # nobody has answered
+                    return status
+        return status or self.job(job_id).status
+
+    def _events(self, job_id: str, after: str | None) -> Generator[tuple[str, Json], None, None]:
+        """Events with their ids, over as many connections as it takes, until the job has ended."""
+        over = False
+        while True:
+            with contextlib.closing(self._stream(job_id, after)) as response:
+                if response.status_code == 204:  # it has ended, with the last event that we have
+                    return
+                with contextlib.suppress(httpx.TransportError):  # a broken connection: the next one goes on
+                    for sent in EventSource(response).iter_sse():
+                        if sent.data:
+                            event = self._event(sent)
+                            after, over = sent.id, event["type"] == "job" and event.get("status") in TERMINAL
+                            yield sent.id, event
+                    if over:
+                        return
+            time.sleep(self._pause_s * random.uniform(0.5, 1.5))  # noqa: S311  many may come back at once
+
+    def _stream(self, job_id: str, after: str | None) -> httpx.Response:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
+        ask = Ask("GET", f"{_path(job_id)}/events", headers=headers)
+        response = self._requests.send(ask, self._following_s, stream_silent_s=SILENT_S)
+        if response.status_code != 204 and not response.headers.get("content-type", "").startswith("text/event-stream"):
+            response.close()
+            raise ApiFailed(f"{self._requests.url} sends no events; {IS_IT}")
+        return response
+
+    def _event(self, sent: ServerSentEvent) -> Json:
+        try:
+            event = _EVENT.validate_json(sent.data)
+        except ValidationError:
+            event = {}
+        if not isinstance(event.get("type"), str) or not sent.id.isascii() or not sent.id.isprintable():
+            raise ApiFailed(f"{self._requests.url} sends events that are none of ours; {IS_IT}")
+        return event
+
+    def _trace(self, job_id: str, after: str, most: int) -> _Trace:
+        params = {"after": after, "limit": str(most)}
+        return self._sent(_Trace, Ask("GET", f"{_path(job_id)}/trace", params=params))
+
+    def _sent(self, kind: type[_Model], ask: Ask, patience_s: float = BRIEFLY_S) -> _Model:
+        """What the API answers, as what it has to be."""
+        response = self._requests.send(ask, patience_s)
+        try:
+            return kind.model_validate_json(response.content)
+        except ValidationError as error:
+            raise ApiFailed(f"{self._requests.url} answers something else than Tollgate; {IS_IT}") from error
+
+
+def _path(job_id: str) -> str:
+    return f"{_JOBS}/{quote(job_id, safe='', errors='replace')}"

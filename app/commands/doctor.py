@@ -1,0 +1,118 @@
+"""What `tollgate doctor` looks at: each part of the set-up, found or with its remedy."""
+
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import httpx
+from rich.console import Console
+from rich.markup import escape
+
+from agents import AGENTS
+from app.config.prices import pricer
+from app.config.settings import Settings
+from app.errors import AppError
+from app.running.processes import Addresses
+from app.running.runtime import ready
+from app.store.redis import connect, preflight
+from graphs.errors import GraphError
+from graphs.governance.limits import dollars
+from graphs.governance.tools import Asking, ToolGateway
+
+
+class Line(NamedTuple):
+    """One line of the answer."""
+
+    good: bool
+    what: str
+    found: str
+
+
+async def examine(settings: Settings, redis_url: str, addresses: Addresses, console: Console) -> bool:
+    """Print a line per part; whether all of them are good."""
+    healthy = True
+    async for line in _lines(settings, redis_url, addresses):
+        healthy = healthy and line.good
+        console.print(f"{'[green]✓[/]' if line.good else '[red]✗[/]'} {line.what:<16} {escape(line.found)}")
+    return healthy
+
+
+async def _lines(settings: Settings, redis_url: str, addresses: Addresses) -> AsyncIterator[Line]:
+    yield Line(True, "agents", ", ".join(agent.name for agent in AGENTS))
+    yield await _model(settings, addresses)
+    async for line in _redis(settings, redis_url):
+        yield line
+    async for line in _servers(settings, addresses):
+        yield line
+    limits = settings.limits
+    yield Line(
+        True,
+        "limits",
+        f"{dollars(limits.budget_micro_usd)}, {limits.deadline_s} s, {limits.steps} steps, {limits.handoffs} "
+        f"hand-offs, {limits.model_calls} model calls a job; {dollars(limits.tenant_day_micro_usd)} a tenant and "
+        f"{dollars(limits.deployment_day_micro_usd)} in all a day; at a limit: {limits.on_limit}",
+    )
+    yield _web(settings)
+    yield _tracing(settings)
+
+
+async def _model(settings: Settings, addresses: Addresses) -> Line:
+    try:
+        pricer(settings)
+    except AppError as error:
+        return Line(False, "model", str(error))
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+    try:
+        async with httpx.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {key}"} if key else {}) as http:
+            answer = await http.get(f"{addresses.model.rstrip('/')}/models")
+    except httpx.HTTPError as error:
+        return Line(False, "model", f"{addresses.model} does not answer ({error}); check OPENAI_BASE_URL")
+    if answer.status_code in {401, 403}:
+        return Line(False, "model", f"{addresses.model} refuses the key; check OPENAI_API_KEY")
+    who = "the stand-in (rules, not a language model)" if settings.offline else addresses.model
+    return Line(True, "model", f"{settings.model}, planning with {settings.supervisor_model}, from {who}")
+
+
+async def _redis(settings: Settings, redis_url: str) -> AsyncIterator[Line]:
+    client = connect(redis_url)
+    try:
+        problems = await preflight(client)
+        info = await client.info("server")
+    finally:
+        await client.aclose()
+    for problem in problems:
+        yield Line(not problem.fatal, "redis", str(problem))
+    version = info.get("valkey_version") or info.get("redis_version")
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    where = "at REDIS_URL" if settings.redis_url else f"embedded in {settings.data_dir}/redis"
+    yield Line(True, "redis", f"{name} {version} {where}")
+
+
+async def _servers(settings: Settings, addresses: Addresses) -> AsyncIterator[Line]:
+    try:
+        await ready(addresses.children)
+    except AppError as error:
+        yield Line(False, "mcp servers", str(error))
+        return
+    async with ToolGateway(addresses.servers, secret=settings.mcp_secret) as gateway:
+        for name in sorted(addresses.servers):
+            try:
+                tools = await gateway.tools(Asking("doctor", (f"{name}.*",)))
+                yield Line(True, f"mcp {name}", f"{len(tools)} tools at {addresses.servers[name]}")
+            except GraphError as error:
+                yield Line(False, f"mcp {name}", f"{addresses.servers[name]}: {error}")
+
+
+def _web(settings: Settings) -> Line:
+    if "web" not in settings.servers:
+        return Line(True, "web", "off; TAVILY_API_KEY, BRAVE_API_KEY or SEARXNG_URL turns it on")
+    if settings.web_allow_private:
+        return Line(True, "web", "on; pages at private addresses are read, too, because of TOLLGATE_WEB_ALLOW_PRIVATE")
+    return Line(True, "web", "on; pages at public addresses only")
+
+
+def _tracing(settings: Settings) -> Line:
+    if not settings.langsmith_tracing:
+        return Line(True, "tracing", "off; LANGSMITH_TRACING=true and LANGSMITH_API_KEY turn it on")
+    if settings.langsmith_api_key is None:
+        return Line(False, "tracing", "LANGSMITH_TRACING is on without LANGSMITH_API_KEY; set the key or turn it off")
+    return Line(True, "tracing", f"LangSmith project {settings.langsmith_project}")

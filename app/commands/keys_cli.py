@@ -1,0 +1,141 @@
+"""`tollgate keys`, `token` and `audit`: what an administrator does, on the Redis that is configured."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.config import settings as configuration
+from app.config.data_settings import SERVERS
+from app.errors import BadInput, OperatorMustAct
+from app.running.processes import redis_running
+
+if TYPE_CHECKING:
+    from app.access.audit import Audit
+    from app.access.keys import Key, Keys
+
+ACTOR = "command line"
+PAGE = 500
+
+cli = typer.Typer()
+keys_commands = typer.Typer(no_args_is_help=True, help="API keys: make, list and revoke them.")
+cli.add_typer(keys_commands, name="keys")
+
+Act = Callable[["Keys", "Audit"], Awaitable[None]]
+Tenant = Annotated[str, typer.Option(help="Whose key it is: 1 to 40 of a-z, 0-9, _ and -.")]
+Scopes = Annotated[list[str], typer.Option("--scope", help="submit, read, decide or admin; give it once per scope.")]
+Name = Annotated[str, typer.Option(help="What the key is for.")]
+
+
+@keys_commands.command()
+def create(tenant: Tenant, scope: Scopes, name: Name = "") -> None:
+    """Make a key and print it on stdout, this once."""
+
+    async def act(keys: "Keys", trail: "Audit") -> None:
+        new = await keys.create(tenant, scope, name)
+        await _noted(trail, "key.create", new.key)
+        typer.echo(f"made {_line(new.key)}\nkeep it now, it is not shown again:", err=True)
+        typer.echo(new.secret)
+
+    _with_stores(act)
+
+
+@keys_commands.command("list")
+def list_keys() -> None:
+    """List the keys, the oldest first: id, tenant, scopes, when it was made, name."""
+
+    async def act(keys: "Keys", trail: "Audit") -> None:  # noqa: ARG001
+        for key in await keys.list():
+            typer.echo(_line(key))
+
+    _with_stores(act)
+
+
+@keys_commands.command()
+def revoke(key_id: Annotated[str, typer.Argument(help="Id of the key, as `keys list` shows it.")]) -> None:
+    """Revoke a key. Running servers refuse it within 5 seconds."""
+
+    async def act(keys: "Keys", trail: "Audit") -> None:
+        key = await keys.revoke(key_id)
+        await _noted(trail, "key.revoke", key)
+        typer.echo(f"revoked {_line(key)}", err=True)
+
+    _with_stores(act)
+
+
+@cli.command()
+def token(
+    server: Annotated[str, typer.Argument(help="The MCP server that it is for.")],
+    tools: Annotated[list[str] | None, typer.Option("--tool", help="A tool it opens; unset: all.")] = None,
+    hours: Annotated[float, typer.Option(min=0.01, max=8760, help="Hours that it is valid.")] = 1,
+    name: Annotated[str, typer.Option(help="Who the server's log says has called.")] = "command line",
+) -> None:
+    """Print a token for an MCP server that asks for one, for a client that is no agent."""
+    settings = configuration.load()
+    if settings.mcp_secret is None:
+        raise BadInput("there is no TOLLGATE_MCP_SECRET to sign a token with; without one servers ask for none")
+    if server not in SERVERS:
+        raise BadInput(f"{server} is no MCP server; there are: {', '.join(SERVERS)}")
+    from graphs.governance.tool_transport import Caller, bearer  # noqa: PLC0415  heavy
+
+    caller = Caller(name, " ".join(tools) if tools else "*")
+    typer.echo(bearer(settings.mcp_secret, server, caller, hours * 3600))
+
+
+@cli.command()
+def audit(
+    tenant: Annotated[str | None, typer.Option(help="Only entries of this tenant.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Check the whole trail instead of printing it.")] = False,
+) -> None:
+    """Print the audit trail, the oldest entry first, one JSON document per line; or check it."""
+    if tenant is not None and verify:
+        raise BadInput("the audit trail is one chain of all tenants; give --tenant or --verify, not both")
+
+    async def show(keys: "Keys", trail: "Audit") -> None:  # noqa: ARG001
+        after = "0"
+        while page := await trail.read(tenant, after, PAGE):
+            for entry in page:
+                typer.echo(json.dumps({**entry.data, "mac": entry.mac}))
+            after = page[-1].id
+
+    async def check(keys: "Keys", trail: "Audit") -> None:  # noqa: ARG001
+        newest = await trail.newest()
+        if broken := await trail.verify():
+            raise OperatorMustAct(f"the audit trail does not hold at {broken.id}: {broken.why}")
+        typer.echo(f"the audit trail holds, up to {newest.id} {newest.mac}" if newest else "the audit trail is empty")
+        if not trail.keyed:
+            typer.echo("without TOLLGATE_AUDIT_SECRET that shows accidents only: anybody can compute it", err=True)
+
+    _with_stores(check if verify else show)
+
+
+async def _noted(trail: "Audit", action: str, key: "Key") -> None:
+    detail = {"key_id": key.id, "scopes": sorted(key.scopes), "name": key.name}
+    await trail.append(action, ACTOR, tenant=key.tenant, detail=detail)
+
+
+def _line(key: "Key") -> str:
+    return f"{key.id}  {key.tenant}  {','.join(sorted(key.scopes))}  {key.created_at}  {key.name}".rstrip()
+
+
+def _with_stores(act: Act) -> None:
+    settings = configuration.load()
+    with redis_running(settings) as url:
+        from redis.exceptions import RedisError  # noqa: PLC0415  heavy
+
+        from app.access.audit import trail  # noqa: PLC0415
+        from app.access.keys import Keys  # noqa: PLC0415
+        from app.store.redis import checked, connect  # noqa: PLC0415
+
+        async def session() -> None:
+            async with contextlib.aclosing(connect(url)) as client:
+                await checked(client, lambda _: None)
+                await act(Keys(client), trail(settings, client))
+
+        try:
+            asyncio.run(session())
+        except RedisError as error:
+            raise OperatorMustAct(f"Redis went away ({error}); `tollgate keys list` shows what was done") from error

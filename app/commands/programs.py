@@ -1,0 +1,191 @@
+"""The programs that serve: the API, and a worker."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, start_http_server
+
+from app.api import create_app
+from app.api.auth import is_loopback
+from app.api.backend import opened_backend
+from app.api.slow_clients import protocol
+from app.config.settings import Settings
+from app.errors import BadInput
+from app.observing.logs import configure
+from app.running import stdin
+from app.running.processes import Addresses
+from app.running.serving import opened_worker
+from app.work.worker import work_until
+
+ENDING_S = 10  # that requests under way have when the API is told to stop
+
+
+Say = Callable[[str], None]
+
+
+def worker(
+    settings: Settings,
+    redis_url: str,
+    addresses: Addresses,
+    say: Say,
+    *,
+    exit_with_stdin: bool,
+    metrics: tuple[str, int] | None = None,
+) -> None:
+    """Run jobs until SIGTERM or SIGINT, or until stdin closes, then hand over what runs.
+
+    Raises:
+        BadInput: the address for the metrics cannot be listened on; and as `opened_worker`.
+    """
+    configure()
+    registry = _registry()
+    with _told(registry, metrics, say):
+        asyncio.run(_worker(settings, redis_url, addresses, say, exit_with_stdin, registry))
+
+
+async def _worker(
+    settings: Settings,
+    redis_url: str,
+    addresses: Addresses,
+    say: Say,
+    exit_with_stdin: bool,
+    registry: CollectorRegistry,
+) -> None:
+    stop = asyncio.Event()
+    _when_told_to_stop(stop.set, exit_with_stdin)
+    async with opened_worker(settings, redis_url, addresses, say, registry) as work:
+        _keep_what_is_there()
+        say(f"worker: up to {settings.worker_jobs} jobs at once")
+        await work_until(stop, work, settings)
+    say("worker: handed over, stopped")
+
+
+def api(settings: Settings, redis_url: str, host: str, port: int, say: Say, *, exit_with_stdin: bool) -> None:
+    """Serve the HTTP API until SIGTERM or SIGINT, or until stdin closes, then let requests under way end.
+
+    Raises:
+        BadInput: the address cannot be listened on, or others could reach it while there is no API key.
+        RedisError: no usable Redis.
+    """
+    configure()
+    with _listening(host, port) as listener:
+        asyncio.run(_api(settings, redis_url, listener, say, exit_with_stdin))
+
+
+async def _api(settings: Settings, redis_url: str, listener: socket.socket, say: Say, exit_with_stdin: bool) -> None:
+    host, port = listener.getsockname()[:2]
+    async with opened_backend(settings, redis_url, say) as backend:
+        if not is_loopback(host) and not await backend.keys.any():
+            raise BadInput(
+                f"others can reach {host}, and there is no API key; make one (tollgate keys create), "
+                "or listen on 127.0.0.1 only"
+            )
+        state = contextlib.nullcontext(backend)
+        app = create_app(settings, state, loopback=is_loopback(host), registry=_registry())
+        server = _Server(_config(app))
+        _keep_what_is_there()
+        shown = f"[{host}]" if ":" in host else host
+        server.started_at = lambda: say(f"api: http://{shown}:{port}")
+
+        def stop() -> None:
+            server.should_exit = True
+
+        _when_told_to_stop(stop, exit_with_stdin)
+        await server.serve([listener])
+    say("api: stopped")
+
+
+def _registry() -> CollectorRegistry:
+    """Metrics of the process itself, and room for more."""
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry
+
+
+@contextlib.contextmanager
+def _told(registry: CollectorRegistry, address: tuple[str, int] | None, say: Say) -> Iterator[None]:
+    """Tell Prometheus at this address until the block ends. Raises BadInput."""
+    if address is None:
+        yield
+        return
+    host, port = address
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except (OSError, OverflowError) as error:
+        raise BadInput(
+            f"{host} port {port} cannot be listened on ({error}); choose others with --metrics-host, --metrics-port"
+        ) from error
+    say(f"worker: metrics at http://{host}:{server.server_port}/metrics")
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _keep_what_is_there() -> None:
+    """Spare full garbage collections the modules and clients, which stay: 240,000 objects take 150 ms of CPU time, in
+    which nobody is answered."""
+    gc.collect()
+    gc.freeze()
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us, and says when it listens."""
+
+    started_at: Callable[[], None]
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.started_at()
+
+
+def _config(app: object) -> uvicorn.Config:
+    # No proxy headers: the rate limit counts by the address that connects, which nobody can invent.
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http=protocol(),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=ENDING_S,
+    )
+
+
+def _when_told_to_stop(stop: Callable[[], None], exit_with_stdin: bool) -> None:
+    """Call `stop` on the event loop, at the first signal or when whoever started us is gone."""
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop)
+
+    def gone() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+            loop.call_soon_threadsafe(stop)
+
+    if exit_with_stdin:
+        stdin.when_it_closes(gone)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens; early connections wait in its backlog. Raises BadInput."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise BadInput(
+            f"{host} port {port} cannot be listened on ({error}); choose others with --host, --port"
+        ) from error

@@ -1,0 +1,194 @@
+"""Live progress of one job on a terminal: who does what, spend against budget, steps. Everything goes to stderr."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.markup import escape
+from rich.text import Text
+
+from app.jobs.results import JobResult
+from graphs.governance.limits import EXPLAINED, MICRO, StopReason
+from graphs.rendering import counted
+from graphs.state import Json
+
+_COLOURS = {"supervisor": "magenta", "researcher": "cyan", "sales": "green", "analyst": "yellow", "report": "blue"}
+_ARGUMENTS = 90
+
+
+class Progress:
+    """Prints a line per event and keeps one line below with the running totals."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._budget = 0
+        self._cost = 0
+        self._calls = 0
+        self._tools = 0
+        self._steps = 0
+        self._live = Live(self._totals(), console=console, transient=True, refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Json) -> None:
+        """Take one event of the job."""
+        handler = getattr(self, f"_on_{event['type']}", None)
+        if handler is not None:
+            handler(event)
+        self._live.update(self._totals())
+
+    def _on_job(self, event: Json) -> None:
+        shown = str(event.get("status", event["job_id"]))
+        if shown != "running":
+            self._console.print(f"        job  {shown.replace('_', ' ')}", highlight=False)
+
+    def _on_decision(self, event: Json) -> None:
+        self._say("human", f"decides: {event['action']}")
+
+    def _on_gap(self, event: Json) -> None:
+        self._say("warning", f"{counted(event['missed'], 'event')} before this were dropped")
+
+    def _on_plan(self, event: Json) -> None:
+        tasks = event["tasks"]
+        self._say("supervisor", f"plans {counted(len(tasks), 'task')}" if tasks else "has enough, asks for the report")
+        for task in tasks:
+            after = f" after {', '.join(task['depends_on'])}" if task["depends_on"] else ""
+            self._console.print(
+                f"             {task['id']} → {task['agent']}{after}: {escape(task['objective'])}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def _on_task_started(self, event: Json) -> None:
+        self._say(event["agent"], f"starts {event['task']}")
+
+    def _on_tool_call(self, event: Json) -> None:
+        self._tools += 1
+        given = ", ".join(f"{key}={value!r}" for key, value in event["arguments"].items())
+        shown = given if len(given) <= _ARGUMENTS else f"{given[:_ARGUMENTS]}…"
+        took = "from the cache" if event.get("cached") else f"{event.get('ms')} ms"
+        outcome = f"→ {event['evidence']}, {took}" if "evidence" in event else f"→ {event['error']}"
+        if event.get("flags"):
+            outcome += f", reads like instructions ({', '.join(event['flags'])})"
+        self._say(event["agent"], f"{event['tool'].replace('__', '.')}({shown}) {outcome}")
+
+    def _on_task_finished(self, event: Json) -> None:
+        told = f"failed: {event['error']}" if event["error"] else f"finishes {event['id']}"
+        self._say(event["agent"], told)
+        for gap in event["gaps"]:
+            self._say(event["agent"], f"gap: {gap}")
+
+    def _on_task_paused(self, event: Json) -> None:
+        self._say(event["agent"], f"pauses {event['id']}: {event['error']}")
+
+    def _on_model_call(self, event: Json) -> None:
+        self._calls += 1
+        self._cost += event["cost_micro_usd"]
+
+    def _on_budget(self, event: Json) -> None:
+        self._cost, self._budget, self._steps = event["micro_usd"], event["budget_micro_usd"], event["steps"]
+        if "stop_reason" in event:
+            detail = f" ({event['stop_detail']})" if event["stop_detail"] else ""
+            self._say("budget", f"{event['route']}: {EXPLAINED[StopReason(event['stop_reason'])]}{detail}")
+
+    def _on_verified(self, event: Json) -> None:
+        counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in event["findings"].items())
+        doubtful = f", {event['marked']} of them marked as doubtful" if event.get("marked") else ""
+        self._say("verify", f"findings: {counts or 'none'}{doubtful}")
+
+    def _on_report(self, event: Json) -> None:
+        self._say("report", f"draft {event['attempt']} written")
+
+    def _on_report_verified(self, event: Json) -> None:
+        found = (
+            f"{counted(event['problems'], 'statement')} without evidence"
+            if event["problems"]
+            else "every number is in evidence"
+        )
+        self._say("verify", found + (", sent back" if event["sent_back"] else ""))
+
+    def _on_warning(self, event: Json) -> None:
+        self._say("warning", event["message"])
+
+    def _say(self, who: str, what: str) -> None:
+        self._console.print(
+            f"[{_COLOURS.get(who, 'white')}]{who:>11}[/]  {escape(what)}", highlight=False, soft_wrap=True
+        )
+
+    def _totals(self) -> Text:
+        of = f" of ${self._budget / MICRO:.2f}" if self._budget else ""
+        calls = f"{counted(self._calls, 'model call')} · {counted(self._tools, 'tool call')}"
+        return Text(f"  spent ${self._cost / MICRO:.4f}{of} · {calls} · {counted(self._steps, 'step')}", style="bold")
+
+
+def show(console: Console, report_path: str) -> None:
+    """The report, rendered for a terminal, or as it is for a pipe."""
+    text = Path(report_path).read_text(encoding="utf-8")
+    if console.is_terminal:
+        console.print(Markdown(text))
+    else:
+        console.out(text, highlight=False)
+
+
+def summary(console: Console, result: JobResult, program: str) -> None:
+    """The last lines of a run: where the report is, why it ended, what it cost, what it waits for.
+
+    `program` is how the command was called, for the hints.
+    """
+    used = ", ".join(
+        [
+            counted(result.model_calls, "model call"),
+            counted(result.tool_calls, "tool call"),
+            counted(result.handoffs, "hand-off"),
+            counted(result.steps, "step"),
+        ]
+    )
+    if result.report_path:
+        console.print(f"report       {result.report_path}")
+    console.print(f"job          {result.job_id}")
+    console.print(f"stop reason  {result.stop_reason} ({result.status})")
+    console.print(f"cost         ${result.cost_usd:.6f} of ${result.budget_usd:.2f} for {used}")
+    if result.estimated_usd:
+        console.print(f"             of it ${result.estimated_usd:.6f} estimated: the provider reported no usage")
+    if result.reserved_usd:
+        console.print(f"             up to ${result.reserved_usd:.6f} more for calls of a process that died")
+    if result.escalation:
+        ask(console, result.escalation, lambda choice: f"{program} decide {result.job_id} {choice}", "a resume")
+
+
+def ask(console: Console, escalation: Json, command: Callable[[str], str], who: str) -> None:
+    """What a human may answer, as commands to paste.
+
+    Args:
+        console: where it is printed.
+        escalation: the question that the job waits with.
+        command: makes the command of a choice, like `--action abort`.
+        who: finishes the report when nobody answers.
+    """
+    detail = f" ({escalation['detail']})" if escalation["detail"] else ""
+    console.print(f"waiting      {escalation['what_happened']}{detail}", markup=False)
+    if escalation["remedy"]:
+        console.print(f"to go on     {escalation['remedy']}", markup=False)
+    least, most = escalation["least_amount_usd"], escalation["most_amount_usd"]
+    if least <= most:
+        console.print(f"amount       from ${least:.6f} to ${most:.6f}")
+    choices = ["finish_partial", "abort"]
+    if least <= most:
+        amount = f"{min(most, max(0.1, math.ceil(least * 100) / 100)):.6f}".rstrip("0").rstrip(".")
+        choices = [f"approve_more --amount-usd {amount}", f"redirect --note '...' --amount-usd {amount}", *choices]
+    for before, choice in zip(["answer with", *["or"] * 3], choices, strict=False):
+        console.print(f"{before:<11}  {command(f'--action {choice}')}", markup=False)
+    console.print(f"by           {escalation['answer_by']}; then {who} finishes the report from what there is")

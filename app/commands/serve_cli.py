@@ -1,0 +1,56 @@
+"""`tollgate serve`, `api` and `worker`: the programs that serve."""
+
+from typing import Annotated
+
+import typer
+
+from app.config import ports
+from app.config import settings as configuration
+from app.running.processes import LOOPBACK, redis_running, services
+
+cli = typer.Typer()
+
+Host = Annotated[str, typer.Option(help="Address to listen on; beyond this machine needs an API key.")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")]
+WithStdin = Annotated[bool, typer.Option("--exit-with-stdin", hidden=True)]
+
+
+@cli.command()
+def serve(host: Host = LOOPBACK, port: Port = ports.API) -> None:
+    """Serve research jobs over HTTP with all it takes on this machine: API, worker, MCP servers, store."""
+    settings = configuration.load()
+    with services(settings) as (redis_url, addresses):
+        from app.running.supervisor import supervise  # noqa: PLC0415  heavy
+
+        supervise(settings, redis_url, addresses, host, port, _say)
+
+
+@cli.command()
+def api(host: Host = LOOPBACK, port: Port = ports.API, exit_with_stdin: WithStdin = False) -> None:
+    """Serve research jobs over HTTP, until told to stop; workers run them."""
+    settings = configuration.load()
+    with redis_running(settings) as redis_url:
+        from app.commands.programs import api as program  # noqa: PLC0415  heavy
+
+        program(settings, redis_url, host, port, _say, exit_with_stdin=exit_with_stdin)
+
+
+@cli.command()
+def worker(
+    metrics_host: Annotated[str, typer.Option(help="Address to tell Prometheus at.")] = LOOPBACK,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="Port to tell Prometheus at; unset: none, 0: a free one.")
+    ] = None,
+    exit_with_stdin: WithStdin = False,
+) -> None:
+    """Run jobs from the queue, until told to stop; what runs then is handed over."""
+    settings = configuration.load()
+    with services(settings) as (redis_url, addresses):
+        from app.commands.programs import worker as program  # noqa: PLC0415  heavy
+
+        metrics = (metrics_host, metrics_port) if metrics_port is not None else None
+        program(settings, redis_url, addresses, _say, exit_with_stdin=exit_with_stdin, metrics=metrics)
+
+
+def _say(message: str) -> None:
+    typer.echo(message, err=True)

@@ -1,0 +1,1 @@
+"""What an operator sets: settings, models and their prices, ports."""

@@ -1,0 +1,93 @@
+"""The only place that builds a chat model."""
+
+import dataclasses
+
+import httpx2
+from openai import DefaultAsyncHttpxClient
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from app.config.prices import Pricer
+from app.config.settings import OPENAI_URL, Settings
+from graphs.errors import Unaccounted
+from graphs.governance.breaker import Breaker
+from graphs.governance.governed_model import GovernedChatOpenAI
+from graphs.governance.ledger import Ledger
+from graphs.governance.toll import Toll, Turnstile
+
+NO_KEY = SecretStr("none")
+STAND_IN_NOTICE = (
+    "Written by the built-in stand-in model: rules, not a language model. Costs are what the configured model would "
+    "charge at list price; nothing was charged."
+)
+
+
+class _NoSynchronousRequests(httpx2.BaseTransport):
+    """A governed model makes its synchronous calls on the event loop of the run, so nothing comes this way."""
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        raise Unaccounted(f"a request to {request.url.host} came past the toll gate; call the governed model instead")
+
+
+class Models:
+    """Builds governed models that share a ledger, a price list and connections.
+
+    Args:
+        settings: keys, and the fallback.
+        base_url: where the provider or the stand-in listens.
+        ledger: where every call is reserved and settled.
+        prices: what calls cost.
+        client: the Redis that the breakers share.
+        http: connections for these models alone, that the caller closes: a turnstile is put into it. (Without a client
+            of ours, langchain-openai shares a pool between all clients of a process, which outlives event loops.)
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        base_url: str,
+        *,
+        ledger: Ledger,
+        prices: Pricer,
+        client: Redis,
+        http: DefaultAsyncHttpxClient,
+    ) -> None:
+        self._settings = settings
+        turnstile = Turnstile()
+        http.event_hooks = {"request": [turnstile.admit]}
+        self._http = http
+        self._synchronous = httpx2.Client(transport=_NoSynchronousRequests(), trust_env=False)
+        self._toll = Toll(ledger, prices, Breaker(client, base_url), turnstile, settings.limits)
+        self._base_url = base_url
+        self._fallback = self._other_provider(Breaker(client, str(settings.fallback_base_url)))
+
+    def named(self, name: str) -> GovernedChatOpenAI:
+        """The model of this name. It makes no call before it is `charged_to` an account."""
+        key = self._settings.openai_api_key or NO_KEY
+        return self._built(name, self._base_url, key, self._toll, self._fallback)
+
+    def _other_provider(self, breaker: Breaker) -> GovernedChatOpenAI | None:
+        name, url = self._settings.fallback_model, self._settings.fallback_base_url
+        if name is None or url is None:
+            return None
+        toll = dataclasses.replace(self._toll, breaker=breaker)
+        return self._built(name, str(url), self._settings.fallback_api_key or NO_KEY, toll, None)
+
+    def _built(
+        self, name: str, url: str, key: SecretStr, toll: Toll, fallback: GovernedChatOpenAI | None
+    ) -> GovernedChatOpenAI:
+        return GovernedChatOpenAI(
+            model=name,
+            api_key=key,
+            base_url=url,
+            http_async_client=self._http,
+            http_client=self._synchronous,
+            timeout=self._settings.call_timeout_s,
+            max_retries=0,  # the gate retries: each attempt is reserved and settled on its own
+            # What it costs is reserved at the prices of this tier; elsewhere than at OpenAI there is no other.
+            service_tier="default" if url == OPENAI_URL else None,
+            use_responses_api=False,
+            stream_usage=True,
+            toll=toll,
+            fallback=fallback,
+        )

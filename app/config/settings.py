@@ -1,0 +1,266 @@
+"""All configuration. This module is the only reader of the environment; everything else is handed its values.
+
+Values come from the environment or from `.env`; `.env.example` lists them all with one line each.
+"""
+
+import base64
+import difflib
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic_settings import SettingsConfigDict, SettingsError
+
+from app.config.data_settings import DataSettings
+from app.errors import BadInput
+from graphs.governance.limits import MICRO, Limits, OnLimit
+
+PREFIX = "TOLLGATE_"
+ENV_FILE = ".env"
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+class Price(BaseModel):
+    """US dollars per million tokens, for a model that `genai-prices` does not know."""
+
+    input: float = Field(ge=0, allow_inf_nan=False)
+    output: float = Field(ge=0, allow_inf_nan=False)
+    cached: float | None = Field(None, ge=0, allow_inf_nan=False)
+
+
+class Settings(DataSettings):
+    """One field per setting; its description is the line in `.env.example`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_nested_delimiter="__",
+        extra="forbid",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # it may be a secret
+    )
+
+    openai_api_key: SecretStr | None = Field(
+        None, validation_alias="OPENAI_API_KEY", description="Key of the model provider; unset: the stand-in model."
+    )
+    openai_base_url: HttpUrl | None = Field(
+        None, validation_alias="OPENAI_BASE_URL", description="Any OpenAI-compatible server instead of OpenAI's."
+    )
+    redis_url: SecretStr | None = Field(
+        None, validation_alias="REDIS_URL", description="A Redis or Valkey server; unset: one is embedded."
+    )
+    model: str = Field("gpt-5-mini", description="Model of the agents and the report.")
+    supervisor_model: str = Field("gpt-5-nano", description="Model that plans; a cheap tier will do.")
+    embedding_model: str = Field("text-embedding-3-small", description="Model for semantic search.")
+    prices: dict[str, Price] = Field(
+        {}, description='Prices of models without a known one: {"my-model": {"input": 0.2, "output": 0.8}}.'
+    )
+    data_dir: Path = Field(Path(".data"), description="Folder for reports, logs, generated data and the store.")
+    fallback_model: str | None = Field(
+        None, description="Model that is asked while the provider's breaker is open; needs TOLLGATE_FALLBACK_BASE_URL."
+    )
+    fallback_base_url: HttpUrl | None = Field(None, description="The other provider's address.")
+    fallback_api_key: SecretStr | None = Field(None, description="The other provider's key.")
+    job_budget_usd: float = Field(0.25, ge=0.000001, le=1000, description="Budget of a job, in US dollars.")
+    job_budget_max_usd: float = Field(
+        1.0, ge=0.000001, le=1000, description="The most that a request or a human can raise a job's budget to."
+    )
+    tenant_day_usd: float = Field(5.0, gt=0, le=100_000, description="Budget of a tenant per UTC day.")
+    deployment_day_usd: float = Field(20.0, gt=0, le=1_000_000, description="Budget of all jobs per UTC day.")
+    spend_per_minute_usd: float = Field(0.15, gt=0, le=1000, description="The most a job may spend in one minute.")
+    answer_tokens: int = Field(8_192, gt=0, le=200_000, description="Tokens one model call may write.")
+    request_tokens: int = Field(200_000, gt=0, le=2_000_000, description="Tokens one model call may read and write.")
+    call_timeout_s: int = Field(90, gt=0, le=3600, description="Seconds one model call may take.")
+    job_deadline_s: int = Field(600, gt=0, le=86_400, description="Time a job may take, in seconds.")
+    job_deadline_max_s: int = Field(3600, gt=0, le=86_400, description="The most that a request can raise it to.")
+    job_steps: int = Field(80, gt=0, le=1000, description="Graph steps a job may take.")
+    job_handoffs: int = Field(16, gt=0, le=200, description="Hand-offs to agents a job may make.")
+    job_model_calls: int = Field(60, gt=0, le=1000, description="Model calls a job may make.")
+    job_tool_calls: int = Field(100, gt=0, le=10_000, description="Tool calls a job may make.")
+    agent_model_calls: int = Field(20, gt=0, le=1000, description="Model calls one agent may make in a job.")
+    agent_tool_calls: int = Field(30, gt=0, le=1000, description="Tool calls one agent may make in a job.")
+    agent_deadline_s: int = Field(120, gt=0, le=3600, description="Seconds one hand-off may take.")
+    decision_hours: float = Field(24, gt=0, le=8760, description="Hours that a job waits for a human's answer.")
+    on_limit: OnLimit = Field("escalate", description="At a limit: escalate (ask a human), finish_partial or fail.")
+    job_ttl_days: int = Field(14, gt=0, le=3650, description="Days that a job's state and evidence are kept.")
+    worker_jobs: int = Field(4, gt=0, le=500, description="Jobs that one worker runs at once.")
+    tenant_jobs: int = Field(4, gt=0, le=500, description="Jobs of one tenant that run at once, over all workers.")
+    job_attempts: int = Field(
+        3, gt=0, le=100, description="Runs that may fail or die at the same place before a job is a dead letter."
+    )
+    lease_s: float = Field(
+        10, ge=1, le=300, description="Seconds after which the jobs of a silent worker are given to another."
+    )
+    drain_s: float = Field(30, ge=0, le=3600, description="Seconds that a worker told to stop takes to hand over.")
+    webhook_secret: SecretStr | None = Field(
+        None, description="Signs webhooks: whsec_ and base64 of 24 to 64 random bytes; unset: none are sent."
+    )
+    webhook_allow_private: bool = Field(False, description="true lets webhooks go to private addresses too.")
+    webhook_attempts: int = Field(8, ge=1, le=20, description="Attempts at sending one webhook.")
+    webhook_timeout_s: float = Field(10, gt=0, le=60, description="Seconds one attempt at a webhook may take.")
+    requests_per_minute: int = Field(120, gt=0, le=60_000, description="HTTP requests an API key may make in a minute.")
+    requests_burst: int = Field(30, gt=0, le=10_000, description="HTTP requests an API key may make at once.")
+    url: HttpUrl | None = Field(
+        None, description="Address of an API: `watch` and `decide` go there too, not only `submit` and its kind."
+    )
+    api_key: SecretStr | None = Field(None, description="Key for that API.")
+    audit_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Makes the audit trail tamper-evident: 32 characters or more, the same for all processes.",
+    )
+    audit_days: int = Field(90, gt=0, le=3650, description="Days that entries of the audit trail are kept.")
+    stand_in_latency_ms: int = Field(0, ge=0, le=60_000, description="Milliseconds the stand-in model waits per call.")
+    stand_in_profile: str | None = Field(
+        None,
+        description="How the stand-in misbehaves, for drills: clarify, huge, outage, ...; unset: it behaves.",
+    )
+    stand_in_url: HttpUrl | None = Field(
+        None, description="Address of a stand-in model that runs already; unset: one is started when needed."
+    )
+    langsmith_tracing: bool = Field(
+        False, validation_alias="LANGSMITH_TRACING", description="true sends traces to LangSmith."
+    )
+    langsmith_api_key: SecretStr | None = Field(
+        None, validation_alias="LANGSMITH_API_KEY", description="Key of LangSmith."
+    )
+    langsmith_endpoint: HttpUrl | None = Field(
+        None, validation_alias="LANGSMITH_ENDPOINT", description="Address of LangSmith when it is not the public one."
+    )
+    langsmith_project: str = Field(
+        "tollgate", validation_alias="LANGSMITH_PROJECT", description="LangSmith project that traces go to."
+    )
+
+    @model_validator(mode="after")
+    def _ceilings_are_above(self) -> Self:
+        for name, most in (("job_budget_usd", "job_budget_max_usd"), ("job_deadline_s", "job_deadline_max_s")):
+            if getattr(self, name) > getattr(self, most):
+                raise ValueError(f"{variable(name)} is above {variable(most)}; lower the one or raise the other")
+        if self.decision_hours > self.job_ttl_days * 24:
+            raise ValueError("TOLLGATE_DECISION_HOURS is above TOLLGATE_JOB_TTL_DAYS: the job would be gone by then")
+        if (self.fallback_model is None) != (self.fallback_base_url is None):
+            raise ValueError("TOLLGATE_FALLBACK_MODEL and TOLLGATE_FALLBACK_BASE_URL go together; set both or none")
+        return self
+
+    @model_validator(mode="after")
+    def _webhook_secret_can_sign(self) -> Self:
+        if self.webhook_secret and not _is_webhook_secret(self.webhook_secret.get_secret_value()):
+            raise ValueError(
+                "TOLLGATE_WEBHOOK_SECRET is not whsec_ and base64 of 24 to 64 bytes; "
+                'make one with: echo "whsec_$(openssl rand -base64 32)"'
+            )
+        return self
+
+    @property
+    def offline(self) -> bool:
+        """Whether the stand-in model answers, because neither a key nor another server is given."""
+        return self.openai_api_key is None and self.openai_base_url is None
+
+    @property
+    def model_url(self) -> str | None:
+        """Where models answer: the provider, or a stand-in that runs already; None when one has to be started."""
+        if self.offline:
+            return str(self.stand_in_url) if self.stand_in_url else None
+        return str(self.openai_base_url) if self.openai_base_url else OPENAI_URL
+
+    @property
+    def limits(self) -> Limits:
+        """Limits of a job that brings none of its own."""
+        return Limits(
+            budget_micro_usd=round(self.job_budget_usd * MICRO),
+            tenant_day_micro_usd=round(self.tenant_day_usd * MICRO),
+            deployment_day_micro_usd=round(self.deployment_day_usd * MICRO),
+            spend_per_minute_micro_usd=round(self.spend_per_minute_usd * MICRO),
+            answer_tokens=self.answer_tokens,
+            request_tokens=self.request_tokens,
+            call_timeout_s=self.call_timeout_s,
+            deadline_s=self.job_deadline_s,
+            steps=self.job_steps,
+            handoffs=self.job_handoffs,
+            model_calls=self.job_model_calls,
+            tool_calls=self.job_tool_calls,
+            agent_model_calls=self.agent_model_calls,
+            agent_tool_calls=self.agent_tool_calls,
+            agent_deadline_s=self.agent_deadline_s,
+            decision_s=round(self.decision_hours * 3600),
+            on_limit=self.on_limit,
+        )
+
+    @property
+    def ceiling(self) -> Limits:
+        """What no request and no human goes past: the limits, with more money and time where that may be asked for."""
+        most = {"budget_micro_usd": round(self.job_budget_max_usd * MICRO), "deadline_s": self.job_deadline_max_s}
+        return self.limits.model_copy(update=most)
+
+    def secrets_for_children(self) -> dict[str, str]:
+        """What a program started here needs from us and cannot take as an argument others can read."""
+        keys = ("openai_api_key", "mcp_secret", "tavily_api_key", "brave_api_key")
+        given = {variable(each): key.get_secret_value() for each in keys if (key := getattr(self, each))}
+        return given | ({"SEARXNG_URL": str(self.searxng_url)} if self.searxng_url else {})  # may hold a password
+
+    def secrets_for_sales(self) -> dict[str, str]:
+        """What the sales server needs besides: where the data are, which may hold a password."""
+        return {variable("sales_data"): self.sales_data.get_secret_value()} if self.sales_data else {}
+
+    @property
+    def ttl_seconds(self) -> int:
+        """How long a job's keys live after their last change."""
+        return self.job_ttl_days * 86_400
+
+
+def load() -> Settings:
+    """Read the environment and `.env`.
+
+    Raises:
+        BadInput: an unknown setting or a value that does not fit; one line names it.
+    """
+    _refuse_unknown()
+    try:
+        return Settings()
+    except (SettingsError, UnicodeDecodeError) as error:
+        raise BadInput(f"the settings cannot be read: {str(error).splitlines()[0]}; see .env.example") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(_line(first["type"], str(first["loc"][0]) if first["loc"] else "", first["msg"])) from error
+
+
+def child_environment(extra: dict[str, str]) -> dict[str, str]:
+    """The environment for a process that is started here: ours, and what it is told besides."""
+    return {**os.environ, **extra}
+
+
+def names() -> dict[str, str]:
+    """Every setting as it is written in the environment, with its description."""
+    ordered = [*Settings.__annotations__, *DataSettings.__annotations__]  # what everybody needs comes first
+    return {variable(name): Settings.model_fields[name].description or "" for name in ordered}
+
+
+def variable(field: str) -> str:
+    """The name of a field as it is written in the environment."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"{PREFIX}{field.upper()}"
+
+
+def _is_webhook_secret(text: str) -> bool:
+    coded = text.removeprefix("whsec_")
+    padding = "=" * (-len(coded) % 4)
+    try:
+        return coded != text and 24 <= len(base64.b64decode(coded + padding, validate=True)) <= 64
+    except ValueError:
+        return False
+
+
+def _refuse_unknown() -> None:
+    known = names()
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known:
+            raise BadInput(_line("extra_forbidden", name, ""))
+
+
+def _line(kind: str, name: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(name.upper(), names(), n=1, cutoff=0.5)
+        return f"unknown setting {name.upper()}" + (f"; did you mean {near[0]}?" if near else "; see .env.example")
+    shown = name if name in names() or not name else variable(name) if name in Settings.model_fields else name
+    return f"setting {shown}: {message}" if shown else message.removeprefix("Value error, ")

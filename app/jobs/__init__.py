@@ -1,0 +1,1 @@
+"""One job: its record, its lease, its runs, its events, its end."""

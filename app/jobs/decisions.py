@@ -1,0 +1,100 @@
+"""One decision per escalation: the first that is claimed counts, whoever else sends one, and from wherever.
+
+A claim is a field of the job's record, set only if it is not there (compare-and-set), under the interrupt and the
+checkpoint it answers. A decision for an earlier escalation of the same job therefore never meets a later one.
+"""
+
+import json
+import uuid
+from collections.abc import Awaitable
+from datetime import datetime
+from typing import cast
+
+from langgraph.types import StateSnapshot
+from redis.asyncio import Redis
+
+from app.errors import DecisionRefused, TooLate
+from app.jobs.records import record_key
+from graphs.decision import NO_ANSWER
+from graphs.state import Json
+
+
+class Decisions:
+    """Claims of decisions, in the Redis that holds the records of the jobs."""
+
+    def __init__(self, client: Redis, *, ttl_seconds: int) -> None:
+        self._client = client
+        self._ttl = ttl_seconds
+
+    async def claim(
+        self, job_id: str, paused: StateSnapshot, answer: Json, now: datetime, escalation_id: str | None = None
+    ) -> None:
+        """Make this the answer to the open escalation.
+
+        Raises:
+            DecisionRefused: another escalation is meant, or it was decided already.
+            TooLate: its time is over.
+        """
+        escalation = _open(paused)
+        open_id = escalation["escalation_id"]
+        if escalation_id is not None and escalation_id != open_id:
+            raise DecisionRefused(
+                f"{job_id} does not wait for an answer to {escalation_id} any more; it asks {open_id}: "
+                f"{escalation['what_happened']}"
+            )
+        if answer != NO_ANSWER and _is_over(escalation, now):
+            raise TooLate(
+                f"the time to decide was over at {escalation['answer_by']}; "
+                f"a worker, or `tollgate resume {job_id}`, finishes the report from what there is"
+            )
+        claim = {"answer": answer, "at": now.isoformat(timespec="seconds"), "token": uuid.uuid4().hex}
+        first = await self._first(job_id, open_id, claim)
+        if first["token"] != claim["token"]:
+            raise DecisionRefused(f"{job_id} was decided already: {first['answer']['action']}, at {first['at']}")
+
+    async def waiting_for(self, job_id: str, paused: StateSnapshot, now: datetime) -> Json | None:
+        """The answer to go on with: the one that was claimed, or that nobody gave one in time; None to wait."""
+        escalation = _open(paused)
+        stored = await cast("Awaitable[bytes | None]", self._client.hget(*_field(job_id, escalation["escalation_id"])))
+        if stored is not None:
+            answer: Json = json.loads(stored)["answer"]
+            return answer
+        if not _is_over(escalation, now):
+            return None
+        await self.claim(job_id, paused, NO_ANSWER, now)
+        return NO_ANSWER
+
+    async def _first(self, job_id: str, escalation_id: str, claim: Json) -> Json:
+        """The claim that stands. The client may send a command twice: the token tells our own from another."""
+        key, field = _field(job_id, escalation_id)
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.hsetnx(key, field, json.dumps(claim))
+            pipe.hget(key, field)
+            pipe.expire(key, self._ttl)
+            _, stored, _ = await pipe.execute()
+        first: Json = json.loads(stored)
+        return first
+
+
+def escalated(snapshot: StateSnapshot) -> Json | None:
+    """The question that the job waits with, and the id that an answer may name."""
+    if not snapshot.interrupts:
+        return None
+    checkpoint = snapshot.config["configurable"]["checkpoint_id"]
+    return {"escalation_id": f"{snapshot.interrupts[0].id}@{checkpoint}", **snapshot.interrupts[0].value}
+
+
+def _open(paused: StateSnapshot) -> Json:
+    escalation = escalated(paused)
+    if escalation is None:
+        raise RuntimeError("the job waits for no decision; callers ask for its interrupts first")
+    return escalation
+
+
+def _is_over(escalation: Json, now: datetime) -> bool:
+    by = escalation.get("answer_by")
+    return by is not None and now >= datetime.fromisoformat(by)
+
+
+def _field(job_id: str, escalation_id: str) -> tuple[str, str]:
+    return record_key(job_id), f"decision:{escalation_id}"

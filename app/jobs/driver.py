@@ -1,0 +1,193 @@
+"""One run of one job, under its lease: what to do next, doing it, and making known what came of it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained, GraphRecursionError
+from langgraph.runtime import RunControl
+from langgraph.types import Command, StateSnapshot
+from redis.exceptions import RedisError
+
+from app.errors import Draining
+from app.jobs.decisions import Decisions
+from app.jobs.events import EventLog
+from app.jobs.records import Record, Records
+from app.jobs.reports import ReportFolder
+from app.jobs.results import JobResult, result_of
+from app.jobs.states import TERMINAL
+from app.observing.redaction import redacted
+from graphs.deps import Deps
+from graphs.fencing import FENCE
+from graphs.governance.limits import StopReason
+from graphs.state import SCHEMA_VERSION, Json, ResearchState
+from graphs.supervisor import ResearchGraph
+
+OnEvent = Callable[[Json], None]
+CANCELLED = "cancelled"
+LOOK_S = 0.5  # how often a run looks whether its job was cancelled
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process that drives a job: under which token, who listens, how it is stopped, how often it may be tried."""
+
+    job_id: str
+    token: int
+    on_event: OnEvent
+    control: RunControl
+    attempts: int | None
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Drives jobs over one compiled graph. Everything it writes carries the fencing token of the run."""
+
+    graph: ResearchGraph
+    deps: Deps
+    records: Records
+    decisions: Decisions
+    log: EventLog
+    reports: ReportFolder
+    callbacks: list[BaseCallbackHandler]
+
+    async def driven(self, run: Run) -> JobResult:
+        """Run the job on from where it stands, under its lease.
+
+        Raises:
+            Draining: the run was asked to drain; the job can be run on from where it stands.
+            Fenced: the lease is another's by now.
+        """
+        await self.deps.ledger.fence(run.job_id, run.token)
+        await self.deps.ledger.reap()  # what a process of this job that died has left reserved
+        record, before = await self.records.get(run.job_id), await self.snapshot(run.job_id)
+        ended = before.values.get("status") or record.status in TERMINAL
+        version = before.values.get("schema_version", SCHEMA_VERSION)
+        if not ended and version != SCHEMA_VERSION:
+            return await self._left(run, record, f"its state is of version {version}, and we read {SCHEMA_VERSION}")
+        if not ended and record.cancel_at is None:
+            given: Any = None if before.values else {"job_id": run.job_id, **_start(record)}
+            if before.interrupts:
+                answer = await self.decisions.waiting_for(run.job_id, before, self.deps.now())
+                if answer is None:
+                    return await self._concluded(run, record)
+                given = Command(resume=answer)
+            if await self._begun(run, record, before):
+                return await self._concluded(run, record, await self._streamed(run, record, given))
+            return await self._concluded(run, record, {"status": "dead"})
+        return await self._concluded(run, record, {} if ended else {"status": "cancelled"})
+
+    async def _left(self, run: Run, record: Record, why: str) -> JobResult:
+        """Touch nothing that another version of this program wrote, and leave the job to a human."""
+        last_error = f"{why}; requeue it where the version runs that began it, or discard it"
+        await self._write(run, {"last_error": last_error})
+        return await self._concluded(run, record.model_copy(update={"last_error": last_error}), {"status": "dead"})
+
+    async def _begun(self, run: Run, record: Record, before: StateSnapshot) -> bool:
+        """Count this attempt; whether it may begin."""
+        position = before.config["configurable"].get("checkpoint_id", "")
+        attempts = record.attempts + 1 if record.attempts and position == record.attempted_at else 1
+        if run.attempts is not None and attempts > run.attempts:
+            return False
+        counted = {"status": "running", "attempts": attempts, "attempted_at": position}
+        await self._write(run, counted)
+        await self._tell(run, {"type": "job", "job_id": run.job_id, "status": "running"})
+        return True
+
+    async def _streamed(self, run: Run, record: Record, given: Any) -> Json:
+        """Run the graph to its end, its question or its limit; how it stopped, if otherwise than the state says."""
+        config = self._config(record, run.token)
+        try:
+            # Closed here and now, also when telling is cancelled: its tasks must not outlive the run.
+            events = self.graph.astream(given, config, stream_mode="custom", durability="sync", control=run.control)
+            async with self._watched(run), contextlib.aclosing(events):  # type: ignore[type-var]
+                async for event in events:
+                    await self._tell(run, event)
+        except GraphDrained:
+            if await self.records.wants_to_stop(run.job_id):
+                return {"status": "cancelled"}
+            await self._write(run, {"status": "queued", "attempts": 0})
+            raise Draining(f"{run.job_id} was stopped at a step; another run goes on from there") from None
+        except GraphRecursionError:
+            # The nodes stop earlier by themselves; this is the last net.
+            await self._tell(run, {"type": "warning", "message": "LangGraph's recursion limit ended this run"})
+            return {"stop_reason": StopReason.STEPS.value}
+        except Exception as error:
+            if run.attempts is not None:
+                await self._write(run, {"last_error": str(redacted(f"{type(error).__name__}: {error}"))[:500]})
+            raise
+        return {}
+
+    @contextlib.asynccontextmanager
+    async def _watched(self, run: Run) -> AsyncIterator[None]:
+        """Ask the run to drain as soon as the job is cancelled, for as long as the block runs."""
+
+        async def watch() -> None:
+            while not run.control.drain_requested:
+                await asyncio.sleep(LOOK_S)
+                with contextlib.suppress(RedisError):
+                    if await self.records.wants_to_stop(run.job_id):
+                        run.control.request_drain(CANCELLED)
+
+        watching = asyncio.create_task(watch(), name=f"cancellation of {run.job_id}")
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+    async def _concluded(self, run: Run, record: Record, stopped: Json | None = None) -> JobResult:
+        """Make known what the job came to: its event once, then its record. Doing it again changes nothing."""
+        stopped = stopped or {}
+        record = record.model_copy(update={"status": stopped["status"]} if "status" in stopped else {})
+        result = await self.result(record, await self.snapshot(run.job_id))
+        if "stop_reason" in stopped:
+            result = result.model_copy(update=stopped)
+        last = await self.log.last(run.job_id)
+        if last is None or last.type != "job" or last.data.get("status") != result.status:
+            ended = {"job_id": run.job_id, "status": result.status, "stop_reason": result.stop_reason}
+            await self._tell(run, {"type": "job", **ended, "cost_usd": result.cost_usd})
+        await self._write(run, {"status": result.status, "result": result.model_dump(mode="json")})
+        return result
+
+    async def snapshot(self, job_id: str) -> StateSnapshot:
+        """The state of the job at its last checkpoint, and the questions it waits with."""
+        return await self.graph.aget_state({"configurable": {"thread_id": job_id}})
+
+    async def result(self, record: Record, snapshot: StateSnapshot) -> JobResult:
+        state: ResearchState = snapshot.values  # type: ignore[assignment]
+        report = state.get("report") if state.get("status") else None
+        used = await self.deps.ledger.spend(record.job_id)
+        told: ResearchState = {**state, "used": used.model_dump(mode="json")}  # with the last step of all
+        path = await self.reports.write(told, report) if report else None
+        return result_of(record, snapshot, used, path)
+
+    async def _tell(self, run: Run, event: Json) -> None:
+        run.on_event(event)
+        # In a task of its own: Python 3.11's wait_for, under the Redis client, can swallow a cancellation (Ctrl-C).
+        await asyncio.shield(self.log.append(run.job_id, [event], fence=run.token))
+
+    async def _write(self, run: Run, fields: Json) -> None:
+        await self.records.write(run.job_id, fields, fence=run.token)
+        await self.deps.evidence.renew(run.job_id)
+
+    def _config(self, record: Record, token: int) -> RunnableConfig:
+        limits = record.limits
+        return {
+            "configurable": {"thread_id": record.job_id, FENCE: token},
+            "run_name": "research job",
+            "recursion_limit": limits.steps + 20,
+            "callbacks": list(self.callbacks),
+            "metadata": {
+                "job_id": record.job_id,
+                **{f"limit_{key}": value for key, value in limits.model_dump().items()},
+            },
+            "tags": ["tollgate", f"on_limit:{limits.on_limit}"],
+        }
+
+
+def _start(record: Record) -> Json:
+    return {"question": record.question, "tenant": record.tenant, "limits": record.limits.model_dump(mode="json")}

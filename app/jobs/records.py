@@ -1,0 +1,144 @@
+"""The record of a job: what was ordered and by whom, where it stands, what it came to.
+
+One hash per job, beside its checkpoints; each field is JSON. Claims of decisions (`app.jobs.decisions`) are fields too.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict
+from redis.asyncio import Redis
+
+from app.errors import Busy, DecisionRefused, NoSuchJob
+from app.jobs.states import Status
+from graphs.clock import utc_now
+from graphs.fencing import lease_key
+from graphs.governance.limits import Limits
+from graphs.redis_script import Script
+from graphs.state import Json
+
+_GONE, _OTHERWISE = -1, -2
+_WRITE = Script(Path(__file__).with_name("record.lua"))
+
+
+class Record(BaseModel):
+    """A job as it was ordered, and where it stands. Times are UTC, ISO 8601.
+
+    `result` is the `JobResult` of the last run that came to an end or a question. `attempts` counts runs that began at
+    the checkpoint `attempted_at` without getting any further. `cancel_at` is set from when somebody wants it to stop.
+    `notified` is the id of the webhook that was queued last.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    question: str
+    tenant: str
+    limits: Limits
+    status: Status
+    created_at: datetime
+    updated_at: datetime
+    actor: str = ""
+    metadata: dict[str, Any] = {}
+    webhook_url: str | None = None
+    cancel_at: datetime | None = None
+    result: Json | None = None
+    attempts: int = 0
+    attempted_at: str = ""
+    last_error: str = ""
+    requeued: int = 0
+    notified: str = ""
+
+
+class Records:
+    """All records.
+
+    Args:
+        client: where they are kept.
+        ttl_seconds: how long a record lives after its last change.
+        now: the time, in UTC.
+    """
+
+    def __init__(self, client: Redis, *, ttl_seconds: int, now: Callable[[], datetime] = utc_now) -> None:
+        self._client = client
+        self._ttl = ttl_seconds
+        self._now = now
+
+    async def add(self, record: Record) -> None:
+        """Store a new record."""
+        fields = record.model_dump(mode="json", exclude={"job_id"}, exclude_defaults=True)
+        key = record_key(record.job_id)
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.hset(key, mapping={name: json.dumps(value) for name, value in fields.items()})
+            pipe.expire(key, self._ttl)
+            await pipe.execute()
+
+    async def get(self, job_id: str) -> Record:
+        """The record. Raises NoSuchJob."""
+        stored = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(record_key(job_id)))
+        return _record(job_id, [(name.decode(), value) for name, value in stored.items()])
+
+    async def many(self, job_ids: Sequence[str]) -> list[Record]:
+        """The records of these jobs, in this order; of those that are gone, none."""
+        names = [name for name in Record.model_fields if name not in {"job_id", "result"}]
+        async with self._client.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hmget(record_key(job_id), names)
+            rows = await pipe.execute()
+        found = [
+            (job_id, [(name, value) for name, value in zip(names, row, strict=True) if value is not None])
+            for job_id, row in zip(job_ids, rows, strict=True)
+        ]
+        return [_record(job_id, fields) for job_id, fields in found if fields]
+
+    async def write(
+        self, job_id: str, fields: Json, *, fence: int | None = None, expected: Status | None = None
+    ) -> None:
+        """Change fields; None deletes one.
+
+        Args:
+            job_id: the job.
+            fields: by their names in `Record`.
+            fence: the token under which the caller holds the job's lease; without it nobody is refused.
+            expected: the status that it has to have until then; None for any.
+
+        Raises:
+            Busy: somebody holds the lease under a higher token.
+            DecisionRefused: its status is another one by now.
+            NoSuchJob: there is no record, or not any more.
+        """
+        told: list[str | int] = []
+        for name, value in {**fields, "updated_at": self._now().isoformat()}.items():
+            told += [name, "" if value is None else json.dumps(value)]
+        keys = [record_key(job_id), lease_key(job_id)]
+        wanted = json.dumps(expected) if expected else ""
+        token = await _WRITE.run(self._client, keys, "" if fence is None else fence, self._ttl, wanted, *told)
+        if token == _GONE:
+            raise NoSuchJob(job_id)
+        if token == _OTHERWISE:
+            raise DecisionRefused(f"{job_id} is not {expected} any more; somebody else was first")
+        if token:
+            raise Busy(f"another process has taken over {job_id} (token {token}, ours is {fence}); this one stops")
+
+    async def wants_to_stop(self, job_id: str) -> bool:
+        """Whether somebody has cancelled the job."""
+        return bool(await self._client.hexists(record_key(job_id), "cancel_at"))
+
+    async def remove(self, job_id: str) -> None:
+        """Forget a record that nobody was told of."""
+        await self._client.delete(record_key(job_id))
+
+
+def record_key(job_id: str) -> str:
+    """The hash that is the job's record."""
+    return f"tollgate:{{{job_id}}}:job"
+
+
+def _record(job_id: str, fields: Sequence[tuple[str, bytes]]) -> Record:
+    known = {name: json.loads(value) for name, value in fields if name in Record.model_fields}
+    if "question" not in known:
+        raise NoSuchJob(job_id)
+    return Record(job_id=job_id, **known)

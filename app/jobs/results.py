@@ -1,0 +1,79 @@
+"""What a job came to, as `--json` prints it and the API answers it."""
+
+from pathlib import Path
+
+from langgraph.types import StateSnapshot
+from pydantic import BaseModel, ConfigDict
+
+from app.jobs.decisions import escalated
+from app.jobs.records import Record
+from app.jobs.states import TERMINAL, Status
+from graphs.governance.limits import MICRO, StopReason
+from graphs.governance.spend import Spend
+from graphs.rendering import gaps
+from graphs.state import Json, ResearchState, of_status
+
+_COUNTS = ("model_calls", "tool_calls", "steps", "handoffs", "input_tokens", "cached_tokens", "output_tokens")
+
+
+class JobResult(BaseModel):
+    """What a job came to, or what it waits for. This is the document that `--json` prints.
+
+    `estimated_usd` is the part of the cost for which the provider reported no usage: the most it can have been.
+    `reserved_usd` is what may come on top, for calls of a process that died: it is charged when it expires.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    status: Status
+    stop_reason: str | None
+    stop_detail: str
+    report_path: str | None
+    cost_usd: float
+    estimated_usd: float
+    reserved_usd: float
+    budget_usd: float
+    model_calls: int
+    tool_calls: int
+    steps: int
+    handoffs: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    findings: list[Json]
+    evidence: list[Json]
+    gaps: list[str]
+    escalation: Json | None
+
+
+def result_of(record: Record, snapshot: StateSnapshot, used: Spend, report: Path | None) -> JobResult:
+    """What the job came to at this checkpoint; a job that never got to its first one is told from its record."""
+    state: ResearchState = snapshot.values  # type: ignore[assignment]
+    # A job can end without its graph having come to its end: cancelled, dead, or given up after that.
+    stopped = record.status in TERMINAL and not state.get("status")
+    waits: Status = "awaiting_human" if snapshot.interrupts else "failed"
+    limits = state.get("limits", record.limits.model_dump())
+    findings = [
+        {key: value for key, value in each.items() if key not in {"status", "refused"}}
+        for each in (of_status(state, "verified") if state else [])
+    ]
+    return JobResult(
+        job_id=record.job_id,
+        status=record.status if stopped else state.get("status") or waits,
+        stop_reason=_STOPPED.get(record.status, StopReason.DEAD) if stopped else state.get("stop_reason"),
+        stop_detail=record.last_error if stopped else state.get("stop_detail", ""),
+        report_path=str(report) if report else None,
+        cost_usd=used.micro_usd / MICRO,
+        estimated_usd=used.estimated_micro_usd / MICRO,
+        reserved_usd=used.reserved_micro_usd / MICRO,
+        budget_usd=limits["budget_micro_usd"] / MICRO,
+        **{name: getattr(used, name) for name in _COUNTS},
+        findings=findings,
+        evidence=[dict(each) for each in state.get("evidence", {}).values()],
+        gaps=gaps(state) if state else [],
+        escalation=None if stopped else escalated(snapshot),
+    )
+
+
+_STOPPED: dict[Status, StopReason] = {"cancelled": StopReason.CANCELLED}

@@ -1,0 +1,1 @@
+"""What is told of a run to whoever operates it, and what is never told."""

@@ -1,0 +1,1 @@
+"""What runs: programs that are started, and what a process opens."""

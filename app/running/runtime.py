@@ -1,0 +1,133 @@
+"""Wires one process: clients, gateway, models, graph, jobs. Everything that costs time to import is imported here."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import httpx
+from openai import DefaultAsyncHttpxClient
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from agents import AGENTS
+from app.config.models import STAND_IN_NOTICE, Models
+from app.config.prices import pricer
+from app.config.settings import Settings
+from app.errors import BadInput, OperatorMustAct
+from app.jobs.jobs import Jobs
+from app.jobs.records import Records
+from app.jobs.reports import ReportFolder
+from app.observing.telemetry import tracing
+from app.running.processes import Addresses, Child
+from app.store.redis import checked, connect
+from graphs.checkpoint import RedisSaver
+from graphs.deps import Deps
+from graphs.evidence import EvidenceStore
+from graphs.governance.ledger import Ledger
+from graphs.governance.tools import ToolGateway
+from graphs.supervisor import ResearchGraph, build_research_graph
+
+READY_S = 30.0
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    settings: Settings,
+    redis_url: str,
+    addresses: Addresses,
+    warn: Callable[[str], None],
+    build: Callable[[Deps, RedisSaver], ResearchGraph] = build_research_graph,
+) -> AsyncIterator[Jobs]:
+    """Jobs ready to run on the graph that `build` makes, until the block ends.
+
+    Raises:
+        BadInput: a model without a price, data that a server cannot read.
+        RedisError: no usable Redis.
+        OperatorMustAct: a program that was started does not answer.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        parts = await assembled(stack, settings, redis_url, addresses, build)
+        await checked(parts.client, warn)
+        await ready(addresses.children)
+        yield parts.jobs
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a process that deals with jobs is made of."""
+
+    client: Redis
+    deps: Deps
+    jobs: Jobs
+    records: Records
+
+
+async def assembled(
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    redis_url: str,
+    addresses: Addresses,
+    build: Callable[[Deps, RedisSaver], ResearchGraph],
+    registry: CollectorRegistry | None = None,
+) -> Parts:
+    """Clients, gateway, models and graph, wired. Connects to nothing yet; the stack closes them. `registry` gets the
+    gateway's metrics."""
+    client = connect(redis_url)
+    stack.push_async_callback(client.aclose)
+    http = await stack.enter_async_context(DefaultAsyncHttpxClient())
+    gateway = ToolGateway(
+        addresses.servers,
+        client=client,
+        secret=settings.mcp_secret,
+        limits=settings.tool_limits,
+        registry=registry,
+    )
+    await stack.enter_async_context(gateway)
+    deps = dependencies(settings, addresses.model, http, gateway, client)
+    ttl = settings.ttl_seconds
+    notice = STAND_IN_NOTICE if settings.offline else ""
+    reports = ReportFolder(settings.data_dir / "reports", deps.evidence, notice=notice)
+    graph = build(deps, RedisSaver(client, ttl_seconds=ttl))
+    callbacks = stack.enter_context(tracing(settings))
+    jobs = Jobs(graph, deps, client, reports, ttl_seconds=ttl, lease_s=settings.lease_s, callbacks=callbacks)
+    return Parts(client, deps, jobs, Records(client, ttl_seconds=ttl))
+
+
+def dependencies(
+    settings: Settings, model_url: str, http: DefaultAsyncHttpxClient, gateway: ToolGateway, client: Redis
+) -> Deps:
+    """What the graph is handed. Connects to nothing. Raises BadInput for a model without a price."""
+    ledger = Ledger(client, ttl_seconds=settings.ttl_seconds)
+    models = Models(settings, model_url, ledger=ledger, prices=pricer(settings), client=client, http=http)
+    return Deps(
+        supervisor_model=models.named(settings.supervisor_model),
+        model=models.named(settings.model),
+        ledger=ledger,
+        gateway=gateway,
+        evidence=EvidenceStore(client, ttl_seconds=settings.ttl_seconds),
+        limits=settings.limits,
+        ceiling=settings.ceiling,
+        agents=tuple(agent.where(settings.servers) for agent in AGENTS),
+    )
+
+
+async def ready(children: tuple[Child, ...]) -> None:
+    """Wait until every program that was started answers, or one has ended.
+
+    Raises:
+        BadInput: a program ended at its start; the line is its own last word.
+        OperatorMustAct: a program neither ended nor answered in time.
+    """
+    async with httpx.AsyncClient(timeout=READY_S) as http:
+        await asyncio.gather(*(_ready(child, http) for child in children))
+
+
+async def _ready(child: Child, http: httpx.AsyncClient) -> None:
+    try:
+        # The socket listens since before the child ran: this waits for it, and breaks off when it dies.
+        (await http.get(f"{child.address}/healthz")).raise_for_status()
+    except httpx.HTTPError as error:
+        if (why := await asyncio.to_thread(child.failure)) is not None:
+            raise BadInput(f"{child.name} did not start: {why}") from error
+        raise OperatorMustAct(f"{child.name} at {child.address} does not answer; its log is {child.log}") from error

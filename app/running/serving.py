@@ -1,0 +1,73 @@
+"""Wires a worker, and what is behind the HTTP API. Apart from `runtime`, which starts faster without the queue."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from prometheus_client import CollectorRegistry
+
+import safe_http
+from app.access.audit import trail
+from app.config.settings import Settings
+from app.jobs.events import EventLog
+from app.running.processes import Addresses
+from app.running.runtime import assembled, ready
+from app.store.redis import checked
+from app.work.queue import opened_queue
+from app.work.registry import Registry
+from app.work.service import Service
+from app.work.webhooks import Webhooks
+from app.work.worker import Work
+from graphs.supervisor import build_research_graph
+
+NO_MODEL = "http://127.0.0.1:9/v1"  # the discard port: a process that calls no model
+
+
+@contextlib.asynccontextmanager
+async def opened_worker(
+    settings: Settings,
+    redis_url: str,
+    addresses: Addresses,
+    warn: Callable[[str], None],
+    metrics: CollectorRegistry | None = None,
+) -> AsyncIterator[Work]:
+    """What a worker does with a call, until the block ends; its metrics go to `metrics`. Raises as `opened`."""
+    async with contextlib.AsyncExitStack() as stack:
+        parts = await assembled(stack, settings, redis_url, addresses, build_research_graph, metrics)
+        await checked(parts.client, warn)
+        await ready(addresses.children)
+        registry = Registry(parts.client, ttl_seconds=settings.ttl_seconds)
+        queue = await stack.enter_async_context(opened_queue(redis_url, registry))
+        webhooks = None
+        if settings.webhook_secret:
+            outside = safe_http.client(settings.webhook_allow_private, settings.webhook_timeout_s)
+            http = await stack.enter_async_context(outside)
+            webhooks = Webhooks(http, settings.webhook_secret, timeout_s=settings.webhook_timeout_s)
+        yield Work(
+            parts.jobs,
+            parts.records,
+            registry,
+            queue,
+            parts.deps.ledger,
+            trail(settings, parts.client),
+            settings.job_attempts,
+            webhooks,
+            settings.webhook_attempts,
+        )
+
+
+@contextlib.asynccontextmanager
+async def opened_service(settings: Settings, redis_url: str, warn: Callable[[str], None]) -> AsyncIterator[Service]:
+    """What can be asked for over HTTP, until the block ends. It runs no job: it needs Redis and nothing else.
+
+    Raises:
+        BadInput: a model without a price.
+        RedisError: no usable Redis.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        nowhere = Addresses(settings.model_url or NO_MODEL, {}, ())
+        parts = await assembled(stack, settings, redis_url, nowhere, build_research_graph)
+        await checked(parts.client, warn)
+        registry = Registry(parts.client, ttl_seconds=settings.ttl_seconds)
+        queue = await stack.enter_async_context(opened_queue(redis_url, registry))
+        log = EventLog(parts.client, ttl_seconds=settings.ttl_seconds)
+        yield Service(parts.jobs, parts.records, registry, queue, log, parts.deps, parts.client)

@@ -1,0 +1,1 @@
+"""Many jobs: accepting them, queueing them, running them, telling what came of them."""

@@ -1,0 +1,187 @@
+"""What can be asked for over HTTP: order jobs, look at them, decide, cancel, and take care of the dead ones.
+
+Every question comes with the tenant who asks: of another tenant's jobs nothing is known, not even that they exist.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.errors import BadInput, DecisionRefused, NoSuchJob, Repeated
+from app.jobs.events import EventLog
+from app.jobs.jobs import Jobs
+from app.jobs.records import Record, Records
+from app.work.queue import Queue
+from app.work.registry import Registry, first_call
+from graphs.deps import Deps
+from graphs.governance.limits import Limits
+from graphs.state import Json
+
+logger = logging.getLogger(__name__)
+
+SCANNED, PAGE = 1000, 100  # records that one filtered listing looks at, and of them in one go
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is ordered, by whom."""
+
+    question: str
+    limits: Limits
+    tenant: str
+    actor: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    webhook_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Service:
+    """The jobs of all tenants."""
+
+    jobs: Jobs
+    records: Records
+    registry: Registry
+    queue: Queue
+    log: EventLog
+    deps: Deps
+    client: Redis
+
+    async def accept(self, order: Order, key: str | None = None, body: bytes = b"") -> tuple[Record, bool]:
+        """Accept a job, once per idempotency key; the job, and whether it is new: then it is still to be queued, by
+        `enqueue`, or by the next sweep if we do not get there.
+
+        Args:
+            order: what is ordered.
+            key: the idempotency key of the request.
+            body: what was sent, for telling a repetition from another order under the same key.
+
+        Raises:
+            BadInput: the question or a limit cannot be accepted.
+            Repeated: another order was made under this key.
+            redis.exceptions.RedisError: Redis does not answer; the job is accepted as a whole or not at all.
+        """
+        record = await self.jobs.order(
+            order.question,
+            order.limits,
+            order.tenant,
+            actor=order.actor,
+            metadata=order.metadata,
+            webhook_url=order.webhook_url,
+        )
+        job_id = record.job_id
+        try:
+            first = await self.registry.enter(order.tenant, job_id, key, body)
+        except Repeated:
+            await self.records.remove(job_id)
+            raise
+        if first != job_id:
+            await self.records.remove(job_id)
+            return await self.records.get(first), False
+        return record, True
+
+    async def enqueue(self, record: Record) -> None:
+        """Let a worker run a job that was accepted just now."""
+        try:
+            await self.queue.put(first_call(record.job_id), record.tenant)
+        except RedisError as error:  # it is in the outbox, where the next sweep finds it
+            logger.warning("%s is accepted and not in the queue yet: %r", record.job_id, error)
+
+    async def get(self, tenant: str, job_id: str) -> Record:
+        """A job of this tenant. Raises NoSuchJob."""
+        record = await self.records.get(job_id)
+        if record.tenant != tenant:
+            raise NoSuchJob(job_id)
+        return record
+
+    async def listed(
+        self, tenant: str, *, status: str | None = None, before: str | None = None, most: int = 20
+    ) -> tuple[list[Record], str | None]:
+        """Jobs of this tenant, the newest first, and where the next page begins; None after the last one."""
+        found: list[Record] = []
+        for _ in range(SCANNED // PAGE):
+            ids = await self.registry.listed(tenant, before, PAGE)
+            for record in await self.records.many(ids):
+                if status in {None, record.status}:
+                    found.append(record)
+                    if len(found) == most:
+                        return found, None if record.job_id == ids[-1] and len(ids) < PAGE else record.job_id
+            if len(ids) < PAGE:
+                return found, None
+            before = ids[-1]
+        return found, before
+
+    async def decide(self, tenant: str, job_id: str, answer: Json, escalation_id: str | None, actor: str) -> Json:
+        """Answer the open escalation, and let a worker go on with the job. The answer is returned, complete.
+
+        Raises:
+            NoSuchJob, BadInput, DecisionRefused: see `Jobs.claim`.
+        """
+        await self.get(tenant, job_id)
+        call = await self.registry.to_wake(job_id)  # before the claim: then a crash between them loses nothing
+        try:
+            document = await self.jobs.claim(job_id, answer, escalation_id=escalation_id, actor=actor)
+        except (BadInput, DecisionRefused):
+            await self.registry.woken(call)  # there is nothing to run for
+            raise
+        await self.queue.put(call, tenant)
+        return document
+
+    async def cancel(self, tenant: str, job_id: str) -> None:
+        """Want the job to stop; a worker ends it at its next step.
+
+        Raises:
+            NoSuchJob: there is no such job.
+            DecisionRefused: it has ended.
+        """
+        await self.get(tenant, job_id)
+        call = await self.registry.to_wake(job_id)
+        try:
+            await self.jobs.cancel(job_id)
+        except DecisionRefused:
+            await self.registry.woken(call)
+            raise
+        await self.queue.put(call, tenant)
+
+    async def dead(self, tenant: str) -> list[Record]:
+        """The dead letters of this tenant, the newest first."""
+        found = await self.records.many(await self.registry.dead())
+        return [each for each in found if each.tenant == tenant and each.status == "dead"]
+
+    async def requeue(self, tenant: str, job_id: str) -> Record:
+        """Let a dead job be tried again from where it stands.
+
+        Raises:
+            NoSuchJob: there is no such job.
+            DecisionRefused: it is not dead, or somebody else was first.
+        """
+        record = await self._dead(tenant, job_id)
+        anew = {"status": "queued", "attempts": 0, "result": None, "cancel_at": None, "requeued": record.requeued + 1}
+        call = await self.registry.to_wake(job_id)
+        await self.records.write(job_id, anew, expected="dead")
+        await self.registry.unbury(job_id)
+        await self.log.append(job_id, [{"type": "job", "job_id": job_id, "status": "queued"}])
+        await self.queue.put(call, tenant)
+        return await self.records.get(job_id)
+
+    async def discard(self, tenant: str, job_id: str) -> Record:
+        """Give a dead job up: it has failed.
+
+        Raises:
+            NoSuchJob: there is no such job.
+            DecisionRefused: it is not dead, or somebody else was first.
+        """
+        record = await self._dead(tenant, job_id)
+        given_up = {"status": "failed", "result": {**(record.result or {}), "status": "failed"}}
+        await self.records.write(job_id, given_up, expected="dead")
+        await self.registry.unbury(job_id)
+        await self.log.append(job_id, [{"type": "job", "job_id": job_id, "status": "failed"}])
+        return await self.records.get(job_id)
+
+    async def _dead(self, tenant: str, job_id: str) -> Record:
+        record = await self.get(tenant, job_id)
+        if record.status != "dead":
+            raise DecisionRefused(f"{job_id} is no dead letter; its status is {record.status}")
+        return record
