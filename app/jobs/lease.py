@@ -57,9 +57,9 @@ class Leases:
         """
         owner = uuid.uuid4().hex
         token = await self._acquired(job_id, owner, waiting)
-        lost = asyncio.Event()
+        lost, over = asyncio.Event(), asyncio.Event()
         block = asyncio.current_task()
-        renewal = asyncio.create_task(self._renew(job_id, owner, block, lost), name=f"lease of {job_id}")
+        renewal = asyncio.create_task(self._renew(job_id, owner, block, lost, over), name=f"lease of {job_id}")
         try:
             yield token
         except asyncio.CancelledError:
@@ -69,6 +69,7 @@ class Leases:
                 block.uncancel()
             raise Busy(f"the lease of {job_id} was lost: another process goes on with it") from None
         finally:
+            over.set()  # too, for Python 3.11's wait_for, under the Redis client, can swallow a cancellation
             renewal.cancel()
             if not lost.is_set():
                 with contextlib.suppress(RedisError):  # then it runs out
@@ -87,16 +88,20 @@ class Leases:
             raise Busy(f"{job_id} is being worked on by another process; wait for it, or stop that one first")
         return token
 
-    async def _renew(self, job_id: str, owner: str, block: "asyncio.Task[object] | None", lost: asyncio.Event) -> None:
+    async def _renew(
+        self, job_id: str, owner: str, block: "asyncio.Task[object] | None", lost: asyncio.Event, over: asyncio.Event
+    ) -> None:
         clock = asyncio.get_running_loop().time
         until = clock() + self._seconds
-        while clock() < until:
+        while clock() < until and not over.is_set():
             await asyncio.sleep(self._seconds / 4)
             with contextlib.suppress(RedisError):
                 started = clock()
                 if not int(await self._run("renew", job_id, owner)):
                     break
                 until = started + self._seconds
+        if over.is_set():
+            return
         lost.set()
         if block is not None:
             block.cancel()

@@ -1,6 +1,7 @@
 """One writer per job: whoever lost the lease writes neither state nor money, however late it wakes up."""
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -60,6 +61,30 @@ async def test_whoever_lost_it_is_stopped(redis_client: Redis) -> None:
     with pytest.raises(Busy, match="the lease of job-lease was lost"):
         await work()
     assert await redis_client.hget(lease_key(JOB), "owner") == b"another"
+
+
+async def test_whoever_has_ended_is_stopped_no_more(redis_client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the renewal does not notice at once that it is cancelled, as happens under the Redis client."""
+    held = leases(redis_client, Clock(), seconds=0.2)
+    renewing, left, told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    run = held._run
+
+    async def swallowing(operation: str, job_id: str, owner: str) -> int:
+        if operation != "renew":
+            return await run(operation, job_id, owner)
+        renewing.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await left.wait()
+        told.set()
+        return 0
+
+    monkeypatch.setattr(held, "_run", swallowing)
+    async with held.held(JOB):
+        await renewing.wait()
+    left.set()
+    await told.wait()
+    await asyncio.sleep(0)  # would be cancelled
 
 
 async def test_it_is_renewed_for_as_long_as_the_work_takes(redis_client: Redis) -> None:
