@@ -26,7 +26,7 @@ from typing import Literal
 
 from langchain_openai.chat_models.base import OpenAIRefusalError
 from openai import ContentFilterFinishReasonError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from graphs.governance.limits import EXPLAINED, StopReason
 
@@ -122,4 +122,4 @@ class Fenced(OperatorMustAct):
 
 # What keeps money and state does not answer, or the job is another process's: not the fault of a task, of its model or
 # of a tool, so nobody is told to go on without it. Another run goes on from the last checkpoint.
-ENDS_THE_RUN = (LedgerUnavailable, Fenced, RedisError)
+ENDS_THE_RUN = (LedgerUnavailable, Fenced, RedisError, RedisClusterException)

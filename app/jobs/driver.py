@@ -11,9 +11,11 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from app.errors import Draining
+from app.errors import BadInput, Draining
 from app.jobs.decisions import Decisions
 from app.jobs.events import EventLog
 from app.jobs.records import Record, Records
@@ -22,6 +24,7 @@ from app.jobs.results import JobResult, result_of
 from app.jobs.states import TERMINAL
 from app.observing.redaction import redacted
 from graphs.deps import Deps
+from graphs.errors import LedgerUnavailable
 from graphs.fencing import FENCE
 from graphs.governance.limits import StopReason
 from graphs.state import SCHEMA_VERSION, Json, ResearchState
@@ -59,6 +62,7 @@ class Driver:
         """Run the job on from where it stands, under its lease.
 
         Raises:
+            BadInput: another version began it, and nobody can requeue it.
             Draining: the run was asked to drain; the job can be run on from where it stands.
             Fenced: the lease is another's by now.
         """
@@ -66,10 +70,10 @@ class Driver:
         await self.deps.ledger.reap()  # what a process of this job that died has left reserved
         record, before = await self.records.get(run.job_id), await self.snapshot(run.job_id)
         ended = before.values.get("status") or record.status in TERMINAL
-        version = before.values.get("schema_version", SCHEMA_VERSION)
-        if not ended and version != SCHEMA_VERSION:
-            return await self._left(run, record, f"its state is of version {version}, and we read {SCHEMA_VERSION}")
         if not ended and record.cancel_at is None:
+            version = before.values.get("schema_version", SCHEMA_VERSION)
+            if version != SCHEMA_VERSION:
+                return await self._left(run, record, f"its state is of version {version}, and we read {SCHEMA_VERSION}")
             given: Any = None if before.values else {"job_id": run.job_id, **_start(record)}
             if before.interrupts:
                 answer = await self.decisions.waiting_for(run.job_id, before, self.deps.now())
@@ -83,7 +87,9 @@ class Driver:
 
     async def _left(self, run: Run, record: Record, why: str) -> JobResult:
         """Touch nothing that another version of this program wrote, and leave the job to a human."""
-        last_error = f"{why}; requeue it where the version runs that began it, or discard it"
+        if run.attempts is None:
+            raise BadInput(f"{run.job_id} cannot be run on: {why}; resume it with the version that began it")
+        last_error = f"{why}; requeue it when workers of the version that began it run, and no others, or discard it"
         await self._write(run, {"last_error": last_error})
         return await self._concluded(run, record.model_copy(update={"last_error": last_error}), {"status": "dead"})
 
@@ -118,9 +124,18 @@ class Driver:
             return {"stop_reason": StopReason.STEPS.value}
         except Exception as error:
             if run.attempts is not None:
-                await self._write(run, {"last_error": str(redacted(f"{type(error).__name__}: {error}"))[:500]})
+                told = str(redacted(f"{type(error).__name__}: {error}"))[:500]
+                await self._write(run, {"last_error": told, **await self._taken_back(run, error)})
             raise
         return {}
+
+    async def _taken_back(self, run: Run, error: Exception) -> Json:
+        """This attempt, when it was the store that did not answer: no job is to blame for that. For a command that was
+        refused it may be."""
+        cause = error.__cause__ if isinstance(error, LedgerUnavailable) else error
+        if not isinstance(cause, RedisConnectionError | RedisTimeoutError):
+            return {}
+        return {"attempts": (await self.records.get(run.job_id)).attempts - 1}
 
     @contextlib.asynccontextmanager
     async def _watched(self, run: Run) -> AsyncIterator[None]:

@@ -173,8 +173,7 @@ def backoff(attempt: int, error: Exception) -> float:
     What somebody has to mend is asked for less often than what may have been a fault of the moment. The ledger is where
     the queue is: whoever can put the job back there has it again.
     """
-    mended = isinstance(error, LedgerUnavailable)
-    first = LATE_S if isinstance(error, OperatorMustAct) and not mended else SOON_S
+    first = LATE_S if isinstance(error, OperatorMustAct) and not isinstance(error, LedgerUnavailable) else SOON_S
     longest: float = min(LONGEST_S, first * 2 ** max(0, attempt - 1))
     return longest * random.uniform(0.5, 1)  # noqa: S311
 

@@ -1,14 +1,21 @@
 """What is asked for over HTTP, with a real worker behind it."""
 
 import asyncio
+import dataclasses
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.errors import BadInput, DecisionRefused, NoSuchJob, Repeated
 from app.offline_model.faults import PROFILES
 from app.running.processes import Addresses
+from graphs.errors import LedgerUnavailable
 from tests.app.queued import WAITS, deployment, ended, order, stopped, submitted, told
 from tests.chaos.soundness import assert_sound
 
@@ -149,10 +156,55 @@ async def test_a_job_of_another_version_is_left_as_it_is(
                 await ended(service, job_id, also=WAITS)
             before = await service.jobs.snapshot(job_id)
             monkeypatch.setattr("app.jobs.driver.SCHEMA_VERSION", 1000)
+            with pytest.raises(BadInput, match="resume it with the version that began it"):
+                await service.jobs.run(job_id, lambda _: None)
             result = await service.jobs.run(job_id, lambda _: None, attempts=3)
             assert (result.status, result.stop_reason) == ("dead", "dead_letter")
-            assert "its state is of version 2, and we read 1000; requeue it where" in (result.stop_detail or "")
+            assert "its state is of version 2, and we read 1000; requeue it when" in (result.stop_detail or "")
             assert await service.jobs.snapshot(job_id) == before
+
+
+class Breaking:
+    """A graph whose runs end with this error."""
+
+    def __init__(self, graph: Any, error: Exception) -> None:
+        self._graph, self._error = graph, error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._graph, name)
+
+    async def astream(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
+        for event in [{"type": "step"}]:
+            if self._error:
+                raise self._error
+            yield event
+
+
+def ledger_away() -> LedgerUnavailable:
+    error = LedgerUnavailable("gone")
+    error.__cause__ = RedisTimeoutError("gone")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [(NoConnection("gone"), False), (ledger_away(), False), (ResponseError("wrong type"), True), (KeyError("x"), True)],
+)
+async def test_a_run_that_the_store_ended_is_no_attempt_of_the_job(
+    tmp_path: Path, error: Exception, counts: bool
+) -> None:
+    with deployment(tmp_path) as here:
+        async with here.service() as service:
+            job_id = (await submitted(service, order(here.settings)))[0].job_id
+            driver = service.jobs._driver
+            broken: Any = Breaking(driver.graph, error)
+            service.jobs._driver = dataclasses.replace(driver, graph=broken)
+            for number in range(1, 4):
+                with pytest.raises(type(error)):
+                    await service.jobs.run(job_id, lambda _: None, attempts=3)
+                record = await service.records.get(job_id)
+                assert record.attempts == (number if counts else 0)
+                assert type(error).__name__ in (record.last_error or "")
 
 
 async def test_a_worker_told_to_stop_hands_over_what_it_runs(tmp_path: Path, addresses: Addresses) -> None:
