@@ -26,7 +26,7 @@ from redis.asyncio import Redis
 from app.errors import BadInput
 from graphs.clock import utc_now
 
-REVOKED_WITHIN_S = 5.0  # after this a revoked key is refused by every process
+REVOKED_WITHIN_S = 5.0  # after this a revoked key is refused by every process; open streams end within 20 s
 
 _ANSWER_S = 1.0  # what Redis took longer to say is not remembered: it may be old
 _REMEMBERED = 10_000
@@ -121,7 +121,7 @@ class Keys:
         return tuple(_read(key_id, stored) for key_id, stored in zip(ids, hashes, strict=True) if stored)
 
     async def revoke(self, key_id: str) -> Key:
-        """Delete a key; every process refuses it within 5 s.
+        """Delete a key; every process refuses it within 5 s, and ends its streams of events within 20 s.
 
         Raises:
             BadInput: there is no such key.

@@ -101,14 +101,12 @@ Decider = Annotated[Caller, Depends(needs(Permission.DECIDE))]
 Admin = Annotated[Caller, Depends(needs(Permission.ADMIN))]
 
 
-def still_admitted(caller: Caller, keys: Keys) -> Callable[[], Awaitable[bool]] | None:
-    """Tells whether the caller's key has not been revoked since; None for whoever needs none."""
-    if caller is EVERYBODY:
-        return None
+def still_admitted(caller: Caller, keys: Keys) -> Callable[[], Awaitable[bool]]:
+    """Tells whether the caller would be let in now: the key is not revoked, or there is still none at all."""
 
     async def admitted() -> bool:
         try:
-            return await keys.has(caller.id)
+            return not await keys.any() if caller is EVERYBODY else await keys.has(caller.id)
         except RedisError:  # nobody can tell; the events come from there, too
             return True
 

@@ -52,7 +52,7 @@ KINDS = {
         Kind("idempotency-key-reused", 422, "Idempotency-Key reused", "The key stands for another order."),
         Kind("too-many-requests", 429, "Too many requests", "Wait for as many seconds as Retry-After says."),
         Kind("internal", 500, "Internal error", "An error of ours; its request_id is in our log."),
-        Kind("unavailable", 503, "Unavailable", "The store does not answer; repeat with the same Idempotency-Key."),
+        Kind("unavailable", 503, "Unavailable", "What it takes is away or busy; repeat with the same Idempotency-Key."),
     )
 }  # fmt: skip
 

@@ -26,7 +26,7 @@ POLICY = (
 def page(text: str, evidence: Mapping[str, Evidence]) -> str:
     """The page of this report, given as Markdown, and of the evidence behind it."""
     tokens = parsed(text, evidence)
-    _inlined(tokens)
+    _inlined(tokens, evidence)
     body = MARKDOWN.renderer.render(tokens, MARKDOWN.options, {})
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title_of(text))}</title>'
@@ -34,11 +34,12 @@ def page(text: str, evidence: Mapping[str, Evidence]) -> str:
     )
 
 
-def _inlined(tokens: Sequence[Token]) -> None:
+def _inlined(tokens: Sequence[Token], evidence: Mapping[str, Evidence]) -> None:
     for token in tokens:
-        _inlined(token.children or [])
+        _inlined(token.children or [], evidence)
         if token.type == "image":
-            token.attrs["src"] = f"data:image/svg+xml;base64,{base64.b64encode(token.meta['svg'].encode()).decode()}"
+            svg = str(evidence[token.meta["chart"]].content["svg"])
+            token.attrs["src"] = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def _appendix(evidence: Mapping[str, Evidence]) -> str:

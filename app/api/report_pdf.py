@@ -3,24 +3,30 @@
 import asyncio
 import json
 import logging
+import signal
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from markdown_it.tree import SyntaxTreeNode
 
 from app.api.report_text import parsed, title_of
-from app.errors import NotTypeset
+from app.api.typesetting import REFUSED
+from app.errors import NotTypeset, OperatorMustAct
 from graphs.evidence import Evidence
 from graphs.rendering import about
 
 EVIDENCE_CHARS = 2_000  # of each piece; the HTML page has all of it
 DEEPEST = 8  # what is nested deeper is set as if it were not; Typst refuses what is much deeper
+WAIT_S = 10.0
 SECONDS = 20.0
 # As a file: of a module its package would be imported, too, which takes seconds.
 _COMMAND = (sys.executable, "-I", str(Path(__file__).with_name("typesetting.py")))
+_ENVIRONMENT = {"RAYON_NUM_THREADS": "1"}
+# How it ends because of the document: by itself, or without the memory or the stack that it wants.
+_ITS_FAULT = {REFUSED, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +41,25 @@ class Typesetter:
         """The document of this report, given as Markdown.
 
         Raises:
-            NotTypeset: it takes too much time or memory, or has a chart that is none.
+            NotTypeset: it takes too much time, memory or nesting, or has a chart that is none.
+            OperatorMustAct: others have waited too long before it, or the typesetter does not work.
         """
-        document = json.dumps(_document(text, evidence)).encode()
-        async with self._one:
-            try:
-                async with asyncio.timeout(SECONDS):
-                    return await _typeset(document)
-            except TimeoutError as error:
-                raise NotTypeset(f"the report takes longer than {SECONDS:g} s to typeset; ask for HTML") from error
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await self._one.acquire()
+        except TimeoutError as error:
+            raise OperatorMustAct("other reports are being typeset; ask again later, or for HTML") from error
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await _typeset(_document(text, evidence))
+        except TimeoutError as error:
+            raise NotTypeset(f"the report takes longer than {SECONDS:g} s to typeset; ask for HTML") from error
+        finally:
+            self._one.release()
 
 
 async def _typeset(document: bytes) -> bytes:
-    process = await asyncio.create_subprocess_exec(*_COMMAND, stdin=PIPE, stdout=PIPE, stderr=PIPE, env={})
+    process = await asyncio.create_subprocess_exec(*_COMMAND, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=_ENVIRONMENT)
     try:
         made, said = await process.communicate(document)
     finally:
@@ -56,38 +68,45 @@ async def _typeset(document: bytes) -> bytes:
             await process.wait()
     if process.returncode:
         logger.warning("a report could not be typeset (%d): %s", process.returncode, said.decode()[-500:])
+    if process.returncode in _ITS_FAULT:
         raise NotTypeset("the report has something that cannot be typeset, or too much; ask for HTML")
+    if process.returncode:
+        raise OperatorMustAct("the typesetter does not work; the log says why")
     return made
 
 
-def _document(text: str, evidence: Mapping[str, Evidence]) -> dict[str, Any]:
+def _document(text: str, evidence: Mapping[str, Evidence]) -> bytes:
     """What `typesetting.typ` reads."""
-    return {
-        "title": title_of(text),
-        "nodes": [_node(each) for each in SyntaxTreeNode(parsed(text, evidence)).children],
-        "evidence": [
-            {"id": name, "title": f"{name}: {each.server}.{each.tool}", "about": about(each), "text": _begun(each.text)}
-            for name, each in evidence.items()
-        ],
-    }
+    try:
+        nodes = [_node(each) for each in SyntaxTreeNode(parsed(text, evidence)).children]
+    except RecursionError as error:
+        raise NotTypeset("the report is nested too deeply to be typeset; ask for HTML") from error
+    parts = [
+        {"id": name, "title": f"{name}: {each.server}.{each.tool}", "about": about(each), "text": _begun(each.text)}
+        for name, each in evidence.items()
+    ]
+    charts = {name: each.content.get("svg") for name, each in evidence.items()}
+    return json.dumps({"title": title_of(text), "nodes": nodes, "charts": charts, "evidence": parts}).encode()
 
 
 def _begun(text: str) -> str:
     """Whole lines of it, as many as have a place."""
     if len(text) <= EVIDENCE_CHARS:
         return text
-    begun = text[:EVIDENCE_CHARS].rpartition("\n")[0]
+    cut = text[:EVIDENCE_CHARS]
+    lines, _, rest = cut.rpartition("\n")
+    begun = lines if len(rest) < EVIDENCE_CHARS // 2 else cut
     return f"{begun}\n# {len(text)} characters in all; the HTML report has them"
 
 
 def _node(node: SyntaxTreeNode, depth: int = 0) -> dict[str, Any]:
     """What the template sets: the kind of the node, what that kind needs, and what is in it."""
-    told: dict[str, Any] = {"kind": node.type if depth < DEEPEST or not node.children else "inline"}
-    match told["kind"]:
+    told: dict[str, Any] = {"kind": node.type}
+    match node.type:
         case "text" | "code_inline" | "code_block" | "fence":
             told["text"] = node.content
         case "image":
-            told |= {"svg": node.meta["svg"], "text": node.content}
+            return {**told, "chart": node.meta["chart"], "text": node.content, "children": []}
         case "link":
             told["target"] = node.attrs["href"]
         case "heading":
@@ -98,7 +117,13 @@ def _node(node: SyntaxTreeNode, depth: int = 0) -> dict[str, Any]:
             told["sides"] = [_side(each) for each in node.children[0].children[0].children]
         case "paragraph" if node.hidden:  # in a tight list
             told["kind"] = "inline"
-    return {**told, "children": [_node(each, depth + 1) for each in node.children]}
+    if depth < DEEPEST:
+        return {**told, "children": [_node(each, depth + 1) for each in node.children]}
+    return {"kind": "inline", "children": [_node(each, 0) for each in _leaves(node)]}
+
+
+def _leaves(node: SyntaxTreeNode) -> Iterator[SyntaxTreeNode]:
+    return (each for each in node.walk() if not each.children and each.type != "root")
 
 
 def _side(heading: SyntaxTreeNode) -> str:

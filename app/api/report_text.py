@@ -11,20 +11,27 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from graphs.evidence import Evidence
+from graphs.inert import is_address
 from graphs.rendering import EVIDENCE_FOLDER
 
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 NOWHERE = "#"
+LONGEST_ADDRESS = 2048
 _CHART = re.compile(rf"{EVIDENCE_FOLDER}/(E\d+)\.svg", re.ASCII)
 _FILE = re.compile(rf"{EVIDENCE_FOLDER}/(E\d+)\.md", re.ASCII)
 
 
 def parsed(text: str, evidence: Mapping[str, Evidence]) -> list[Token]:
-    """The tokens. An image has its SVG as `meta["svg"]`; a link to evidence leads to `#E1`, one to nothing to `#`."""
+    """The tokens. An image is the chart of the evidence `meta["chart"]`; a link leads to a source, to evidence
+    (`#E1`) or nowhere."""
     tokens = MARKDOWN.parse(text)
-    known = (each.content.get("url") for each in evidence.values() if not each.flags)
-    _localised(tokens, evidence, {MARKDOWN.normalizeLink(str(url)) for url in known if url})
+    named = (str(each.content.get("url")) for each in evidence.values() if not each.flags)
+    _localised(tokens, evidence, {MARKDOWN.normalizeLink(each) for each in named if _leads(each)})
     return tokens
+
+
+def _leads(address: str) -> bool:
+    return is_address(address) and len(address) <= LONGEST_ADDRESS
 
 
 def title_of(text: str) -> str:
@@ -37,11 +44,10 @@ def _localised(tokens: Sequence[Token], evidence: Mapping[str, Evidence], source
         _localised(token.children or [], evidence, sources)
         if token.type == "image":
             chart = _CHART.fullmatch(str(token.attrs["src"]))
-            svg = evidence[chart[1]].content.get("svg") if chart and chart[1] in evidence else None
-            if svg is None:
-                token.type, token.tag, token.children = "text", "", None
+            if chart and chart[1] in evidence and evidence[chart[1]].content.get("svg"):
+                token.meta["chart"] = chart[1]
             else:
-                token.meta["svg"] = str(svg)
+                token.type, token.tag, token.children = "text", "", None
         elif token.type == "link_open":
             target = str(token.attrs["href"])
             file = _FILE.fullmatch(target)

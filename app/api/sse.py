@@ -16,12 +16,15 @@ from app.jobs.events import Event, EventLog
 
 RETRY = b"retry: 2000\n\n"  # milliseconds until a browser comes back
 HEARTBEAT = b": heartbeat\n\n"
+HEARTBEAT_S = 15.0
+LOOK_S = 4.0  # with a heartbeat no reader reads on for more than 20 s after the key was revoked
 Admitted = Callable[[], Awaitable[bool]]
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 class EventStream(StreamingResponse):
-    """The events of one job from one id on, for one reader. It ends after the event with which the job has ended.
+    """The events of one job from one id on, for one reader. It ends after the event with which the job has ended, or
+    when the reader may not read any more.
 
     A reader that has that event already gets 204: a browser comes back until it is told so.
     """
@@ -31,7 +34,7 @@ class EventStream(StreamingResponse):
     def __init__(
         self, log: EventLog, job_id: str, last_event_id: str | None, heartbeat_s: float, admitted: Admitted | None
     ) -> None:
-        self._frames = _framed(log.follow(job_id, last_event_id, heartbeat_s=heartbeat_s), heartbeat_s, admitted)
+        self._frames = _framed(log.follow(job_id, last_event_id, heartbeat_s=heartbeat_s), admitted)
         self._log, self._job_id, self._last_event_id = log, job_id, last_event_id
         super().__init__(self._frames, headers=HEADERS)
 
@@ -56,7 +59,7 @@ def event_stream(
     log: EventLog,
     job_id: str,
     last_event_id: str | None,
-    heartbeat_s: float = 15,
+    heartbeat_s: float = HEARTBEAT_S,
     admitted: Admitted | None = None,
 ) -> StreamingResponse:
     """The response to a reader of this job's events.
@@ -66,7 +69,7 @@ def event_stream(
         job_id: the job, which the reader may see.
         last_event_id: the newest event that the reader has, as it says; None for all.
         heartbeat_s: seconds without an event after which a comment is sent.
-        admitted: whether the reader may still read; asked as often. When not, the stream ends.
+        admitted: whether the reader may still read; asked before what comes after `LOOK_S`. When not, the stream ends.
 
     Raises:
         BadInput: `last_event_id` is no id of an event. Raised here, before the response begins.
@@ -79,14 +82,12 @@ def encoded(event: Event) -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode(), event.type.encode(), event.json)
 
 
-async def _framed(
-    events: AsyncGenerator[Event | None, None], every_s: float, admitted: Admitted | None
-) -> AsyncGenerator[bytes, None]:
+async def _framed(events: AsyncGenerator[Event | None, None], admitted: Admitted | None) -> AsyncGenerator[bytes, None]:
     async with contextlib.aclosing(events):
         yield RETRY
         looked = time.monotonic()
         async for event in events:
-            if admitted and time.monotonic() - looked >= every_s:
+            if admitted and time.monotonic() - looked >= LOOK_S:
                 if not await admitted():
                     return
                 looked = time.monotonic()

@@ -143,7 +143,7 @@ def report(
     with _client(api_of(url)) as client:
         content = client.report(job, form)
     if output is None:
-        sys.stdout.buffer.write(content if content.endswith(b"\n") else content + b"\n")
+        sys.stdout.buffer.write(content if form == "pdf" or content.endswith(b"\n") else content + b"\n")
         return
     try:
         output.write_bytes(content)

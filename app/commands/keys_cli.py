@@ -56,7 +56,7 @@ def list_keys() -> None:
 
 @keys_commands.command()
 def revoke(key_id: Annotated[str, typer.Argument(help="Id of the key, as `keys list` shows it.")]) -> None:
-    """Revoke a key. Running servers refuse it within 5 seconds."""
+    """Revoke a key. Running servers refuse it within 5 seconds, and end its open streams within 20."""
 
     async def act(keys: "Keys", trail: "Audit") -> None:
         key = await keys.revoke(key_id)

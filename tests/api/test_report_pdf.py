@@ -12,7 +12,7 @@ from pypdf import PdfReader
 
 from app.api import report_pdf
 from app.api.report_pdf import EVIDENCE_CHARS, Typesetter
-from app.errors import NotTypeset
+from app.errors import NotTypeset, OperatorMustAct
 from graphs.evidence import Evidence
 from tests.api.test_report_page import PIECES, SVG, evidence
 
@@ -81,6 +81,7 @@ async def test_all_of_a_report_is_in_it() -> None:
 @example("*a **b " * 40 + "** *" * 40)
 @example("|a|\n|-|\n" + "|" * 50)
 @example("# \n\n## \n\n1. \n\n- \n\n> \n\n[](evidence/E1.md)![](evidence/E1.svg)")
+@example("*" * 100 + "a" + "*" * 100)
 @example("0. a\n\n999999999. b")
 async def test_whatever_a_model_writes_is_typeset(text: str) -> None:
     document = await _pdf(text, {"E1": evidence(text, kind="chart", svg=SVG), "E2": evidence("", url=text)})
@@ -99,9 +100,10 @@ async def test_of_long_evidence_the_beginning_is_in_it() -> None:
     assert f"{len(rows)} characters in all; the HTML report has them" in told
     assert "row 9999" not in told
     assert len(told) < 2 * EVIDENCE_CHARS
+    assert _text(await _pdf("# x", {"E1": evidence("word " * 10_000)})).count("word") == EVIDENCE_CHARS // 5
 
 
-@pytest.mark.parametrize("svg", ["no chart", "", "<svg", '<svg xmlns="http://www.w3.org/2000/svg">' + "<g>" * 100_000])
+@pytest.mark.parametrize("svg", ["no chart", "<svg", '<svg xmlns="http://www.w3.org/2000/svg">' + "<g>" * 100_000])
 async def test_what_cannot_be_typeset_says_so(svg: str) -> None:
     with pytest.raises(NotTypeset, match="something that cannot be typeset"):
         await Typesetter().pdf("![x](evidence/E1.svg)", {"E1": evidence(kind="chart", svg=svg)})
@@ -109,11 +111,27 @@ async def test_what_cannot_be_typeset_says_so(svg: str) -> None:
 
 async def test_a_typesetter_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", "exit 1"))
-    with pytest.raises(NotTypeset, match="something that cannot be typeset"):
+    with pytest.raises(OperatorMustAct, match="does not work"):
         await Typesetter().pdf("# x\n" * 50_000, {})
 
 
-async def test_one_that_takes_too_much_memory_is_given_up() -> None:
+async def test_who_waits_too_long_for_others_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_pdf, "WAIT_S", 0.1)
+    monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", "cat && sleep 0.5"))
+    typesetter = Typesetter()
+    first = asyncio.create_task(typesetter.pdf("# 1", {}))
+    with pytest.raises(OperatorMustAct, match="other reports"):
+        await asyncio.gather(typesetter.pdf("# 2", {}), typesetter.pdf("# 3", {}))
+    assert await first
+
+
+async def test_what_is_nested_without_end_says_so() -> None:
+    with pytest.raises(NotTypeset, match="nested too deeply"):
+        await Typesetter().pdf("*" * 8000 + "a" + "*" * 8000, {})
+
+
+async def test_one_that_takes_too_much_memory_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_pdf, "SECONDS", 100)
     with pytest.raises(NotTypeset, match="something that cannot be typeset"):
         await Typesetter().pdf("a *b* c\n\n" * 20_000, {})
 
