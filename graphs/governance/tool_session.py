@@ -205,4 +205,6 @@ def is_url(address: str) -> bool:
 def _reason(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror  # without the file's name, which says where the server is
     return str(error) or type(error).__name__

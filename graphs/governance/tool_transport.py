@@ -7,6 +7,7 @@ server's place, with a JSON-RPC error whose `data` says what happened, and `give
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,8 @@ NOT_ANSWERED = -32050  # a code that JSON-RPC leaves to implementations
 TOKEN_S = 60
 READ_BYTES = 2048  # of an answer that is an error
 _JSON, _SSE = "application/json", "text/event-stream"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +164,10 @@ def _refusal(request: httpx.Request, response: httpx.Response, body: bytes) -> U
     if response.is_success:
         return Unanswered(f"it answered with {response.headers.get('content-type') or 'nothing'}, not JSON")
     after = response.headers.get("retry-after", "")
+    if said:  # only here: it may name machines, and the message goes into events and reports
+        logger.warning("%s answered HTTP %d: %s", request.url, status, said)
     return Unanswered(
-        f"HTTP {status}{f': {said}' if said else ''}",
+        f"HTTP {status}",
         may_be_done=status >= 500 and status != 503,
         gone=status == 404 and "mcp-session-id" in request.headers,
         retry_after_s=float(after) if after.isdigit() else None,

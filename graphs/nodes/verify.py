@@ -20,7 +20,6 @@ def verify(deps: Deps) -> Any:
     """The node. What does not hold is sent back to its agent once; the second time it is dropped and listed."""
 
     async def verify_node(state: ResearchState, runtime: Runtime) -> dict[str, Any]:
-        _tell(state, runtime)
         fresh = of_status(state, "unverified")
         ids = [evidence_id for each in fresh for evidence_id in each["evidence"]]
         stored = await deps.evidence.many(state["job_id"], ids)
@@ -41,6 +40,7 @@ def verify(deps: Deps) -> Any:
                 feedback = [*sent_back["feedback"], f"{quoted}: {refused}"]
                 tasks[task["id"]] = TaskState(**{**sent_back, "status": "pending", "feedback": feedback})
         doubtful = sum(bool(each["marks"]) and each["status"] == "verified" for each in findings.values())
+        _tell(state, runtime)
         runtime.stream_writer({"type": "verified", "findings": _count(findings), "marked": doubtful})
         return {"findings": findings, "tasks": tasks, "handoffs": _brought(state, findings)}
 
@@ -48,8 +48,8 @@ def verify(deps: Deps) -> Any:
 
 
 def _tell(state: ResearchState, runtime: Runtime) -> None:
-    """What came of the tasks that were handed out. Not told by the agents: only now it is in the checkpoint, and a task
-    that was told as finished is never begun again."""
+    """What came of the tasks that were handed out. Agents do not tell it: only now it is in the checkpoint, and no task
+    that was told as finished is begun again, unless its findings are sent back."""
     for task in (state["tasks"][each] for each in state["dispatch"]):
         kind = "task_paused" if task["status"] == "pending" else "task_finished"
         runtime.stream_writer({"type": kind, **task})

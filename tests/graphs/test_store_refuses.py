@@ -11,12 +11,6 @@ from graphs.errors import ENDS_THE_RUN
 from tests.graphs.research import CONFIG, Run, once, started
 from tests.scripted_model import Json, Script, assign, call, quoting, revenue, task
 
-KEYS = {
-    "counts": "tollgate:{ledger}:job:job-test",
-    "money": f"tollgate:{{ledger}}:day:{utc_now().date()}",
-    "evidence": "tollgate:{job-test}:evidence",
-}
-
 
 @pytest.mark.parametrize(
     ("at", "what"),
@@ -25,7 +19,12 @@ KEYS = {
 async def test_the_run_ends_and_the_next_one_goes_on(
     graph: Run, redis_client: Redis, redis_url: str, at: str, what: str
 ) -> None:
-    key, broken = KEYS[what], list[str]()
+    keys = {
+        "counts": "tollgate:{ledger}:job:job-test",
+        "money": f"tollgate:{{ledger}}:day:{utc_now().date()}",
+        "evidence": "tollgate:{job-test}:evidence",
+    }
+    key, broken = keys[what], list[str]()
 
     def breaking(place: str, honest: Json, then: Json) -> Json:
         """The honest answer; and, where and when it is time, another, to be followed by a refused command."""
