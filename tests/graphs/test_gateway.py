@@ -108,6 +108,14 @@ async def test_a_server_that_is_gone_is_named_at_once_and_where_it_was_only_in_t
     assert time.monotonic() - started < 10
 
 
+async def test_a_program_that_is_not_there_is_not_told_by_its_path(caplog: pytest.LogCaptureFixture) -> None:
+    async with ToolGateway({"analytics": "/opt/ours/analytics --key secret"}) as gateway:
+        with pytest.raises(ServerUnavailable, match="No such file or directory") as told:
+            await gateway.call(EVERYTHING, "analytics", "growth", {"series": POINTS})
+    assert "/opt" not in str(told.value)
+    assert "/opt/ours/analytics" in caplog.text
+
+
 async def test_a_server_that_hangs_costs_no_more_than_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with ToolGateway(endpoint(silent.getsockname()[1]), limits=ToolLimits(timeout_s=0.5)) as gateway:
