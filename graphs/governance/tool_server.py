@@ -138,10 +138,11 @@ class ToolServer:
         except Unanswered as problem:
             if problem.too_large:
                 raise ToolFailure(f"{self.name}.{what} gave no usable answer: {problem}; ask for less") from problem
-            report = "failed" if problem.retry_after_s is None else report
-            # Where it is, only the log says: the message goes into events and reports, which tenants read.
-            where = ", ".join(each.address for each in self.replicas.all)
-            logger.warning("the MCP server %s at %s does not answer: %s", self.name, where, problem)
+            if problem.retry_after_s is None:  # it is away, and not busy
+                report = "failed"
+                # Where it is, only the log says: the message goes into events and reports, which tenants read.
+                where = ", ".join(each.address for each in self.replicas.all)
+                logger.warning("the MCP server %s at %s does not answer: %s", self.name, where, problem)
             said = f"the MCP server {self.name} does not answer ({problem}); go on without it"
             raise ServerUnavailable(said) from problem
         except (McpError, ValueError):

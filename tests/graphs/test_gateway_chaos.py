@@ -262,13 +262,16 @@ async def test_a_replica_that_is_not_ready_is_not_asked(two: tuple[Unruly, Unrul
     assert (len(one.calls), len(other.calls)) == (0, 4)
 
 
-async def test_a_busy_replica_sends_the_call_to_another(two: tuple[Unruly, Unruly]) -> None:
+async def test_a_busy_replica_sends_the_call_to_another_and_fills_no_log(
+    two: tuple[Unruly, Unruly], caplog: pytest.LogCaptureFixture
+) -> None:
     registry, (one, other) = CollectorRegistry(), two
     async with ToolGateway({"unruly": f"{one.url},{other.url}"}, limits=BARE, registry=registry) as gateway:
         with pytest.raises(ServerUnavailable, match="it is busy"):
             await gateway.call(EVERYTHING, "unruly", "busy", {"name": "a"})
         assert told(registry, "replica_up", "unruly", one.url, other.url) == [1, 1]
     assert (one.calls, other.calls) == (["busy"], ["busy"])
+    assert "does not answer" not in caplog.text
 
 
 async def test_the_breaker_is_one_for_all_workers_and_lets_a_probe_through(unruly: Unruly, redis_client: Redis) -> None:
