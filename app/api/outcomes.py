@@ -1,6 +1,6 @@
 """What comes of a job: its events as they happen, its report, its trace."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
@@ -13,14 +13,9 @@ from app.api.report_page import POLICY, page
 from app.api.report_pdf import Typesetter
 from app.api.sse import event_stream
 from app.jobs.events import Event
+from app.jobs.formats import MEDIA, Format
 
-Format = Literal["md", "html", "pdf", "json"]
-MEDIA: dict[str, Format] = {
-    "text/markdown": "md",
-    "text/html": "html",
-    "application/pdf": "pdf",
-    "application/json": "json",
-}
+_FORMS = {media: form for form, media in MEDIA.items()}
 _AFTER = "Id of the last event that you got; without it, from the start."
 _EVENT = {
     "type": "object",
@@ -65,7 +60,7 @@ def router() -> APIRouter:
         summary="The report",
         response_class=Response,
         responses={
-            200: {"content": {media: {"schema": {}} for media in MEDIA}, "description": "The report."},
+            200: {"content": {media: {"schema": {}} for media in _FORMS}, "description": "The report."},
             **documented("no-report", "not-acceptable", "invalid"),
         },
     )
@@ -84,16 +79,15 @@ def router() -> APIRouter:
         text, result = found
         match form:
             case "md":
-                return Response(text, media_type="text/markdown")
-            case "html":
+                return Response(text, media_type=MEDIA[form])
+            case "html" | "pdf":
                 stored = await here.service.deps.evidence.many(job_id, [each["id"] for each in result.evidence])
-                return Response(page(text, stored), media_type="text/html", headers={"Content-Security-Policy": POLICY})
-            case "pdf":
-                stored = await here.service.deps.evidence.many(job_id, [each["id"] for each in result.evidence])
-                return Response(await typesetter.pdf(text, stored), media_type="application/pdf")
+                if form == "pdf":
+                    return Response(await typesetter.pdf(text, stored), media_type=MEDIA[form])
+                return Response(page(text, stored), media_type=MEDIA[form], headers={"Content-Security-Policy": POLICY})
             case "json":
                 told = ReportDocument(result=result.model_dump(mode="json", exclude={"report_path"}), report=text)
-                return Response(told.model_dump_json(), media_type="application/json")
+                return Response(told.model_dump_json(), media_type=MEDIA[form])
 
     @routes.get("/trace", summary="What happened in a job and what it cost", responses=documented("invalid"))
     async def trace(
@@ -124,11 +118,11 @@ def accepted(accept: str) -> Format:
         media, *parameters = (part.strip().lower() for part in each.split(";"))
         liked.append((_quality(parameters), media))
     for quality, media in sorted(liked, key=lambda each: -each[0]):
-        if quality > 0 and media in MEDIA:
-            return MEDIA[media]
+        if quality > 0 and media in _FORMS:
+            return _FORMS[media]
         if quality > 0 and media in {"*/*", "text/*"}:
             return "md"
-    raise Refused("not-acceptable", f"there is {', '.join(MEDIA)}")
+    raise Refused("not-acceptable", f"there is {', '.join(_FORMS)}")
 
 
 def _quality(parameters: list[str]) -> float:

@@ -123,7 +123,7 @@ def _node(node: SyntaxTreeNode, depth: int = 0) -> dict[str, Any]:
 
 
 def _leaves(node: SyntaxTreeNode) -> Iterator[SyntaxTreeNode]:
-    return (each for each in node.walk() if not each.children and each.type != "root")
+    return (each for each in node.walk() if not each.children)
 
 
 def _side(heading: SyntaxTreeNode) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Generator
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -13,9 +13,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from app.client.http_requests import IS_IT, Ask, Json, Requests
 from app.errors import ApiFailed
+from app.jobs.formats import MEDIA, Format
 from app.jobs.states import TERMINAL
-
-Format = Literal["md", "html", "pdf", "json"]
 
 BRIEFLY_S = 3.0  # that a question is repeated; whoever asked is waiting
 PATIENTLY_S = 30.0  # that an order or an answer is
@@ -26,12 +25,6 @@ PAUSE_S = 1.0
 PAGE = 500
 _JOBS = "v1/jobs"
 _EVENT = TypeAdapter(dict[str, Any])
-_MEDIA: dict[Format, str] = {
-    "md": "text/markdown",
-    "html": "text/html",
-    "pdf": "application/pdf",
-    "json": "application/json",
-}
 
 
 class Summary(BaseModel):
@@ -128,7 +121,7 @@ class Client:
     def report(self, job_id: str, form: Format) -> bytes:
         """The report, in this format; what is text is UTF-8."""
         response = self._requests.send(Ask("GET", f"{_path(job_id)}/report", params={"format": form}), BRIEFLY_S)
-        if not response.headers.get("content-type", "").startswith(_MEDIA[form]):
+        if not response.headers.get("content-type", "").startswith(MEDIA[form]):
             raise ApiFailed(f"{self._requests.url} sends something else than the report; {IS_IT}")
         return response.content
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from app.config import ports
 from app.config import settings as configuration
 from app.config.settings import Settings
 from app.errors import ApiFailed, BadInput
+from app.jobs.formats import Format
 from app.jobs.states import Status
 from app.running.processes import LOOPBACK
 from graphs.governance.limits import OnLimit
@@ -133,7 +134,7 @@ def cancel(job: JobId, as_json: AsJson = False, url: Url = None) -> None:
 @cli.command()
 def report(
     job: JobId,
-    form: Annotated[Literal["md", "html", "pdf", "json"], typer.Option("--format", help="Which form.")] = "md",
+    form: Annotated[Format, typer.Option("--format", help="Which form.")] = "md",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; stdout unless given.")] = None,
     url: Url = None,
 ) -> None:
