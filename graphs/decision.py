@@ -51,6 +51,7 @@ DECISION: TypeAdapter[ApproveMore | Redirect | FinishPartial | Abort] = TypeAdap
 REMEDIES = {
     StopReason.TENANT_DAY: "wait until the day ends at 00:00 UTC, or raise TOLLGATE_TENANT_DAY_USD",
     StopReason.DEPLOYMENT_DAY: "wait until the day ends at 00:00 UTC, or raise TOLLGATE_DEPLOYMENT_DAY_USD",
+    StopReason.MODEL_ACCOUNT: "mend the key, the quota or the bill at the model provider; no task is lost until then",
     StopReason.SPEND_RATE: "raise TOLLGATE_SPEND_PER_MINUTE_USD: it does not pay for one call of this model",
 }
 NEARLY_PERCENT = 95  # a day with less left than this is as good as used up

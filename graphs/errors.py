@@ -5,14 +5,18 @@ GraphError
 │   ├── PlanError           a plan that cannot be carried out
 │   ├── ToolFailure         a tool call that failed or was refused
 │   ├── HandoffRefused      a hand-off that is not whole
-│   └── AnswerCut           an answer that ended at its token limit
+│   └── UnusableAnswer      an answer of the model that cannot be read as what was asked for
+│       ├── AnswerCut       it ended at its token limit
+│       └── AnswerWithheld  the model refused, or a content filter kept it back
 ├── HumanMustAct            a human decides whether it goes on
 │   └── LimitReached        a limit refused what was about to happen
 └── OperatorMustAct         retrying will not help until somebody mends it
     ├── ServerUnavailable   an MCP server that cannot be reached
     ├── ModelUnavailable    a model provider that gives no answer, after all retries
-    │   └── LeftAlone       it failed several times in a row, so it is not asked for a while
+    │   ├── LeftAlone       it failed several times in a row, so it is not asked for a while
+    │   └── NoCompletion    it answered with something that is no completion
     ├── ModelRefused        a model provider that refuses the request as it is
+    │   └── AccountRefused  it refuses every request: a key, a quota or a bill is to be mended first
     ├── LedgerUnavailable   no ledger, no call
     ├── Fenced              another process has taken over this job
     └── Unaccounted         a model call that nobody pays for
@@ -24,14 +28,9 @@ All are RuntimeErrors: LangGraph's default retry policy leaves those alone.
 
 from typing import Literal
 
-from langchain_openai.chat_models.base import OpenAIRefusalError
-from openai import ContentFilterFinishReasonError
 from redis.exceptions import RedisClusterException, RedisError
 
 from graphs.governance.limits import EXPLAINED, StopReason
-
-# What a model client raises when the provider answers with something that is no usable answer.
-UNUSABLE_ANSWER = (ValueError, TypeError, LookupError, OpenAIRefusalError, ContentFilterFinishReasonError)
 
 ScopeName = Literal["job", "agent", "tenant_day", "deployment_day", "request"]
 
@@ -64,8 +63,21 @@ class HandoffRefused(ModelMustAct):
     """A hand-off that lacks a part or is too large. It is refused, never shortened on the way."""
 
 
-class AnswerCut(ModelMustAct):
-    """The answer ended at its token limit. It is paid for, and never passed on as if it were whole."""
+class UnusableAnswer(ModelMustAct):
+    """An answer that is paid for and is not what was asked for. `said` is what the model gave instead, as far as it is
+    worth showing it."""
+
+    def __init__(self, message: str, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said
+
+
+class AnswerCut(UnusableAnswer):
+    """The answer ended at its token limit. It is never passed on as if it were whole."""
+
+
+class AnswerWithheld(UnusableAnswer):
+    """The model refused to answer, or a content filter of its provider kept the answer back."""
 
 
 class LimitReached(HumanMustAct):
@@ -101,11 +113,30 @@ class ModelUnavailable(OperatorMustAct):
 
 
 class LeftAlone(ModelUnavailable):
-    """The breaker of the provider is open."""
+    """The breaker of the provider is open; it may be asked again in `wait_s` seconds."""
+
+    def __init__(self, message: str, wait_s: float) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class NoCompletion(ModelUnavailable):
+    """The provider answered, with something that is no completion: a page, an error, nothing.
+
+    `may_be_billed` when a part of a completion came.
+    """
+
+    def __init__(self, message: str, *, may_be_billed: bool = False) -> None:
+        super().__init__(message)
+        self.may_be_billed = may_be_billed
 
 
 class ModelRefused(OperatorMustAct):
-    """The provider refused the request: a wrong key, an unknown model, or something it cannot take."""
+    """The provider refused the request: an unknown model, or something it cannot take."""
+
+
+class AccountRefused(ModelRefused):
+    """The provider refuses whatever is asked, until somebody mends the key, the quota or the bill."""
 
 
 class LedgerUnavailable(OperatorMustAct):

@@ -1,11 +1,18 @@
 """A plan is a DAG of tasks, checked before anything runs: a deadlock is a refused plan, not an incident."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from typing import Any, Literal, TypeVar
 
-from agents.base import Task
+from pydantic import BaseModel, Field, create_model
+
+from agents.base import SupervisorDecision, Task
 from graphs.errors import PlanError
 from graphs.state import MAX_TASKS, TaskState
+
+Narrowed = TypeVar("Narrowed", bound=BaseModel)
+
+IDS = tuple(f"T{number}" for number in range(1, MAX_TASKS + 1))
 
 
 def validated(new: Iterable[Task], known: Mapping[str, TaskState], agents: Iterable[str]) -> dict[str, TaskState]:
@@ -28,6 +35,28 @@ def validated(new: Iterable[Task], known: Mapping[str, TaskState], agents: Itera
             raise PlanError(f"{task.id} depends on {', '.join(missing)}, which are not in the plan")
     _check_acyclic(tasks)
     return {task.id: _entry(task) for task in tasks}
+
+
+def decision_for(agents: Sequence[str], known: Collection[str]) -> type[SupervisorDecision]:
+    """The supervisor's decision where these agents work and these task ids are taken. Its schema names all that can be
+    named, so that decoding that is held to it cannot miss."""
+    free = [name for name in IDS if name not in known]
+    if not free:
+        return SupervisorDecision
+    task = _narrowed(Task, id=_one_of(free), agent=_one_of(agents), depends_on=list[_one_of(IDS)])  # type: ignore[misc]
+    return _narrowed(SupervisorDecision, tasks=list[task])  # type: ignore[valid-type]
+
+
+def _narrowed(model: type[Narrowed], **types: Any) -> type[Narrowed]:
+    """The same kind of answer, with these types of its fields."""
+    fields: Any = {
+        name: (kind, Field(description=model.model_fields[name].description)) for name, kind in types.items()
+    }
+    return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **fields)
+
+
+def _one_of(names: Iterable[str]) -> Any:
+    return Literal[tuple(names)]
 
 
 def ready(tasks: Mapping[str, TaskState]) -> list[TaskState]:
@@ -58,4 +87,6 @@ def _entry(task: Task) -> TaskState:
         feedback=[],
         gaps=[],
         error=None,
+        reason=None,
+        unanswered=[],
     )

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, NotRequired
 from langgraph.managed import RemainingSteps
 from typing_extensions import TypedDict  # pydantic cannot use the one of typing before Python 3.12
 
-from graphs.errors import LimitReached
+from graphs.governance.limits import StopReason
 from graphs.governance.loops import HandoffRecord
 
-SCHEMA_VERSION = 2  # to be raised when jobs under way cannot be run on: they are left to who runs the service
+SCHEMA_VERSION = 3  # to be raised when jobs under way cannot be run on: they are left to who runs the service
 MAX_TASKS = 24
 MAX_ENTRIES = 400
 
@@ -21,7 +21,11 @@ FindingStatus = Literal["unverified", "verified", "repeated", "sent_back", "drop
 
 
 class TaskState(TypedDict):
-    """A task of the plan and how far it got. `feedback` is what verification refused at the last attempt."""
+    """A task of the plan and how far it got.
+
+    `feedback` is what verification refused at the last attempt, `reason` the stop reason of a task that failed, for
+    which `error` has the words; `unanswered` are the data sources that were asked and did not answer.
+    """
 
     id: str
     agent: str
@@ -32,6 +36,8 @@ class TaskState(TypedDict):
     feedback: list[str]
     gaps: list[str]
     error: str | None
+    reason: str | None
+    unanswered: list[str]
 
 
 class FindingState(TypedDict):
@@ -91,9 +97,9 @@ class Halt(TypedDict):
     needed_micro_usd: int
 
 
-def halt(error: LimitReached, needed_micro_usd: int) -> Halt:
-    """What stops the job when a call was refused."""
-    return Halt(reason=error.reason.value, detail=error.detail, needed_micro_usd=needed_micro_usd)
+def halt(reason: StopReason, detail: str = "", needed_micro_usd: int = 0) -> Halt:
+    """What stops the job."""
+    return Halt(reason=reason.value, detail=detail, needed_micro_usd=needed_micro_usd)
 
 
 class Report(TypedDict):

@@ -60,6 +60,7 @@ class Provider:
     cached_tokens: int = 0
     requests: list[Json] = field(default_factory=list)
     invoice: list[int] = field(default_factory=list)
+    retry_after: str = "0"
     url: str = ""
     asked: threading.Event = field(default_factory=threading.Event)
 
@@ -87,7 +88,7 @@ class Provider:
         }
 
     def _allowed(self, request: Json) -> int:
-        each = int(request.get("max_completion_tokens", UNCAPPED))
+        each = int(request.get("max_completion_tokens") or request.get("max_tokens") or UNCAPPED)
         return (each if each > 0 else UNCAPPED) * int(request.get("n") or 1)
 
 
@@ -104,7 +105,7 @@ def billing(provider: Provider) -> Iterator[Provider]:
         behaviour = provider.behave(number)
         if isinstance(behaviour, int):
             error = {"message": f"scripted {behaviour}", "type": "scripted", "code": None}
-            return JSONResponse({"error": error}, behaviour, headers={"retry-after": "0"})
+            return JSONResponse({"error": error}, behaviour, headers={"retry-after": provider.retry_after})
         provider.bill(given, behaviour, len(body))
         if behaviour == "hang":
             while (await request.receive())["type"] != "http.disconnect":

@@ -92,6 +92,11 @@ def revenue(packet: Json, messages: list[Json]) -> Json:
     return result(finding(f"Revenue in 2024 was EUR {float(amount):,.2f}.", evidence_id))
 
 
+def gap_after_looking(packet: Json, messages: list[Json]) -> Json:
+    """An honest sales agent that does not find what was asked for."""
+    return result(gaps=("No chargers in Italy.",)) if messages[-1]["role"] == "tool" else REVENUE
+
+
 def quoting(packet: Json, _: list[Json]) -> Json:
     """An honest writer: each finding is a sentence with its citation."""
     sentences = [f"{each['claim'].rstrip('.')} [{', '.join(each['evidence'])}]." for each in packet["findings"]]
@@ -105,14 +110,15 @@ def serving(script: Script) -> Iterator[str]:
     async def completions(request: Request) -> Response:
         body = await request.json()
         answer = script.answer(body)
-        return answer if isinstance(answer, Response) else JSONResponse(_completion(body["model"], answer))
+        return answer if isinstance(answer, Response) else JSONResponse(completion(body["model"], answer))
 
     app = Starlette(routes=[Route("/v1/chat/completions", completions, methods=["POST"])])
     with served(app) as address:
         yield f"{address}/v1"
 
 
-def _completion(model: str, answer: Json | str) -> Json:
+def completion(model: str, answer: Json | str) -> Json:
+    """What a server answers with this message, text, or object as its text."""
     if isinstance(answer, str):
         message: Json = {"role": "assistant", "content": answer}
     elif "tool_calls" in answer:

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from app.config.prices import Pricer
 from app.config.settings import OPENAI_URL, Settings
+from graphs.answers.dialect import Dialect
 from graphs.errors import Unaccounted
 from graphs.governance.breaker import Breaker
 from graphs.governance.governed_model import GovernedChatOpenAI
@@ -89,5 +90,7 @@ class Models:
             use_responses_api=False,
             stream_usage=True,
             toll=toll,
+            # The older name of the limit is the one that all others obey; some ignore the newer one, and any bound.
+            dialect=Dialect(limit="max_completion_tokens" if url == OPENAI_URL else "max_tokens"),
             fallback=fallback,
         )

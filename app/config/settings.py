@@ -72,6 +72,12 @@ class Settings(DataSettings):
     answer_tokens: int = Field(8_192, gt=0, le=200_000, description="Tokens one model call may write.")
     request_tokens: int = Field(200_000, gt=0, le=2_000_000, description="Tokens one model call may read and write.")
     call_timeout_s: int = Field(90, gt=0, le=3600, description="Seconds one model call may take.")
+    outage_s: int = Field(
+        90,
+        ge=0,
+        le=3600,
+        description="Seconds a model call waits for a provider that is down; then a human is asked.",
+    )
     job_deadline_s: int = Field(600, gt=0, le=86_400, description="Time a job may take, in seconds.")
     job_deadline_max_s: int = Field(3600, gt=0, le=86_400, description="The most that a request can raise it to.")
     job_steps: int = Field(80, gt=0, le=1000, description="Graph steps a job may take.")
@@ -175,6 +181,7 @@ class Settings(DataSettings):
             answer_tokens=self.answer_tokens,
             request_tokens=self.request_tokens,
             call_timeout_s=self.call_timeout_s,
+            outage_s=self.outage_s,
             deadline_s=self.job_deadline_s,
             steps=self.job_steps,
             handoffs=self.job_handoffs,

@@ -6,10 +6,11 @@ Half-open, one call is let through as a probe, and its outcome closes or opens t
 One hash in Redis, `tollgate:breaker:<provider>`. It expires when nothing has been reported for an hour.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from enum import IntEnum
 from pathlib import Path
+from typing import cast
 
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError
@@ -19,6 +20,7 @@ from graphs.redis_script import Script
 
 CLOSED_IS_TRUSTED = timedelta(seconds=1)
 FORGOTTEN_S = 3600
+PROBE_LOOK_S = 0.5
 
 _SCRIPT = Script(Path(__file__).parent / "breaker.lua")
 
@@ -70,6 +72,18 @@ class Breaker:
         reading = await self._tell("admits", now)
         self._in_doubt |= reading is _Reading.PROBE
         return reading is not _Reading.OPEN
+
+    async def wait_s(self) -> float:
+        """Seconds until it is worth asking again whether a call may be made: until a probe is let through, and a moment
+        while one is under way, for its outcome may come at any time."""
+        try:
+            found = await cast("Awaitable[list[bytes | None]]", self._client.hmget(self._key, ["retry_at", "probing"]))
+        except RedisError:
+            return PROBE_LOOK_S
+        retry_at, probing = (int(each or 0) for each in found)
+        if probing:
+            return PROBE_LOOK_S
+        return max(0.0, retry_at / 1000 - self._now().timestamp())
 
     async def abandoned(self) -> None:
         """Nothing was learned of the provider: the call was refused before it was made, or cancelled. A probe that was

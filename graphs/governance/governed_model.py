@@ -1,54 +1,62 @@
-"""The chat model that cannot be called without paying: every generate and stream path of ChatOpenAI passes the toll.
+"""The chat model that cannot be called without paying: every path of ChatOpenAI to its provider passes the toll.
 
 A model is bound to the account that pays with `charged_to`. The binding is part of the object, not of a context or a
 config, so it holds in threads, in runs without config, with emptied callbacks. An unbound model makes no call.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Self, TypeVar
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Literal, Self, TypeVar
 
 import openai
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatResult
+from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_openai import ChatOpenAI
-from pydantic import Field, InstanceOf, PrivateAttr, model_validator
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+from pydantic import BaseModel, Field, InstanceOf, PrivateAttr, model_validator
 
-from graphs.errors import AnswerCut, LeftAlone, LimitReached, ModelRefused, ModelUnavailable, Unaccounted
+from graphs.answers.completion import ErrorInside, completion_in, tokens_of
+from graphs.answers.dialect import Dialect
+from graphs.answers.message import message_of
+from graphs.answers.reading import read
+from graphs.answers.schemas import response_format
+from graphs.errors import AnswerCut, LeftAlone, LimitReached, Unaccounted
 from graphs.governance.account import Account
 from graphs.governance.bounds import bytes_of, refuse_what_has_no_bound
 from graphs.governance.limits import StopReason
-from graphs.governance.toll import Answer, Emit, Request, Toll, Turnstile, is_outage
+from graphs.governance.retrying import patiently, refusal_of
+from graphs.governance.toll import Emit, Request, Toll, Turnstile
 
-ATTEMPTS = 4
-LONGEST_WAIT_S = 20.0
-RETRIED = frozenset({408, 409, 429})
-SIZED = "tollgate_sized"
-USAGE_TOO: dict[str, Any] = {"stream_options": {"include_usage": True}}
+# An answer is read as a whole. LangChain's name for a limit is replaced by one that is sized.
+WITHOUT_STREAMS = frozenset({"stream", "stream_options", "stream_usage", "max_tokens"})
 
+Json = dict[str, Any]
 T = TypeVar("T")
 
 
 class GovernedChatOpenAI(ChatOpenAI):
     """ChatOpenAI behind a toll gate, with the one retry layer there is.
 
-    Every attempt reserves its worst cost and settles its own. Answers with status 408, 409, 429 or 5xx, timeouts and
-    broken connections are tried again, with exponential backoff and jitter, or when the provider says. While the
-    breaker of the provider is open, the fallback is asked, if there is one.
+    Every attempt reserves its worst cost and settles its own. Outages are waited for (`retrying.py`); while the breaker
+    of the provider is open, the fallback is asked, if there is one. Requests are made in the model's dialect, and what
+    comes back is a completion as OpenAI would have sent it, or an error.
 
     Raises:
         Unaccounted: nobody pays for the call: `charged_to` comes first.
         LimitReached: a limit refused it before it was made.
         LedgerUnavailable: no ledger, no call.
-        AnswerCut: the answer ended at its token limit.
-        ModelRefused: the provider refused the request.
+        UnusableAnswer: the answer was cut, withheld, or is not what was asked for.
+        ModelRefused: the provider refused the request, or any request.
         ModelUnavailable: the provider gave no answer.
     """
 
+    # An answer is read, and mended where that is possible, before anybody sees it: a stream has it in one piece.
+    disable_streaming: bool | Literal["tool_calling"] = True
     toll: InstanceOf[Toll] = Field(exclude=True, repr=False)
+    dialect: InstanceOf[Dialect] = Field(default_factory=Dialect, exclude=True, repr=False)
     fallback: "GovernedChatOpenAI | None" = Field(default=None, exclude=True, repr=False)
     account: InstanceOf[Account] | None = Field(default=None, exclude=True, repr=False)
     emit: Emit | None = Field(default=None, exclude=True, repr=False)
@@ -84,34 +92,9 @@ class GovernedChatOpenAI(ChatOpenAI):
         **kwargs: Any,
     ) -> ChatResult:
         async def attempt(model: GovernedChatOpenAI) -> ChatResult:
-            return await model._answered(messages, stop, run_manager, kwargs)
+            return await model._answered(messages, stop, kwargs)
 
         return await self._retried(attempt)
-
-    async def _astream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        """A stream is tried again only until its first chunk: after that its reader has seen a part of it."""
-
-        async def attempt(
-            model: GovernedChatOpenAI,
-        ) -> tuple[ChatGenerationChunk | None, AsyncGenerator[ChatGenerationChunk]]:
-            chunks = model._streamed(messages, stop, run_manager, kwargs)
-            return await anext(chunks, None), chunks
-
-        first, rest = await self._retried(attempt)
-        async with contextlib.aclosing(rest):
-            if first is not None:
-                yield first
-            try:
-                async for chunk in rest:
-                    yield chunk
-            except (openai.APIError, TimeoutError) as error:
-                raise _translated(error) from error
 
     def _generate(
         self,
@@ -123,90 +106,96 @@ class GovernedChatOpenAI(ChatOpenAI):
         """From a thread: the call is made on the event loop of the run that the thread belongs to."""
         return self._on_home_loop(self._agenerate(messages, stop, None, **kwargs))
 
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[ChatGenerationChunk]:
-        """As `_generate`; the chunks come when the answer is complete."""
+    def with_structured_output(self, schema: Any = None, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
+        """Answers of this kind, a class of pydantic, read as `graphs.answers.reading` does. How they are asked for is a
+        matter of the model's dialect.
 
-        async def collected() -> list[ChatGenerationChunk]:
-            return [chunk async for chunk in self._astream(messages, stop, None, **kwargs)]
+        Raises UnusableAnswer for an answer that is none.
+        """
+        if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+            raise TypeError(f"an answer is described by a class of pydantic, not by {schema!r}")
 
-        yield from self._on_home_loop(collected())
+        def read_from(message: AIMessage) -> BaseModel:
+            calls = [json.dumps(each["args"]) for each in message.tool_calls if each["name"] == schema.__name__]
+            return read(calls[0] if calls else str(message.content), schema, f"with {schema.__name__}")
+
+        return self.bind(response_format=response_format(schema)) | RunnableLambda(read_from)
 
     async def _answered(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None,
-        run_manager: AsyncCallbackManagerForLLMRun | None,
         kwargs: dict[str, Any],
     ) -> ChatResult:
-        """One attempt."""
-        account, emit, request, payload = self._request(messages, stop, kwargs)
-        async with self.toll.attempt(account, request, emit) as answer, asyncio.timeout(self.toll.seconds(account)):
-            result = await super()._agenerate(messages, stop, run_manager, **_as_sized(payload, answer))
-            _read(answer, result.generations[0].message)
-        if (result.generations[0].generation_info or {}).get("finish_reason") == "length":
-            raise _cut(request)
-        return result
+        """One answer: one attempt, and one more for whatever its server teaches us about how it wants to be asked."""
+        while True:
+            account, emit, request, payload, offered = self._request(messages, stop, kwargs)
+            try:
+                document = await self._completed(account, emit, request, payload)
+            except (openai.APIStatusError, ErrorInside) as error:
+                refusal = refusal_of(error)
+                if refusal is None or not self.dialect.learns(refusal, payload):
+                    raise
+                continue
+            choice = document["choices"][0]
+            if choice.get("finish_reason") == "length":
+                raise AnswerCut(
+                    f"the answer was cut at its token limit of {request.output_tokens}; answer more briefly"
+                )
+            message = message_of(choice, offered)
+            self.dialect.has_called |= bool(choice["message"].get("tool_calls"))
+            return self._create_chat_result({**document, "choices": [{**choice, "message": message}]})
 
-    async def _streamed(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None,
-        run_manager: AsyncCallbackManagerForLLMRun | None,
-        kwargs: dict[str, Any],
-    ) -> AsyncGenerator[ChatGenerationChunk]:
-        """One attempt. Its time is checked at each chunk, and includes what its reader takes between them."""
-        account, emit, request, payload = self._request(messages, stop, kwargs | {"stream": True, **USAGE_TOO})
-        finish = None
-        async with self.toll.attempt(account, request, emit) as answer:
-            until = asyncio.get_running_loop().time() + self.toll.seconds(account)
-            chunks = super()._astream(messages, stop, run_manager, **_as_sized(payload, answer))
-            while True:
-                async with asyncio.timeout_at(until):
-                    chunk = await anext(chunks, None)
-                if chunk is None:
-                    break
-                _read(answer, chunk.message)
-                finish = (chunk.generation_info or {}).get("finish_reason") or finish
-                yield chunk
-        if finish == "length":
-            raise _cut(request)
+    async def _completed(self, account: Account, emit: Emit, request: Request, payload: Json) -> Json:
+        """The completion that the provider answers one attempt with. A job whose time ends meanwhile stops for that
+        reason: it says nothing against the provider."""
+        seconds = self.toll.seconds(account)
+        try:
+            async with self.toll.attempt(account, request, emit) as answer, asyncio.timeout(seconds):
+                ticket = {Turnstile.HEADER: answer.ticket}
+                headers = {**payload.get("extra_headers", {}), **ticket}
+                raw = await self.async_client.with_raw_response.create(**{**payload, "extra_headers": headers})
+                try:
+                    document = completion_in(raw.content, raw.headers)
+                except ErrorInside as error:
+                    answer.usage = error.usage
+                    raise
+                answer.usage = tokens_of(document["usage"])
+        except TimeoutError as error:
+            if seconds < account.limits.call_timeout_s:
+                raise LimitReached(StopReason.DEADLINE, "job") from error
+            raise
+        return document
 
     def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
-    ) -> tuple[Account, Emit, Request, dict[str, Any]]:
-        """Who pays, what it may cost at most, and the payload that is sized here and sent as it is."""
+    ) -> tuple[Account, Emit, Request, Json, list[str]]:
+        """Who pays, what it may cost at most, the payload that is sized here and sent as it is, and the names of the
+        tools that it offers."""
         if self.account is None or self.emit is None:
             raise Unaccounted(f"{self.model_name} was called without an account; call charged_to() on the model first")
         limits = self.account.limits
         asked = (kwargs.get("max_tokens"), kwargs.get("max_completion_tokens"), self.max_tokens, limits.answer_tokens)
         most = min(each for each in asked if each and each > 0)  # to some servers -1 means without end
-        own = {key: value for key, value in kwargs.items() if key not in {"max_tokens", "stream_usage", SIZED}}
-        payload = self._get_request_payload(messages, stop=stop, **{**own, "max_completion_tokens": most})
+        own = {key: value for key, value in kwargs.items() if key not in WITHOUT_STREAMS}
+        given = self._get_request_payload(messages, stop=stop, **{**own, "max_completion_tokens": most})
+        offered = [each["function"]["name"] for each in given.get("tools") or [] if each.get("function")]
+        payload = self.dialect.spoken({key: value for key, value in given.items() if key not in WITHOUT_STREAMS})
         refuse_what_has_no_bound(payload, self._priced_as)
         size = bytes_of(payload)
-        request = Request(self.model_name, size, most * int(payload.get("n") or 1))
+        allowed = int(payload[self.dialect.limit])
+        request = Request(self.model_name, size, allowed * int(payload.get("n") or 1))
         if request.input_tokens + request.output_tokens > limits.request_tokens:
             detail = f"up to {request.input_tokens + request.output_tokens} tokens, allowed are {limits.request_tokens}"
             raise LimitReached(StopReason.REQUEST_SIZE, "request", detail)
-        return self.account, self.emit, request, payload
+        return self.account, self.emit, request, payload, offered
 
-    def _get_request_payload(self, input_: Any, *, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        """The payload that was sized, where there is one: making it takes a part of what the gate may cost."""
-        sized: dict[str, Any] | None = kwargs.pop(SIZED, None)
-        return sized if sized is not None else super()._get_request_payload(input_, stop=stop, **kwargs)
-
-    async def _retried(self, attempt: Callable[["GovernedChatOpenAI"], Awaitable[T]]) -> T:
-        """The one retry layer. Errors that remain are translated to who must act."""
+    async def _retried(self, attempt: Callable[["GovernedChatOpenAI"], Awaitable[ChatResult]]) -> ChatResult:
+        """Behind the one retry layer. While the breaker of the provider is open, the fallback is asked."""
         if self.account is not None and self.home is not asyncio.get_running_loop():  # connections belong to a loop
             raise Unaccounted(f"{self.model_name} was called on an event loop of its own; call invoke in a thread")
 
-        async def once() -> T:
+        async def once() -> ChatResult:
             try:
                 return await attempt(self)
             except LeftAlone:
@@ -215,30 +204,9 @@ class GovernedChatOpenAI(ChatOpenAI):
                 payer = {"account": self.account, "emit": self.emit, "home": self.home}
                 return await attempt(self.fallback.model_copy(update=payer))
 
-        try:
+        if self.account is None or self.emit is None:
             return await once()
-        except Exception as error:
-            failures = [error]
-
-        async def again() -> T:
-            """The first attempt is known: nearly all calls need no more, and are spared the machinery."""
-            if failures:
-                raise failures.pop()
-            return await once()
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(_worth_retrying),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=_wait,
-            sleep=self.toll.sleep,
-            reraise=True,
-        )
-        try:
-            return await retrying(again)
-        except openai.LengthFinishReasonError as error:
-            raise AnswerCut("the answer ended at its token limit; answer more briefly") from error
-        except (openai.APIError, TimeoutError) as error:
-            raise _translated(error) from error
+        return await patiently(once, self.toll, self.account, self.emit)
 
     def _on_home_loop(self, call: Coroutine[Any, Any, T]) -> T:
         try:
@@ -251,44 +219,3 @@ class GovernedChatOpenAI(ChatOpenAI):
                 f"{self.model_name} was called synchronously where no run waits for it; use ainvoke or astream"
             )
         return asyncio.run_coroutine_threadsafe(call, self.home).result()
-
-
-def _translated(error: openai.APIError | TimeoutError) -> ModelUnavailable | ModelRefused:
-    if isinstance(error, openai.APIStatusError):
-        kind = ModelUnavailable if _worth_retrying(error) else ModelRefused
-        return kind(f"the model provider answered with status {error.status_code}: {error.message}")
-    if isinstance(error, TimeoutError | openai.APITimeoutError):
-        return ModelUnavailable("the model provider gave no answer in time")
-    return ModelUnavailable(f"the connection to the model provider broke: {error.message}")
-
-
-def _worth_retrying(error: BaseException) -> bool:
-    return is_outage(error) or getattr(error, "status_code", 0) in RETRIED
-
-
-_backoff = wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT_S)
-
-
-def _wait(state: RetryCallState) -> float:
-    """As long as the provider says, within reason; else exponential with full jitter."""
-    error = state.outcome.exception() if state.outcome else None
-    response = getattr(error, "response", None)
-    said = response.headers.get("retry-after") if response is not None else None
-    try:
-        return min(max(0.0, float(said)), LONGEST_WAIT_S) if said is not None else _backoff(state)
-    except ValueError:  # a date: rare, and a backoff does as well
-        return _backoff(state)
-
-
-def _as_sized(payload: dict[str, Any], answer: Answer) -> dict[str, Any]:
-    """The arguments that have this payload sent, with the ticket that admits it."""
-    return {SIZED: {**payload, "extra_headers": {**payload.get("extra_headers", {}), Turnstile.HEADER: answer.ticket}}}
-
-
-def _read(answer: Answer, message: BaseMessage) -> None:
-    if isinstance(message, AIMessage) and message.usage_metadata:
-        answer.usage = message.usage_metadata
-
-
-def _cut(request: Request) -> AnswerCut:
-    return AnswerCut(f"the answer was cut at its limit of {request.output_tokens} tokens; answer more briefly")

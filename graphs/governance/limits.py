@@ -36,6 +36,7 @@ class Limits(BaseModel):
     request_tokens: int = Field(default=200_000, gt=0)
     answer_tokens: int = Field(default=8_192, gt=0)
     call_timeout_s: int = Field(default=90, gt=0)
+    outage_s: int = Field(default=90, ge=0)  # how long a call waits for a provider that is down
 
     # Counts: of the job, and of one agent in the job.
     steps: int = Field(default=80, gt=0)
@@ -91,10 +92,17 @@ class StopReason(StrEnum):
     LOOP_REWORDED = "loop_reworded"
     LOOP_PING_PONG = "loop_ping_pong"
     LOOP_NO_PROGRESS = "loop_no_progress"
+    NOTHING_LOOKED_UP = "nothing_looked_up"
+    FINDINGS_DROPPED = "findings_dropped"
+    SOURCE_UNAVAILABLE = "source_unavailable"
+    NO_USABLE_ANSWER = "no_usable_answer"
+    AGENT_DEADLINE = "agent_deadline_reached"
     TASK_FAILED = "task_failed"
     PLAN_FAILED = "plan_failed"
     PLANS = "plan_limit"
     MODEL_UNAVAILABLE = "model_unavailable"
+    MODEL_REFUSED = "model_refused"
+    MODEL_ACCOUNT = "model_account_refused"
     REFUSED = "question_refused"
     HUMAN_FINISHED = "finished_by_human"
     NO_DECISION = "no_decision_in_time"
@@ -124,10 +132,17 @@ EXPLAINED: dict[StopReason, str] = {
     StopReason.LOOP_REWORDED: "the same thing was asked again in other words, and nothing new came of it",
     StopReason.LOOP_PING_PONG: "two agents handed the work back and forth, and nothing new came of it",
     StopReason.LOOP_NO_PROGRESS: "one hand-off after the other brought nothing new",
+    StopReason.NOTHING_LOOKED_UP: "nothing was looked up",
+    StopReason.FINDINGS_DROPPED: "findings were made, and none is carried by its evidence",
+    StopReason.SOURCE_UNAVAILABLE: "a data source did not answer",
+    StopReason.NO_USABLE_ANSWER: "an agent gave no usable answer",
+    StopReason.AGENT_DEADLINE: "one agent took longer than it may",
     StopReason.TASK_FAILED: "at least one task failed",
     StopReason.PLAN_FAILED: "the supervisor gave no usable plan",
     StopReason.PLANS: "the supervisor wanted more rounds of tasks than are allowed",
     StopReason.MODEL_UNAVAILABLE: "the model provider gave no answer",
+    StopReason.MODEL_REFUSED: "the model provider refused a request",
+    StopReason.MODEL_ACCOUNT: "the model provider refuses every request until somebody mends the account",
     StopReason.REFUSED: "the question could not be accepted",
     StopReason.HUMAN_FINISHED: "a human asked for the report as it stood",
     StopReason.NO_DECISION: "nobody answered the question to a human in time",

@@ -2,7 +2,8 @@
 
 One attempt is one reservation. It is settled at the price of the usage that the provider reports. Where there is none
 (a timeout, a cancellation, a broken connection, an answer without usage), the provider may have charged anything up
-to the worst case, so the reserved amount is charged and flagged as estimated. An error answer is not billed.
+to the worst case, so the reserved amount is charged and flagged as estimated. An answer that is an error, or no
+completion, is not billed.
 """
 
 import asyncio
@@ -20,8 +21,9 @@ import httpx2
 import openai
 from langchain_core.messages.ai import UsageMetadata
 
+from graphs.answers.completion import ErrorInside
 from graphs.clock import utc_now
-from graphs.errors import LedgerUnavailable, LeftAlone, LimitReached, Unaccounted
+from graphs.errors import LedgerUnavailable, LeftAlone, LimitReached, NoCompletion, Unaccounted
 from graphs.governance.account import Account
 from graphs.governance.breaker import Breaker
 from graphs.governance.ledger import MAX_MICRO_USD, Ledger
@@ -32,7 +34,7 @@ from graphs.state import Json
 Emit = Callable[[Json], None]
 SERVER_ERROR = 500
 RESERVATION_GRACE_S = 30.0  # a reservation outlives its call's timeout by this, so that a slow settle still finds it
-NOT_BILLED = (openai.APIStatusError, httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+NOT_BILLED = (openai.APIStatusError, ErrorInside, httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +113,7 @@ class Toll:
         days: the limits whose two day budgets hold for every account: the deployment's, whatever an account says.
         sleep: how to wait, in seconds.
         now: the time, in UTC.
+        clock: seconds that only ever grow.
     """
 
     ledger: Ledger
@@ -120,6 +123,7 @@ class Toll:
     days: Limits
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     now: Callable[[], datetime] = utc_now
+    clock: Callable[[], float] = time.monotonic
 
     def seconds(self, account: Account) -> float:
         """What one call may take: its own timeout, or what is left of the job's time. Raises LimitReached."""
@@ -139,7 +143,8 @@ class Toll:
         """
         if not await self.breaker.admits():
             raise LeftAlone(
-                f"the provider of {request.model} failed several times in a row and is left alone for a while"
+                f"the provider of {request.model} failed several times in a row and is left alone for a while",
+                await self.breaker.wait_s(),
             )
         try:
             call_id = await self._reserved(account, request, emit)
@@ -162,14 +167,14 @@ class Toll:
         account = replace(account, limits=account.limits.model_copy(update=days))
         micro_usd = self.prices.worst_case(request.model, request.input_tokens, request.output_tokens)
         call_id = uuid.uuid4().hex
-        until, told = time.monotonic() + self.seconds(account), False
+        until, told = self.clock() + self.seconds(account), False
         while True:
             try:
                 expires = self.seconds(account) + RESERVATION_GRACE_S
                 await self.ledger.reserve(call_id, account, micro_usd, expires_in_s=expires)
                 return call_id
             except LimitReached as refused:
-                if not _passes(refused, account) or time.monotonic() >= until:
+                if not _passes(refused, account) or self.clock() >= until:
                     raise
                 if not told:
                     emit({"type": "warning", "message": f"{account.agent} waits: {refused}"})
@@ -182,14 +187,14 @@ class Toll:
 
     async def _closed(self, answer: Answer, account: Account, emit: Emit, error: BaseException, *, sent: bool) -> None:
         """After an attempt that failed: charge or release it, and tell the breaker whose fault it was."""
-        answer.usage = answer.usage or _usage_in(error)
-        if answer.usage is None and not (sent and _may_be_billed(error)):
+        if answer.usage is None and not (sent and may_be_billed(error)):
             await self._release(answer.ticket)
         else:
             await self._settle(account, answer, emit)
-        if is_outage(error):
+        had_its_time = account.limits.call_timeout_s >= self.days.call_timeout_s  # a caller may allow less
+        if is_outage(error) and (had_its_time or not isinstance(error, TimeoutError)):
             await self.breaker.failed()
-        elif answer.usage is not None or isinstance(error, openai.APIStatusError):
+        elif answer.usage is not None or isinstance(error, openai.APIStatusError | ErrorInside):
             await self.breaker.succeeded()  # it is there, and answers
         else:
             await self.breaker.abandoned()
@@ -234,9 +239,13 @@ class Toll:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the provider itself is in trouble, and not the request."""
+    """Whether the provider itself is in trouble, and not the request. Waiting for a connection of ours is none."""
+    if isinstance(error.__cause__, httpx2.PoolTimeout):
+        return False
+    if isinstance(error, ErrorInside):
+        return error.refusal.kind == "outage"
     status = getattr(error, "status_code", 0)
-    return status >= SERVER_ERROR or isinstance(error, TimeoutError | openai.APIConnectionError)
+    return status >= SERVER_ERROR or isinstance(error, TimeoutError | openai.APIConnectionError | NoCompletion)
 
 
 def _passes(refused: LimitReached, account: Account) -> bool:
@@ -246,29 +255,14 @@ def _passes(refused: LimitReached, account: Account) -> bool:
     return refused.passing
 
 
-def _may_be_billed(error: BaseException) -> bool:
-    """Not when the provider answered with an error, nor when the request never left."""
+def may_be_billed(error: BaseException) -> bool:
+    """Not when the provider answered with an error or with no completion, nor when the request never left."""
     chain = [error]
     while (cause := chain[-1].__cause__) is not None:
         chain.append(cause)
+    if any(isinstance(each, NoCompletion) and not each.may_be_billed for each in chain):
+        return False
     return not any(isinstance(each, NOT_BILLED) for each in chain)
-
-
-def _usage_in(error: BaseException) -> UsageMetadata | None:
-    """The usage of an answer that arrived but could not be parsed: the client hangs the response on the error."""
-    response = getattr(error, "response", None)
-    if not isinstance(response, httpx2.Response) or response.is_error:
-        return None
-    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, httpx2.StreamError):
-        given: dict[str, Any] = response.json()["usage"]
-        cached = (given.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-        return UsageMetadata(
-            input_tokens=given["prompt_tokens"],
-            output_tokens=given["completion_tokens"],
-            total_tokens=given["prompt_tokens"] + given["completion_tokens"],
-            input_token_details={"cache_read": cached},
-        )
-    return None
 
 
 async def _to_its_end(step: Coroutine[Any, Any, None]) -> None:

@@ -3,10 +3,8 @@
 from typing import Any
 
 from graphs.deps import Deps
-from graphs.governance.limits import StopReason
-from graphs.state import ResearchState, of_status
-
-_ENDS_WITHOUT_REPORT = {StopReason.ABORTED, StopReason.REFUSED}
+from graphs.outcome import outcome
+from graphs.state import ResearchState
 
 
 def finish(deps: Deps) -> Any:
@@ -14,18 +12,8 @@ def finish(deps: Deps) -> Any:
 
     async def finish_node(state: ResearchState) -> dict[str, Any]:
         used = await deps.ledger.spend(state["job_id"])
-        return {**_ending(state), "used": used.model_dump(mode="json")}
+        ended = outcome(state)
+        told = {"status": ended.status, "stop_reason": ended.reason.value, "stop_detail": ended.detail}
+        return {**told, "used": used.model_dump(mode="json")}
 
     return finish_node
-
-
-def _ending(state: ResearchState) -> dict[str, Any]:
-    reason = StopReason(state["stop_reason"]) if state["stop_reason"] else None
-    if reason in _ENDS_WITHOUT_REPORT or state["report"] is None:
-        return {"status": "failed", "stop_reason": (reason or StopReason.TASK_FAILED).value}
-    if reason is not None:
-        return {"status": "partial", "stop_reason": reason.value}
-    if any(task["status"] == "failed" for task in state["tasks"].values()):
-        return {"status": "partial", "stop_reason": StopReason.TASK_FAILED.value}
-    answered = StopReason.ANSWERED if of_status(state, "verified") else StopReason.NOT_IN_DATA
-    return {"status": "completed", "stop_reason": answered.value}

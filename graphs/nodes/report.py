@@ -8,8 +8,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from agents.base import ReportDraft
+from graphs.answers.asking import asked
 from graphs.deps import Deps
-from graphs.errors import ENDS_THE_RUN, UNUSABLE_ANSWER, GraphError
+from graphs.errors import ENDS_THE_RUN, GraphError
 from graphs.handoff import newest
 from graphs.prompts import prompt
 from graphs.rendering import assembled, gaps
@@ -29,12 +30,11 @@ def report(deps: Deps) -> Any:
         if not of_status(state, "verified"):
             return {"report": _without_model(state)}
         model = deps.model.charged_to(deps.account(state, "report", config), runtime.stream_writer)
-        writer = model.with_structured_output(ReportDraft, method="json_schema")
         try:
-            draft = ReportDraft.model_validate(await writer.ainvoke([system, HumanMessage(_packet(state))]))
+            draft = await asked(model, ReportDraft, [system, HumanMessage(_packet(state))], lambda written: written)
         except ENDS_THE_RUN:
             raise
-        except (GraphError, *UNUSABLE_ANSWER) as error:
+        except GraphError as error:
             flag = f"the report was put together without a model: {error}"
             return {"report": _without_model(state), "flags": [*state["flags"], flag]}
         runtime.stream_writer({"type": "report", "attempt": attempts})

@@ -1,6 +1,7 @@
 """One agent as a node: built by one function from its `AgentSpec`, stateless per task, bounded in every direction."""
 
 import asyncio
+from datetime import datetime
 from typing import Any, Self
 
 from langchain.agents import create_agent
@@ -15,20 +16,23 @@ from pydantic import ModelWrapValidatorHandler, model_validator
 
 from agents import base
 from agents.base import AgentSpec
+from graphs.answers.reading import fitted
+from graphs.answers.schemas import strict
 from graphs.deps import Deps
-from graphs.errors import ENDS_THE_RUN, LimitReached, ModelUnavailable
+from graphs.errors import ENDS_THE_RUN
 from graphs.governance.account import Account
 from graphs.governance.limits import Limits, StopReason
-from graphs.governance.spend import AgentSpend
+from graphs.governance.toll import Emit
 from graphs.handoff import Handoff, packet
 from graphs.injections import flags_of
-from graphs.nodes.toolbox import TaskRun, Toolbox
+from graphs.nodes.answering import Answering
+from graphs.nodes.failures import Failure, failure_of
+from graphs.nodes.toolbox import UNANSWERED, TaskRun, Toolbox
 from graphs.prompts import prompt
-from graphs.state import EvidenceRef, FindingState, Halt, Json, TaskState, halt
+from graphs.state import EvidenceRef, FindingState, Json, TaskState
 
 HISTORY_TOKENS = 24_000  # about; older tool results then leave the conversation, and stay in the evidence store
 HISTORY_KEPT = 4
-FOR_THE_TASK = {"agent", "request"}  # a limit of one agent or one request fails its task; any other halts the job
 
 
 class AgentResult(base.AgentResult):
@@ -39,8 +43,13 @@ class AgentResult(base.AgentResult):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _as_json(cls, data: Any, validate: ModelWrapValidatorHandler[Self]) -> Any:
-        return validate(data).model_dump(mode="json")
+    def _as_json(cls, data: Any, _: ModelWrapValidatorHandler[Self]) -> Any:
+        return fitted(data, base.AgentResult).model_dump(mode="json")
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> Json:
+        """As OpenAI's strict mode takes it."""
+        return strict(super().model_json_schema(*args, **kwargs))
 
 
 def specialist(spec: AgentSpec, deps: Deps) -> Any:
@@ -57,44 +66,33 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
 
     async def specialist_node(state: Handoff, config: RunnableConfig, runtime: Runtime) -> dict[str, Any]:
         task, write = state["task"], runtime.stream_writer
-        limits = Limits.model_validate(state["limits"])
         account = deps.account(state, spec.name, config)
-        run = TaskRun(account, task["id"], state["question"], deps.model.charged_to(account, write), write)
         write({"type": "task_started", "task": task["id"], "agent": spec.name, "objective": task["objective"]})
-        child: RunnableConfig = {
-            "recursion_limit": 4 * (limits.agent_model_calls + limits.agent_tool_calls),
-            "metadata": {"agent": spec.name, "task": task["id"]},
-            "tags": [f"agent:{spec.name}"],
-        }
-        result, error, halted = None, None, None
+        evidence: dict[str, EvidenceRef] = {}
+        result, failure, unanswered = None, None, list[str]()
         try:
-            left = (account.deadline_at - deps.now()).total_seconds()
-            async with asyncio.timeout(min(limits.agent_deadline_s, left)):
+            async with asyncio.timeout(_seconds(account, deps.now())) as clock:
+                emit = _waits_apart(write, clock, account, deps)
+                model = deps.model.charged_to(account, emit)
+                run = TaskRun(account, task["id"], state["question"], model, emit, evidence)
                 stored = await deps.evidence.many(state["job_id"], [each["id"] for each in state["evidence"]])
                 given: Any = {"messages": [HumanMessage(packet(state, stored))]}
-                ended = await agent.ainvoke(given, merge_configs(config, child), context=run)
+                ended = await agent.ainvoke(given, merge_configs(config, _child(spec, state)), context=run)
             if answer := ended.get("structured_response"):
                 result = base.AgentResult.model_validate(answer)
-            run.evidence.update(_gathered(ended["messages"]))
+            evidence.update(_gathered(ended["messages"]))
+            unanswered = _unanswered(ended["messages"])
         except (GraphBubbleUp, *ENDS_THE_RUN):
             raise
-        except TimeoutError:
-            error = f"no result within {limits.agent_deadline_s} s"
-            if deps.now() >= account.deadline_at:
-                halted = Halt(reason=StopReason.DEADLINE.value, detail="", needed_micro_usd=0)
-        except LimitReached as limit:
-            error = str(limit)
-            halted = await _halted(limit, account, deps)
-        except ModelUnavailable as down:  # the task can be done when the provider is back
-            error = str(down)
-            halted = Halt(reason=StopReason.MODEL_UNAVAILABLE.value, detail=error, needed_micro_usd=0)
-        except Exception as problem:  # the boundary of a task: whatever went wrong in it must not cancel its siblings
-            error = f"{type(problem).__name__}: {problem}"
-        if halted:
-            update: Json = {"tasks": {task["id"]: {**task, "error": error}}, "halted": halted}
+        except Exception as error:  # the boundary of a task: whatever went wrong in it must not cancel its siblings
+            failure = await failure_of(error, account, deps)
+        if failure and failure.halts:
+            update: Json = {"tasks": {task["id"]: {**task, "error": failure.error}}, "halted": failure.halts}
         else:
-            update = _outcome(task, spec, result, error)
-        return {**update, "evidence": run.evidence}
+            at_hand = bool(evidence or state["evidence"])
+            failure = failure or _shortfall(result, unanswered, at_hand=at_hand)
+            update = _outcome({**task, "unanswered": unanswered}, spec, result, failure)
+        return {**update, "evidence": evidence}
 
     return specialist_node
 
@@ -102,29 +100,65 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
 def _middleware(spec: AgentSpec, deps: Deps) -> list[AgentMiddleware[Any, Any, Any]]:
     cleared = "[left out to keep this conversation short; call the tool again if you need it]"
     shorter = ClearToolUsesEdit(trigger=HISTORY_TOKENS, keep=HISTORY_KEPT, placeholder=cleared)
-    return [Toolbox(spec, deps), ContextEditingMiddleware(edits=[shorter])]
+    return [Toolbox(spec, deps), Answering(deps), ContextEditingMiddleware(edits=[shorter])]
 
 
-async def _halted(limit: LimitReached, account: Account, deps: Deps) -> Halt | None:
-    """Whether the limit stops the job, and the budget with which the agent could have gone on.
+def _child(spec: AgentSpec, state: Handoff) -> RunnableConfig:
+    limits = Limits.model_validate(state["limits"])
+    return {
+        "recursion_limit": 4 * (limits.agent_model_calls + limits.agent_tool_calls),
+        "metadata": {"agent": spec.name, "task": state["task"]["id"]},
+        "tags": [f"agent:{spec.name}"],
+    }
 
-    Its own share stops an agent, and not the job, unless the budget is so small that one call is more than the share.
-    """
-    limits, used = account.limits, await deps.ledger.spend(account.job_id)
-    own = used.agents.get(account.agent, AgentSpend()).micro_usd
-    of_its_share = (own + limit.wanted_micro_usd) * 100 // limits.agent_share_percent + 1
-    needed = max(used.micro_usd + limit.wanted_micro_usd, of_its_share) if limit.wanted_micro_usd else 0
-    if limit.scope not in FOR_THE_TASK:
-        return halt(limit, needed)
-    if limit.wanted_micro_usd * 100 > limits.budget_micro_usd * limits.agent_share_percent:
-        return Halt(reason=StopReason.BUDGET.value, detail=limit.detail, needed_micro_usd=needed)
-    return None
+
+def _seconds(account: Account, now: datetime) -> float:
+    """What one hand-off may take, within what is left of the job's time."""
+    return min(account.limits.agent_deadline_s, (account.deadline_at - now).total_seconds())
+
+
+def _waits_apart(write: Emit, clock: asyncio.Timeout, account: Account, deps: Deps) -> Emit:
+    """Tells events on. Time in which an agent waits for a provider that is down is not its own."""
+
+    def emit(event: Json) -> None:
+        if (waits := event.get("waits_s")) and (until := clock.when()):
+            latest = asyncio.get_running_loop().time() + (account.deadline_at - deps.now()).total_seconds()
+            clock.reschedule(min(until + waits, latest))
+        write(event)
+
+    return emit
 
 
 def _gathered(messages: list[AnyMessage]) -> dict[str, EvidenceRef]:
     """Also the evidence of the conversation before a crash, which this process did not see being gathered."""
     results = [each for each in messages if isinstance(each, ToolMessage) and each.artifact]
     return {each.artifact["id"]: each.artifact for each in results}
+
+
+def _unanswered(messages: list[AnyMessage]) -> list[str]:
+    """The data sources that did not answer when they were asked, and did not later either."""
+    silent: dict[str, None] = {}
+    for each in messages:
+        if not isinstance(each, ToolMessage):
+            continue
+        if each.artifact:
+            silent.pop(each.artifact["server"], None)
+        elif server := each.additional_kwargs.get(UNANSWERED):
+            silent[server] = None
+    return list(silent)
+
+
+def _shortfall(result: base.AgentResult | None, unanswered: list[str], *, at_hand: bool) -> Failure | None:
+    """Why an answer is none: it says nothing, or says that something is missing where nobody has looked."""
+    if result is None:
+        return Failure(StopReason.NO_USABLE_ANSWER, "ended without a result")
+    if result.findings:
+        return None
+    if unanswered:
+        return Failure(StopReason.SOURCE_UNAVAILABLE, f"no answer from {', '.join(unanswered)}")
+    if not result.gaps:
+        return Failure(StopReason.NO_USABLE_ANSWER, "reported neither a finding nor a gap")
+    return None if at_hand else Failure(StopReason.NOTHING_LOOKED_UP, "looked nothing up")
 
 
 def _harmless(gap: str, spec: AgentSpec) -> str:
@@ -137,21 +171,18 @@ def _harmless(gap: str, spec: AgentSpec) -> str:
     )
 
 
-def _outcome(task: TaskState, spec: AgentSpec, result: base.AgentResult | None, error: str | None) -> Json:
-    """The task's new entry and its findings, unverified. An answer without findings or gaps is a failure."""
-    if error is None and result is None:
-        error = "ended without a result"
-    elif result is not None and not result.findings and not result.gaps:
-        error = "reported neither a finding nor a gap"
+def _outcome(task: TaskState, spec: AgentSpec, result: base.AgentResult | None, failure: Failure | None) -> Json:
+    """The task's new entry and its findings, unverified."""
     attempt = task["attempts"] + 1
     entry = TaskState(
         **{
             **task,
-            "status": "failed" if error else "done",
+            "status": "failed" if failure else "done",
             "attempts": attempt,
             "feedback": [],
             "gaps": [_harmless(each, spec) for each in result.gaps] if result else [],
-            "error": error,
+            "error": failure.error if failure else None,
+            "reason": failure.reason.value if failure else None,
         }
     )
     findings = {}

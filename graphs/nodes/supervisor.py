@@ -8,16 +8,16 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from agents.base import SupervisorDecision
+from graphs.answers.asking import asked
 from graphs.deps import Deps
-from graphs.errors import UNUSABLE_ANSWER, AnswerCut, LimitReached, ModelRefused, ModelUnavailable, PlanError
+from graphs.errors import AccountRefused, LimitReached, ModelMustAct, ModelRefused, ModelUnavailable, PlanError
 from graphs.governance.assess import assess
 from graphs.governance.limits import Limits, StopReason
 from graphs.handoff import newest
-from graphs.plan import ready, validated
+from graphs.plan import decision_for, ready, validated
 from graphs.prompts import prompt
-from graphs.state import Halt, ResearchState, TaskState, halt, of_status
+from graphs.state import ResearchState, TaskState, halt, of_status
 
-ATTEMPTS = 2
 SAID = 500
 MOST_FINDINGS = 60
 
@@ -37,29 +37,34 @@ def supervisor(deps: Deps) -> Any:
         return {**update, "note": None}
 
     async def _decide(state: ResearchState, config: RunnableConfig, runtime: Runtime) -> dict[str, Any]:
-        payer = deps.supervisor_model.charged_to(deps.account(state, "supervisor", config), runtime.stream_writer)
-        model = payer.with_structured_output(SupervisorDecision, method="json_schema")
+        model = deps.supervisor_model.charged_to(deps.account(state, "supervisor", config), runtime.stream_writer)
+        wanted = decision_for([agent.name for agent in deps.agents], state["tasks"])
         messages = [system, HumanMessage(_packet(state, deps))]
-        refusal = ""
-        for _ in range(ATTEMPTS):
-            try:
-                answer = await model.ainvoke(messages)
-                return _update(state, SupervisorDecision.model_validate(answer), deps)
-            except LimitReached as error:
-                used = await deps.ledger.spend(state["job_id"])
-                return {"wanted": "assign", "halted": halt(error, used.micro_usd + error.wanted_micro_usd)}
-            except (ModelUnavailable, ModelRefused) as error:
-                return _stuck(StopReason.MODEL_UNAVAILABLE, str(error))
-            except (PlanError, AnswerCut, *UNUSABLE_ANSWER) as error:
-                refusal = str(error)
-                messages = [*messages[:2], HumanMessage(f"Your last answer was refused: {refusal}. Mend it.")]
-        return _stuck(StopReason.PLAN_FAILED, refusal)
+        try:
+            return await asked(model, wanted, messages, lambda decision: _update(state, decision, deps))
+        except LimitReached as error:
+            used = await deps.ledger.spend(state["job_id"])
+            return {
+                "wanted": "assign",
+                "halted": halt(error.reason, error.detail, used.micro_usd + error.wanted_micro_usd),
+            }
+        except AccountRefused as error:
+            return _stuck(StopReason.MODEL_ACCOUNT, str(error))
+        except ModelRefused as error:
+            return _stuck(StopReason.MODEL_REFUSED, str(error))
+        except ModelUnavailable as error:
+            return _stuck(StopReason.MODEL_UNAVAILABLE, str(error))
+        except ModelMustAct as error:
+            return _stuck(StopReason.PLAN_FAILED, str(error))
 
     return supervisor_node
 
 
 def _update(state: ResearchState, decision: SupervisorDecision, deps: Deps) -> dict[str, Any]:
+    """What the decision does to the state. Raises PlanError."""
     if decision.action == "report":
+        if not state["tasks"]:
+            raise PlanError("nothing has been looked up yet; `assign` at least one task")
         return {"wanted": "report"}
     if state.get("plans", 0) >= Limits.model_validate(state["limits"]).plans:
         return _stuck(StopReason.PLANS, decision.reason)
@@ -71,10 +76,7 @@ def _update(state: ResearchState, decision: SupervisorDecision, deps: Deps) -> d
 
 def _stuck(reason: StopReason, said: str) -> dict[str, Any]:
     """As at a limit, it is for the budget node to say how to end: a human may know better than another attempt."""
-    return {
-        "wanted": "assign",
-        "halted": Halt(reason=reason.value, detail=said.split("\n", maxsplit=1)[0][:SAID], needed_micro_usd=0),
-    }
+    return {"wanted": "assign", "halted": halt(reason, said.split("\n", maxsplit=1)[0][:SAID])}
 
 
 def _packet(state: ResearchState, deps: Deps) -> str:

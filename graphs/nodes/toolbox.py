@@ -12,7 +12,7 @@ from langgraph.types import Command
 
 from agents.base import AgentSpec
 from graphs.deps import Deps
-from graphs.errors import ENDS_THE_RUN, GraphError, LimitReached, ToolFailure
+from graphs.errors import ENDS_THE_RUN, GraphError, LimitReached, ServerUnavailable, ToolFailure
 from graphs.evidence import Evidence
 from graphs.governance.account import Account
 from graphs.governance.governed_model import GovernedChatOpenAI
@@ -24,6 +24,7 @@ from graphs.spotlight import FLAGGED, UNTRUSTED, spotlighted
 from graphs.state import EvidenceRef, Json
 
 AROUND_WORDS = "<>()[]\"'.,;:!?"
+UNANSWERED = "unanswered"  # marks the answer to a call to which the server gave none, with the server's name
 TOLD = "error: refused: "  # how the refusal of a loop begins; the second one ends the task
 _TOLD_OF_EVIDENCE = ("cached", "size", "data_version", "untrusted", "flags")
 
@@ -89,7 +90,14 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         except GraphError as error:
             run.emit({**event, "error": str(error)})
             told = spotlighted(visible(str(error))) if isinstance(error, _ServerFailed) else error
-            return ToolMessage(f"error: {told}", tool_call_id=call["id"], name=call["name"], status="error")
+            silent = {UNANSWERED: call["name"].partition(SEPARATOR)[0]} if isinstance(error, ServerUnavailable) else {}
+            return ToolMessage(
+                f"error: {told}",
+                tool_call_id=call["id"],
+                name=call["name"],
+                status="error",
+                additional_kwargs=silent,
+            )
         reference = run.evidence[evidence_id]
         known = {key: reference[key] for key in _TOLD_OF_EVIDENCE}  # type: ignore[literal-required]
         run.emit({**event, "evidence": evidence_id, "ms": evidence.duration_ms, **known})

@@ -1,6 +1,5 @@
 """A governed model over a billing provider, and the accounts that pay for it."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -45,20 +44,15 @@ def account(agent: str = "sales", job: str = JOB, fence: int | None = None, **li
         "model_calls": 10_000,
         "agent_model_calls": 10_000,
         "answer_tokens": 1000,
+        "outage_s": 1,
     }
     return Account(job, "local", agent, Limits(**{**generous, **limits}), datetime.now(UTC) + timedelta(hours=1), fence)
 
 
 @contextlib.asynccontextmanager
 async def gate(provider: Provider, client: Redis, **settings: Any) -> AsyncIterator[Gate]:
-    """Waits of the retry layer pass at once; those for reservations in flight give others their turn."""
     configured = Settings(_env_file=None, model=MODEL, supervisor_model=MODEL, **settings)
     ledger = Ledger(client, ttl_seconds=600)
     async with DefaultAsyncHttpxClient() as http:
         models = Models(configured, provider.url, ledger=ledger, prices=pricer(configured), client=client, http=http)
         yield Gate(models.named(MODEL), ledger)
-
-
-async def tick(_: float) -> None:
-    """A sleep that takes no time but lets everything else run."""
-    await asyncio.sleep(0)

@@ -31,6 +31,8 @@ def task(name: str, *depends_on: str) -> TaskState:
         feedback=[],
         gaps=[],
         error=None,
+        reason=None,
+        unanswered=[],
     )
 
 

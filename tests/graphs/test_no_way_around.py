@@ -91,6 +91,8 @@ class Endless:
         if usable := [name for name in offered if name != "AgentResult"]:
             function = {"name": usable[number % len(usable)], "arguments": json.dumps({"attempt": number})}
             return {"content": None, "tool_calls": [{"id": f"call_{number}", "type": "function", "function": function}]}
+        if offered:  # its last turns: it has nothing to say
+            return {"content": "There is always more."}
         return {"content": json.dumps(self._answer(request, number))}
 
     def _answer(self, request: Json, number: int) -> Json:
@@ -282,7 +284,6 @@ PAID: dict[str, Way] = {
     "eight answers, streamed": bound_stream(n=8),
     "stream as an argument": bound(stream=True),
     "stream without usage": bound_stream(stream_usage=False),
-    "made-up payload": lambda it: it.model.bind(tollgate_sized={**ASKED, **IN_THE_BODY}).ainvoke("hello"),
     "made-up ticket": bound(extra_headers={"X-Tollgate-Ticket": "mine"}),
     "copy": copied(),
     "copy with retries": copied(max_retries=9),

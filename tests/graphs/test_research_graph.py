@@ -19,6 +19,7 @@ from tests.scripted_model import (
     assign,
     call,
     finding,
+    gap_after_looking,
     quoting,
     result,
     revenue,
@@ -51,7 +52,7 @@ async def test_an_invented_number_is_sent_back_once_and_then_dropped(graph: Run)
     assert [each["status"] for each in ended["findings"].values()] == ["sent_back", "dropped"]
     assert "123,456.78 is not in E" in ended["findings"]["T1.2.1"]["refused"]
     assert ended["tasks"]["T1"]["attempts"] == 2
-    assert ended["stop_reason"] == "not_in_data"
+    assert (ended["status"], ended["stop_reason"]) == ("partial", "findings_dropped")
     assert "123,456.78" not in ended["report"]["body"]
 
 
@@ -61,7 +62,7 @@ async def test_done_without_evidence_is_a_failure(graph: Run) -> None:
         ended = await invoked(research, started())
     assert ended["tasks"]["T1"]["status"] == "failed"
     assert "neither a finding nor a gap" in ended["tasks"]["T1"]["error"]
-    assert (ended["status"], ended["stop_reason"]) == ("partial", "task_failed")
+    assert (ended["status"], ended["stop_reason"]) == ("partial", "no_usable_answer")
 
 
 async def test_a_failing_agent_does_not_stop_its_siblings(graph: Run) -> None:
@@ -158,7 +159,8 @@ async def test_an_endless_agent_ends_at_its_own_limits(graph: Run) -> None:
         ended = await invoked(research, started(agent_model_calls=5))
     assert ended["tasks"]["T1"]["status"] == "failed"
     assert "one agent has made all the model calls it may make" in ended["tasks"]["T1"]["error"]
-    assert (ended["status"], ended["stop_reason"]) == ("partial", "task_failed")
+    assert "called sales__query, which it had no more, instead of calling AgentResult, twice" in ended["stop_detail"]
+    assert (ended["status"], ended["stop_reason"]) == ("partial", "agent_model_call_limit")
     assert ended["used"]["agents"]["sales"]["model_calls"] == 5
 
 
@@ -213,7 +215,7 @@ async def test_no_recursion_limit_is_met_with_an_exception(graph: Run, limit: in
 async def test_a_limit_that_the_supervisor_meets_is_asked_for_again_when_the_answer_adds_nothing(graph: Run) -> None:
     script = Script(lambda packet, _: assign(task(len(packet["tasks"]) + 1, "sales")), revenue, quoting)
     async with graph(script) as research:
-        paused = await invoked(research, started(budget_micro_usd=20_000))
+        paused = await invoked(research, started(budget_micro_usd=20_000, agent_share_percent=100))
         again = await invoked(research, Command(resume={"action": "redirect", "note": "only Italy"}))
         odd = await invoked(research, Command(resume={"action": "make it so"}))
     assert [each["__interrupt__"][0].value["reason"] for each in (paused, again, odd)] == ["budget_reached"] * 3
@@ -232,7 +234,7 @@ async def test_a_provider_that_gives_no_answer_fails_the_job_and_is_named(graph:
     async with graph(script) as research:
         paused = await invoked(research, started())
         ended = await invoked(research, Command(resume={"action": "abort"}))
-    assert paused["__interrupt__"][0].value["reason"] == "model_unavailable"
+    assert paused["__interrupt__"][0].value["reason"] == "model_refused"
     assert "status 400" in paused["__interrupt__"][0].value["detail"]
     assert (ended["status"], ended["stop_reason"]) == ("failed", "aborted_by_human")
     assert len(script.requests) == 1
@@ -312,7 +314,7 @@ async def test_a_second_question_in_a_thread_starts_from_nothing(graph: Run) -> 
     script = Script(once(assign(task(1, "sales"))), revenue, quoting)
     async with graph(script) as research:
         first = await invoked(research, {"question": "What was our revenue?"})
-        script.work = lambda *_: result(gaps=("No chargers in Italy.",))
+        script.work = gap_after_looking
         second = await invoked(research, {"question": "How many chargers has Italy?"})
     assert first["stop_reason"] == "answered"
     assert (second["stop_reason"], second["findings"]) == ("not_in_data", {})

@@ -1,0 +1,111 @@
+"""A body that came with status 200, as one completion; or the news that it is none.
+
+A proxy's page, JSON `null`, an error in the clothes of a success: all of them are outages of the provider, and cost
+nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+
+from graphs.answers.refusals import Refusal, refused
+from graphs.errors import NoCompletion
+
+_DETAILS = ("prompt_tokens_details", "completion_tokens_details")
+
+Json = dict[str, Any]
+
+
+class ErrorInside(Exception):
+    """An answer with status 200 that is an error. `usage` is what it tells of tokens, if it does."""
+
+    def __init__(self, refusal: Refusal, usage: UsageMetadata | None) -> None:
+        super().__init__(refusal.says)
+        self.refusal = refusal
+        self.usage = usage
+
+
+def completion_in(body: bytes, headers: Mapping[str, str]) -> Json:
+    """The completion: with a first choice that has a message, and a usage that is complete or absent.
+
+    Raises:
+        NoCompletion: it is none.
+        ErrorInside: it is an error.
+    """
+    try:
+        document: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise NoCompletion(_what(body), may_be_billed=body.lstrip()[:1] == b"{") from None
+    if not isinstance(document, dict):
+        if isinstance(document, list) and document and isinstance(document[0], dict) and document[0].get("error"):
+            raise ErrorInside(refused(document, 200, headers), None)
+        named = {list: "a list", str: "a text", type(None): "null"}.get(type(document), "a number")
+        raise NoCompletion(f"the model provider answered with JSON that is {named}, not a completion")
+    usage = _usage(document.get("usage"))
+    choice = _first(document.get("choices"))
+    if (document.get("error") and not choice) or choice.get("error") or document.get("object") == "error":
+        raise ErrorInside(refused(choice if choice.get("error") else document, 200, headers), tokens_of(usage))
+    if not choice:
+        raise NoCompletion("the model provider answered without a choice, so with no completion")
+    if not isinstance(choice.get("message"), dict):
+        raise NoCompletion("the model provider answered with a choice that has no message")
+    return {**document, "choices": [choice], "usage": usage}
+
+
+def tokens_of(usage: Json | None) -> UsageMetadata | None:
+    """A completion's usage in LangChain's words. The parts are contained in the whole."""
+    if usage is None:
+        return None
+    read, wrote = (usage.get(name) or {} for name in _DETAILS)
+    into = {"cache_read": "cached_tokens", "cache_creation": "cache_write_tokens", "audio": "audio_tokens"}
+    out = {"reasoning": "reasoning_tokens", "audio": "audio_tokens"}
+    return UsageMetadata(
+        input_tokens=usage["prompt_tokens"],
+        output_tokens=usage["completion_tokens"],
+        total_tokens=usage["total_tokens"],
+        input_token_details=InputTokenDetails(**{ours: read[key] for ours, key in into.items() if key in read}),  # type: ignore[typeddict-item]
+        output_token_details=OutputTokenDetails(**{ours: wrote[key] for ours, key in out.items() if key in wrote}),  # type: ignore[typeddict-item]
+    )
+
+
+def _first(choices: Any) -> Json:
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else {}
+
+
+def _usage(given: Any) -> Json | None:
+    """Tokens read and written; None where they are not told, or told as nothing at all.
+
+    Some servers count a model's thoughts in the total only. They are billed as what it wrote.
+    """
+    if not isinstance(given, dict):
+        return None
+    read, wrote, total = (_count(given.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
+    if not read or (wrote is None and total is None):
+        return None
+    wrote = max(wrote or 0, (total or 0) - read)
+    counted = {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}
+    details = {name: given[name] for name in _DETAILS if isinstance(given.get(name), dict)}
+    for name, part in details.items():
+        details[name] = {key: each for key, each in part.items() if _count(each) is not None}
+    return {**counted, **details}
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _what(body: bytes) -> str:
+    """What a body is that is no JSON."""
+    text = body.lstrip()[:200].lower()
+    if not text:
+        return "the model provider answered with nothing"
+    if text.startswith(b"<"):
+        return "the model provider answered with a page, not a completion: is the base URL missing /v1?"
+    if text.startswith((b"data:", b"event:", b":")):
+        return "the model provider answered with a stream that nobody asked for"
+    if text.startswith((b"{", b"[")):
+        return "the model provider's answer broke off in the middle"
+    return "the model provider answered with a text, not a completion: is the base URL right?"

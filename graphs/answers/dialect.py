@@ -1,0 +1,230 @@
+"""What one model's server does not take, learned from its refusals and kept for the process.
+
+Requests are made in OpenAI's words. `spoken` says them in the server's: without the parameters that it refuses, with
+another name for the limit of an answer, with a tool in the place of an answer's schema, with tools written into the
+prompt. `docs/architecture.md` says which servers need what.
+"""
+
+import logging
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from langchain_core.utils.json_schema import dereference_refs
+
+from graphs.answers.refusals import Refusal
+from graphs.answers.written import in_writing, with_instruction
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+Limit = Literal["max_completion_tokens", "max_tokens"]
+
+LIMITS: tuple[Limit, Limit] = ("max_completion_tokens", "max_tokens")
+LEAST_TOKENS = 256  # a lower maximum is not one of the model, but of what is left beside its prompt
+# What a request can do without. Everything else is refused for good when it is refused.
+OPTIONAL = frozenset(
+    {
+        *("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop", "logprobs", "logit_bias"),
+        *("parallel_tool_calls", "stream_options", "service_tier", "reasoning_effort", "user", "metadata", "store"),
+    }
+)
+
+_QUOTED = re.compile(
+    r"""(?:unsupported\ (?:parameter|value)|unknown\ parameter|unknown\ name|unrecognized\ request\ argument\ supplied
+        |unsupported\ param|extra\ inputs[^']*|unexpected\ (?:field|argument))\W+(\w+)
+        |\bloc\W+body\W+(\w+)
+        |['"`](\w+)['"`]\ (?:is\ not\ supported|does\ not\ support|is\ only\ allowed)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_MOST = (
+    re.compile(r"supports at most (\d+) completion tokens"),
+    re.compile(r"valid range of max_tokens is \[1, (\d+)\]"),
+    re.compile(r"max_(?:completion_)?tokens\W+must be less than or equal to\W+(\d+)"),
+    re.compile(r"max_(?:completion_)?tokens.{0,120}expected a value <= (\d+)"),
+    re.compile(r"\d+ > (\d+), which is the maximum allowed number of output tokens"),
+)
+_CONTEXT = re.compile(r"maximum context length is (\d+) tokens")
+_PROMPT = re.compile(r"(\d+)(?: input tokens| in the messages)")
+_NO_TOOLS = re.compile(
+    r"does not support tools|support tool use|tools param requires|unsupported param: tools|--enable-auto-tool-choice"
+    r"|tool calling is not supported|unknown name \"tools\"",
+    re.IGNORECASE,
+)
+_NO_CHOICE = re.compile(r"tool_choice|tool choice|tool-choice", re.IGNORECASE)
+_NO_FORMAT = re.compile(
+    r"response_format|response format|json_schema|response mime type|structured output", re.IGNORECASE
+)
+_STRICT = re.compile(r"\bstrict\b", re.IGNORECASE)
+_KEYWORD = re.compile(r"unknown name \W?([\w$]+)\W? at \W*tools", re.IGNORECASE)
+
+
+@dataclass
+class Dialect:
+    """How one model is spoken to.
+
+    Attributes:
+        limit: the name of the limit of an answer that its server obeys.
+        without: parameters that are left out.
+        most_tokens: of an answer, where the server names a maximum.
+        forces: whether a call can be insisted on.
+        strict: whether schemas may say that they are to be kept to the letter.
+        schema: how an answer of a given form is asked for: by its schema, as the call of a tool, in the prompt.
+        tools: how tools are offered: as such, or written into the prompt.
+        keywords: of JSON Schema, which are left out of the schemas of tools.
+        signs: whether calls of the past need the signature that Gemini gives them.
+        has_called: whether the model has ever called a tool that was offered as such.
+    """
+
+    limit: Limit = "max_tokens"
+    without: set[str] = field(default_factory=set)
+    most_tokens: int | None = None
+    forces: bool = True
+    strict: bool = True
+    schema: Literal["schema", "tool", "prompt"] = "schema"
+    tools: Literal["offered", "written"] = "offered"
+    keywords: set[str] = field(default_factory=set)
+    signs: bool = False
+    has_called: bool = False
+    refused_limits: set[str] = field(default_factory=set)
+
+    def spoken(self, payload: Json) -> Json:
+        """The request as this server takes it. The payload is in OpenAI's words, and stays as it is."""
+        said = self._formed({**payload})
+        if said.get("tools") and self.tools == "written":
+            said = in_writing(said, constrained=self.schema == "schema")
+        if not self.forces and said.get("tool_choice") not in {None, "none"}:
+            said["tool_choice"] = "auto"
+        if not self.strict:
+            said = _without_strict(said)
+        if self.keywords and "tools" in said:
+            said["tools"] = [_plain(each, self.keywords) for each in said["tools"]]
+        if self.signs:
+            said["messages"] = [_signed(each) for each in said["messages"]]
+        allowed = min(said.pop(name) for name in LIMITS if name in said) if set(LIMITS) & said.keys() else None
+        if allowed is not None:
+            said[self.limit] = min(allowed, self.most_tokens or allowed)
+        return {key: value for key, value in said.items() if key not in self.without}
+
+    def learns(self, refusal: Refusal, sent: Json) -> bool:
+        """Whether the refusal says what to change. It is then changed, for this request and all that come."""
+        learned = self._learned(refusal, sent)
+        if learned:
+            logger.info("%s is asked %s from now on: its server said “%s”", sent.get("model"), learned, refusal.says)
+        return bool(learned)
+
+    def gives_up_on_tools(self) -> bool:
+        """Whether tools are written into the prompt from now on, because the model never called one."""
+        if self.has_called or self.tools == "written":
+            return False
+        self.tools = "written"
+        logger.info("tools are written into the prompt from now on: the model answers in prose when they are offered")
+        return True
+
+    def _learned(self, refusal: Refusal, sent: Json) -> str:
+        if refusal.kind in {"account", "withheld", "busy"}:
+            return ""
+        named = _named(refusal)
+        for learn in (self._of_limits, self._of_tools, self._of_formats):
+            if learned := learn(refusal, named, sent):
+                return learned
+        if "thought_signature" in refusal.text and not self.signs:
+            self.signs = True
+            return "with signed calls"
+        dropped = named & OPTIONAL & sent.keys()
+        self.without |= dropped
+        return f"without {', '.join(sorted(dropped))}" if dropped else ""
+
+    def _of_limits(self, refusal: Refusal, named: set[str], sent: Json) -> str:
+        current = sent.get(self.limit)
+        most = _most(refusal.text)
+        if most and current and LEAST_TOKENS <= most < current:
+            self.most_tokens = most
+            return f"for at most {most} tokens"
+        other = next(each for each in LIMITS if each != self.limit)
+        if self.limit in named and current and not most and other not in self.refused_limits:
+            self.refused_limits.add(self.limit)
+            self.limit = other
+            return f"with {other}"
+        return ""
+
+    def _of_tools(self, refusal: Refusal, named: set[str], sent: Json) -> str:
+        if not sent.get("tools"):
+            return ""
+        if refused := set(_KEYWORD.findall(refusal.text)) - self.keywords:
+            self.keywords |= refused
+            return f"without {', '.join(sorted(refused))} in schemas"
+        if _NO_TOOLS.search(refusal.text) or "tools" in named:
+            self.tools, self.schema = "written", "prompt" if self.schema == "tool" else self.schema
+            return "with tools written into the prompt"
+        if self.forces and sent.get("tool_choice") not in {None, "auto", "none"} and _NO_CHOICE.search(refusal.text):
+            self.forces = False
+            return "without insisting on a call"
+        return ""
+
+    def _of_formats(self, refusal: Refusal, named: set[str], sent: Json) -> str:
+        form = str(sent.get("response_format") or sent.get("tools"))
+        if self.strict and "strict" in form and _STRICT.search(refusal.text):
+            self.strict = False
+            return "without strict schemas"
+        if "response_format" in sent and (_NO_FORMAT.search(refusal.text) or "response_format" in named):
+            self.schema = "tool" if self.schema == "schema" and self.tools == "offered" else "prompt"
+            return "for answers as calls of a tool" if self.schema == "tool" else "for answers by the prompt"
+        return ""
+
+    def _formed(self, payload: Json) -> Json:
+        """The schema of an answer where this server reads one."""
+        wanted = (payload.get("response_format") or {}).get("json_schema")
+        if wanted is None or self.schema == "schema":
+            return payload
+        del payload["response_format"]
+        if self.schema == "prompt":
+            return with_instruction(payload, wanted["schema"])
+        function = {"name": wanted["name"], "parameters": wanted["schema"], "strict": wanted.get("strict", False)}
+        tool = {"type": "function", "function": function}
+        return {**payload, "tools": [tool], "tool_choice": {"type": "function", "function": {"name": wanted["name"]}}}
+
+
+def _named(refusal: Refusal) -> set[str]:
+    """The fields of the request that are named as refused."""
+    found = {name for groups in _QUOTED.findall(refusal.text) for name in groups if name}
+    return found | {refusal.param.partition(".")[0].partition("[")[0]}
+
+
+def _most(text: str) -> int | None:
+    """The most tokens that an answer may have, where the text says so."""
+    if found := next((match for match in (each.search(text) for each in _MOST) if match), None):
+        return int(found[1])
+    context, prompt = _CONTEXT.search(text), _PROMPT.search(text)
+    return int(context[1]) - int(prompt[1]) if context and prompt else None
+
+
+def _without_strict(payload: Json) -> Json:
+    said = dict(payload)
+    if form := (said.get("response_format") or {}).get("json_schema"):
+        plain = {key: value for key, value in form.items() if key != "strict"}
+        said["response_format"] = {"type": "json_schema", "json_schema": plain}
+    if tools := said.get("tools"):
+        said["tools"] = [
+            {**each, "function": {key: value for key, value in each["function"].items() if key != "strict"}}
+            for each in tools
+        ]
+    return said
+
+
+def _plain(value: Any, without: set[str]) -> Any:
+    """A tool whose schema does without these keywords; what they refer to is put in its place."""
+    if not isinstance(value, dict):
+        return [_plain(each, without) for each in value] if isinstance(value, list) else value
+    if "$defs" in value and without & {"$ref", "$defs"}:
+        value = {key: each for key, each in dereference_refs(value).items() if key != "$defs"}
+    return {key: _plain(each, without) for key, each in value.items() if key not in without}
+
+
+def _signed(message: Json) -> Json:
+    """Gemini takes this in the place of the signature, which does not come through OpenAI's format of a message
+    (https://ai.google.dev/gemini-api/docs/thought-signatures)."""
+    if not message.get("tool_calls"):
+        return message
+    signature = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+    return {**message, "tool_calls": [{**each, "extra_content": signature} for each in message["tool_calls"]]}

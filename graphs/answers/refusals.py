@@ -1,0 +1,160 @@
+"""What a provider means by an answer that is an error: whose fault it is, and what it says about the request.
+
+The status alone misleads: a used-up quota comes as 429, a wrong key as 400, a fault of the request as 500, and all of
+them inside a 200. So the whole body is read, in each of the shapes that servers give it.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+SHOWN = 200  # characters of a provider's own words
+
+Kind = Literal["outage", "busy", "account", "withheld", "unread", "context", "request"]
+
+_ACCOUNT = re.compile(
+    r"insufficient_quota|billing_hard_limit|credit_balance|spend_limit_exceeded|usage_limit_exceeded|current_quota"
+    r"|exceeded your current quota|credit balance is too low|insufficient balance|enable billing|requires more credits"
+    r"|api_key_invalid|invalid_api_key|API key not valid|PerDay",
+    re.IGNORECASE,
+)
+_WITHHELD = re.compile(r"content_filter|content_policy|flagged_input|usage polic", re.IGNORECASE)
+_UNREAD = re.compile(r"tool_use_failed|error parsing tool call", re.IGNORECASE)
+_CONTEXT = re.compile(
+    r"context_length_exceeded|exceed_context_size|maximum context length|reduce the length of the messages"
+    r"|prompt is too long|input token count|exceeds the available context|too large for model with"
+    r"|maximum number of tokens allowed|input length and .max_tokens. exceed",
+    re.IGNORECASE,
+)
+_NEVER_FITS = re.compile(r"request too large", re.IGNORECASE)  # for the rate limit itself: no wait helps
+_AGAIN_IN = re.compile(
+    r"(?:try again in|retry (?:after|in)|retryDelay)\W{0,4}(?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s)", re.IGNORECASE
+)
+_CODES = {"rate_limit_exceeded": 429, "server_error": 500, "model_not_found": 404, "invalid_request_error": 400}
+_FOUND_ON_THE_WAY = re.compile(r"no endpoints found", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An error as it was answered.
+
+    Attributes:
+        status: of HTTP, or what the body says where that was 200.
+        text: all words of the body, for whoever looks for something in it.
+        says: what it says to a reader, on one line.
+        param: the field of the request that it names, if it does so in a field of its own.
+        retry_after_s: when the provider wants to be asked again, if it says so.
+    """
+
+    status: int
+    text: str
+    says: str
+    param: str = ""
+    retry_after_s: float | None = None
+
+    @property
+    def kind(self) -> Kind:  # noqa: PLR0911  one line a kind
+        """Whose fault it is, and what helps."""
+        if _WITHHELD.search(self.text):
+            return "withheld"
+        if _UNREAD.search(self.text):
+            return "unread"
+        if self.status in {401, 402, 403} or _ACCOUNT.search(self.text):
+            return "account"
+        if _CONTEXT.search(self.text):
+            return "context"
+        if self.status >= 500:
+            return "outage"
+        if self.status in {408, 409, 425, 429} and not _NEVER_FITS.search(self.text):
+            return "busy"
+        return "request"
+
+    @property
+    def retried(self) -> bool:
+        """Whether the same request may be answered later."""
+        return self.kind in {"outage", "busy"}
+
+
+def refusal_in(status: int, body: bytes, headers: Mapping[str, str]) -> Refusal:
+    """An answer with an error status, whatever its body is."""
+    try:
+        document: Any = json.loads(body)
+    except ValueError:
+        document = body.decode(errors="replace")
+    return refused(document, status, headers)
+
+
+def refused(document: Any, status: int, headers: Mapping[str, str]) -> Refusal:
+    """The error that a body tells of, in any shape: OpenAI's, a list of them, flat, a text, one in another."""
+    words = " ".join(_words(document))
+    error = _error(document)
+    message = next((each for each in map(error.get, ("message", "detail", "error")) if isinstance(each, str)), words)
+    param = error.get("param")
+    return Refusal(
+        status=status if status >= 400 else _status(error, words),
+        text=words,
+        says=" ".join(message.split())[:SHOWN],
+        param=param if isinstance(param, str) else "",
+        retry_after_s=_wait(headers, words),
+    )
+
+
+def _error(document: Any) -> dict[str, Any]:
+    """The object that holds message and code."""
+    if isinstance(document, list):
+        return _error(document[0]) if document else {}
+    if not isinstance(document, dict):
+        return {}
+    inner = document.get("error")
+    return _error(inner) if isinstance(inner, dict | list) else document
+
+
+def _status(error: Mapping[str, Any], words: str) -> int:
+    """What the body says it is, where the answer itself came with 200; without a word on it, an outage."""
+    for key in ("code", "status", "type"):
+        told = error.get(key)
+        if isinstance(told, str):
+            told = int(told) if told.isdecimal() else _CODES.get(told)
+        if isinstance(told, int) and 400 <= told <= 599:
+            return told
+    return 404 if _FOUND_ON_THE_WAY.search(words) else 502
+
+
+def _words(value: Any, depth: int = 0) -> Iterator[str]:
+    """Every text in it, also in JSON that is a text in there, and which keys they stand under."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if not isinstance(each, dict):
+                yield f"{key}:"
+            yield from _words(each, depth)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _words(each, depth)
+    elif isinstance(value, str):
+        inner: Any = None
+        if depth < 2 and value.lstrip().startswith(("{", "[")):
+            try:
+                inner = json.loads(value)
+            except ValueError:
+                inner = None
+        if inner is None:
+            yield value
+        else:
+            yield from _words(inner, depth + 1)
+    elif value is not None:
+        yield str(value)
+
+
+def _wait(headers: Mapping[str, str], words: str) -> float | None:
+    """Seconds; None where it says nothing. A date is rare, and a backoff does as well."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(headers[name])) * unit
+        except (KeyError, ValueError):
+            continue
+    if said := _AGAIN_IN.search(words):
+        seconds = float(said[2]) * (0.001 if said[3].lower() == "ms" else 1.0)
+        return seconds + 60 * int(said[1] or 0)
+    return None

@@ -1,0 +1,50 @@
+"""JSON schemas of answers as OpenAI takes them in strict mode, so that decoding can be held to them.
+
+Its rules are those of its guide "Structured Outputs", under "Supported schemas": each object closed and with all of its
+properties required, no lengths of texts, no defaults. Other servers take less of JSON Schema or ignore what they do not
+know; what is allowed here, all of them do.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+Json = dict[str, Any]
+
+_KEPT = frozenset(
+    {
+        *("type", "description", "enum", "anyOf", "properties", "items", "$ref", "$defs", "required"),
+        *("pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *("minItems", "maxItems", "additionalProperties"),
+    }
+)
+_NAMED = frozenset({"properties", "$defs"})  # their keys are names, not keywords
+
+
+def strict(schema: Json) -> Json:
+    """The schema without what strict mode refuses, every object closed."""
+    if "$ref" in schema:  # nothing may stand beside it
+        return {"$ref": schema["$ref"]}
+    kept: Json = {}
+    for key, value in schema.items():
+        if key == "const":
+            kept["enum"] = [value]
+        if key not in _KEPT:
+            continue
+        if key in _NAMED:
+            kept[key] = {name: strict(each) for name, each in value.items()}
+        elif key == "anyOf":
+            kept[key] = [strict(each) for each in value]
+        elif key == "items":
+            kept[key] = strict(value)
+        else:
+            kept[key] = value
+    if schema.get("type") == "object":
+        kept |= {"additionalProperties": False, "required": list(schema.get("properties", {}))}
+    return kept
+
+
+def response_format(model: type[BaseModel]) -> Json:
+    """What asks for an answer of this kind."""
+    described = {"name": model.__name__, "strict": True, "schema": strict(model.model_json_schema())}
+    return {"type": "json_schema", "json_schema": described}

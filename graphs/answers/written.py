@@ -1,0 +1,86 @@
+"""Tools and schemas written into the prompt, for servers that have no other way to offer them.
+
+The model is told what there is and how to call it, as JSON. Where the server holds answers to a schema, they are held
+to calls of these tools. `message.py` reads such a call as any that a model writes into its text.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def with_instruction(payload: Json, schema: Json) -> Json:
+    """The request with the schema of its answer in the prompt."""
+    told = (
+        "Answer with one JSON object and nothing else: no prose, no fence. It has to fit this JSON schema:\n"
+        f"{json.dumps(schema, ensure_ascii=False)}"
+    )
+    return {**payload, "messages": _told(payload["messages"], told)}
+
+
+def in_writing(payload: Json, *, constrained: bool) -> Json:
+    """The request with its tools in the prompt, and the calls and results so far as text.
+
+    Args:
+        payload: with tools.
+        constrained: whether the server holds an answer to a schema.
+    """
+    tools = [each["function"] for each in payload["tools"]]
+    described = [{key: each.get(key, "") for key in ("name", "description", "parameters")} for each in tools]
+    told = (
+        "You have these functions. Call one of them in each answer. Your answer is the call and nothing else, as JSON: "
+        '{"name": "the function", "arguments": {...}}. You are told what it returned.\n'
+        f"{json.dumps(described, ensure_ascii=False)}"
+    )
+    rest = {key: value for key, value in payload.items() if key not in {"tools", "tool_choice", "parallel_tool_calls"}}
+    said = {**rest, "messages": _told(_in_turns(map(_as_text, payload["messages"])), told)}
+    if constrained:
+        calls = {"anyOf": [_call_of(each) for each in tools]}
+        said["response_format"] = {"type": "json_schema", "json_schema": {"name": "call", "schema": calls}}
+    return said
+
+
+def _call_of(function: Json) -> Json:
+    return {
+        "type": "object",
+        "properties": {"name": {"type": "string", "enum": [function["name"]]}, "arguments": function["parameters"]},
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }
+
+
+def _as_text(message: Json) -> Json:
+    if message["role"] == "tool":
+        return {"role": "user", "content": f"It returned:\n{message['content']}"}
+    if calls := message.get("tool_calls"):
+        made = [{"name": each["function"]["name"], "arguments": _read(each["function"]["arguments"])} for each in calls]
+        return {"role": "assistant", "content": "\n".join(json.dumps(each, ensure_ascii=False) for each in made)}
+    return message
+
+
+def _in_turns(messages: Iterable[Json]) -> list[Json]:
+    """Several of one role after another as one: many templates want user and assistant in turn."""
+    turns: list[Json] = []
+    for each in messages:
+        if turns and turns[-1]["role"] == each["role"]:
+            turns[-1] = {**turns[-1], "content": f"{turns[-1]['content']}\n\n{each['content']}"}
+        else:
+            turns.append(each)
+    return turns
+
+
+def _read(arguments: str) -> Any:
+    try:
+        return json.loads(arguments or "{}")
+    except ValueError:
+        return arguments
+
+
+def _told(messages: list[Json], text: str) -> list[Json]:
+    """The messages with this at the end of the system's, which comes first."""
+    first, *rest = messages
+    if first["role"] in {"system", "developer"}:
+        return [{**first, "content": f"{first['content']}\n\n{text}"}, *rest]
+    return [{"role": "system", "content": text}, *messages]

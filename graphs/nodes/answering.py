@@ -1,0 +1,109 @@
+"""Reads what an agent's model answers. What cannot be read is told to it once, and once only."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from pydantic import ValidationError
+
+from agents.base import AgentResult
+from graphs.answers.asking import ATTEMPTS, question_back, repeated
+from graphs.answers.message import new_id
+from graphs.answers.reading import fitted, read, told
+from graphs.deps import Deps
+from graphs.errors import LimitReached, UnusableAnswer
+from graphs.governance.account import Account
+from graphs.governance.limits import StopReason
+from graphs.governance.spend import AgentSpend
+from graphs.nodes.toolbox import TaskRun
+
+RESULT = AgentResult.__name__
+CALLING = f"calling {RESULT}"
+FOR_THE_RESULT = 2  # of an agent's last calls: one to give the result, one to mend it
+LAST = (
+    f"\n\nThis is your last turn, and you have no tools any more. Call {RESULT} now: what you found, with the ids of "
+    "its evidence; what is still missing goes into `gaps`."
+)
+
+
+class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
+    """Sees to it that a turn of an agent ends in calls or a result, or in an error that says why not."""
+
+    def __init__(self, deps: Deps) -> None:
+        super().__init__()
+        self._deps = deps
+
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[TaskRun],
+        handler: Callable[[ModelRequest[TaskRun]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelResponse[Any]:
+        """One turn. In the last ones that a limit allows there are no tools, so that evidence becomes findings.
+
+        Raises:
+            UnusableAnswer: the model gave no usable answer, twice.
+            LimitReached: it gave none in its last turns either.
+        """
+        run, problems = request.runtime.context, list[UnusableAnswer]()
+        if limit := await self._limit(run.account):
+            request = request.override(tools=[], messages=_with(request.messages, LAST))
+        asked, attempts = request, ATTEMPTS
+        while len(problems) < attempts:
+            try:
+                return _read(await handler(asked), is_last=bool(limit))
+            except UnusableAnswer as problem:
+                problems.append(problem)
+                run.emit({"type": "warning", "message": f"{run.account.agent} is asked again: {problem}"})
+                asked = request.override(messages=[*request.messages, *question_back(problem)])
+            if len(problems) == ATTEMPTS and run.model.dialect.gives_up_on_tools():
+                attempts += 1
+        if limit:
+            raise LimitReached(limit, "agent", f"at the end, {repeated(problems)}")
+        raise UnusableAnswer(repeated(problems))
+
+    async def _limit(self, account: Account) -> StopReason | None:
+        """The limit that leaves the agent a turn or two, and no more."""
+        used = await self._deps.ledger.spend(account.job_id)
+        own, limits = used.agents.get(account.agent, AgentSpend()), account.limits
+        left = {
+            StopReason.AGENT_MODEL_CALLS: limits.agent_model_calls - own.model_calls - FOR_THE_RESULT,
+            StopReason.MODEL_CALLS: limits.model_calls - used.model_calls - FOR_THE_RESULT,
+            StopReason.AGENT_TOOL_CALLS: limits.agent_tool_calls - own.tool_calls,
+            StopReason.TOOL_CALLS: limits.tool_calls - used.tool_calls,
+        }
+        return next((reason for reason, calls in left.items() if calls <= 0), None)
+
+
+def _read(response: ModelResponse[Any], *, is_last: bool) -> ModelResponse[Any]:
+    """The answer, with the result that it holds. Raises UnusableAnswer."""
+    message = next(each for each in response.result if isinstance(each, AIMessage))
+    results = [call["args"] for call in message.tool_calls if call["name"] == RESULT]
+    if len(results) > 1:
+        raise UnusableAnswer(f"the model called {RESULT} {len(results)} times at once", str(results))
+    others = [call["name"] for call in message.tool_calls if call["name"] != RESULT]
+    if is_last and others:
+        raise UnusableAnswer(f"the model called {others[0]}, which it had no more, instead of {CALLING}")
+    if results and response.structured_response is None:
+        try:
+            fitted(results[0], AgentResult)
+        except ValidationError as error:
+            raise UnusableAnswer(
+                f"what the model gave {RESULT} does not fit: {told(error)}", str(results[0])
+            ) from error
+    return response if message.tool_calls else _from_text(str(message.content))
+
+
+def _from_text(text: str) -> ModelResponse[Any]:
+    """A result that was written instead of given in a call. Raises UnusableAnswer."""
+    result = read(text, AgentResult, CALLING).model_dump(mode="json")
+    call = {"name": RESULT, "args": result, "id": new_id(), "type": "tool_call"}
+    given = ToolMessage("It is taken as the result.", tool_call_id=call["id"], name=RESULT)
+    return ModelResponse(result=[AIMessage("", tool_calls=[call]), given], structured_response=result)
+
+
+def _with(messages: Sequence[AnyMessage], text: str) -> list[AnyMessage]:
+    """The messages with this at the end of the last one. A message of its own would follow on a tool's, which some
+    servers refuse."""
+    *before, last = messages
+    return [*before, last.model_copy(update={"content": f"{last.content}{text}"})]
