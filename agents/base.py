@@ -54,7 +54,7 @@ class Task(_Frozen):
     id: str = Field(pattern=r"^T[1-9][0-9]?$", description="T1, T2, ...")
     agent: str = Field(description="name of the agent that does it")
     objective: str = Field(min_length=3, max_length=1000, description="what to find out, complete in itself")
-    depends_on: list[str] = Field(description="ids of tasks whose evidence this one needs; [] for none")
+    depends_on: list[str] = Field(max_length=12, description="ids of tasks whose evidence this one needs; [] for none")
 
 
 class SupervisorDecision(_Frozen):
@@ -62,7 +62,7 @@ class SupervisorDecision(_Frozen):
 
     action: Literal["assign", "report"]
     reason: str = Field(description="one sentence")
-    tasks: list[Task] = Field(description="new tasks for `assign`; [] for `report`")
+    tasks: list[Task] = Field(max_length=12, description="new tasks for `assign`; [] for `report`")
 
 
 class Finding(_Frozen):
@@ -75,7 +75,9 @@ class Finding(_Frozen):
     value: float | None
     unit: str = Field(max_length=60)
     period: str = Field(max_length=60, description="2024, 2024-Q3, 2022 to 2025, ...; empty when it has none")
-    evidence: list[str] = Field(description="ids of the evidence that contains every number of the claim")
+    evidence: list[str] = Field(
+        max_length=12, description="ids of the evidence that contains every number of the claim"
+    )
     confidence: Confidence
 
     @field_validator("evidence")

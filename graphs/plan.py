@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_origin
 
 from pydantic import BaseModel, Field, create_model
 
@@ -38,20 +38,25 @@ def validated(new: Iterable[Task], known: Mapping[str, TaskState], agents: Itera
 
 
 def decision_for(agents: Sequence[str], known: Collection[str]) -> type[SupervisorDecision]:
-    """The supervisor's decision where these agents work and these task ids are taken. Its schema names all that can be
-    named, so that decoding that is held to it cannot miss."""
+    """The decisions that can be made where these agents work and these task ids are taken. Its schema names all that
+    can be named, so that decoding that is held to it cannot miss; and before any task has run, it has to assign."""
     free = [name for name in IDS if name not in known]
     if not free:
         return SupervisorDecision
     task = _narrowed(Task, id=_one_of(free), agent=_one_of(agents), depends_on=list[_one_of(IDS)])  # type: ignore[misc]
-    return _narrowed(SupervisorDecision, tasks=list[task])  # type: ignore[valid-type]
+    if known:
+        return _narrowed(SupervisorDecision, tasks=list[task])  # type: ignore[valid-type]
+    some = Annotated[list[task], Field(min_length=1)]  # type: ignore[valid-type]
+    return _narrowed(SupervisorDecision, action=_one_of(["assign"]), tasks=some)
 
 
 def _narrowed(model: type[Narrowed], **types: Any) -> type[Narrowed]:
-    """The same kind of answer, with these types of its fields."""
-    fields: Any = {
-        name: (kind, Field(description=model.model_fields[name].description)) for name, kind in types.items()
-    }
+    """The same kind of answer, with these types of its fields. Lists are as long as they may be in the model."""
+    fields: Any = {}
+    for name, kind in types.items():
+        known = model.model_fields[name]
+        bounds = known.metadata if get_origin(known.annotation) is list else []
+        fields[name] = Annotated[kind, Field(description=known.description), *bounds]
     return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **fields)
 
 

@@ -10,6 +10,7 @@ import sys
 import uvicorn
 
 from app.config import ports
+from app.offline_model.dialects import DIALECTS
 from app.offline_model.faults import PROFILES
 from app.offline_model.server import build
 from app.running import stdin
@@ -23,7 +24,7 @@ def main() -> None:
     options = _options()
     listener = _listener(options)
     config = uvicorn.Config(
-        build(options.latency_ms, PROFILES[options.profile]),
+        build(options.latency_ms, PROFILES[options.profile], DIALECTS[options.dialect]),
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -49,6 +50,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--latency-ms", type=int, default=0, help="wait before each completion, milliseconds")
     told = "; ".join(f"{name}: {profile.says}" for name, profile in PROFILES.items())
     parser.add_argument("--profile", choices=list(PROFILES), default="honest", help=f"how the model behaves. {told}")
+    told = "; ".join(f"{name}: {dialect.says}" for name, dialect in DIALECTS.items())
+    parser.add_argument("--dialect", choices=list(DIALECTS), default="plain", help=f"which server it is. {told}")
     return parser.parse_args()
 
 

@@ -15,6 +15,9 @@ from starlette.types import Receive, Scope, Send
 
 from app.offline_model.billing import Invoice, PromptCache
 from app.offline_model.completion import Usage, chunks, completion
+from app.offline_model.dialects import PLAIN, Dialect
+from app.offline_model.dialects.refusals import Refused
+from app.offline_model.dialects.understood import is_written, understood, written_out
 from app.offline_model.embeddings import embeddings
 from app.offline_model.faults import HONEST, Profile
 from app.offline_model.wire import BadRequestError, error_body, parse_request, prompt_of
@@ -25,14 +28,15 @@ CLIENT_CLOSED_REQUEST = 499  # nginx's name for an answer that nobody waits for 
 logger = logging.getLogger(__name__)
 
 
-def build(latency_ms: int = 0, profile: Profile = HONEST) -> Starlette:
+def build(latency_ms: int = 0, profile: Profile = HONEST, dialect: Dialect = PLAIN) -> Starlette:
     """The application.
 
     Args:
         latency_ms: every completion waits that many milliseconds first, as a slow provider would.
         profile: how the model misbehaves.
+        dialect: which server it is.
     """
-    chat = Chat(latency_ms / 1000, profile)
+    chat = Chat(latency_ms / 1000, profile, dialect)
     return Starlette(
         routes=[
             Route("/v1/chat/completions", chat.answer, methods=["POST"]),
@@ -52,8 +56,9 @@ def build(latency_ms: int = 0, profile: Profile = HONEST) -> Starlette:
 class Chat:
     """Answers chat completions and writes the invoice. Each request counts as billed or as failed, never as both."""
 
-    def __init__(self, latency_s: float, profile: Profile) -> None:
+    def __init__(self, latency_s: float, profile: Profile, dialect: Dialect) -> None:
         self._profile = profile
+        self._dialect = dialect
         self._wait_s = None if profile.wait_s is None else profile.wait_s + latency_s
         self._invoice = Invoice()
         self._cache = PromptCache()
@@ -65,16 +70,21 @@ class Chat:
     async def answer(self, request: Request) -> Response:
         """A completion, or the failure that the profile has for this request."""
         try:
-            body = await request.body()
+            return await self._answered(request, await request.body())
         except ClientDisconnect:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+    async def _answered(self, request: Request, body: bytes) -> Response:
         self._invoice.calls += 1
         failure = self._profile.failure(self._invoice.calls)
         if failure and failure.status:
             self._invoice.failed += 1
             return JSONResponse(failure.body, failure.status, failure.headers)
+        if refusal := self._refusal(body):
+            self._invoice.failed += 1
+            return JSONResponse(refusal[1], refusal[0])
         try:
-            wanted = parse_request(body)
+            wanted = parse_request(self._understood(body))
             spoken = self._profile.speak(wanted).within(wanted.answer_tokens)
         except Exception:
             self._invoice.failed += 1
@@ -92,7 +102,29 @@ class Chat:
         bill.usage = used
         if events:
             return StreamingResponse(_each(events), media_type="text/event-stream")
-        return JSONResponse(completion(wanted, spoken, told))
+        return JSONResponse(self._shaped(body, completion(wanted, spoken, told)))
+
+    def _refusal(self, body: bytes) -> Refused | None:
+        """What the server has against the request."""
+        if not self._dialect.refuses:
+            return None
+        asked = json.loads(body)
+        return next((refusal for refuse in self._dialect.refuses if (refusal := refuse(asked))), None)
+
+    def _understood(self, body: bytes) -> bytes:
+        """The request as the model gets to know it."""
+        if self._dialect is PLAIN:
+            return body
+        asked = json.loads(body)
+        ignored = [] if self._dialect.reads_tools else ["tools", "tool_choice"]
+        ignored += [] if self._dialect.reads_schemas else ["response_format"]
+        return json.dumps(understood({key: value for key, value in asked.items() if key not in ignored})).encode()
+
+    def _shaped(self, body: bytes, document: dict[str, Any]) -> dict[str, Any]:
+        """The completion as the server gives it."""
+        if self._dialect is PLAIN:
+            return document
+        return self._dialect.shape(written_out(document) if is_written(json.loads(body)) else document)
 
 
 class CutOff(Response):

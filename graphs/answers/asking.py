@@ -22,6 +22,8 @@ async def asked(
     wanted: type[Answer],
     messages: Sequence[BaseMessage],
     use: Callable[[Answer], Used],
+    *,
+    narrowed: type[Answer] | None = None,
 ) -> Used:
     """What `use` makes of the model's answer.
 
@@ -30,12 +32,14 @@ async def asked(
         wanted: what an answer has to be.
         messages: the question.
         use: raises ModelMustAct when the answer is no good, for the model to mend it.
+        narrowed: what of these answers makes sense now, for servers that can hold the model to it. What does not, is
+            for `use` to refuse, in words that say why.
 
     Raises:
         UnusableAnswer: the model gave no usable answer, twice.
         GraphError: as the model.
     """
-    writer: Runnable[Any, Any] = model.with_structured_output(wanted)
+    writer: Runnable[Any, Any] = model.with_structured_output(wanted, narrowed=narrowed)
     problems: list[ModelMustAct] = []
     asking = list(messages)
     while len(problems) < ATTEMPTS:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from langchain_core.utils.json_schema import dereference_refs
 
 from graphs.answers.refusals import Refusal
-from graphs.answers.written import in_writing, with_instruction
+from graphs.answers.written import in_writing, with_schema
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,8 @@ _NO_FORMAT = re.compile(
     r"response_format|response format|json_schema|response mime type|structured output", re.IGNORECASE
 )
 _STRICT = re.compile(r"\bstrict\b", re.IGNORECASE)
+_GRAMMAR = re.compile(r"failed to parse grammar|not supported by xgrammar", re.IGNORECASE)
+_SIZES = {"minItems", "maxItems", "minLength", "maxLength", "pattern"}  # what makes a grammar too large for some
 _KEYWORD = re.compile(r"unknown name \W?([\w$]+)\W? at \W*tools", re.IGNORECASE)
 
 
@@ -74,6 +76,8 @@ class Dialect:
         keywords: of JSON Schema, which are left out of the schemas of tools.
         signs: whether calls of the past need the signature that Gemini gives them.
         has_called: whether the model has ever called a tool that was offered as such.
+        has_fitted: whether it has ever given an answer that fits a schema.
+        changes: how often something was learned. A request may have been on its way meanwhile.
     """
 
     limit: Limit = "max_tokens"
@@ -86,6 +90,8 @@ class Dialect:
     keywords: set[str] = field(default_factory=set)
     signs: bool = False
     has_called: bool = False
+    has_fitted: bool = False
+    changes: int = 0
     refused_limits: set[str] = field(default_factory=set)
 
     def spoken(self, payload: Json) -> Json:
@@ -110,6 +116,7 @@ class Dialect:
         """Whether the refusal says what to change. It is then changed, for this request and all that come."""
         learned = self._learned(refusal, sent)
         if learned:
+            self.changes += 1
             logger.info("%s is asked %s from now on: its server said “%s”", sent.get("model"), learned, refusal.says)
         return bool(learned)
 
@@ -118,7 +125,18 @@ class Dialect:
         if self.has_called or self.tools == "written":
             return False
         self.tools = "written"
+        self.changes += 1
         logger.info("tools are written into the prompt from now on: the model answers in prose when they are offered")
+        return True
+
+    def gives_up_on_schemas(self) -> bool:
+        """Whether answers are asked for in another way from now on, because none ever fitted: some servers take a
+        schema and ignore it."""
+        if self.has_fitted or self.schema == "prompt":
+            return False
+        self.schema = "tool" if self.schema == "schema" and self.tools == "offered" else "prompt"
+        self.changes += 1
+        logger.info("answers are asked for by %s from now on: the model ignores schemas", self.schema)
         return True
 
     def _learned(self, refusal: Refusal, sent: Json) -> str:
@@ -151,7 +169,8 @@ class Dialect:
     def _of_tools(self, refusal: Refusal, named: set[str], sent: Json) -> str:
         if not sent.get("tools"):
             return ""
-        if refused := set(_KEYWORD.findall(refusal.text)) - self.keywords:
+        refused = set(_KEYWORD.findall(refusal.text)) | (_SIZES if _GRAMMAR.search(refusal.text) else set())
+        if refused := refused - self.keywords:
             self.keywords |= refused
             return f"without {', '.join(sorted(refused))} in schemas"
         if _NO_TOOLS.search(refusal.text) or "tools" in named:
@@ -179,7 +198,7 @@ class Dialect:
             return payload
         del payload["response_format"]
         if self.schema == "prompt":
-            return with_instruction(payload, wanted["schema"])
+            return with_schema(payload, wanted["name"], wanted["schema"])
         function = {"name": wanted["name"], "parameters": wanted["schema"], "strict": wanted.get("strict", False)}
         tool = {"type": "function", "function": function}
         return {**payload, "tools": [tool], "tool_choice": {"type": "function", "function": {"name": wanted["name"]}}}

@@ -10,14 +10,17 @@ from typing import Any
 
 Json = dict[str, Any]
 
+FUNCTIONS = (
+    "You have these functions. Call one of them in each answer. Your answer is the call and nothing else, as JSON: "
+    '{"name": "the function", "arguments": {...}}. You are told what it returned.\n'
+)
+SCHEMA = "Answer with one JSON object and nothing else: no prose, no fence. It has to fit this JSON schema:\n"
+RETURNED = "It returned:\n"
 
-def with_instruction(payload: Json, schema: Json) -> Json:
+
+def with_schema(payload: Json, name: str, schema: Json) -> Json:
     """The request with the schema of its answer in the prompt."""
-    told = (
-        "Answer with one JSON object and nothing else: no prose, no fence. It has to fit this JSON schema:\n"
-        f"{json.dumps(schema, ensure_ascii=False)}"
-    )
-    return {**payload, "messages": _told(payload["messages"], told)}
+    return {**payload, "messages": _told(payload["messages"], SCHEMA + _line({"title": name, **schema}))}
 
 
 def in_writing(payload: Json, *, constrained: bool) -> Json:
@@ -29,17 +32,13 @@ def in_writing(payload: Json, *, constrained: bool) -> Json:
     """
     tools = [each["function"] for each in payload["tools"]]
     described = [{key: each.get(key, "") for key in ("name", "description", "parameters")} for each in tools]
-    told = (
-        "You have these functions. Call one of them in each answer. Your answer is the call and nothing else, as JSON: "
-        '{"name": "the function", "arguments": {...}}. You are told what it returned.\n'
-        f"{json.dumps(described, ensure_ascii=False)}"
-    )
     rest = {key: value for key, value in payload.items() if key not in {"tools", "tool_choice", "parallel_tool_calls"}}
-    said = {**rest, "messages": _told(_in_turns(map(_as_text, payload["messages"])), told)}
-    if constrained:
-        calls = {"anyOf": [_call_of(each) for each in tools]}
-        said["response_format"] = {"type": "json_schema", "json_schema": {"name": "call", "schema": calls}}
-    return said
+    messages = _told(_in_turns(map(_as_text, payload["messages"])), FUNCTIONS + _line(described))
+    if not constrained:
+        return {**rest, "messages": messages}
+    calls = {"anyOf": [_call_of(each) for each in tools]}
+    form = {"type": "json_schema", "json_schema": {"name": "call", "schema": calls}}
+    return {**rest, "messages": messages, "response_format": form}
 
 
 def _call_of(function: Json) -> Json:
@@ -53,10 +52,10 @@ def _call_of(function: Json) -> Json:
 
 def _as_text(message: Json) -> Json:
     if message["role"] == "tool":
-        return {"role": "user", "content": f"It returned:\n{message['content']}"}
+        return {"role": "user", "content": f"{RETURNED}{message['content']}"}
     if calls := message.get("tool_calls"):
         made = [{"name": each["function"]["name"], "arguments": _read(each["function"]["arguments"])} for each in calls]
-        return {"role": "assistant", "content": "\n".join(json.dumps(each, ensure_ascii=False) for each in made)}
+        return {"role": "assistant", "content": "\n".join(map(_line, made))}
     return message
 
 
@@ -84,3 +83,7 @@ def _told(messages: list[Json], text: str) -> list[Json]:
     if first["role"] in {"system", "developer"}:
         return [{**first, "content": f"{first['content']}\n\n{text}"}, *rest]
     return [{"role": "system", "content": text}, *messages]
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

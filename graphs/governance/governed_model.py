@@ -23,7 +23,7 @@ from graphs.answers.dialect import Dialect
 from graphs.answers.message import message_of
 from graphs.answers.reading import read
 from graphs.answers.schemas import response_format
-from graphs.errors import AnswerCut, LeftAlone, LimitReached, Unaccounted
+from graphs.errors import AnswerCut, LeftAlone, LimitReached, Unaccounted, UnusableAnswer
 from graphs.governance.account import Account
 from graphs.governance.bounds import bytes_of, refuse_what_has_no_bound
 from graphs.governance.limits import StopReason
@@ -108,7 +108,8 @@ class GovernedChatOpenAI(ChatOpenAI):
 
     def with_structured_output(self, schema: Any = None, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
         """Answers of this kind, a class of pydantic, read as `graphs.answers.reading` does. How they are asked for is a
-        matter of the model's dialect.
+        matter of the model's dialect; by the schema of another class with the same name, where one is given as
+        `narrowed`.
 
         Raises UnusableAnswer for an answer that is none.
         """
@@ -117,9 +118,15 @@ class GovernedChatOpenAI(ChatOpenAI):
 
         def read_from(message: AIMessage) -> BaseModel:
             calls = [json.dumps(each["args"]) for each in message.tool_calls if each["name"] == schema.__name__]
-            return read(calls[0] if calls else str(message.content), schema, f"with {schema.__name__}")
+            try:
+                answer = read(calls[0] if calls else str(message.content), schema, f"with {schema.__name__}")
+            except UnusableAnswer:
+                self.dialect.gives_up_on_schemas()
+                raise
+            self.dialect.has_fitted = True
+            return answer
 
-        return self.bind(response_format=response_format(schema)) | RunnableLambda(read_from)
+        return self.bind(response_format=response_format(kwargs.get("narrowed") or schema)) | RunnableLambda(read_from)
 
     async def _answered(
         self,
@@ -129,14 +136,15 @@ class GovernedChatOpenAI(ChatOpenAI):
     ) -> ChatResult:
         """One answer: one attempt, and one more for whatever its server teaches us about how it wants to be asked."""
         while True:
+            known = self.dialect.changes
             account, emit, request, payload, offered = self._request(messages, stop, kwargs)
             try:
                 document = await self._completed(account, emit, request, payload)
             except (openai.APIStatusError, ErrorInside) as error:
                 refusal = refusal_of(error)
-                if refusal is None or not self.dialect.learns(refusal, payload):
-                    raise
-                continue
+                if refusal and (self.dialect.learns(refusal, payload) or self.dialect.changes > known):
+                    continue
+                raise
             choice = document["choices"][0]
             if choice.get("finish_reason") == "length":
                 raise AnswerCut(

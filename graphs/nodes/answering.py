@@ -48,6 +48,7 @@ class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
         run, problems = request.runtime.context, list[UnusableAnswer]()
         if limit := await self._limit(run.account):
             request = request.override(tools=[], messages=_with(request.messages, LAST))
+        dialect, known = run.model.dialect, run.model.dialect.changes
         asked, attempts = request, ATTEMPTS
         while len(problems) < attempts:
             try:
@@ -56,8 +57,8 @@ class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
                 problems.append(problem)
                 run.emit({"type": "warning", "message": f"{run.account.agent} is asked again: {problem}"})
                 asked = request.override(messages=[*request.messages, *question_back(problem)])
-            if len(problems) == ATTEMPTS and run.model.dialect.gives_up_on_tools():
-                attempts += 1
+            if len(problems) == ATTEMPTS and (dialect.gives_up_on_tools() or dialect.changes > known):
+                attempts += 1  # it is asked in another way now
         if limit:
             raise LimitReached(limit, "agent", f"at the end, {repeated(problems)}")
         raise UnusableAnswer(repeated(problems))

@@ -36,10 +36,9 @@ HISTORY_KEPT = 4
 
 
 class AgentResult(base.AgentResult):
-    """The agent's answer, validated and then as JSON primitives: checkpoints hold nothing else.
-
-    The class name is the name of the tool that the model calls with it.
-    """
+    # Validated, and then as JSON primitives: checkpoints hold nothing else. Name and docstring are those of the tool
+    # that the model calls with it.
+    __doc__ = base.AgentResult.__doc__
 
     @model_validator(mode="wrap")
     @classmethod

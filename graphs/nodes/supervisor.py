@@ -38,10 +38,12 @@ def supervisor(deps: Deps) -> Any:
 
     async def _decide(state: ResearchState, config: RunnableConfig, runtime: Runtime) -> dict[str, Any]:
         model = deps.supervisor_model.charged_to(deps.account(state, "supervisor", config), runtime.stream_writer)
-        wanted = decision_for([agent.name for agent in deps.agents], state["tasks"])
+        sensible = decision_for([agent.name for agent in deps.agents], state["tasks"])
         messages = [system, HumanMessage(_packet(state, deps))]
         try:
-            return await asked(model, wanted, messages, lambda decision: _update(state, decision, deps))
+            return await asked(
+                model, SupervisorDecision, messages, lambda decision: _update(state, decision, deps), narrowed=sensible
+            )
         except LimitReached as error:
             used = await deps.ledger.spend(state["job_id"])
             return {
