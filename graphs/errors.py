@@ -103,6 +103,11 @@ class LimitReached(HumanMustAct):
         self.passing = passing
         self.wanted_micro_usd = wanted_micro_usd
 
+    def budget_after(self, spent_micro_usd: int) -> int:
+        """A budget that pays for the call that was refused and for one like it, so that the same is not asked again at
+        once; 0 when it is not about money."""
+        return spent_micro_usd + 2 * self.wanted_micro_usd if self.wanted_micro_usd else 0
+
 
 class ServerUnavailable(OperatorMustAct):
     """An MCP server that did not answer; the message names it."""

@@ -4,11 +4,15 @@ from graphs.citations import cited, numbered, with_chart_files
 from graphs.evidence import Evidence
 from graphs.governance.limits import EXPLAINED, Limits, StopReason, dollars
 from graphs.inert import inert, is_address, one_line
+from graphs.outcome import outcome
 from graphs.state import EvidenceRef, FindingState, Report, ResearchState, of_status
 from graphs.trust import OUTSIDE, SAID, said_of_evidence
 
 EVIDENCE_FOLDER = "evidence"
 MISSING = "## What could not be answered"
+READ = "## What was read"
+MOST_READ = 30  # sources that a report without findings lists
+_NO_REPORT = Report(title="", body="", attempts=0, by_code=True, problems=[])
 
 
 def rendered(state: ResearchState, report: Report, notice: str) -> str:
@@ -51,17 +55,32 @@ def counted(number: int, noun: str) -> str:
 
 
 def assembled(state: ResearchState) -> str:
-    """A report body put together without a model: what is verified, and what is missing."""
+    """A report body put together without a model: what is verified, what was only read, and what is missing."""
     findings = of_status(state, "verified")
-    if not findings:
-        stopped = "The question was not answered: the work stopped before anything was found."
-        lines = [stopped if state.get("stop_reason") else "The question could not be answered from the data."]
-    else:
+    if findings:
         lines = ["## Findings", ""]
         lines += [f"- {each['claim'].rstrip('. ')} [{', '.join(each['evidence'])}]." for each in findings]
+    else:
+        lines = _without_findings(state)
     if missing := gaps(state):
         lines += ["", MISSING, "", *(f"- {gap}" for gap in missing)]
     return "\n".join(lines)
+
+
+def _without_findings(state: ResearchState) -> list[str]:
+    """That nothing was found, and what was read all the same."""
+    read = list(state["evidence"].values())
+    ended = outcome({**state, "report": state.get("report") or _NO_REPORT})
+    if ended.reason is StopReason.NOT_IN_DATA:
+        answer = "The question could not be answered from the data."
+    else:
+        answer = f"The question was not answered: {EXPLAINED[ended.reason]}."
+    if not read:
+        return [answer]
+    told = "1 source was" if len(read) == 1 else f"{len(read)} sources were"
+    shown = [f"- {each['server']}.{each['tool']}: {one_line(each['title'])} [{each['id']}]" for each in read]
+    more = [f"- {len(read) - MOST_READ} more"] if len(read) > MOST_READ else []
+    return [f"{answer} {told} read, and no finding was confirmed.", "", READ, "", *shown[:MOST_READ], *more]
 
 
 def gaps(state: ResearchState) -> list[str]:

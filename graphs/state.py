@@ -89,7 +89,7 @@ class EvidenceRef(TypedDict):
 class Halt(TypedDict):
     """A limit or a loop that stopped the work in the middle of a step. It stands until a human answers.
 
-    `needed_micro_usd` is the budget with which the call that was refused would have been made.
+    `needed_micro_usd` is a budget with which the call that was refused would be made, and work can go on.
     """
 
     reason: str
@@ -103,11 +103,13 @@ def halt(reason: StopReason, detail: str = "", needed_micro_usd: int = 0) -> Hal
 
 
 class Report(TypedDict):
-    """The report as drafted (`title`, `body` with evidence ids) and what verification found wrong with it."""
+    """The report as drafted (`title`, `body` with evidence ids) and what verification found wrong with it. One that
+    code put together says nothing but what was verified, or that nothing was."""
 
     title: str
     body: str
     attempts: int
+    by_code: bool
     problems: list[str]
 
 

@@ -46,7 +46,7 @@ class Script:
         return [request for request, wanted in formats if wanted.get("name") == schema]
 
 
-def call(name: str, **arguments: Any) -> Json:
+def call(name: str, /, **arguments: Any) -> Json:
     """An answer that calls one tool."""
     function = {"name": name, "arguments": json.dumps(arguments)}
     return {"tool_calls": [{"id": f"call_{name}", "type": "function", "function": function}]}

@@ -65,11 +65,11 @@ def _timed_out(account: Account, deps: Deps) -> Failure:
 async def _limited(limit: LimitReached, account: Account, deps: Deps) -> Failure:
     """A limit of money stops the job, with the budget that the agent could have gone on with: a human may raise it."""
     used = await deps.ledger.spend(account.job_id)
-    needed = used.micro_usd + limit.wanted_micro_usd if limit.wanted_micro_usd else 0
+    needed = limit.budget_after(used.micro_usd)
     if limit.reason is StopReason.AGENT_BUDGET:
         share, budget = account.limits.agent_share_percent, account.limits.budget_micro_usd
         own = used.agents.get(account.agent, AgentSpend()).micro_usd
-        needed = max(needed, (own + limit.wanted_micro_usd) * PERCENT // share + 1)
+        needed = max(needed, limit.budget_after(own) * PERCENT // share + 1)
         detail = (
             f"the {account.agent} has spent {own * PERCENT / budget:.0f}% of the budget and may spend {share}%; "
             f"its next call may cost {dollars(limit.wanted_micro_usd)}"

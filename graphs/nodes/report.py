@@ -38,13 +38,13 @@ def report(deps: Deps) -> Any:
             flag = f"the report was put together without a model: {error}"
             return {"report": _without_model(state), "flags": [*state["flags"], flag]}
         runtime.stream_writer({"type": "report", "attempt": attempts})
-        return {"report": Report(title=draft.title, body=draft.body, attempts=attempts, problems=[])}
+        return {"report": Report(title=draft.title, body=draft.body, attempts=attempts, by_code=False, problems=[])}
 
     return report_node
 
 
 def _without_model(state: ResearchState) -> Report:
-    return Report(title=short(state["question"]), body=assembled(state), attempts=ATTEMPTS, problems=[])
+    return Report(title=short(state["question"]), body=assembled(state), attempts=ATTEMPTS, by_code=True, problems=[])
 
 
 def short(question: str) -> str:

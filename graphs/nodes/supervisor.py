@@ -48,7 +48,7 @@ def supervisor(deps: Deps) -> Any:
             used = await deps.ledger.spend(state["job_id"])
             return {
                 "wanted": "assign",
-                "halted": halt(error.reason, error.detail, used.micro_usd + error.wanted_micro_usd),
+                "halted": halt(error.reason, error.detail, error.budget_after(used.micro_usd)),
             }
         except AccountRefused as error:
             return _stuck(StopReason.MODEL_ACCOUNT, str(error))

@@ -21,6 +21,8 @@ def verify_report(deps: Deps) -> Any:
         report = state["report"]
         if report is None:
             raise RuntimeError("verify_report was reached without a report; only `report` leads here")
+        if report["by_code"]:
+            return {"route": "finish"}
         stored = await deps.evidence.many(state["job_id"], cited(report["body"]))
         found = _problems(state, report["body"], {each: stored[each] for each in stored if each in state["evidence"]})
         again = bool(found) and report["attempts"] < ATTEMPTS
@@ -29,6 +31,7 @@ def verify_report(deps: Deps) -> Any:
             title=short(state["question"]) if problems(report["title"], {}, [state["question"]]) else report["title"],
             body=report["body"] if again else marked(report["body"], found, MARK),
             attempts=report["attempts"],
+            by_code=False,
             problems=[f"“{each.statement}”: {each.reason}" for each in found],
         )
         return {"report": judged, "route": "report" if again else "finish"}

@@ -1,5 +1,7 @@
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from openai import DefaultAsyncHttpxClient
@@ -11,7 +13,7 @@ from app.running.runtime import dependencies
 from graphs.checkpoint import RedisSaver
 from graphs.governance.ledger import Ledger
 from graphs.governance.tools import ToolGateway
-from graphs.supervisor import ResearchGraph, build_research_graph
+from graphs.supervisor import build_research_graph
 from tests.graphs import redis_servers
 from tests.graphs.ledgers import TTL, Clock
 from tests.graphs.redis_servers import Client, Connect
@@ -94,14 +96,15 @@ def unruly() -> Iterator[Unruly]:
 
 @pytest.fixture
 def graph(settings: Settings, addresses: Addresses, redis_client: Redis) -> Run:
-    """Builds the graph over a script."""
+    """Builds the graph over a script, with servers that are elsewhere, and with other dependencies."""
 
     @contextlib.asynccontextmanager
-    async def build(script: Script) -> AsyncIterator[ResearchGraph]:
+    async def build(script: Script, elsewhere: dict[str, str] | None = None, **other: Any) -> AsyncIterator[Any]:
         with serving(script) as url:
-            async with ToolGateway(addresses.servers) as gateway, DefaultAsyncHttpxClient() as http:
+            servers = {**addresses.servers, **(elsewhere or {})}
+            async with ToolGateway(servers) as gateway, DefaultAsyncHttpxClient() as http:
                 tiers = settings.model_copy(update={"supervisor_model": settings.model})
-                deps = dependencies(tiers, url, http, gateway, redis_client)
+                deps = dataclasses.replace(dependencies(tiers, url, http, gateway, redis_client), **other)
                 yield build_research_graph(deps, RedisSaver(redis_client, ttl_seconds=600))
 
     return build

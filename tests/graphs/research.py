@@ -8,12 +8,12 @@ from blockbuster import blockbuster_ctx
 
 from graphs.governance.limits import Limits
 from graphs.supervisor import ResearchGraph
-from tests.scripted_model import REPORT, Json, Script
+from tests.scripted_model import REPORT, Json
 
 JOB = "job-test"
 CONFIG: Any = {"configurable": {"thread_id": JOB}}
 
-Run = Callable[[Script], contextlib.AbstractAsyncContextManager[ResearchGraph]]
+Run = Callable[..., contextlib.AbstractAsyncContextManager[ResearchGraph]]
 
 
 def started(**limits: Any) -> Json:
