@@ -3,7 +3,7 @@
 import contextlib
 import random
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -11,7 +11,7 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from app.client.http_requests import IS_IT, Ask, Json, Requests
+from app.client.http_requests import IS_IT, Ask, Json, Requests, events
 from app.errors import ApiFailed
 from app.jobs.formats import MEDIA, Format
 from app.jobs.states import TERMINAL
@@ -138,8 +138,8 @@ class Client:
     def watch(self, job_id: str, on_event: Callable[[Json], None], after: str | None = None) -> str:
         """Give each event after this one, once, until the job has ended or waits for a human; its status then."""
         status = ""
-        with contextlib.closing(self._events(job_id, after)) as events:
-            for event_id, event in events:
+        with contextlib.closing(self._events(job_id, after)) as told:
+            for event_id, event in told:
                 on_event(event)
                 if event["type"] != "job" or "status" not in event:
                     continue
@@ -156,7 +156,7 @@ class Client:
                 if response.status_code == 204:  # it has ended, with the last event that we have
                     return
                 with contextlib.suppress(httpx.TransportError):  # a broken connection: the next one goes on
-                    for sent in EventSource(response).iter_sse():
+                    for sent in self._sent_by(response):
                         if sent.data:
                             event = self._event(sent)
                             after, over = sent.id, event["type"] == "job" and event.get("status") in TERMINAL
@@ -173,6 +173,12 @@ class Client:
             response.close()
             raise ApiFailed(f"{self._requests.url} sends no events; {IS_IT}")
         return response
+
+    def _sent_by(self, response: httpx.Response) -> Iterator[ServerSentEvent]:
+        try:
+            yield from EventSource(events(response)).iter_sse()
+        except httpx.DecodingError as error:
+            raise ApiFailed(f"{self._requests.url} sends events that cannot be read ({error}); {IS_IT}") from error
 
     def _event(self, sent: ServerSentEvent) -> Json:
         try:

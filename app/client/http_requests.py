@@ -14,6 +14,7 @@ from pydantic import BaseModel, HttpUrl, SecretStr, TypeAdapter, ValidationError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
 
 from app.errors import ApiFailed, ApiRefused, AppError, BadInput
+from safe_http.bodies import Unpacking
 
 Json = dict[str, Any]
 
@@ -21,6 +22,9 @@ TIMEOUT_S = 30.0
 CONNECT_S = 5.0
 IS_IT = "is it the address of a Tollgate API? See --url and TOLLGATE_URL"
 LONGEST = 400  # characters of what a server says, in an error
+MOST_BYTES = 64 * 1024 * 1024  # of an answer: a report with its evidence
+MOST_OF_AN_EVENT = 4 * 1024 * 1024
+_OF_THE_BODY = {"content-encoding", "content-length", "transfer-encoding"}
 _AWAY = {502, 503, 504}
 _BACKOFF = wait_random_exponential(multiplier=0.2, max=5)
 _URL = TypeAdapter(HttpUrl)
@@ -111,7 +115,7 @@ class Requests:
         try:
             response = self._http.send(request, stream=True)
             if not (streamed and response.is_success):
-                response.read()
+                response = _read(response)
         except httpx.RequestError as error:
             failure = ApiFailed(self._why(error))
             unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
@@ -177,7 +181,7 @@ def opened(url: str, api_key: SecretStr | None, say: Callable[[str], None]) -> I
     key = api_key.get_secret_value() if api_key else None
     if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
         raise BadInput("TOLLGATE_API_KEY is no key; `tollgate keys create` makes one")
-    headers = {"Accept": "application/json, */*;q=0.1", "User-Agent": "tollgate"}
+    headers = {"Accept": "application/json, */*;q=0.1", "Accept-Encoding": "gzip", "User-Agent": "tollgate"}
     headers |= {"Authorization": f"Bearer {key}"} if key else {}
     address = checked_url(url)
     try:
@@ -198,6 +202,29 @@ def checked_url(url: str) -> str:
     if found.username or found.password or found.query or found.fragment:
         raise BadInput("--url holds more than an address; the key goes into TOLLGATE_API_KEY")
     return str(found).rstrip("/")
+
+
+def events(response: httpx.Response) -> httpx.Response:
+    """A stream of events, each bounded in size. Reading it raises httpx.DecodingError; closing it is for the caller."""
+
+    def pieces() -> Iterator[bytes]:
+        unpacking = Unpacking(response.headers, MOST_OF_AN_EVENT)
+        for part in response.iter_raw():
+            piece = unpacking.feed(part)
+            if b"\n\n" in piece:
+                unpacking.begin_anew()
+            yield piece
+
+    return httpx.Response(response.status_code, headers={"Content-Type": "text/event-stream"}, content=pieces())
+
+
+def _read(response: httpx.Response) -> httpx.Response:
+    """The same with its body, which is bounded in size. Raises httpx.RequestError."""
+    with contextlib.closing(response):
+        unpacking = Unpacking(response.headers, MOST_BYTES)
+        content = b"".join(map(unpacking.feed, response.iter_raw()))
+    kept = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_BODY]
+    return httpx.Response(response.status_code, headers=kept, content=content, request=response.request)
 
 
 def _is_here(url: str) -> bool:

@@ -61,12 +61,14 @@ async def _model(settings: Settings, addresses: Addresses) -> Line:
     except AppError as error:
         return Line(False, "model", str(error))
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    url = f"{addresses.model.rstrip('/')}/models"
     try:
-        async with httpx.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {key}"} if key else {}) as http:
-            answer = await http.get(f"{addresses.model.rstrip('/')}/models")
+        async with httpx.AsyncClient(timeout=10, headers=headers) as http, http.stream("GET", url) as answer:
+            status = answer.status_code  # the rest is not read, however much it is
     except httpx.HTTPError as error:
         return Line(False, "model", f"{addresses.model} does not answer ({error}); check OPENAI_BASE_URL")
-    if answer.status_code in {401, 403}:
+    if status in {401, 403}:
         return Line(False, "model", f"{addresses.model} refuses the key; check OPENAI_API_KEY")
     who = "the stand-in (rules, not a language model)" if settings.offline else addresses.model
     return Line(True, "model", f"{settings.model}, planning with {settings.supervisor_model}, from {who}")

@@ -18,6 +18,8 @@ from typing import Any
 
 import httpx
 
+from safe_http.bodies import TooLarge, body
+
 SEARCHING_S = 15.0
 MOST_BYTES = 2_000_000
 MOST_EXCERPT = 500
@@ -102,8 +104,8 @@ async def search(provider: Provider, query: str, limit: int) -> list[Hit]:
     """At most so many results, best first, each address once. Raises SearchFailed."""
     try:
         async with asyncio.timeout(SEARCHING_S):
-            body = await _asked(provider, provider.request(query, limit))
-        hits = [provider.hit(each) for each in provider.results(body)]
+            told = await _asked(provider, provider.request(query, limit))
+        hits = [provider.hit(each) for each in provider.results(told)]
     except TimeoutError as error:
         raise SearchFailed(
             f"{provider.name} gave no answer within {SEARCHING_S:g} s; try again, or do without"
@@ -121,20 +123,18 @@ async def search(provider: Provider, query: str, limit: int) -> list[Hit]:
 
 
 async def _asked(provider: Provider, request: httpx.Request) -> Json:
+    request.headers["Accept-Encoding"] = "gzip"
     async with httpx.AsyncClient(timeout=SEARCHING_S) as http:
         response = await http.send(request, stream=True)
         try:
             if not response.is_success:
                 raise SearchFailed(_refusal(provider, response))
-            text = bytearray()
-            async for part in response.aiter_bytes():
-                text += part
-                if len(text) > MOST_BYTES:
-                    raise SearchFailed(f"{provider.name} answered with more than {MOST_BYTES} bytes; ask for less")
+            told: Json = json.loads(await body(response, MOST_BYTES))
+        except TooLarge as error:
+            raise SearchFailed(f"{provider.name} answered with more than {MOST_BYTES} bytes; ask for less") from error
         finally:
             await response.aclose()
-    body: Json = json.loads(text)
-    return body
+    return told
 
 
 def _refusal(provider: Provider, response: httpx.Response) -> str:

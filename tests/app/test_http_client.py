@@ -1,6 +1,7 @@
 """The client against servers that misbehave: nothing is done twice, nothing is lost, every failure is one line."""
 
 import contextlib
+import gzip
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -16,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from app.client.http_client import Client
-from app.client.http_requests import Requests, opened
+from app.client.http_requests import MOST_BYTES, Requests, opened
 from app.errors import ApiFailed, ApiRefused, AppError
 from tests.http_server import served
 
@@ -112,6 +113,31 @@ ANSWERS = {
 }
 
 
+def test_what_unpacks_to_more_than_a_report_can_be_is_broken_off() -> None:
+    bomb = gzip.compress(b" " * (MOST_BYTES + 1), 1)
+
+    async def answer(request: Request) -> Response:
+        return Response(bomb, headers={"content-encoding": "gzip"}, media_type="application/json")
+
+    app = Starlette(routes=[Route("/{path:path}", answer)])
+    with served(app) as url, client(url) as asking, pytest.raises(ApiFailed, match=f"more than {MOST_BYTES} bytes"):
+        asking.job("job-1")
+
+
+def test_an_event_that_is_too_long_is_broken_off() -> None:
+    async def long() -> AsyncIterator[bytes]:
+        yield b"data: "
+        for _ in range(100):
+            yield b"x" * 100_000
+
+    async def answer(request: Request) -> Response:
+        return StreamingResponse(long(), media_type="text/event-stream")
+
+    app = Starlette(routes=[Route("/{path:path}", answer)])
+    with served(app) as url, client(url) as asking, pytest.raises(ApiFailed, match="events that cannot be read"):
+        watched(asking)
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 def test_whatever_is_answered_is_one_line(name: str) -> None:
     async def answer(request: Request) -> Response:
@@ -194,7 +220,7 @@ def test_a_job_id_stays_one_part_of_the_path(job_id: str) -> None:
 
     def answer(request: httpx.Request) -> httpx.Response:
         paths.append(request.url.raw_path.decode())
-        return httpx.Response(200, json=JOB)
+        return httpx.Response(200, stream=httpx.ByteStream(json.dumps(JOB).encode()))
 
     with httpx.Client(base_url="http://127.0.0.1", transport=httpx.MockTransport(answer)) as http:
         Client(Requests(http, lambda _: None)).job(job_id)

@@ -1,9 +1,11 @@
 """Each provider is asked as it documents, its answers are read, and its refusals are told with what to do."""
 
 import email.utils
+import gzip
 import re
 import socket
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -159,6 +161,17 @@ async def test_an_answer_that_is_none_of_its_protocol_is_told(at: SearchProvider
 async def test_an_answer_without_end_is_broken_off(provider: Provider, at: SearchProvider) -> None:
     at.answer = Response(b'{"results": [' + b" " * MOST_BYTES)
     assert "more than" in await refused(provider)
+
+
+async def test_what_unpacks_to_more_than_is_read_is_never_there(provider: Provider, at: SearchProvider) -> None:
+    at.answer = Response(gzip.compress(b" " * 25 * MOST_BYTES, 1), headers={"content-encoding": "gzip"})
+    tracemalloc.start()
+    try:
+        assert "more than" in await refused(provider)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 5 * MOST_BYTES
 
 
 async def test_a_provider_that_is_not_there_is_told() -> None:
