@@ -1,6 +1,7 @@
 """Gives an agent its tools and a model that is paid for, and turns each tool result into evidence."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -26,6 +27,9 @@ from graphs.state import EvidenceRef, Json
 AROUND_WORDS = "<>()[]\"'.,;:!?"
 UNANSWERED = "unanswered"  # marks the answer to a call to which the server gave none, with the server's name
 TOLD = "error: refused: "  # how the refusal of a loop begins; the second one ends the task
+_ADDRESS = re.compile(
+    r"://|https?:[\\/]*\w|^\s*[\\/]{2}", re.IGNORECASE
+)  # as browsers read them: https:example.com, too
 _TOLD_OF_EVIDENCE = ("cached", "size", "data_version", "untrusted", "flags")
 
 
@@ -140,13 +144,22 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         """Whether an address is asked for that nobody gave. A model that was talked into it can write what it knows
         into one, and whoever is asked for it then reads that. Addresses given are those in the question and in the
         `url` of results: text of results is not enough, for that may be what the model itself had asked with."""
-        wanted = {value for value in arguments.values() if isinstance(value, str) and "://" in value}
+        wanted = {each for each in _texts(arguments) if _ADDRESS.search(each)}
         wanted -= {word.strip(AROUND_WORDS) for word in run.question.split()}
         if not wanted:
             return False
         ids = [each.artifact["id"] for each in messages if isinstance(each, ToolMessage) and each.artifact]
         found = (await self._deps.evidence.many(run.account.job_id, ids)).values()
         return bool(wanted - {address for each in found for address in each.addresses})
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in arguments, however deep, names of fields as well."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in [*value, *value.values()] if isinstance(value, dict) else value:
+            yield from _texts(each)
 
 
 def _reaches_out(tool: BaseTool) -> bool:
