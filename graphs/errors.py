@@ -11,7 +11,7 @@ GraphError
 ├── HumanMustAct            a human decides whether it goes on
 │   └── LimitReached        a limit refused what was about to happen
 └── OperatorMustAct         retrying will not help until somebody mends it
-    ├── ServerUnavailable   an MCP server that cannot be reached
+    ├── ServerUnavailable   an MCP server that gave no answer: away, hanging, busy, or asked too often
     ├── ModelUnavailable    a model provider that gives no answer, after all retries
     │   ├── LeftAlone       it failed several times in a row, so it is not asked for a while
     │   └── NoCompletion    it answered with something that is no completion
@@ -110,7 +110,10 @@ class LimitReached(HumanMustAct):
 
 
 class ServerUnavailable(OperatorMustAct):
-    """An MCP server that did not answer; the message names it."""
+    """An MCP server that gave no answer: it is away, hangs, is busy, or is asked too often. The message names it.
+
+    What a tool refuses or does badly is a ToolFailure, for then its server has answered.
+    """
 
 
 class ModelUnavailable(OperatorMustAct):

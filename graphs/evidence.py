@@ -16,15 +16,18 @@ from redis.asyncio import Redis
 from graphs.errors import ToolFailure
 from graphs.injections import visible
 from graphs.numbers import numbers_in
+from graphs.plain_results import numbers_of
 from graphs.state import EvidenceRef, Json
 
 _COUNTER = "next"
 _OF_A_SOURCE = ("id", "publisher", "date", "url", "confidence", "retrieved")
+MOST_TITLE = 300  # characters of it that the state keeps
 DEPENDS_ON_THE_WORDS = {"score", "excerpt"}  # columns of a search that differ from wording to wording
 
 
 class Evidence(BaseModel):
-    """One tool result. `text` is what the model saw; `content` the structured result it was made from.
+    """One tool result. `text` is what the model saw; `content` the result it was made from, of a kind and shape that
+    the gateway has checked (graphs/governance/tool_results.py).
 
     `flags` say what in it reads like orders (graphs/injections.py), `called_at` when it was asked for (ISO 8601, UTC),
     and `cached` that the server was not asked.
@@ -66,21 +69,33 @@ class Evidence(BaseModel):
         return self.content["columns"], self.content["rows"]
 
     @property
+    def svg(self) -> str | None:
+        """The picture, when the result is a chart."""
+        return self.content["svg"] if self.content.get("kind") == "chart" else None
+
+    @property
+    def url(self) -> str:
+        """Where its source is, when it is a page or names one; empty otherwise."""
+        return str(self.content.get("url", ""))
+
+    @property
     def numbers(self) -> frozenset[Decimal]:
         """Every number a claim may rest on. Cells are read one by one: CSV commas are not digit groups."""
-        if (table := self.table) is None:
-            return numbers_in([self.text])
-        cells = [cell for row in table[1] for cell in row]
-        prose = [cell for cell in cells if isinstance(cell, str)]
-        prose += [self.content.get("title", ""), *self.content.get("notes", [])]
-        measured = [cell for cell in cells if isinstance(cell, int | float) and not isinstance(cell, bool)]
-        return numbers_in(prose) | {abs(Decimal(str(cell))) for cell in measured}
+        if (table := self.table) is not None:
+            cells = [cell for row in table[1] for cell in row]
+            prose = [cell for cell in cells if isinstance(cell, str)]
+            prose += [self.content.get("title", ""), *self.content.get("notes", [])]
+            measured = [cell for cell in cells if isinstance(cell, int | float) and not isinstance(cell, bool)]
+            return numbers_in(prose) | {abs(Decimal(str(cell))) for cell in measured}
+        if self.content.get("kind") == "text":
+            return numbers_of(self.text, self.content.get("structured"))
+        return numbers_in([self.text])
 
     @property
     def addresses(self) -> frozenset[str]:
         """Where the sources are that it names: the `url` of a document, the column of that name of a table."""
         if (table := self.table) is None:
-            return frozenset({str(self.content.get("url", ""))})
+            return frozenset({self.url})
         at = [index for index, name in enumerate(table[0]) if name == "url"]
         return frozenset(str(row[index]) for row in table[1] for index in at)
 
@@ -107,7 +122,7 @@ class Evidence(BaseModel):
             tool=self.tool,
             arguments=self.arguments,
             kind=str(self.content.get("kind", "text")),
-            title=_shown(self.content.get("title") or self.tool),
+            title=_shown(self.content.get("title") or self.tool)[:MOST_TITLE],
             columns=columns,
             rows=len(rows),
             source=source if sourced else None,

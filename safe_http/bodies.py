@@ -32,7 +32,7 @@ class Unpacking:
     def __init__(self, headers: httpx.Headers, most: int) -> None:
         packing = headers.get("content-encoding", "").strip().lower()
         if packing not in _PLAIN | _PACKED:
-            raise httpx.DecodingError(f"it comes packed as {packing[:40]}, which is not read")
+            raise httpx.DecodingError("it is packed in another way than gzip, which is not read")
         self._gzip = zlib.decompressobj(_GZIP) if packing in _PACKED else None
         self._most = most
         self._left = most

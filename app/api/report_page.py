@@ -38,7 +38,7 @@ def _inlined(tokens: Sequence[Token], evidence: Mapping[str, Evidence]) -> None:
     for token in tokens:
         _inlined(token.children or [], evidence)
         if token.type == "image":
-            svg = str(evidence[token.meta["chart"]].content["svg"])
+            svg = evidence[token.meta["chart"]].svg or ""
             token.attrs["src"] = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 

@@ -85,7 +85,7 @@ def _document(text: str, evidence: Mapping[str, Evidence]) -> bytes:
         {"id": name, "title": f"{name}: {each.server}.{each.tool}", "about": about(each), "text": _begun(each.text)}
         for name, each in evidence.items()
     ]
-    charts = {name: each.content.get("svg") for name, each in evidence.items()}
+    charts = {name: each.svg for name, each in evidence.items()}
     return json.dumps({"title": title_of(text), "nodes": nodes, "charts": charts, "evidence": parts}).encode()
 
 

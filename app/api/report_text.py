@@ -25,7 +25,7 @@ def parsed(text: str, evidence: Mapping[str, Evidence]) -> list[Token]:
     """The tokens. An image is the chart of the evidence `meta["chart"]`; a link leads to a source, to evidence
     (`#E1`) or nowhere."""
     tokens = MARKDOWN.parse(text)
-    named = (str(each.content.get("url")) for each in evidence.values() if not each.flags)
+    named = (each.url for each in evidence.values() if not each.flags)
     _localised(tokens, evidence, {MARKDOWN.normalizeLink(each) for each in named if _leads(each)})
     return tokens
 
@@ -44,7 +44,7 @@ def _localised(tokens: Sequence[Token], evidence: Mapping[str, Evidence], source
         _localised(token.children or [], evidence, sources)
         if token.type == "image":
             chart = _CHART.fullmatch(str(token.attrs["src"]))
-            if chart and chart[1] in evidence and evidence[chart[1]].content.get("svg"):
+            if chart and chart[1] in evidence and evidence[chart[1]].svg:
                 token.meta["chart"] = chart[1]
             else:
                 token.type, token.tag, token.children = "text", "", None

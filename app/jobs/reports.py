@@ -38,8 +38,8 @@ class ReportFolder:
         (folder / EVIDENCE_FOLDER).mkdir(parents=True, exist_ok=True)
         for evidence_id, each in evidence.items():
             (folder / EVIDENCE_FOLDER / f"{evidence_id}.md").write_text(_told(evidence_id, each), encoding="utf-8")
-            if each.content.get("kind") == "chart":
-                (folder / EVIDENCE_FOLDER / f"{evidence_id}.svg").write_text(each.content["svg"], encoding="utf-8")
+            if each.svg:
+                (folder / EVIDENCE_FOLDER / f"{evidence_id}.svg").write_text(each.svg, encoding="utf-8")
         report = folder / "report.md"
         report.write_text(text, encoding="utf-8")
         return report

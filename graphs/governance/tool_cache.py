@@ -34,6 +34,7 @@ class ToolCache:
         seconds: how long an answer is kept.
         max_bytes: of all answers kept; the least recently used go first.
         max_entries: of answers.
+        keeps: whether an answer that has just come may be kept.
         timer: a monotonic clock, in seconds.
     """
 
@@ -43,6 +44,7 @@ class ToolCache:
         *,
         max_bytes: int = MAX_BYTES,
         max_entries: int = MAX_ENTRIES,
+        keeps: Callable[[], bool] = lambda: True,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         least = max_bytes // max_entries  # an answer counts as at least that, which bounds their number as well
@@ -50,6 +52,7 @@ class ToolCache:
             max_bytes, seconds, timer=timer, getsizeof=lambda answer: max(len(answer), least)
         )
         self._max_bytes = max_bytes
+        self._keeps = keeps
         self._flights: dict[bytes, _Flight] = {}
 
     async def answer(self, key: bytes, call: Callable[[], Awaitable[bytes]]) -> tuple[bytes, bool]:
@@ -80,6 +83,6 @@ class ToolCache:
 
     async def _fly(self, key: bytes, call: Callable[[], Awaitable[bytes]]) -> bytes:
         answer = await call()
-        if len(answer) <= self._max_bytes:
+        if len(answer) <= self._max_bytes and self._keeps():
             self._kept[key] = answer
         return answer

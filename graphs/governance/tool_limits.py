@@ -13,14 +13,14 @@ class ToolLimits:
         output_chars: characters of a result that the model is shown.
         result_bytes: bytes of an answer that are read.
         cache_seconds: how long the answer of a tool that its server annotates as read-only and idempotent serves equal
-            calls, of all jobs; 0 for none.
+            calls, of all jobs, when the server names the version of its data; 0 for none.
         at_once: calls that one replica gets at a time; our servers carry out eight by default.
         most_waiting: calls that wait for a place at a server; one more is refused.
         per_minute: calls of one tool in a minute, over all processes.
         rates: other numbers than that, by `server.tool`.
         failures: so many failed calls in a minute open the breaker of a server.
         open_s: seconds until one call may try whether it is back.
-        probe_s: seconds between two looks at whether a replica is ready.
+        probe_s: seconds between two looks at whether a replica is ready, and in which a program has to answer a ping.
     """
 
     timeout_s: float = 60.0

@@ -2,11 +2,13 @@
 
 A call takes a place at the replica that is up and has the fewest calls under way; when none has a place, it waits in
 line, as long as its caller does. A replica that fails a call is not asked again until its `/readyz` says that it is
-ready, or there is no other.
+ready, or there is no other. A program that is spoken to over stdio has no `/readyz`: after a failure it is pinged, and
+ended when it does not answer, so that the next call starts it anew.
 """
 
 import asyncio
 import contextlib
+import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
@@ -17,9 +19,12 @@ import httpx
 from graphs.errors import ServerUnavailable
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_session import KeptSession, is_url
+from safe_http.bodies import body
 
 PROBE_TIMEOUT_S = 2.0
+PROBE_BYTES = 65_536
 NOT_READY = 503
+PLAIN = {"Accept-Encoding": "identity"}
 
 
 @dataclass(eq=False)
@@ -83,6 +88,10 @@ class Replicas:
         """A call has failed there: it is asked again when it says that it is ready, or when there is no other."""
         replica.up = False
 
+    def answered(self, replica: Replica) -> None:
+        """A call was answered there, which says of a program that it is up."""
+        replica.up |= not is_url(replica.address)
+
     def has_other(self, replicas: Collection[Replica]) -> bool:
         """Whether there is a replica that is up and none of these."""
         return any(each.up and each not in replicas for each in self.all)
@@ -131,23 +140,33 @@ class Replicas:
                 turn.set_result(replica)
 
     def _probe_from_now_on(self) -> None:
-        if self._probing is None and any(is_url(each.address) for each in self.all):
+        if self._probing is None:
             self._probing = asyncio.create_task(self._probe(), name=f"asks whether {self.server} is ready")
 
     async def _probe(self) -> None:
         while True:
             await asyncio.sleep(self.limits.probe_s)
-            await asyncio.gather(*(self._look_at(each) for each in self.all if is_url(each.address)))
+            await asyncio.gather(*(self._look_at(each) for each in self.all))
             self._serve_the_line()
 
     async def _look_at(self, replica: Replica) -> None:
+        if is_url(replica.address):
+            await self._ask_whether_ready(replica)
+        elif not replica.up and replica.kept and replica.kept.is_open:
+            replica.up = await replica.kept.answers(self.limits.probe_s)
+            if not replica.up:
+                await replica.kept.close()
+
+    async def _ask_whether_ready(self, replica: Replica) -> None:
         try:
-            answer = await self.http.get(str(httpx.URL(replica.address).copy_with(path="/readyz", query=None)))
-        except (httpx.HTTPError, httpx.InvalidURL):
+            url = httpx.URL(replica.address).copy_with(path="/readyz", query=None)
+            async with asyncio.timeout(PROBE_TIMEOUT_S), self.http.stream("GET", url, headers=PLAIN) as answer:
+                replica.up = answer.status_code != NOT_READY  # one of another make may know no /readyz
+                version = await _data_version(answer) if answer.is_success else None
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
             replica.up = False
             return
-        replica.up = answer.status_code != NOT_READY  # one of another make may know no /readyz
-        if answer.is_success and (version := _data_version(answer)):
+        if version:
             self.changed(version)
 
 
@@ -156,10 +175,10 @@ def replicas_of(address: str) -> tuple[str, ...]:
     return tuple(each.strip() for each in address.split(",")) if is_url(address) else (address,)
 
 
-def _data_version(answer: httpx.Response) -> str | None:
+async def _data_version(answer: httpx.Response) -> str | None:
     try:
-        told: Any = answer.json()
-    except ValueError:
+        told: Any = json.loads(await body(answer, PROBE_BYTES))
+    except (httpx.DecodingError, ValueError):
         return None
     version = told.get("data_version") if isinstance(told, dict) else None
     return version if isinstance(version, str) else None

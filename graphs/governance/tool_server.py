@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Literal, TypeVar
@@ -10,7 +11,6 @@ from typing import Literal, TypeVar
 import httpx
 from langchain_core.tools import BaseTool
 from mcp import McpError
-from mcp.types import CallToolResult
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -22,15 +22,17 @@ from graphs.governance.tool_cache import ToolCache
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_metrics import ToolMetrics
 from graphs.governance.tool_replicas import Replica, Replicas
+from graphs.governance.tool_results import Answer
 from graphs.governance.tool_session import KeptSession
 from graphs.governance.tool_transport import Caller, Transport, Unanswered
 from graphs.state import Json
 
-Answer = TypeVar("Answer")
+Given = TypeVar("Given")
 
 logger = logging.getLogger(__name__)
 
 BURST_SHARE = 10  # a bucket holds a tenth of a minute's calls
+FULL_SHARE = 0.8  # of the time that a call may take: who had less at a replica learned nothing of it
 
 
 class ToolServer:
@@ -57,11 +59,12 @@ class ToolServer:
         secret: SecretStr | None,
     ) -> None:
         def opened(address: str) -> KeptSession:
-            return KeptSession(name, address, lambda: Transport(name, secret, limits.result_bytes), limits.timeout_s)
+            most = limits.result_bytes
+            return KeptSession(name, address, lambda: Transport(name, secret, most), most, limits.timeout_s)
 
         self.name = name
         self.data_version: str | None = None
-        self.cache = ToolCache(limits.cache_seconds) if limits.cache_seconds else None
+        self.cache = ToolCache(limits.cache_seconds, keeps=self._is_dated) if limits.cache_seconds else None
         self._limits = limits
         self._metrics = metrics
         self._client = client
@@ -84,19 +87,19 @@ class ToolServer:
             return kept.tools
         return (await self._guarded("its list of tools", self._deadline(), True, Replica.session)).tools
 
-    async def ask(self, caller: Caller, tool: str, arguments: Json) -> CallToolResult:
+    async def ask(self, caller: Caller, tool: str, arguments: Json) -> Answer:
         """Call a tool: once, or twice when the first call changed nothing.
 
         Raises:
-            ToolFailure: it gave too much, took too long or is called too often.
-            ServerUnavailable: there is no answer, the server is busy, or its breaker is open.
+            ToolFailure: it gave too much.
+            ServerUnavailable: no answer in time, a server that is busy or asked too often, or its breaker is open.
             McpError, ValueError: see `KeptSession.call`.
         """
-        until = self._deadline()
         again = read_only((await self.offered()).get(tool))
+        until = self._deadline()
         await self._take_a_token(tool, until)
 
-        async def called(replica: Replica) -> CallToolResult:
+        async def called(replica: Replica) -> Answer:
             return _unless_busy(await (await replica.session()).call(caller, tool, arguments))
 
         return await self._guarded(tool, until, again, called)
@@ -107,20 +110,23 @@ class ToolServer:
             self.cache.clear()
         self.data_version = data_version
 
+    def _is_dated(self) -> bool:
+        """Whether it says of which data its answers are; else nobody knows when one is no longer true."""
+        return self.data_version is not None
+
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._limits.timeout_s
 
     async def _take_a_token(self, tool: str, until: float) -> None:
-        """Wait for the tool's token bucket, as long as there is time. Raises ToolFailure."""
+        """Wait for the tool's token bucket, as long as there is time. Raises ServerUnavailable."""
         bucket = self._bucket(tool)
         while bucket and (wait := await _wait(bucket, f"tool:{self.name}.{tool}")):
             if asyncio.get_running_loop().time() + wait > until:
-                raise ToolFailure(f"{self.name}.{tool} is called too often by all jobs together; go on without it")
+                said = f"{self.name}.{tool} is called too often by all jobs together; go on without it"
+                raise ServerUnavailable(said)
             await asyncio.sleep(wait)
 
-    async def _guarded(
-        self, what: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Answer]]
-    ) -> Answer:
+    async def _guarded(self, what: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]) -> Given:
         """Ask for something behind the breaker, which is told how it went."""
         if self._breaker and not await self._breaker.admits():
             raise ServerUnavailable(
@@ -133,8 +139,9 @@ class ToolServer:
             report = "succeeded"
         except TimeoutError as late:
             report = "failed"
-            said = f"{self.name}.{what} gave no answer within {self._limits.timeout_s:g} s; ask for less"
-            raise ToolFailure(said) from late
+            seconds = self._limits.timeout_s
+            said = f"{self.name}.{what} gave no answer within {seconds:g} s; ask for less, or go on without it"
+            raise ServerUnavailable(said) from late
         except Unanswered as problem:
             if problem.too_large:
                 raise ToolFailure(f"{self.name}.{what} gave no usable answer: {problem}; ask for less") from problem
@@ -163,21 +170,29 @@ class ToolServer:
             case "abandoned":
                 await self._breaker.abandoned()
 
-    async def _tried(self, until: float, again: bool, act: Callable[[Replica], Awaitable[Answer]]) -> Answer:
+    async def _tried(self, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]) -> Given:
         """Do it at a replica, and once more at another one, or later, when that can do no harm.
 
-        Raises Unanswered, TimeoutError, ServerUnavailable.
+        Raises Unanswered; TimeoutError when a replica had the full time; ServerUnavailable when it was waited away.
         """
         failed: list[Replica] = []
+        earlier: Unanswered | None = None
         while True:
             async with self._place(failed, until) as replica:
+                left = until - asyncio.get_running_loop().time()
                 try:
                     async with asyncio.timeout_at(until):
-                        return await act(replica)
-                except TimeoutError:
-                    self.replicas.failed(replica)
-                    raise
+                        answer = await act(replica)
+                    self.replicas.answered(replica)
+                    return answer
+                except TimeoutError as late:
+                    if left >= self._limits.timeout_s * FULL_SHARE:
+                        self.replicas.failed(replica)
+                        raise
+                    why = f"the MCP server {self.name} is busy: the call had {max(left, 0):.1f} s left after its wait"
+                    raise earlier or ServerUnavailable(f"{why}; go on without it") from late
                 except Unanswered as problem:
+                    earlier = problem
                     if problem.retry_after_s is None and not problem.gone and not problem.too_large:
                         self.replicas.failed(replica)
                     if failed or problem.too_large or (problem.may_be_done and not again):
@@ -217,10 +232,11 @@ def read_only(tool: BaseTool | None) -> bool:
     return ((tool and tool.metadata) or {}).get("readOnlyHint") is True
 
 
-def _unless_busy(result: CallToolResult) -> CallToolResult:
+def _unless_busy(result: Answer) -> Answer:
     """Raises Unanswered for the answer of a server that has no place for the call."""
-    after = (result.meta or {}).get("retry_after_s") if result.isError else None
-    if isinstance(after, int | float):
+    told = result.meta if result.failed is True and isinstance(result.meta, dict) else {}
+    after = told.get("retry_after_s")
+    if isinstance(after, int | float) and 0 <= after < math.inf:
         raise Unanswered("it is busy", may_be_done=False, retry_after_s=float(after))
     return result
 

@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import logging
 import shlex
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Never
 
 import anyio
@@ -22,13 +22,14 @@ from mcp.types import (
     CONNECTION_CLOSED,
     CallToolRequest,
     CallToolRequestParams,
-    CallToolResult,
     ClientRequest,
     PaginatedRequestParams,
     RequestParams,
     Tool,
 )
 
+from graphs.governance.tool_results import Answer
+from graphs.governance.tool_stdio import spoken_to
 from graphs.governance.tool_transport import Caller, Transport, Unanswered, unanswered
 from graphs.state import Json
 
@@ -50,15 +51,19 @@ class KeptSession:
         server: whose session it is.
         address: a URL, or a command line to speak stdio with.
         transport: makes what is under a session over HTTP.
-        read_s: seconds without a byte after which a request has failed.
+        max_bytes: of an answer over stdio that are read.
+        read_s: seconds without a byte after which a request has failed, and that opening the session may take.
     """
 
-    def __init__(self, server: str, address: str, transport: Callable[[], Transport], read_s: float) -> None:
+    def __init__(
+        self, server: str, address: str, transport: Callable[[], Transport], max_bytes: int, read_s: float
+    ) -> None:
         self.tools: dict[str, BaseTool] = {}
         self._promises: dict[str, Validator] = {}
         self._server = server
         self._address = address
         self._transport = transport() if is_url(address) else None
+        self._max_bytes = max_bytes
         self._read_s = read_s
         self._numbers = itertools.count(1)
         self._closing = asyncio.Event()
@@ -79,7 +84,7 @@ class KeptSession:
         """The session, once it is open and its tools are listed. Raises Unanswered."""
         return await asyncio.shield(self._ready)
 
-    async def call(self, caller: Caller, tool: str, arguments: Json) -> CallToolResult:
+    async def call(self, caller: Caller, tool: str, arguments: Json) -> Answer:
         """Call a tool. The request ends with the caller's wait.
 
         Raises:
@@ -119,35 +124,67 @@ class KeptSession:
         with contextlib.suppress(asyncio.CancelledError):
             await self._owner
 
+    async def answers(self, within_s: float) -> bool:
+        """Whether a ping is answered within so many seconds."""
+        try:
+            async with asyncio.timeout(within_s):
+                await (await self.opened()).send_ping()
+        except McpError as error:
+            return error.error.code != CONNECTION_CLOSED
+        except (TimeoutError, Unanswered, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            return False
+        return True
+
     async def _hold(self) -> None:
         try:
-            async with create_session(self._connection()) as session:
-                await session.initialize()
-                for tool in await _listed(session):
-                    self._know(tool)
+            async with self._begun() as session:
+                await self._greet(session)
                 self._ready.set_result(session)
                 await self._closing.wait()
         except Exception as error:  # a group of whatever the transport raised; callers get it below
-            if not self._ready.done():
-                self._ready.set_exception(Unanswered(_reason(error), may_be_done=False))
+            self._not_opened(_reason(error))
         finally:
-            if not self._ready.done():
-                self._ready.set_exception(Unanswered("the session was closed", may_be_done=False))
+            self._not_opened("the session was closed")
             self._ready.exception()  # seen, also when nobody waited for it
+
+    async def _greet(self, session: ClientSession) -> None:
+        """Shake hands and list the tools. What hangs is given up at once, and ends while others begin anew."""
+        try:
+            async with asyncio.timeout(self._read_s):
+                await session.initialize()
+                for tool in await _listed(session):
+                    self._know(tool)
+        except TimeoutError:
+            self._closing.set()
+            self._not_opened(f"it did not say within {self._read_s:g} s what tools it has")
+            raise
+
+    def _not_opened(self, why: str) -> None:
+        if not self._ready.done():
+            self._ready.set_exception(Unanswered(why, may_be_done=False))
 
     def _know(self, tool: Tool) -> None:
         described = convert_mcp_tool_to_langchain_tool(None, tool, connection=self._connection())
         described.name = f"{self._server}{SEPARATOR}{tool.name}"
         self.tools[tool.name] = described
-        if tool.outputSchema is not None:
-            self._promises[tool.name] = _promise(tool.outputSchema)
+        if tool.outputSchema is not None and (promise := _promise(tool.outputSchema)):
+            self._promises[tool.name] = promise
 
-    def _checked(self, tool: str, result: CallToolResult) -> CallToolResult:
-        """The result, when its content is as the tool promises."""
+    def _checked(self, tool: str, result: Answer) -> Answer:
+        """The result, when its content is as the tool promises, or there is none but text."""
         promise = self._promises.get(tool)
-        if promise and not result.isError:
-            promise.validate(result.structuredContent)
+        if promise and result.failed is not True and result.structured is not None:
+            promise.validate(result.structured)
         return result
+
+    @contextlib.asynccontextmanager
+    async def _begun(self) -> AsyncIterator[ClientSession]:
+        if self._transport:
+            async with create_session(self._connection()) as session:
+                yield session
+        else:
+            async with spoken_to(self._address, self._max_bytes) as streams, ClientSession(*streams) as session:
+                yield session
 
     def _connection(self) -> StdioConnection | StreamableHttpConnection:
         if self._transport is None:
@@ -167,10 +204,10 @@ class KeptSession:
         return httpx.AsyncClient(transport=self._transport, timeout=patience)
 
 
-async def _asked(session: ClientSession, tool: str, arguments: Json, meta: Json) -> CallToolResult:
+async def _asked(session: ClientSession, tool: str, arguments: Json, meta: Json) -> Answer:
     """Not `session.call_tool`, which checks the schema of the result anew at each call: 24 ms for a hundred rows."""
     params = CallToolRequestParams(name=tool, arguments=arguments, _meta=RequestParams.Meta(**meta))
-    return await session.send_request(ClientRequest(CallToolRequest(params=params)), CallToolResult)
+    return await session.send_request(ClientRequest(CallToolRequest(params=params)), Answer)
 
 
 async def _listed(session: ClientSession) -> list[Tool]:
@@ -185,12 +222,12 @@ async def _listed(session: ClientSession) -> list[Tool]:
     raise RuntimeError(f"its list of tools has more than {PAGES} pages")
 
 
-def _promise(schema: Json) -> Validator:
+def _promise(schema: Json) -> Validator | None:
     try:
         return jsonschema_rs.validator_for(schema, retriever=_not_read)
     except ValueError as error:
         logger.warning("an output schema that cannot be used: %s", error)
-        return jsonschema_rs.validator_for(False)  # of such a tool no answer can be trusted
+        return None  # what the gateway needs of a result is checked there, whatever is promised
 
 
 def _not_read(uri: str) -> Never:

@@ -2,12 +2,14 @@
 
 The SDK's client ends its whole session, with every other call on it, when one POST meets an HTTP error or no
 connection, and it goes on reading an answer that nobody waits for any more. Here such a request is answered in the
-server's place, with a JSON-RPC error whose `data` says what happened, and `give_up` ends the request itself.
+server's place, with a JSON-RPC error whose `data` says what happened, and `give_up` ends the request itself. So is
+one that was answered with something else than JSON-RPC, for which the SDK's client would wait until the deadline.
 """
 
 import contextlib
 import json
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,12 +18,19 @@ from typing import Any
 import anyio
 import httpx
 import jwt
+from httpx_sse import EventSource
 from mcp import McpError
-from pydantic import SecretStr
+from mcp.client.streamable_http import MCP_SESSION_ID
+from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCResponse
+from pydantic import SecretStr, ValidationError
+
+from safe_http.bodies import TooLarge, body, parts
 
 NOT_ANSWERED = -32050  # a code that JSON-RPC leaves to implementations
 TOKEN_S = 60
 READ_BYTES = 2048  # of an answer that is an error
+NO_MESSAGE = "it answered with something else than JSON-RPC"
+_MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,40}", re.ASCII)
 _JSON, _SSE = "application/json", "text/event-stream"
 
 logger = logging.getLogger(__name__)
@@ -70,6 +79,16 @@ def unanswered(error: McpError) -> Unanswered | None:
     return Unanswered(told.message, **(told.data or {})) if told.code == NOT_ANSWERED else None
 
 
+def too_large(max_bytes: int) -> Unanswered:
+    """An answer of more bytes than are read."""
+    return Unanswered(f"it gave more than {max_bytes} bytes", too_large=True)
+
+
+def error_of(problem: Unanswered) -> dict[str, Any]:
+    """The error that stands for an answer, as JSON-RPC has it; `unanswered` reads it."""
+    return {"code": NOT_ANSWERED, "message": str(problem), "data": vars(problem)}
+
+
 def bearer(secret: SecretStr, server: str, caller: Caller, seconds: float = TOKEN_S) -> str:
     """A token for requests to this server, valid for so long (JWT, RFC 7519, HS256)."""
     now = datetime.now(UTC)
@@ -100,16 +119,20 @@ class Transport(httpx.AsyncBaseTransport):
         caller = Caller(**meta["caller"]) if "caller" in meta else GATEWAY
         if self._secret:
             request.headers["Authorization"] = f"Bearer {bearer(self._secret, self._server, caller)}"
+        request.headers["Accept-Encoding"] = "identity"
         if request.method != "POST":
-            return await self._inner.handle_async_request(request)
-        request.headers["Accept-Encoding"] = "identity"  # so that what is counted is what there is
+            return await self._aside(request)
         answer = _error(message.get("id"), Unanswered("given up"))
         with anyio.CancelScope() as scope, self._known(meta.get("call"), scope):
             try:
                 answer = await self._answered(request, message.get("id"))
+            except Unanswered as problem:
+                answer = _error(message.get("id"), problem)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
                 answer = _error(message.get("id"), Unanswered(_reason(error), may_be_done=False))
-            except httpx.TransportError as error:
+            except TooLarge:
+                answer = _error(message.get("id"), too_large(self._max_bytes))
+            except httpx.RequestError as error:
                 answer = _error(message.get("id"), Unanswered(_reason(error)))
         return answer
 
@@ -133,53 +156,86 @@ class Transport(httpx.AsyncBaseTransport):
         finally:
             del self._under_way[call]
 
+    async def _aside(self, request: httpx.Request) -> httpx.Response:
+        """The end of a session, of which the status is told; or a stream of what the server says unasked. Nothing of
+        that is used, so it is not opened: it would have no bound."""
+        if request.method == "GET":
+            return httpx.Response(httpx.codes.METHOD_NOT_ALLOWED)
+        response = await self._inner.handle_async_request(request)
+        await response.aclose()
+        return httpx.Response(response.status_code)
+
     async def _answered(self, request: httpx.Request, message_id: int | None) -> httpx.Response:
+        """What the server answers. Raises Unanswered, TooLarge, and what httpx does."""
         response = await self._inner.handle_async_request(request)
         try:
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if response.is_success and (message_id is None or kind in {_JSON, _SSE}):
-                body = await _read(response, self._max_bytes)
-                if body is None:
-                    why = f"it gave more than {self._max_bytes} bytes"
-                    return _error(message_id, Unanswered(why, too_large=True))
-                return httpx.Response(response.status_code, headers=response.headers, content=body)
-            body = await _read(response, READ_BYTES) or b""
-            return _error(message_id, _refusal(request, response, body))
+            if not response.is_success or (message_id is not None and kind not in {_JSON, _SSE}):
+                raise await _refusal(request, response)
+            if message_id is None:
+                await body(response, self._max_bytes)
+                return httpx.Response(response.status_code)
+            read = _from_events if kind == _SSE else _from_json
+            told = await read(response, self._max_bytes, message_id)
         finally:
             await response.aclose()
+        kept = {name: response.headers[name] for name in (MCP_SESSION_ID,) if name in response.headers}
+        return httpx.Response(response.status_code, headers={**kept, "Content-Type": _JSON}, content=told)
 
 
-async def _read(response: httpx.Response, most: int) -> bytes | None:
-    """The body; None when it has more bytes than that."""
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > most:
-            return None
-    return bytes(body)
+async def _from_json(response: httpx.Response, most: int, message_id: int) -> bytes:
+    told = await body(response, most)
+    if not _answers(told, message_id):
+        raise Unanswered(NO_MESSAGE)
+    return told
 
 
-def _refusal(request: httpx.Request, response: httpx.Response, body: bytes) -> Unanswered:
-    status, said = response.status_code, " ".join(body.decode(errors="replace").split())[:200]
+async def _from_events(response: httpx.Response, most: int, message_id: int) -> bytes:
+    """The event that answers. What comes before it is progress; a server need not end the stream after it."""
+    stream = httpx.Response(response.status_code, headers={"Content-Type": _SSE}, content=parts(response, most))
+    async for event in EventSource(stream).aiter_sse():
+        if _answers(event.data, message_id):
+            return event.data.encode()
+    raise Unanswered("its stream of events ended without an answer")
+
+
+def _answers(text: str | bytes, message_id: int) -> bool:
+    """Whether this is the answer to that message."""
+    try:
+        message = JSONRPCMessage.model_validate_json(text).root
+    except ValidationError:
+        return False
+    return isinstance(message, JSONRPCResponse | JSONRPCError) and str(message.id) == str(message_id)
+
+
+async def _refusal(request: httpx.Request, response: httpx.Response) -> Unanswered:
+    status = response.status_code
     if response.is_success:
-        return Unanswered(f"it answered with {response.headers.get('content-type') or 'nothing'}, not JSON")
+        known = _MEDIA_TYPE.match(response.headers.get("content-type", ""))
+        return Unanswered(f"it answered with {known[0] if known else 'what it does not name'}, not JSON")
     after = response.headers.get("retry-after", "")
-    if said:  # only here: it may name machines, and the message goes into events and reports
+    if said := await _said(response):  # only here: it may name machines, and the message goes into events and reports
         logger.warning("%s answered HTTP %d: %s", request.url, status, said)
     return Unanswered(
         f"HTTP {status}",
         may_be_done=status >= 500 and status != 503,
-        gone=status == 404 and "mcp-session-id" in request.headers,
+        gone=status == 404 and MCP_SESSION_ID in request.headers,
         retry_after_s=float(after) if after.isdigit() else None,
     )
+
+
+async def _said(response: httpx.Response) -> str:
+    try:
+        return " ".join((await body(response, READ_BYTES)).decode(errors="replace").split())[:200]
+    except httpx.DecodingError:
+        return ""
 
 
 def _error(message_id: int | None, problem: Unanswered) -> httpx.Response:
     """A JSON-RPC error in the server's place; for a notification, which has no answer, an acknowledgement."""
     if message_id is None:
         return httpx.Response(202)
-    error: dict[str, Any] = {"code": NOT_ANSWERED, "message": str(problem), "data": vars(problem)}
-    return httpx.Response(200, json={"jsonrpc": "2.0", "id": message_id, "error": error})
+    return httpx.Response(200, json={"jsonrpc": "2.0", "id": message_id, "error": error_of(problem)})
 
 
 def _reason(error: Exception) -> str:

@@ -16,7 +16,6 @@ from typing import Protocol, Self
 import httpx
 from langchain_core.tools import BaseTool
 from mcp import McpError
-from mcp.types import CallToolResult, TextContent
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from redis.asyncio import Redis
@@ -26,9 +25,12 @@ from graphs.governance.tool_cache import cache_key
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_metrics import ToolMetrics
 from graphs.governance.tool_replicas import PROBE_TIMEOUT_S, replicas_of
+from graphs.governance.tool_results import Answer, as_json, read
 from graphs.governance.tool_server import ToolServer, read_only
 from graphs.governance.tool_transport import Caller
 from graphs.state import Json
+
+ERROR_CHARS = 500  # of what a server says of an error
 
 
 class Agent(Protocol):
@@ -53,7 +55,7 @@ class Asking:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a tool gave: compact text for the model, structured content for the evidence store.
+    """What a tool gave: compact text for the model, content for the evidence store (tool_results.py).
 
     `cached` says that no call to the server was made for it; `duration_ms` is then that of the look-up, or of the wait
     for the equal call of another.
@@ -124,8 +126,8 @@ class ToolGateway:
         """Call a tool, or answer from the cache. A call that changed nothing yet, or cannot, is made once more.
 
         Raises:
-            ToolFailure: the tool refused, failed, took too long or gave nothing usable; or it is not the agent's.
-            ServerUnavailable: the server cannot be reached, is busy, or its breaker is open.
+            ToolFailure: the tool refused, failed, or gave nothing usable or too much; or it is not the agent's.
+            ServerUnavailable: the server cannot be reached, hangs, is busy or asked too often, or its breaker is open.
         """
         server, started, outcome = self._server(server_name), time.monotonic(), "failed"
         caller = _in_the_name_of(agent, server_name, tool)
@@ -136,7 +138,8 @@ class ToolGateway:
             outcome = "unavailable"
             raise
         except (McpError, ValueError) as error:
-            raise ToolFailure(f"{server_name}.{tool} gave no usable answer: {error}") from error
+            said = " ".join(str(error).split())[:ERROR_CHARS]
+            raise ToolFailure(f"{server_name}.{tool} gave no usable answer: {said}") from error
         finally:
             seconds = time.monotonic() - started
             self._metrics.seconds.labels(server_name, tool, outcome).observe(seconds)
@@ -145,25 +148,17 @@ class ToolGateway:
 
     async def _answered(self, server: ToolServer, caller: Caller, tool: str, arguments: Json) -> tuple[bytes, bool]:
         async def call() -> bytes:
-            return self._as_json(server, tool, await server.ask(caller, tool, arguments))
+            return self._as_json(server, await server.ask(caller, tool, arguments))
 
         if server.cache is None or not _repeatable((await server.offered()).get(tool)):
             return await call(), False
         return await server.cache.answer(cache_key(server.name, tool, arguments), call)
 
-    def _as_json(self, server: ToolServer, tool: str, result: CallToolResult) -> bytes:
-        text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
-        if result.isError or result.structuredContent is None:
-            raise ToolFailure(text or f"{server.name}.{tool} failed without a message")
-        if version := result.structuredContent.get("data_version"):
+    def _as_json(self, server: ToolServer, answer: Answer) -> bytes:
+        text, content = read(answer, self._limits.output_chars)
+        if version := content.get("data_version"):
             server.noticed(version)
-        return json.dumps([self._cut(text), result.structuredContent]).encode()
-
-    def _cut(self, text: str) -> str:
-        if len(text) <= self._limits.output_chars:
-            return text
-        kept = text[: self._limits.output_chars].rsplit("\n", 1)[0]
-        return f"{kept}\n# cut: {len(text)} characters in all; ask for fewer rows or columns"
+        return as_json(text, content)
 
     def _server(self, name: str) -> ToolServer:
         if name not in self._servers:

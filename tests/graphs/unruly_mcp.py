@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import functools
+import gzip
 import json
 import socket
 import threading
@@ -19,10 +21,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from graphs.governance.tools import Asking
 
-Fault = Literal["503", "500", "wrong type", "dropped", "cut off", "oversized", "hang", "forbidden", "other content"]
+Fault = Literal[
+    "503", "500", "wrong type", "dropped", "cut off", "oversized", "hang", "forbidden", "other content",
+    "no message", "another's message", "packed", "bomb", "bomb of events", "packed oddly", "held open", "no answer",
+]  # fmt: skip
 
 EVERYTHING = Asking("test", ("unruly.*",))
 BIG = 5 * 1024 * 1024
+ODD_ANSWERS: tuple[Fault, ...] = (
+    "other content", "no message", "another's message", "packed", "bomb", "bomb of events", "packed oddly",
+    "held open", "no answer",
+)  # fmt: skip
 
 
 @dataclass
@@ -100,12 +109,10 @@ class Unruly:
         self.tokens.append(headers.get(b"authorization", b"").decode())
         if method == "tools/call" and self.faults:
             fault = self.faults.pop(0)
-            if fault == "other content":  # than the tool promises; the SDK's server would not let it out
-                result = {"content": [], "structuredContent": {"number": "not one"}, "isError": False}
-                told = {"jsonrpc": "2.0", "id": json.loads(body)["id"], "result": result}
-                await JSONResponse(told)(scope, receive, send)
-                return
-            await _misbehave(fault, receive, send, self.left)
+            if fault in ODD_ANSWERS:
+                await _answer_oddly(fault, json.loads(body)["id"], receive, send)
+            else:
+                await _misbehave(fault, receive, send, self.left)
             return
         sent = False
 
@@ -171,6 +178,12 @@ class Unruly:
         return server
 
 
+@functools.cache
+def bomb() -> bytes:
+    """Some 64 kilobytes that unpack to 64 megabytes."""
+    return gzip.compress(b" " * 64 * 1024 * 1024)
+
+
 def claims(authorization: str, secret: str) -> dict[str, Any]:
     """What a token says, checked as the servers check it."""
     token = authorization.removeprefix("Bearer ")
@@ -194,3 +207,33 @@ async def _misbehave(fault: Fault, receive: Receive, send: Send, left: threading
         raise ConnectionAbortedError("cut off by order")
     body = b'{"jsonrpc": "2.0", "id": 1, "result": "' + b"x" * BIG + b'"}' if fault == "oversized" else b"out of order"
     await send({"type": "http.response.body", "body": body})
+
+
+async def _answer_oddly(fault: Fault, message_id: int, receive: Receive, send: Send) -> None:
+    """Answers that the SDK's server would not let out."""
+    number: Any = "not one" if fault == "other content" else 42
+    result = {"content": [], "structuredContent": {"number": number}, "isError": False}
+    told = {"jsonrpc": "2.0", "id": message_id + (fault == "another's message"), "result": result}
+    body = json.dumps(told).encode()
+    kind, packing = b"application/json", b"identity"
+    match fault:
+        case "no message":
+            body = b'{"detail": "Internal error"}'
+        case "packed":
+            body, packing = gzip.compress(body), b"gzip"
+        case "bomb":
+            body, packing = bomb(), b"gzip"
+        case "bomb of events":
+            body, packing, kind = bomb(), b"gzip", b"text/event-stream"
+        case "packed oddly":
+            packing = b"zstd"
+        case "held open":
+            body, kind = b"event: message\ndata: " + body + b"\n\n", b"text/event-stream"
+        case "no answer":
+            body, kind = b": nothing more\n\n", b"text/event-stream"
+    headers = [(b"content-type", kind), (b"content-encoding", packing)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": fault == "held open"})
+    if fault == "held open":
+        while (await receive())["type"] != "http.disconnect":
+            pass
