@@ -5,12 +5,8 @@ of Python. Without npm it is skipped, because nothing else here needs it; `.ci/r
 """
 
 import asyncio
-import fcntl
-import hashlib
 import json
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,6 +17,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from app.running.processes import Addresses
+from tests.mcp_servers import npm
 from tests.mcp_servers.conformance import SERVERS, Conforming, a_web
 from tests.mcp_servers.program import REPOSITORY, SECRET, served, token
 
@@ -31,22 +28,7 @@ AT_ONCE = 2  # each run is a Node.js of its own
 @pytest.fixture(scope="session")
 def inspector() -> list[str]:
     """The command that starts the inspector."""
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        pytest.skip("the MCP inspector needs Node.js 20 or newer with npm; install both (Debian: nodejs, npm)")
-    digest = hashlib.sha256((PINNED / "package-lock.json").read_bytes()).hexdigest()[:12]
-    folder = Path(sys.prefix) / f"inspector-{digest}"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # test processes run side by side
-        if not (folder / "installed").exists():
-            for name in ("package.json", "package-lock.json"):
-                shutil.copyfile(PINNED / name, folder / name)
-            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
-            assert done.returncode == 0, f"npm could not install the inspector:\n{done.stderr}"
-            (folder / "installed").touch()
-    return [node, str(folder / "node_modules/.bin/mcp-inspector"), "--cli"]
+    return [npm.node(), str(npm.installed(PINNED) / ".bin/mcp-inspector"), "--cli"]
 
 
 @pytest.fixture(params=SERVERS, ids=lambda server: server.name)
