@@ -21,8 +21,8 @@ import jwt
 from httpx_sse import EventSource
 from mcp import McpError
 from mcp.client.streamable_http import MCP_SESSION_ID
-from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCResponse
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
+from pydantic_core import from_json
 
 from safe_http.bodies import TooLarge, body, parts
 
@@ -200,12 +200,19 @@ async def _from_events(response: httpx.Response, most: int, message_id: int) -> 
 
 
 def _answers(text: str | bytes, message_id: int) -> bool:
-    """Whether this is the answer to that message."""
+    """Whether this is the answer to that message, as the SDK's client will take it."""
     try:
-        message = JSONRPCMessage.model_validate_json(text).root
-    except ValidationError:
+        message = from_json(text)  # its parser, without its models, which would take longer than all else
+    except ValueError:
         return False
-    return isinstance(message, JSONRPCResponse | JSONRPCError) and str(message.id) == str(message_id)
+    match message:
+        case {"method": _}:
+            return False
+        case {"jsonrpc": "2.0", "id": number, "result": dict()}:
+            return str(number) == str(message_id)
+        case {"jsonrpc": "2.0", "id": number, "error": {"code": int(), "message": str()}}:
+            return str(number) == str(message_id)
+    return False
 
 
 async def _refusal(request: httpx.Request, response: httpx.Response) -> Unanswered:

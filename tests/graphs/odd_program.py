@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-BIG = 5 * 1024 * 1024
+BIG = 32 * 1024 * 1024
 TOOL = {"name": "add", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": True}}
 
 

@@ -165,6 +165,13 @@ async def test_only_what_is_read_only_and_idempotent_is_kept(unruly: Unruly, too
     assert len(unruly.calls) == 2
 
 
+async def test_of_a_server_that_names_no_version_of_its_data_nothing_is_kept(unruly: Unruly) -> None:
+    unruly.data_version = ""
+    async with ToolGateway(unruly.servers) as gateway:
+        results = [await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}) for _ in range(2)]
+    assert [each.cached for each in results] == [False, False]
+
+
 async def test_a_failure_is_asked_for_again(unruly: Unruly) -> None:
     async with ToolGateway(unruly.servers) as gateway:
         for _ in range(2):

@@ -61,3 +61,11 @@ async def test_a_stream_that_goes_on_after_the_answer_is_not_waited_for(unruly: 
         unruly.faults = ["held open"]
         result = await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
     assert result.content["structured"]["number"] == 42
+
+
+async def test_a_stream_of_what_is_said_unasked_is_not_opened() -> None:
+    with Unruly(stateful=True).running() as unruly:
+        async with nothing_left(), ToolGateway(unruly.servers, limits=BARE) as gateway:
+            await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+            await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+    assert (unruly.requests["GET"], unruly.requests["DELETE"]) == (0, 1)

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.graphs import odd_program
 from tests.graphs.test_gateway_chaos import eventually, nothing_left, told
 
 AGENT = Asking("test", ("odd.*",))
-LIMITS = ToolLimits(cache_seconds=0, timeout_s=5, probe_s=0.05)
+LIMITS = ToolLimits(cache_seconds=0, timeout_s=20, probe_s=0.05)
 QUICK = ToolLimits(cache_seconds=0, timeout_s=1, probe_s=0.5)
 
 Odd = Callable[..., dict[str, str]]
@@ -106,10 +107,16 @@ async def test_an_answer_that_is_none_is_told_at_once(odd: Odd) -> None:
 
 async def test_more_than_is_read_is_refused_and_the_program_goes_on(odd: Odd, pids: Callable[[], list[int]]) -> None:
     async with nothing_left(), ToolGateway(odd("large"), limits=LIMITS) as gateway:
-        for _ in range(2):
-            with pytest.raises(ToolFailure, match="it gave more than 4194304 bytes; ask for less"):
-                await gateway.call(AGENT, "odd", "add", {})
+        tracemalloc.start()
+        try:
+            for _ in range(2):
+                with pytest.raises(ToolFailure, match="it gave more than 4194304 bytes; ask for less"):
+                    await gateway.call(AGENT, "odd", "add", {})
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
     assert len(pids()) == 1
+    assert most < odd_program.BIG / 2
 
 
 async def test_a_program_ends_with_the_gateway_however_deaf_it_is(
