@@ -3,7 +3,7 @@
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from graphs.numbers import numbers_in, quantities, unknown
@@ -44,7 +44,18 @@ def test_small_counts_are_exact(claimed: int, known: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["in 2024", "from 2022 to 2025", "2024-Q3", "2024-07-31", "CO2", "[E7]", "EV-S19", "H1 2025", "no number"],
+    [
+        "2024-Q3",
+        "2024-07-31",
+        "31 December 2024",
+        "March 15, 2024",
+        "2024/25",
+        "FY2024",
+        "CO2",
+        "[E7]",
+        "EV-S19",
+        "none",
+    ],
 )
 def test_labels_claim_nothing(text: str) -> None:
     assert quantities(text) == []
@@ -78,3 +89,97 @@ def test_ways_of_writing_the_same(claim: str, evidence: str) -> None:
 )
 def test_numbers_of_one_s_own(claim: str, evidence: str) -> None:
     assert unknown(claim, numbers_in([evidence])) != []
+
+
+@given(st.integers(2, 10**12 - 1))
+@example(1_002_000)
+@example(12_345)
+def test_words_are_read_as_digits_are(number: int) -> None:
+    (read,) = quantities(f"It sold {in_words(number)} units more.")
+    assert read.value == number
+    assert unknown(f"{number:,} units", numbers_in([f"They sold {in_words(number)} units."])) == []
+
+
+def in_words(number: int) -> str:
+    """British, with `and`, commas and hyphens."""
+    parts: list[str] = []
+    for scale, name in ((10**9, " billion"), (10**6, " million"), (1000, " thousand"), (1, "")):
+        part, number = divmod(number, scale)
+        if part:
+            parts.append(
+                (" and " if parts and scale == 1 and part < 100 else ", " if parts else "") + _below_1000(part) + name
+            )
+    return "".join(parts)
+
+
+def _below_1000(number: int) -> str:
+    hundreds, rest = divmod(number, 100)
+    small = (
+        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    )
+    words = f"{small}eighteen nineteen".split()
+    tens = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+    below = words[rest - 1] if rest < 20 else "-".join([tens[rest // 10 - 2], *words[rest % 10 - 1 : rest % 10]])
+    told = [f"{words[hundreds - 1]} hundred"] if hundreds else []
+    return " and ".join([*told, *([below] if rest else [])])
+
+
+@pytest.mark.parametrize(
+    ("claim", "read"),
+    [
+        ("Twelve thousand units were sold.", ["Twelve thousand"]),
+        ("between five and six million cars", ["five", "six million"]),
+        ("two hundred and three hundred", ["two hundred", "three hundred"]),
+        ("from two thousand and three thousand on", ["two thousand", "three thousand"]),
+        ("half a million, or one and a half million", ["half a million", "one and a half million"]),
+        ("ten percent, one per cent", ["ten percent", "one per cent"]),
+        ("two dozen and a dozen, a hundred, a thousand", ["two dozen", "a dozen", "a hundred", "a thousand"]),
+        ("a ten-million-euro order", ["ten-million"]),
+        ("five customers left", ["five"]),
+        ("two million two years later", ["two million", "two"]),
+    ],
+)
+def test_numbers_in_words_claim(claim: str, read: list[str]) -> None:
+    assert [each.text for each in quantities(claim)] == read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "One of them",
+            "no one knows",
+            "a car",
+            "a one-off",
+            "the first, second and third quarter",
+            "a third of sales",
+        ),
+        *("two-thirds of sales", "three quarters of all", "three-phase chargers", "a two-year plan", "a twofold rise"),
+        *(
+            "the two countries",
+            "all three segments",
+            "the last twelve months",
+            "Two sources disagree.",
+            "two new studies",
+        ),
+        *("dozens", "millions of cars", "someone of the tenth", "a thousandth", "often"),
+    ],
+)
+def test_words_that_are_no_number_of_their_own(text: str) -> None:
+    assert quantities(text) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "evidence", "is_known"),
+    [
+        ("twelve thousand units", "12,345 units", True),
+        ("twelve thousand units", "12,745 units", False),
+        ("12 chargers", "twelve chargers", True),
+        ("2.3 million cars", "two million three hundred thousand cars", True),
+        ("five chargers", "4.7 chargers", False),
+        ("twenty-five percent", "a share of 0.25", True),
+        ("twelve units", "a dozen units", True),
+    ],
+)
+def test_words_and_digits_carry_one_another(claim: str, evidence: str, is_known: bool) -> None:
+    assert (unknown(claim, numbers_in([evidence])) == []) is is_known
