@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection
 
 _TEXT = r"\[[^\[\]<>\n]*\]"
-_CHART = rf"!{_TEXT}\(E\d+\.svg\)"
+CHART = rf"!{_TEXT}\(E\d+\.svg\)"  # how a report shows the chart that is stored under this id
 _ADDRESS = re.compile(r"https?://[^\s<>()\[\]\"'`\\|{}^]+")
 _ENDS = r"(?=[.,;:!?*_]*(?:[\s<>()\[\]\"'`|]|$))"
 _LIVE = {
@@ -25,7 +25,7 @@ _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2060-\u2
 def inert(text: str, sources: Collection[str] = ()) -> str:
     """The text with no links but those to these addresses, and no images but charts by evidence id."""
     known = "|".join(re.escape(each) for each in sources if is_address(each)) or r"(?!)"
-    kept = rf"{_CHART}|(?<!!){_TEXT}\((?:{known})\)|(?<![\w/])(?:{known}){_ENDS}"
+    kept = rf"{CHART}|(?<!!){_TEXT}\((?:{known})\)|(?<![\w/])(?:{known}){_ENDS}"
     live = "|".join(f"({pattern})" for pattern in _LIVE)
     written = list(_LIVE.values())
     seen = _UNSEEN.sub("", text)  # first: taken out later, it would join what is harmless apart

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from markdown_it.token import Token
 
-from app.api.report_text import MARKDOWN, parsed, title_of
+from app.api.report_text import parsed, title_of
 from graphs.evidence import Evidence
+from graphs.markdown import MARKDOWN
 from graphs.rendering import about
 
 STYLE = (

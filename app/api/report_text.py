@@ -7,14 +7,14 @@ to a source of the report, to its evidence or nowhere.
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from markdown_it import MarkdownIt
+from markdown_it.common.utils import unescapeAll
 from markdown_it.token import Token
 
 from graphs.evidence import Evidence
 from graphs.inert import is_address
+from graphs.markdown import MARKDOWN
 from graphs.rendering import EVIDENCE_FOLDER
 
-MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 NOWHERE = "#"
 LONGEST_ADDRESS = 2048
 _CHART = re.compile(rf"{EVIDENCE_FOLDER}/(E\d+)\.svg", re.ASCII)
@@ -35,8 +35,8 @@ def _leads(address: str) -> bool:
 
 
 def title_of(text: str) -> str:
-    """The report's first heading."""
-    return next((line[2:] for line in text.splitlines() if line.startswith("# ")), "Report")
+    """The report's first heading, as text."""
+    return next((unescapeAll(line[2:]) for line in text.splitlines() if line.startswith("# ")), "Report")
 
 
 def _localised(tokens: Sequence[Token], evidence: Mapping[str, Evidence], sources: Collection[str]) -> None:

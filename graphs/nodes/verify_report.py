@@ -7,6 +7,7 @@ from langgraph.runtime import Runtime
 from graphs.citations import Problem, cited, marked, problems
 from graphs.deps import Deps
 from graphs.evidence import Evidence
+from graphs.markdown import below
 from graphs.nodes.report import ATTEMPTS, short
 from graphs.rendering import MISSING, gaps
 from graphs.state import Report, ResearchState
@@ -28,11 +29,11 @@ def verify_report(deps: Deps) -> Any:
         again = bool(found) and report["attempts"] < ATTEMPTS
         runtime.stream_writer({"type": "report_verified", "problems": len(found), "sent_back": again})
         judged = Report(
-            title=short(state["question"]) if problems(report["title"], {}, [state["question"]]) else report["title"],
+            title=short(state["question"]) if _is_doubtful(report["title"], state) else report["title"],
             body=report["body"] if again else marked(report["body"], found, MARK),
             attempts=report["attempts"],
             by_code=False,
-            problems=[f"“{each.statement}”: {each.reason}" for each in found],
+            problems=list(dict.fromkeys(f"“{each.statement.text}”: {each.reason}" for each in found)),
         )
         return {"report": judged, "route": "report" if again else "finish"}
 
@@ -44,8 +45,17 @@ def after_verify_report(state: ResearchState) -> str:
     return "report" if state["route"] == "report" else "finish"
 
 
+def _is_doubtful(title: str, state: ResearchState) -> bool:
+    return bool(problems(f"# {title}", {}, [state["question"]]))
+
+
 def _problems(state: ResearchState, body: str, retrieved: dict[str, Evidence]) -> list[Problem]:
     """Below the heading for what is missing, the agents' own words about it may be repeated."""
-    answer, _, missing = body.partition(MISSING)
+    missing = below(body, MISSING.strip("# "))
     question = state["question"]
-    return problems(answer, retrieved, [question]) + problems(missing, retrieved, [question, *gaps(state)])
+    told = problems(body, retrieved, [question])
+    repeated = problems(body, retrieved, [question, *gaps(state)])
+    return [
+        *(each for each in told if each.statement.start not in missing),
+        *(each for each in repeated if each.statement.start in missing),
+    ]

@@ -1,6 +1,8 @@
 """A report's statement stands when the evidence it cites exists and holds its numbers."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from graphs.citations import cited, marked, numbered, problems, statements, with_chart_files
 from graphs.evidence import Evidence
@@ -48,14 +50,16 @@ def test_ungrounded(body: str, reason: str) -> None:
 
 def test_statements_are_sentences_rows_and_items() -> None:
     body = "# Title\n\nOne is here. Two [E1]. Three.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n- item"
-    assert statements(body) == ["# Title", "One is here.", "Two [E1].", "Three.", "| a | b |", "| 1 | 2 |", "- item"]
+    told = ["# Title", "One is here.", "Two [E1].", "Three.", "| a | b |", "| 1 | 2 |", "- item"]
+    assert [each.text for each in statements(body)] == told
+    assert [body[each.start : each.end] for each in statements(body)] == told
 
 
 def test_citations_are_numbered_in_order_of_appearance() -> None:
     body = "B [E2]. A [E1, E2]. ![c](E3.svg)"
     assert cited(body) == ["E2", "E1", "E3"]
     assert numbered(body, cited(body)) == "B [1]. A [2, 1]. ![c](E3.svg)"
-    assert with_chart_files("![c](E3.svg)", "evidence") == "![c](evidence/E3.svg)"
+    assert with_chart_files("![as (E3.svg) has it](E3.svg)", "evidence") == "![as (E3.svg) has it](evidence/E3.svg)"
 
 
 def test_a_statement_is_marked_wherever_it_stands_and_a_missing_chart_is_cut() -> None:
@@ -64,3 +68,64 @@ def test_a_statement_is_marked_wherever_it_stands_and_a_missing_chart_is_cut() -
     assert marked(body, found, "(?)") == (
         "We made 99 euros. [E1] (?)\n\n| a | 99 (?) |\n\nAgain: we won.\n\n\n\nWe made 99 euros. [E1] (?)"
     )
+
+
+STANDING = [
+    "It rose.",
+    "Sales passed 17 million [E1].",
+    "- no number",
+    "## Market",
+    "| a | b |",
+    "|---|---|",
+    "",
+    "---",
+]
+FALLING = [  # each with what is behind the mark
+    *(
+        ("We made 99 euros.", ""),
+        ("We made 99 euros", ""),
+        ("- We made 99 euros.", ""),
+        ("Again: We made 99 euros. [E1]", ""),
+    ),
+    *(("99", ""), ("# We made 99 euros", ""), ("See ![c](E1.svg) the 99 euros.", ""), ("We made 99", " ![c](E1.svg)")),
+    *(
+        ("| a | 99", " |"),
+        ("  | a | 99 | b", " |"),
+        ("| 99 | b ![c](E1.svg)", " |"),
+        ("| a | 99", ""),
+        ("> 99 [E1]", ""),
+    ),
+]
+SENTENCES = st.sampled_from([("It rose.", False), ("We made 99 euros.", True), ("He said: We made 99 euros.", True)])
+LINES = st.one_of(
+    st.sampled_from([(each, each) for each in STANDING]),
+    st.sampled_from([(f"{text}{rest}", f"{text} (?){rest}") for text, rest in FALLING]),
+    st.lists(SENTENCES, min_size=1, max_size=4).map(
+        lambda told: (
+            " ".join(text for text, _ in told),
+            " ".join(f"{text} (?)" * bad + text * (not bad) for text, bad in told),
+        )
+    ),
+)
+
+
+@given(st.lists(LINES, max_size=12))
+def test_each_statement_that_falls_is_marked_once_at_its_end_and_nothing_else_changes(
+    lines: list[tuple[str, str]],
+) -> None:
+    body = "\n".join(line for line, _ in lines)
+    assert marked(body, problems(body, STORED, ["?"]), "(?)") == "\n".join(told for _, told in lines)
+
+
+@pytest.mark.parametrize(
+    ("table", "reasons"),
+    [
+        ("| Country | 2024 | 2025 |\n|---|---|---|\n| Norway | 17 million [E1] | |", []),
+        ("| Part | Period | Cars |\n|---|---|---|\n| EU | 2024 | 17 million [E1] |", []),
+        ("| Part | Cars |\n|---|---|\n| EU | 2030 [E1] |", ["2030 is not in E1"]),
+        ("| Year | Cars |\n|---|---|\n| 2024 | 2030 [E1] |", ["2030 is not in E1"]),
+        ("| Part | From | To |\n|---|---|---|\n| EU | *2024* | 2025 [E1] |", []),
+    ],
+)
+def test_a_year_in_a_table_is_one_in_its_head_or_in_a_column_for_time(table: str, reasons: list[str]) -> None:
+    assert [each.reason for each in problems(f"{table}\n\nIn all.", STORED, ["?"])] == reasons
