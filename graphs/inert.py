@@ -19,6 +19,10 @@ _LIVE = {
     r"\](?=[(:])": "]\\",  # neither a link or an image, nor the definition that would make links of all citations
     r"<(?=[A-Za-z/!?])": "&lt;",
 }
+# What in one line is more than text: emphasis, code, entities, and what begins a block or ends a heading.
+_MARKUP = re.compile(
+    r"^(\d{1,9})(?=[.)](?:\s|$))|[\\`*]|~(?=~)|(?<=~)~|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|^>|^[#+-](?=[\s#+-]|$)|#(?=#*$)"
+)
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 
 
@@ -33,8 +37,9 @@ def inert(text: str, sources: Collection[str] = ()) -> str:
 
 
 def one_line(text: str) -> str:
-    """The same for what must not begin anything new, as a title or a list item; no address is known."""
-    return inert(" ".join(text.split()))
+    """The same for a title, a list item or the like: it begins nothing new, reads as written, and has no links."""
+    seen = _UNSEEN.sub("", " ".join(text.split())).strip()
+    return inert(_MARKUP.sub(lambda mark: f"{mark[1]}\\" if mark[1] else f"\\{mark[0]}", seen))
 
 
 def is_address(text: str) -> bool:

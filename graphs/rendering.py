@@ -4,6 +4,7 @@ from graphs.citations import cited, numbered, with_chart_files
 from graphs.evidence import Evidence
 from graphs.governance.limits import EXPLAINED, Limits, StopReason, dollars
 from graphs.inert import inert, is_address, one_line
+from graphs.markdown import closed
 from graphs.outcome import outcome
 from graphs.state import EvidenceRef, FindingState, Report, ResearchState, of_status
 from graphs.trust import OUTSIDE, SAID, said_of_evidence
@@ -20,7 +21,7 @@ def rendered(state: ResearchState, report: Report, notice: str) -> str:
     order = cited(report["body"])
     doubts = said_of_evidence(state)
     safe = inert(report["body"], [_address(each) for each in state["evidence"].values() if each["id"] in order])
-    body = with_chart_files(numbered(safe, order, doubts), EVIDENCE_FOLDER)
+    body = closed(with_chart_files(numbered(safe, order, doubts), EVIDENCE_FOLDER))
     parts = [
         f"# {one_line(report['title'])}",
         f"> {one_line(state['question'])}" if report["title"] != state["question"] else "",
