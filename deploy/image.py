@@ -1,7 +1,7 @@
 """Performs the steps of a Dockerfile in a folder, as an unprivileged user, in place of a container engine.
 
-What differs from a real build: the base image is this machine with one of its Pythons, which is said; paths of the
-image are paths below the folder; and every step runs as nobody, not as root.
+What differs from a real build: the base image is this machine with one of its Pythons, which is said; Debian's packages
+are those of this machine; paths of the image are paths below the folder; and every step runs as nobody, not as root.
 """
 
 import os
@@ -82,6 +82,8 @@ class Image:
             case "WORKDIR":
                 self._workdir = step.rest
                 self._own(self.at(""))
+            case "RUN" if step.rest.startswith("apt-get "):
+                print("  not performed: Debian's packages are those of this machine")
             case "RUN":
                 self._sh(self._mapped(step.rest))
             case "COPY":

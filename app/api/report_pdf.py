@@ -68,6 +68,8 @@ async def _typeset(document: bytes) -> bytes:
             await process.wait()
     if process.returncode:
         logger.warning("a report could not be typeset (%d): %s", process.returncode, said.decode()[-500:])
+    elif said:
+        logger.warning("a report is typeset, but: %s Fonts are what fonts-noto-* of Debian has", said.decode()[-500:])
     if process.returncode in _ITS_FAULT:
         raise NotTypeset("the report has something that cannot be typeset, or too much; ask for HTML")
     if process.returncode:

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import io
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pypdf import PdfReader
+from pypdf import PageObject, PdfReader
 
 from app.api import report_pdf
 from app.api.report_pdf import EVIDENCE_CHARS, Typesetter
@@ -101,6 +103,73 @@ async def test_of_long_evidence_the_beginning_is_in_it() -> None:
     assert "row 9999" not in told
     assert len(told) < 2 * EVIDENCE_CHARS
     assert _text(await _pdf("# x", {"E1": evidence("word " * 10_000)})).count("word") == EVIDENCE_CHARS // 5
+
+
+LONG = "x" * 300
+ADDRESS = f"https://acea.example/{'segment' * 40}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LONG,
+        f"- a\n  - {LONG}",
+        f"# {LONG}",
+        f"> {LONG}",
+        f"`{LONG}`",
+        f"```\n{LONG}\n```",
+        f"| a | b |\n|---|---|\n| {LONG} | c |",
+        f"{'| a ' * 12}|\n{'|---' * 12}|\n{'| Westvlaanderen ' * 11}| {LONG} |",
+        f"{'| a ' * 40}|\n{'|---' * 40}|\n{'| 19,460,242.17 ' * 39}| {LONG} |",
+    ],
+)
+async def test_no_word_runs_out_of_the_page_or_its_cell(text: str) -> None:
+    document = await _pdf(text)
+    for page in document.pages:
+        shown = sorted(_pieces(page))
+        assert all(right < page.mediabox.right for _, _, right in shown)
+        for (y, _, right), (next_y, left, _) in pairwise(shown):
+            assert y != next_y or right <= left + 1
+    assert "".join(page.extract_text() for page in document.pages).count("x") == len(LONG)
+
+
+def _pieces(page: PageObject) -> list[tuple[float, float, float]]:
+    """Of each piece of text: how high it is, where it begins, and where it ends at least, in points."""
+    found: list[tuple[float, float, float]] = []
+
+    def seen(text: str, at: list[float], _: Any, font: Any, size: float) -> None:
+        if text.strip():
+            found.append((at[5], at[4], at[4] + 0.35 * size * len(text.strip())))
+
+    page.extract_text(visitor_text=seen)
+    return found
+
+
+async def test_what_is_broken_is_copied_whole() -> None:
+    document = await _pdf(f"See {ADDRESS} there.")
+    assert f"See {ADDRESS} there." in "".join(document.pages[0].extract_text().split("\n"))
+
+
+async def test_what_no_font_has_is_told_to_the_reader_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    told = _text(await _pdf("Sales rose\u0378.", {"E1": evidence("\u0379 38")}))
+    assert "Characters that are missing: U+0378, U+0379." in told
+    assert "U+0378, U+0379" in caplog.text
+
+
+async def test_what_a_chart_cannot_show_is_told() -> None:
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text y="9">\u0378</text></svg>'
+    assert "U+0378" in _text(await _pdf("![x](evidence/E1.svg)", {"E1": evidence(kind="chart", svg=svg)}))
+
+
+async def test_of_many_characters_that_are_missing_some_are_named() -> None:
+    told = _text(await _pdf("".join(map(chr, range(0x50000, 0x50020)))))
+    assert "U+50000, U+50001, " in told
+    assert "and 20 more." in told
+
+
+async def test_where_all_is_shown_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert "missing" not in _text(await _pdf(REPORT, {"E1": evidence(kind="chart", svg=SVG)}))
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("svg", ["no chart", "<svg", '<svg xmlns="http://www.w3.org/2000/svg">' + "<g>" * 100_000])
