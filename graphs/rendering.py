@@ -60,11 +60,11 @@ def assembled(state: ResearchState) -> str:
     findings = of_status(state, "verified")
     if findings:
         lines = ["## Findings", ""]
-        lines += [f"- {each['claim'].rstrip('. ')} [{', '.join(each['evidence'])}]." for each in findings]
+        lines += [f"- {one_line(each['claim']).rstrip('. ')} [{', '.join(each['evidence'])}]." for each in findings]
     else:
         lines = _without_findings(state)
     if missing := gaps(state):
-        lines += ["", MISSING, "", *(f"- {gap}" for gap in missing)]
+        lines += ["", MISSING, "", *(f"- {one_line(gap)}" for gap in missing)]
     return "\n".join(lines)
 
 

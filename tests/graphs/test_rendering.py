@@ -32,7 +32,8 @@ def state(text: str) -> Any:
 
 
 def report(body: str, text: str) -> Report:
-    return Report(title=text, body=body, attempts=2, problems=[f"“{text}”: 99 is not in E1", "second"])
+    problems = [f"“{text}”: 99 is not in E1", "second"]
+    return Report(title=text, body=body, attempts=2, by_code=False, problems=problems)
 
 
 def blocks(tokens: list[Token]) -> list[tuple[str, str]]:
