@@ -212,13 +212,14 @@ async def test_no_recursion_limit_is_met_with_an_exception(graph: Run, limit: in
     assert ended["status"] in {"completed", "partial"}
 
 
-async def test_a_limit_that_the_supervisor_meets_is_asked_for_again_when_the_answer_adds_nothing(graph: Run) -> None:
+async def test_a_limit_is_asked_for_again_when_the_answer_adds_nothing(graph: Run) -> None:
     script = Script(lambda packet, _: assign(task(len(packet["tasks"]) + 1, "sales")), revenue, quoting)
     async with graph(script) as research:
-        paused = await invoked(research, started(budget_micro_usd=20_000, agent_share_percent=100))
+        paused = await invoked(research, started(budget_micro_usd=20_000))
         again = await invoked(research, Command(resume={"action": "redirect", "note": "only Italy"}))
         odd = await invoked(research, Command(resume={"action": "make it so"}))
-    assert [each["__interrupt__"][0].value["reason"] for each in (paused, again, odd)] == ["budget_reached"] * 3
+    reasons = [each["__interrupt__"][0].value["reason"] for each in (paused, again, odd)]
+    assert reasons == ["agent_budget_reached"] * 3
     assert "none of the choices" in odd["__interrupt__"][0].value["detail"]
 
 
