@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import re
 import shlex
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Never
@@ -39,6 +40,8 @@ Validator = Any  # jsonschema_rs has one class per draft
 
 PAGES = 100  # of a list of tools
 SEPARATOR = "__"  # between server and tool in the names that models see
+TOOL = "tool"  # where a tool's metadata have its own name
+NOT_FOR_MODELS, MOST_OF_A_NAME = re.compile(r"[^a-zA-Z0-9_-]"), 64
 CONNECT_S, WRITE_S, CLOSE_S = 5.0, 10.0, 5.0
 
 
@@ -165,10 +168,18 @@ class KeptSession:
 
     def _know(self, tool: Tool) -> None:
         described = convert_mcp_tool_to_langchain_tool(None, tool, connection=self._connection())
-        described.name = f"{self._server}{SEPARATOR}{tool.name}"
+        described.name = self._name_for_models(tool.name)
+        described.metadata = {**(described.metadata or {}), TOOL: tool.name}
         self.tools[tool.name] = described
         if tool.outputSchema is not None and (promise := _promise(tool.outputSchema)):
             self._promises[tool.name] = promise
+
+    def _name_for_models(self, tool: str) -> str:
+        """Model providers take letters, digits and two signs, 64 in all; names of others' tools may be anything."""
+        name = NOT_FOR_MODELS.sub("_", f"{self._server}{SEPARATOR}{tool}")[:MOST_OF_A_NAME]
+        taken = {each.name for each in self.tools.values()}
+        others = (f"{name[: MOST_OF_A_NAME - 4]}_{number}" for number in itertools.count(2))
+        return name if name not in taken else next(each for each in others if each not in taken)
 
     def _checked(self, tool: str, result: Answer) -> Answer:
         """The result, when its content is as the tool promises, or there is none but text."""

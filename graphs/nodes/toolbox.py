@@ -19,7 +19,7 @@ from graphs.governance.account import Account
 from graphs.governance.governed_model import GovernedChatOpenAI
 from graphs.governance.loops import Loop, ToolCallRecord, in_tool_calls
 from graphs.governance.toll import Emit
-from graphs.governance.tool_session import SEPARATOR
+from graphs.governance.tool_session import SEPARATOR, TOOL
 from graphs.injections import flags_of, visible
 from graphs.spotlight import FLAGGED, UNTRUSTED, spotlighted
 from graphs.state import EvidenceRef, Json
@@ -118,7 +118,7 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
             raise ToolFailure(f"{self._spec.name} has no tool {name}; it has: {', '.join(allowed)}")
         if _reaches_out(allowed[name]) and await self._made_up(arguments, run, messages):
             raise ToolFailure("neither the question nor a search of this task gave that address; search for it first")
-        server, _, tool = name.partition(SEPARATOR)
+        server, tool = name.partition(SEPARATOR)[0], str((allowed[name].metadata or {})[TOOL])
         resolved, called_at = await store.resolved(job_id, arguments), self._deps.now()
         try:
             result = await gateway.call(self._spec, server, tool, resolved)

@@ -5,6 +5,7 @@ What is about calls is tested without the cache; its own tests are at the end.
 
 import asyncio
 import contextlib
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from app.running.processes import Addresses
 from graphs.errors import ServerUnavailable, ToolFailure
 from graphs.governance.tool_limits import ToolLimits
+from graphs.governance.tool_session import TOOL
 from graphs.governance.tools import Asking, ToolGateway
 from tests.graphs.unruly_mcp import Unruly
 
@@ -79,6 +81,13 @@ async def test_tools_are_offered_by_name_or_by_server(addresses: Addresses) -> N
             await gateway.tools(Asking("test", ("moon.*",)))
     assert [tool.name for tool in one] == ["sales__query"]
     assert {"sales__revenue_by", "analytics__growth"} <= {tool.name for tool in both}
+
+
+async def test_names_of_tools_are_such_as_every_model_takes(unruly: Unruly) -> None:
+    async with ToolGateway(unruly.servers) as gateway:
+        tools = await gateway.tools(Asking("test", ("unruly.*",)))
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", each.name) for each in tools)
+    assert {each.name: (each.metadata or {})[TOOL] for each in tools}["unruly__read_odd_name"] == "read.odd/name"
 
 
 async def test_a_restarted_server_is_found_again() -> None:

@@ -116,6 +116,18 @@ async def test_a_source_that_answers_when_it_is_asked_again_has_answered(graph: 
     assert (ended["status"], ended["stop_reason"]) == ("completed", "not_in_data")
 
 
+async def test_a_tool_of_any_name_is_called_by_its_own(graph: Run, unruly: Unruly) -> None:
+    def work(packet: Json, messages: list[Json]) -> Json:
+        if messages[-1]["role"] == "tool":
+            return result(gaps=("It is not there.",))
+        return call("sales__read_odd_name", name="x")
+
+    async with graph(Script(once(assign(task(1, "sales"))), work, quoting), {"sales": unruly.url}) as research:
+        ended = await invoked(research, started())
+    assert [each["tool"] for each in ended["evidence"].values()] == ["read.odd/name"]
+    assert unruly.calls == ["read.odd/name"]
+
+
 async def test_the_last_turns_of_an_agent_have_no_tools_and_say_so(graph: Run) -> None:
     def eager(packet: Json, messages: list[Json]) -> Json:
         if "This is your last turn" not in messages[-1]["content"]:

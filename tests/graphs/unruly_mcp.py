@@ -139,6 +139,10 @@ class Unruly:
         def read(name: str) -> dict[str, Any]:
             return answer("read")
 
+        @server.tool("read.odd/name", annotations=repeatable)
+        def odd(name: str) -> dict[str, Any]:
+            return answer("read.odd/name")
+
         @server.tool(annotations=repeatable)
         async def wait(name: str) -> dict[str, Any]:
             self._at_once += 1
