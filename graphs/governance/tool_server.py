@@ -85,7 +85,7 @@ class ToolServer:
         """Its tools by name, as a session listed them when it was opened. Raises as `ask`."""
         if kept := self.replicas.kept():
             return kept.tools
-        return (await self._guarded("its list of tools", self._deadline(), True, Replica.session)).tools
+        return (await self._guarded(f"the list of tools of {self.name}", self._deadline(), True, Replica.session)).tools
 
     async def ask(self, caller: Caller, tool: str, arguments: Json) -> Answer:
         """Call a tool: once, or twice when the first call changed nothing.
@@ -102,7 +102,7 @@ class ToolServer:
         async def called(replica: Replica) -> Answer:
             return _unless_busy(await (await replica.session()).call(caller, tool, arguments))
 
-        return await self._guarded(tool, until, again, called)
+        return await self._guarded(f"{self.name}.{tool}", until, again, called)
 
     def noticed(self, data_version: str) -> None:
         """What it answers with by now; what was kept of other data is dropped."""
@@ -140,11 +140,11 @@ class ToolServer:
         except TimeoutError as late:
             report = "failed"
             seconds = self._limits.timeout_s
-            said = f"{self.name}.{what} gave no answer within {seconds:g} s; ask for less, or go on without it"
+            said = f"{what} gave no answer within {seconds:g} s; ask for less, or go on without it"
             raise ServerUnavailable(said) from late
         except Unanswered as problem:
             if problem.too_large:
-                raise ToolFailure(f"{self.name}.{what} gave no usable answer: {problem}; ask for less") from problem
+                raise ToolFailure(f"{what} gave no usable answer: {problem}; ask for less") from problem
             if problem.retry_after_s is None:  # it is away, and not busy
                 report = "failed"
                 # Where it is, only the log says: the message goes into events and reports, which tenants read.

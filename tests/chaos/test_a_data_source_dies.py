@@ -52,12 +52,12 @@ async def test_a_job_names_the_source_that_is_gone_and_the_next_one_has_it_again
             without = await ended(service, (await submitted(service, order(here.settings, BOTH)))[0].job_id)
             assert time.monotonic() - began < 60
             assert without.result
-            assert (without.status, without.result["stop_reason"]) == ("partial", "task_failed")
+            assert (without.status, without.result["stop_reason"]) == ("partial", "source_unavailable")
             assert any("the MCP server sales does not answer" in gap for gap in without.result["gaps"])
             assert without.result["findings"], "what the others found is there"
             with sales(tmp_path / "sales", port):
                 found = await ended(service, (await submitted(service, order(here.settings, BOTH)))[0].job_id)
-                assert found.status == "completed"
+                assert found.status == "completed", found.result
             await assert_sound(here, service, [without.job_id, found.job_id])
 
 
@@ -67,7 +67,7 @@ async def test_a_source_that_hangs_costs_its_deadline_and_no_more(tmp_path: Path
     with (
         sales(tmp_path / "sales", port) as server,
         deployment(tmp_path, servers=servers) as here,
-        here.worker(TOLLGATE_TOOL_TIMEOUT_S="1"),
+        here.worker(TOLLGATE_TOOL_TIMEOUT_S="10"),
     ):
         async with here.service() as service:
             os.kill(server.pid, signal.SIGSTOP)
@@ -79,7 +79,7 @@ async def test_a_source_that_hangs_costs_its_deadline_and_no_more(tmp_path: Path
             assert any("sales" in gap for gap in record.result["gaps"])
             os.kill(server.pid, signal.SIGCONT)
             again = await ended(service, (await submitted(service, order(here.settings, BOTH)))[0].job_id)
-            assert again.status == "completed"
+            assert again.status == "completed", again.result
 
 
 def _free_port() -> int:
