@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from graphs.errors import ServerUnavailable, ToolFailure
-from graphs.governance.breaker import Breaker
+from graphs.governance.breaker import PROBE_LOOK_S, Breaker
 from graphs.governance.rate_limit import RateLimit
 from graphs.governance.tool_cache import ToolCache
 from graphs.governance.tool_limits import ToolLimits
@@ -128,11 +128,7 @@ class ToolServer:
 
     async def _guarded(self, what: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]) -> Given:
         """Ask for something behind the breaker, which is told how it went."""
-        if self._breaker and not await self._breaker.admits():
-            raise ServerUnavailable(
-                f"the MCP server {self.name} failed {self._limits.failures} times in a minute and is not asked for "
-                f"{self._limits.open_s:g} s; go on without it, and say what is missing"
-            )
+        await self._admitted(until)
         report: Literal["abandoned", "succeeded", "failed"] = "abandoned"
         try:
             answer = await self._tried(until, again, act)
@@ -158,6 +154,17 @@ class ToolServer:
         finally:
             await self._report(report)
         return answer
+
+    async def _admitted(self, until: float) -> None:
+        """Wait for the verdict of a probe that is under way, as long as there is time. Raises ServerUnavailable."""
+        while self._breaker and not await self._breaker.admits():
+            wait = await self._breaker.wait_s()
+            if wait > PROBE_LOOK_S or asyncio.get_running_loop().time() + wait > until:
+                raise ServerUnavailable(
+                    f"the MCP server {self.name} failed {self._limits.failures} times in a minute and is not asked for "
+                    f"{self._limits.open_s:g} s; go on without it, and say what is missing"
+                )
+            await asyncio.sleep(wait)
 
     async def _report(self, how: Literal["abandoned", "succeeded", "failed"]) -> None:
         if self._breaker is None:

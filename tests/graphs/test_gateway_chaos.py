@@ -277,7 +277,7 @@ async def test_a_busy_replica_sends_the_call_to_another_and_fills_no_log(
 
 
 async def test_the_breaker_is_one_for_all_workers_and_lets_a_probe_through(unruly: Unruly, redis_client: Redis) -> None:
-    limits = ToolLimits(cache_seconds=0, failures=2, open_s=0.5)
+    limits = ToolLimits(cache_seconds=0, failures=2, open_s=1)
     async with contextlib.AsyncExitStack() as stack:
         one, other = [
             await stack.enter_async_context(ToolGateway(unruly.servers, client=redis_client, limits=limits))
@@ -288,7 +288,7 @@ async def test_the_breaker_is_one_for_all_workers_and_lets_a_probe_through(unrul
             with pytest.raises(ServerUnavailable, match="HTTP 500"):
                 await one.call(EVERYTHING, "unruly", "read", {"name": "a"})
         began = unruly.requests["tools/call"]
-        with pytest.raises(ServerUnavailable, match=r"is not asked for 0\.5 s; go on without it"):
+        with pytest.raises(ServerUnavailable, match=r"is not asked for 1 s; go on without it"):
             await other.call(EVERYTHING, "unruly", "read", {"name": "a"})
         assert unruly.requests["tools/call"] == began
         end = time.monotonic() + 10
@@ -298,6 +298,30 @@ async def test_the_breaker_is_one_for_all_workers_and_lets_a_probe_through(unrul
                 break
             assert time.monotonic() < end
             await asyncio.sleep(0.05)
+
+
+async def test_while_a_probe_is_under_way_others_wait_for_its_verdict(unruly: Unruly, redis_client: Redis) -> None:
+    limits = ToolLimits(cache_seconds=0, failures=1, open_s=0.6)
+    async with ToolGateway(unruly.servers, client=redis_client, limits=limits) as gateway:
+        unruly.faults = ["500"] * 2
+        with pytest.raises(ServerUnavailable, match="HTTP 500"):
+            await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
+        probe = asyncio.create_task(_until_admitted(gateway, "wait"))
+        await asyncio.to_thread(unruly.called.wait, 10)
+        others = [asyncio.create_task(gateway.call(EVERYTHING, "unruly", "read", {"name": n})) for n in "bc"]
+        done, _ = await asyncio.wait(others, timeout=0.2)
+        assert not done
+        unruly.may_answer.set()
+        await asyncio.gather(probe, *others)
+
+
+async def _until_admitted(gateway: ToolGateway, tool: str) -> None:
+    """Call as soon as the breaker lets a call through."""
+    while True:
+        with contextlib.suppress(ServerUnavailable):
+            await gateway.call(EVERYTHING, "unruly", tool, {"name": "a"})
+            return
+        await asyncio.sleep(0.05)
 
 
 async def test_only_a_call_that_had_its_full_time_says_that_a_server_is_away(
