@@ -99,7 +99,7 @@ class Dialect:
         said = self._formed({**payload})
         if said.get("tools") and self.tools == "written":
             said = in_writing(said, constrained=self.schema == "schema")
-        if not self.forces and said.get("tool_choice") not in {None, "none"}:
+        if not self.forces and said.get("tool_choice") not in (None, "none"):
             said["tool_choice"] = "auto"
         if not self.strict:
             said = _without_strict(said)
@@ -176,7 +176,7 @@ class Dialect:
         if _NO_TOOLS.search(refusal.text) or "tools" in named:
             self.tools, self.schema = "written", "prompt" if self.schema == "tool" else self.schema
             return "with tools written into the prompt"
-        if self.forces and sent.get("tool_choice") not in {None, "auto", "none"} and _NO_CHOICE.search(refusal.text):
+        if self.forces and sent.get("tool_choice") not in (None, "auto", "none") and _NO_CHOICE.search(refusal.text):
             self.forces = False
             return "without insisting on a call"
         return ""
