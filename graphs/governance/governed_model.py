@@ -9,6 +9,8 @@ import json
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal, Self, TypeVar
 
+import httpx
+import httpx2
 import openai
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -23,13 +25,15 @@ from graphs.answers.dialect import Dialect
 from graphs.answers.message import message_of
 from graphs.answers.reading import read
 from graphs.answers.schemas import response_format
-from graphs.errors import AnswerCut, LeftAlone, LimitReached, Unaccounted, UnusableAnswer
+from graphs.errors import AnswerCut, LeftAlone, LimitReached, NoCompletion, Unaccounted, UnusableAnswer
 from graphs.governance.account import Account
 from graphs.governance.bounds import bytes_of, refuse_what_has_no_bound
 from graphs.governance.limits import StopReason
 from graphs.governance.retrying import patiently, refusal_of
 from graphs.governance.toll import Emit, Request, Toll, Turnstile
+from safe_http.bodies import body
 
+ANSWER_BYTES = 16 * 1024 * 1024  # as they come out of gzip
 # An answer is read as a whole. LangChain's name for a limit is replaced by one that is sized.
 WITHOUT_STREAMS = frozenset({"stream", "stream_options", "stream_usage", "max_tokens"})
 
@@ -160,11 +164,13 @@ class GovernedChatOpenAI(ChatOpenAI):
         seconds = self.toll.seconds(account)
         try:
             async with self.toll.attempt(account, request, emit) as answer, asyncio.timeout(seconds):
-                ticket = {Turnstile.HEADER: answer.ticket}
+                ticket = {Turnstile.HEADER: answer.ticket, "accept-encoding": "gzip"}
                 headers = {**payload.get("extra_headers", {}), **ticket}
-                raw = await self.async_client.with_raw_response.create(**{**payload, "extra_headers": headers})
+                asked = {**payload, "extra_headers": headers}
+                async with self.async_client.with_streaming_response.create(**asked) as raw:
+                    content = await _whole(raw.http_response)
                 try:
-                    document = completion_in(raw.content, raw.headers)
+                    document = completion_in(content, raw.headers)
                 except ErrorInside as error:
                     answer.usage = error.usage
                     raise
@@ -227,3 +233,16 @@ class GovernedChatOpenAI(ChatOpenAI):
                 f"{self.model_name} was called synchronously where no run waits for it; use ainvoke or astream"
             )
         return asyncio.run_coroutine_threadsafe(call, self.home).result()
+
+
+async def _whole(response: Any) -> bytes:
+    """The body of an answer. Raises as the client does before it; NoCompletion for one that is too large, or packed in
+    a way that is not read."""
+    try:
+        return await body(response, ANSWER_BYTES)
+    except httpx2.TimeoutException as error:
+        raise openai.APITimeoutError(response.request) from error
+    except httpx2.HTTPError as error:
+        raise openai.APIConnectionError(request=response.request) from error
+    except httpx.DecodingError as error:
+        raise NoCompletion(f"the model provider's answer cannot be read: {error}", may_be_billed=True) from error
