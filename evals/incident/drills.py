@@ -40,11 +40,11 @@ DRILLS = (
     # Every answer is longer than it may be and is cut in the middle; the half must not be taken for the whole.
     Drill("context truncation", REVENUE, StopReason.PLAN_FAILED, proofs.no_half_answer, profile="huge"),
     # One server is down. Its agent fails, and takes the others with it, and all they had found.
-    Drill("cascade failure", BOTH, StopReason.ANSWERED, proofs.contained, faults={"sales": "burst"}),
+    Drill("cascade failure", BOTH, StopReason.SOURCE_UNAVAILABLE, proofs.contained, faults={"sales": "burst"}),
     # An agent says that it is done, with a number that is in no data.
-    Drill("silent failure", REVENUE, StopReason.NOT_IN_DATA, proofs.nothing_made_up, profile="empty"),
+    Drill("silent failure", REVENUE, StopReason.FINDINGS_DROPPED, proofs.nothing_made_up, profile="empty"),
     # An agent fetches ever more rows, and each call pays for all of them again. So many calls fit the model's context.
-    Drill("token explosion", CUSTOMERS, StopReason.TASK_FAILED, proofs.share_kept, profile="hoarder", calls=18),
+    Drill("token explosion", CUSTOMERS, StopReason.AGENT_BUDGET, proofs.share_kept, profile="hoarder", calls=18),
     # Two tasks wait for each other.
     Drill(
         "coordination deadlock", BOTH, StopReason.PLAN_FAILED, proofs.refused_at_once, profile="deadlock", seconds=10

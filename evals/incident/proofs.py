@@ -72,8 +72,10 @@ def nothing_made_up(ended: Ended) -> str:
 
 
 def share_kept(ended: Ended) -> str:
-    """It was the agent's share of the budget that ended its task, and the reader is told so."""
-    return "" if EXPLAINED[StopReason.AGENT_BUDGET] in ended.report else "the report does not name the agent's budget"
+    """It was the agent's share of the budget that stopped it, and the question says how much of it is spent."""
+    asked = ended.result["escalation"] or {}
+    named = EXPLAINED[StopReason.AGENT_BUDGET] in asked.get("what_happened", "")
+    return "" if named and "may spend 80%" in asked["detail"] else "the question does not name the agent's share"
 
 
 def refused_at_once(ended: Ended) -> str:

@@ -256,7 +256,10 @@ REPORTS = {
     "dropped": "No answer.\n\n## Dropped claims\n\n- It is EUR 5.",
     "stated": "It is EUR 5.\n\n## Dropped claims\n\n- It is EUR 5.",
     "silent": "No answer.",
-    "share": "sales: one agent has used up its share of the budget",
+}
+SHARE = {
+    "what_happened": "The job is paused because one agent has used up its share of the budget.",
+    "detail": "the sales has spent 9% of the budget and may spend 80%",
 }
 
 
@@ -280,8 +283,9 @@ REPORTS = {
         (proofs.nothing_made_up, ended(report_path="dropped", **FOUND), "a finding without evidence: It is 5."),
         (proofs.nothing_made_up, ended(report_path="stated"), "the report states the number that was made up"),
         (proofs.nothing_made_up, ended(report_path="silent"), "the report does not say what was dropped"),
-        (proofs.share_kept, ended(report_path="share"), ""),
-        (proofs.share_kept, ended(), "the report does not name the agent's budget"),
+        (proofs.share_kept, ended(escalation=SHARE), ""),
+        (proofs.share_kept, ended(escalation={**SHARE, "detail": ""}), "the question does not name the agent's share"),
+        (proofs.share_kept, ended(escalation=None), "the question does not name the agent's share"),
         (proofs.refused_at_once, ended(handoffs=0, stop_detail="wait: T1 → T2 → T1"), ""),
         (proofs.refused_at_once, ended(stop_detail="T1 → T2 → T1"), "4 hand-offs of a plan that cannot end"),
         (proofs.refused_at_once, ended(handoffs=0), "the tasks that wait for each other are not named"),
