@@ -71,7 +71,7 @@ async def _limited(limit: LimitReached, account: Account, deps: Deps) -> Failure
         own = used.agents.get(account.agent, AgentSpend()).micro_usd
         needed = max(needed, limit.budget_after(own) * PERCENT // share + 1)
         detail = (
-            f"the {account.agent} has spent {own * PERCENT / budget:.0f}% of the budget and may spend {share}%; "
+            f"the agent {account.agent} has spent {own * PERCENT / budget:.0f}% of the budget and may spend {share}%; "
             f"its next call may cost {dollars(limit.wanted_micro_usd)}"
         )
         return Failure(limit.reason, f"{EXPLAINED[limit.reason]} ({detail})", halt(limit.reason, detail, needed))

@@ -259,7 +259,7 @@ REPORTS = {
 }
 SHARE = {
     "what_happened": "The job is paused because one agent has used up its share of the budget.",
-    "detail": "the sales has spent 9% of the budget and may spend 80%",
+    "detail": "the agent sales has spent 9% of the budget and may spend 80%",
 }
 
 

@@ -184,7 +184,7 @@ async def test_an_agent_s_share_asks_once_for_an_amount_that_suffices(graph: Run
         paused = await invoked(research, started(budget_micro_usd=22_000, agent_share_percent=60))
         question = paused["__interrupt__"][0].value
         assert question["reason"] == "agent_budget_reached"
-        assert "the sales has spent 0% of the budget and may spend 60%" in question["detail"]
+        assert "the agent sales has spent 0% of the budget and may spend 60%" in question["detail"]
         answer = {"action": "approve_more", "amount_usd": question["least_amount_usd"]}
         ended = await invoked(research, Command(resume=answer))
     assert question["tasks_open"] == ["find it out"]
