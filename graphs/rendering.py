@@ -81,7 +81,7 @@ def _without_findings(state: ResearchState) -> list[str]:
     told = "1 source was" if len(read) == 1 else f"{len(read)} sources were"
     shown = [f"- {each['server']}.{each['tool']}: {one_line(each['title'])} [{each['id']}]" for each in read]
     more = [f"- {len(read) - MOST_READ} more"] if len(read) > MOST_READ else []
-    return [f"{answer} {told} read, and no finding was confirmed.", "", READ, "", *shown[:MOST_READ], *more]
+    return [answer, "", READ, "", f"{told} read, and no finding was confirmed:", "", *shown[:MOST_READ], *more]
 
 
 def gaps(state: ResearchState) -> list[str]:

@@ -30,7 +30,7 @@ from graphs.governance.account import Account
 from graphs.governance.bounds import bytes_of, refuse_what_has_no_bound
 from graphs.governance.limits import StopReason
 from graphs.governance.retrying import patiently, refusal_of
-from graphs.governance.toll import Emit, Request, Toll, Turnstile
+from graphs.governance.toll import Answer, Emit, Request, Toll, Turnstile
 from safe_http.bodies import body
 
 ANSWER_BYTES = 16 * 1024 * 1024  # as they come out of gzip
@@ -161,24 +161,28 @@ class GovernedChatOpenAI(ChatOpenAI):
     async def _completed(self, account: Account, emit: Emit, request: Request, payload: Json) -> Json:
         """The completion that the provider answers one attempt with. A job whose time ends meanwhile stops for that
         reason: it says nothing against the provider."""
-        seconds = self.toll.seconds(account)
+        async with self.toll.attempt(account, request, emit) as answer:
+            seconds = self.toll.seconds(account)
+            try:
+                async with asyncio.timeout(seconds):
+                    return await self._sent(payload, answer)
+            except TimeoutError as error:
+                if seconds < account.limits.call_timeout_s:
+                    raise LimitReached(StopReason.DEADLINE, "job") from error
+                raise
+
+    async def _sent(self, payload: Json, answer: Answer) -> Json:
+        """The completion, and what it cost."""
+        headers = {Turnstile.HEADER: answer.ticket, "accept-encoding": "gzip"}
+        asked = {**payload, "extra_headers": {**payload.get("extra_headers", {}), **headers}}
+        async with self.async_client.with_streaming_response.create(**asked) as raw:
+            content = await _whole(raw.http_response)
         try:
-            async with self.toll.attempt(account, request, emit) as answer, asyncio.timeout(seconds):
-                ticket = {Turnstile.HEADER: answer.ticket, "accept-encoding": "gzip"}
-                headers = {**payload.get("extra_headers", {}), **ticket}
-                asked = {**payload, "extra_headers": headers}
-                async with self.async_client.with_streaming_response.create(**asked) as raw:
-                    content = await _whole(raw.http_response)
-                try:
-                    document = completion_in(content, raw.headers)
-                except ErrorInside as error:
-                    answer.usage = error.usage
-                    raise
-                answer.usage = tokens_of(document["usage"])
-        except TimeoutError as error:
-            if seconds < account.limits.call_timeout_s:
-                raise LimitReached(StopReason.DEADLINE, "job") from error
+            document = completion_in(content, raw.headers)
+        except ErrorInside as error:
+            answer.usage = error.usage
             raise
+        answer.usage = tokens_of(document["usage"])
         return document
 
     def _request(
@@ -193,9 +197,10 @@ class GovernedChatOpenAI(ChatOpenAI):
         most = min(each for each in asked if each and each > 0)  # to some servers -1 means without end
         own = {key: value for key, value in kwargs.items() if key not in WITHOUT_STREAMS}
         given = self._get_request_payload(messages, stop=stop, **{**own, "max_completion_tokens": most})
-        offered = [each["function"]["name"] for each in given.get("tools") or [] if each.get("function")]
         payload = self.dialect.spoken({key: value for key, value in given.items() if key not in WITHOUT_STREAMS})
         refuse_what_has_no_bound(payload, self._priced_as)
+        tools = payload.get("tools") or given.get("tools") or []
+        offered = [each["function"]["name"] for each in tools if each.get("function")]
         size = bytes_of(payload)
         allowed = int(payload[self.dialect.limit])
         request = Request(self.model_name, size, allowed * int(payload.get("n") or 1))

@@ -59,7 +59,8 @@ async def patiently(once: Callable[[], Awaitable[T]], toll: Toll, account: Accou
             over = toll.clock() - failed_first + wait > account.limits.outage_s if asked_for is None else wait > left
             free = is_outage(error) and not may_be_billed(error)
             if not _passes(error) or over or wait > left or (tries >= ATTEMPTS and not free):
-                raise _translated(error, asked_for, left) from error
+                remains = _translated(error, asked_for, left)
+                raise remains from (error if remains is not error else error.__cause__)
             if wait >= WORTH_TELLING_S:
                 reason = _translated(error, None, left)
                 emit({"type": "warning", "waits_s": wait, "message": f"{account.agent} waits {wait:.0f} s: {reason}"})

@@ -61,7 +61,7 @@ def test_a_port_in_use_is_one_clear_line_and_exit_code_2() -> None:
 
 def test_it_imports_nothing_heavy() -> None:
     """It starts with every demo."""
-    heavy = "{'langchain_core', 'openai', 'numpy', 'pandas', 'redis', 'mcp', 'graphs', 'httpx', 'websockets'}"
+    heavy = "{'langchain_core', 'openai', 'numpy', 'pandas', 'redis', 'mcp', 'langgraph', 'httpx', 'websockets'}"
     script = f"import sys, app.offline_model.__main__; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=SECONDS, check=True)
     assert done.stdout.strip() == "[]"

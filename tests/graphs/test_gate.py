@@ -189,6 +189,28 @@ async def test_a_timeout_is_charged_at_the_worst(toll: Gate, provider: Provider)
     await agrees(toll, provider)
 
 
+async def test_a_job_that_runs_out_of_time_says_nothing_against_the_provider(toll: Gate, provider: Provider) -> None:
+    provider.behave = lambda number: "hang" if number < 6 else "answer"
+    for _ in range(6):
+        hurried = dataclasses.replace(account(), deadline_at=datetime.now(UTC) + timedelta(seconds=0.2))
+        with pytest.raises(LimitReached) as refused:
+            await toll.model.charged_to(hurried, toll.events.append).ainvoke("hello")
+        assert refused.value.reason is StopReason.DEADLINE
+    assert (await toll.charged().ainvoke("hello")).content == "fine"
+    assert len(provider.requests) == 7
+    await agrees(toll, provider)
+
+
+async def test_a_caller_who_allows_less_time_says_nothing_against_the_provider(toll: Gate, provider: Provider) -> None:
+    provider.behave = lambda number: "hang" if number < 6 else "answer"
+    with pytest.raises(LimitReached):
+        await toll.charged(call_timeout_s=1, model_calls=1).ainvoke("hello")
+    for _ in range(5):
+        with pytest.raises(LimitReached):
+            await toll.charged(job=f"job-{_}", call_timeout_s=1, model_calls=1).ainvoke("hello")
+    assert (await toll.charged(model_calls=9).ainvoke("hello")).content == "fine"
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 async def test_a_cancelled_call_is_charged_at_the_worst(toll: Gate, provider: Provider, streaming: bool) -> None:
     provider.behave = lambda _: "hang"
