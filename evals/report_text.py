@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 _AFTER_THE_ANSWER = re.compile(
-    r"^(?:## (?:What was read|What could not be answered|Dropped claims|Statements not verified|Remarks|Sources)|---)$", re.MULTILINE
+    r"^(?:## (?:What was read|What could not be answered|Dropped claims|Statements not verified|Remarks|Sources)|---)$",
+    re.MULTILINE,
 )
 _SENTENCE_END = re.compile(r"(?<=\])\.\s+|(?<=[.!?])\s+(?=[A-Z*\"])")
 _CITATION = re.compile(r"\[(\d+(?:, \d+)*)\]")

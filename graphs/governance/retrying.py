@@ -57,7 +57,7 @@ async def patiently(once: Callable[[], Awaitable[T]], toll: Toll, account: Accou
             wait = _backoff(error, number) if asked_for is None else asked_for
             left = (account.deadline_at - toll.now()).total_seconds()
             over = toll.clock() - failed_first + wait > account.limits.outage_s if asked_for is None else wait > left
-            free = is_outage(error) and not may_be_billed(error)
+            free = isinstance(error, LeftAlone) or (is_outage(error) and not may_be_billed(error))
             if not _passes(error) or over or wait > left or (tries >= ATTEMPTS and not free):
                 remains = _translated(error, asked_for, left)
                 raise remains from (error if remains is not error else error.__cause__)

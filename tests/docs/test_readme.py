@@ -16,7 +16,7 @@ from evals.incident.drills import DRILLS
 from tests.api.programs import replica
 from tests.app.command_line import answered, background, environment, seen
 from tests.app.queued import deployment
-from tests.scripted_model import REPORT, Script, result, serving
+from tests.scripted_model import REPORT, Script, assign, quoting, revenue, serving, task
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -198,14 +198,17 @@ def test_changing_the_model(copy: Path) -> None:
     env = copy / ".env"
     given = env.read_text()
     assert "OPENAI_BASE_URL=http://127.0.0.1:8000/v1" in given
-    script = Script(lambda *_: REPORT, lambda *_: result(), lambda *_: "")
+    plan = assign(task(1, "sales"))
+    script = Script(lambda packet, _: REPORT if packet["tasks"] else plan, revenue, quoting)
     with serving(script) as url:
         env.write_text(given.replace("http://127.0.0.1:8000/v1", url))
         found = tollgate(copy, "doctor")
         assert f"✓ model            our-model, planning with our-model, from {url}" in found.stdout
         ended = tollgate(copy, "run 'What was our revenue in 2024?' --json")
     assert {each["model"] for each in script.requests} == {"our-model"}
-    assert json.loads(ended.stdout)["cost_usd"] == 0.00028  # 1000 tokens in, 100 out, at the price of the diff
+    assert (
+        json.loads(ended.stdout)["cost_usd"] == 0.0014
+    )  # five times 1000 tokens in, 100 out, at the price of the diff
     gone = tollgate(copy, "doctor")
     assert f"✗ model            {url} does not answer" in gone.stdout
 

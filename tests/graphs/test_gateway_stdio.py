@@ -61,7 +61,7 @@ async def test_a_program_that_hangs_at_its_start_is_killed_and_the_next_call_has
     odd: Odd, pids: Callable[[], list[int]], hangs_at: str
 ) -> None:
     async with nothing_left(), ToolGateway(odd(f"{hangs_at} then deaf"), limits=QUICK) as gateway:
-        with pytest.raises(ServerUnavailable, match=r"odd\.its list of tools gave no answer within 1 s"):
+        with pytest.raises(ServerUnavailable, match=r"list of tools of odd gave no answer within 1 s"):
             await gateway.call(AGENT, "odd", "add", {})
         assert (await gateway.call(AGENT, "odd", "add", {})).text == "The sum is 42."
         first, _ = pids()
