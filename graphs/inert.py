@@ -19,9 +19,10 @@ _LIVE = {
     r"\](?=[(:])": "]\\",  # neither a link or an image, nor the definition that would make links of all citations
     r"<(?=[A-Za-z/!?])": "&lt;",
 }
-# What in one line is more than text: emphasis, code, entities, and what begins a block or ends a heading.
+# What in one line is more than text: emphasis, code, entities, brackets (parsers lose count of them), and what begins a
+# block or ends a heading.
 _MARKUP = re.compile(
-    r"^(\d{1,9})(?=[.)](?:\s|$))|[\\`*]|~(?=~)|(?<=~)~|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|^>|^[#+-](?=[\s#+-]|$)|#(?=#*$)"
+    r"^(\d{1,9})(?=[.)](?:\s|$))|[\\`*\[]|~(?=~)|(?<=~)~|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|^>|^[#+-](?=[\s#+-]|$)|#(?=#*$)"
 )
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 

@@ -25,7 +25,8 @@ OTHERWISE_HONEST = ["flaky", "no_usage", "empty", "hang"]
 def test_it_ends_in_its_budget_with_a_report_or_a_question(tmp_path: Path, profile: str) -> None:
     with serving(PROFILES[profile]) as url:
         started = time.monotonic()
-        settings = {"TOLLGATE_STAND_IN_URL": url, "TOLLGATE_CALL_TIMEOUT_S": "5" if profile == "hang" else "90"}
+        settings = {"TOLLGATE_STAND_IN_URL": url, "TOLLGATE_OUTAGE_S": "3"}
+        settings |= {"TOLLGATE_CALL_TIMEOUT_S": "2"} if profile == "hang" else {}
         code, document = answered(tmp_path, "run", QUESTION, "--budget-usd", str(BUDGET_USD), **settings)
         seconds = time.monotonic() - started
         billed_usd = billed(url)[0] / 1_000_000

@@ -66,5 +66,5 @@ def test_it_stays_readable(text: str, told: str) -> None:
 
 def test_a_title_is_one_line() -> None:
     assert one_line("Chargers\n\n# Sources\n1. [a](https://evil.example)") == (
-        "Chargers # Sources 1. [a]\\(https[:]//evil.example)"
+        "Chargers # Sources 1. \\[a]\\(https[:]//evil.example)"
     )

@@ -66,6 +66,7 @@ WORDS = BODIES.filter(one_line)
 @example("![c](E1.svg)", "**")
 @example("> a", "---")
 @example("x", "a \\")
+@example("x", "<![CDATA[<![CDATA[[")
 @example("===", "&amp; &#42; ~~x~~ _x_ ``` <!--")
 def test_what_code_says_stands_at_the_top_whatever_the_words_in_it_and_between(
     parser: Any, body: str, text: str

@@ -83,7 +83,7 @@ async def test_an_agent_whose_provider_is_down_is_paused_and_not_failed(graph: R
     down = JSONResponse({"error": {"message": "busy", "type": "server", "code": None}}, 503, {"retry-after": "0"})
     script = Script(once(assign(task(1, "sales"))), lambda *_: down, quoting)
     async with graph(script) as research:
-        paused = await invoked(research, started())
+        paused = await invoked(research, started(outage_s=1))
         script.work = revenue
         await redis_client.delete(*[key async for key in redis_client.scan_iter("tollgate:breaker:*")])
         ended = await invoked(research, Command(resume={"action": "approve_more", "amount_usd": 0}))

@@ -11,16 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp.server.fastmcp.exceptions import ToolError
 
-from mcp_servers.analytics.forecasting import MIN_POINTS, forecast, use_one_thread
+from mcp_servers.analytics.forecasting import MIN_POINTS, forecast
 from mcp_servers.analytics.series import PER_YEAR, Frequency, Period, Series
 from mcp_servers.results import Table
 
 SLOW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> None:
-    use_one_thread()
 
 
 def series(values: list[float], frequency: Frequency = "month", first_year: int = 2020) -> Series:
@@ -48,7 +43,7 @@ def note(table: Table, text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def two_years_ahead(_one_thread: None) -> Table:
+def two_years_ahead() -> Table:
     return forecast(series(noisy(48, 1, seasonal)), 30, 95)
 
 

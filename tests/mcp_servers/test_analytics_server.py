@@ -16,7 +16,6 @@ from mcp.shared.memory import create_connected_server_and_client_session
 from mcp.types import CallToolResult, TextContent
 
 from mcp_servers.analytics.charts import chart
-from mcp_servers.analytics.forecasting import use_one_thread
 from mcp_servers.analytics.series import Series
 from mcp_servers.analytics.server import build
 
@@ -63,7 +62,6 @@ CALLS: list[tuple[str, dict[str, Any], list[str]]] = [
 async def test_a_tool_answers_with_a_table_and_its_csv(
     tool: str, arguments: dict[str, Any], columns: list[str]
 ) -> None:
-    use_one_thread()
     async with client() as session:
         result = await session.call_tool(tool, arguments)
     assert not result.isError, text(result)

@@ -2,21 +2,11 @@
 
 import random
 from collections.abc import Callable
-from types import ModuleType
 
 import numpy as np
 import pytest
 
-from mcp_servers.analytics.forecasting import use_one_thread
-
-
-@pytest.fixture(scope="module")
-def smoothing() -> ModuleType:
-    """Imported late: BLAS reads its number of threads when it is loaded."""
-    use_one_thread()
-    from mcp_servers.analytics import smoothing
-
-    return smoothing
+from mcp_servers.analytics import smoothing
 
 
 def noisy(count: int, seed: int, mean: Callable[[int], float]) -> list[float]:
@@ -24,20 +14,20 @@ def noisy(count: int, seed: int, mean: Callable[[int], float]) -> list[float]:
     return [mean(at) * (1 + source.gauss(0, 0.05)) for at in range(count)]
 
 
-def test_an_interval_is_made_of_quantiles_of_the_summed_paths(smoothing: ModuleType) -> None:
+def test_an_interval_is_made_of_quantiles_of_the_summed_paths() -> None:
     ladder = np.arange(101, dtype=float)
     futures = smoothing.Futures(np.array([50.0, 50.0]), np.stack([ladder, ladder]))
     assert futures.interval(0, 1, 90) == pytest.approx((50, 5, 95))
     assert futures.interval(0, 2, 50) == pytest.approx((100, 50, 150))
 
 
-def test_an_interval_holds_its_point_beside_any_distribution(smoothing: ModuleType) -> None:
+def test_an_interval_holds_its_point_beside_any_distribution() -> None:
     paths = np.full((1, 100), 7.0)
     assert smoothing.Futures(np.array([5.0]), paths).interval(0, 1, 50) == (5, 5, 7)
     assert smoothing.Futures(np.array([9.0]), paths).interval(0, 1, 50) == (9, 7, 9)
 
 
-def test_short_histories_get_intervals_that_hold_what_then_happens(smoothing: ModuleType) -> None:
+def test_short_histories_get_intervals_that_hold_what_then_happens() -> None:
     """Ten values, three ahead, twenty times. The likelihood's own variance held 46 of the 60."""
     held = 0
     for seed in range(20):
@@ -49,7 +39,7 @@ def test_short_histories_get_intervals_that_hold_what_then_happens(smoothing: Mo
     assert held >= 50
 
 
-def test_doubt_about_the_parameters_widens_a_yearly_total(smoothing: ModuleType) -> None:
+def test_doubt_about_the_parameters_widens_a_yearly_total() -> None:
     fitted = smoothing.fit(noisy(48, 2, lambda at: 100 + 2 * at + 20 * (at % 12)), 12)
     errors = fitted.errors(np.random.default_rng(1), 12, 5000)
     certain = fitted.result.simulate(12, anchor="end", repetitions=5000, random_errors=errors) * fitted.scale
@@ -59,6 +49,6 @@ def test_doubt_about_the_parameters_widens_a_yearly_total(smoothing: ModuleType)
     assert high - low > 1.2 * (certain_high - certain_low)
 
 
-def test_a_series_that_no_model_fits_is_refused(smoothing: ModuleType) -> None:
+def test_a_series_that_no_model_fits_is_refused() -> None:
     with pytest.raises(smoothing.NoFitError):
         smoothing.fit([1.0, 2.0, 3.0, 5.0], 1)
