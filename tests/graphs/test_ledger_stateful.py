@@ -284,5 +284,5 @@ def test_the_ledger_is_the_sum_of_its_calls(valkey: Connect) -> None:
             def __init__(self) -> None:
                 super().__init__(runner.get_loop(), client)
 
-        run_state_machine_as_test(OnThisServer, settings=settings(max_examples=2000, stateful_step_count=15))  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(OnThisServer, settings=settings(max_examples=1000, stateful_step_count=15))  # type: ignore[no-untyped-call]
         runner.run(client.aclose())
