@@ -8,7 +8,7 @@ takes n times one message and not n²/2. Everything else is stored whole. A stor
 from itertools import islice
 from typing import Any, NamedTuple
 
-from graphs.checkpoint_values import check, pack, unpack
+from graphs.checkpoint_values import check, of_an_edge, pack, unpack
 
 _WORTH_BYTES = 512
 _LONGEST_CHAIN = 64
@@ -41,7 +41,7 @@ class Blobs:
 
     def encode(self, place: tuple[str, ...], version: str, value: Any) -> bytes:
         """The blob of `value`. `place` is (thread, namespace, channel). Raises UnsupportedValueError."""
-        where = f"channel {place[-1]!r}"
+        where, value = f"channel {place[-1]!r}", of_an_edge(value)
         packed = pack(where, value)
         if type(value) in (list, dict) and len(packed) >= _WORTH_BYTES:
             return self._grown(place, version, value, packed)

@@ -1,12 +1,14 @@
 """Which values a checkpoint may hold, and their bytes.
 
 A value comes back equal and of the same type, or it is refused when it is written. Supported are JSON
-primitives, the objects LangGraph's own runtime leaves in a checkpoint (Send, Interrupt, Overwrite), and
-LangChain messages. The bytes are msgpack: the packer refuses most foreign types itself, and the walk in
-`_fault` finds what it would alter silently (NaN, bytes) and names the place.
+primitives, the objects LangGraph's own runtime leaves in a checkpoint (Send, Interrupt, Overwrite), what its
+channels keep for an edge (`of_an_edge`), and LangChain messages. The bytes are msgpack: the packer refuses most
+foreign types itself, and the walk in `_fault` finds what it would alter silently (NaN, bytes) and names the place.
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import ormsgpack
@@ -31,7 +33,25 @@ _STRICT = (
 )
 _BIG_INT, _OBJECT = 1, 2
 
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """The nodes from which a fan-in edge has heard: in LangGraph a set."""
+
+    names: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Deferred:
+    """What reached a deferred node, and whether it is its turn: in LangGraph a pair."""
+
+    value: Any
+    finished: bool
+
+
 _FIELDS: dict[type, tuple[str, ...]] = {
+    _Arrived: ("names",),
+    _Deferred: ("value", "finished"),
     Interrupt: ("value", "id", "response_schema"),
     Overwrite: ("value",),
     Send: ("node", "arg", "timeout"),
@@ -44,7 +64,11 @@ _MESSAGES: tuple[type[BaseMessage], ...] = (
     SystemMessage,
     ToolMessage,
 )
-_KINDS: dict[str, type] = {kind.__name__: kind for kind in (*_FIELDS, *_MESSAGES)}
+_KINDS: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in (*_FIELDS, *_MESSAGES)} | {
+    "_Arrived": lambda names: {*names},
+    "_Deferred": lambda value, finished: (value, finished),
+    "interrupts": lambda all: (*all,),  # noqa: A006 (as it is stored)
+}
 
 
 class UnsupportedValueError(TypeError):
@@ -52,6 +76,19 @@ class UnsupportedValueError(TypeError):
 
     A TypeError, because the developer has to change the type; LangGraph's default retry policy skips those.
     """
+
+
+def of_an_edge(value: Any) -> Any:
+    """The value of a channel, in a form that can be packed where it is one that LangGraph keeps for an edge: a set of
+    node names (NamedBarrierValue), or a pair with a flag (the channels "AfterFinish", which may hold a set too).
+
+    A state is not meant to hold either, and what a node writes into it is refused if it does.
+    """
+    if type(value) is set and all(type(each) is str for each in value):
+        return _Arrived(sorted(value))
+    if type(value) is tuple and len(value) == 2 and type(value[1]) is bool:
+        return _Deferred(of_an_edge(value[0]), value[1])
+    return value
 
 
 def pack(where: str, value: Any) -> bytes:
@@ -147,4 +184,4 @@ def _rebuild(code: int, data: bytes) -> Any:
     if code == _BIG_INT:
         return int.from_bytes(data, "big", signed=True)
     name, arguments = unpack(data)
-    return tuple(arguments["all"]) if name == "interrupts" else _KINDS[name](**arguments)
+    return _KINDS[name](**arguments)

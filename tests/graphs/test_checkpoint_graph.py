@@ -104,6 +104,60 @@ async def test_a_finished_task_is_not_run_again_after_its_sibling_failed(client:
     assert runs == ["good", "bad", "bad"]
 
 
+@pytest.mark.parametrize("defer", [False, True], ids=["at once", "deferred"])
+async def test_a_fan_in_edge_remembers_over_a_restart_who_has_arrived(valkey: Connect, defer: bool) -> None:
+    runs: list[str] = []
+
+    def node(name: str) -> Any:
+        async def run(_: State) -> dict[str, Any]:
+            runs.append(name)
+            if name == "b" and runs.count("b") == 1:
+                raise RuntimeError("killed")
+            return {"notes": [name]}
+
+        return run
+
+    def compiled(client: Client) -> Any:
+        graph: Any = StateGraph(State)
+        for name in ("a", "before", "b"):
+            graph.add_node(name, node(name))
+        graph.add_node("c", node("c"), defer=defer)
+        graph.add_edge(START, "a")
+        graph.add_edge(START, "before")
+        graph.add_edge("before", "b")
+        graph.add_edge(["a", "b"], "c")
+        return graph.compile(checkpointer=RedisSaver(client, ttl_seconds=60))
+
+    config, first, second = new_thread(), valkey(), valkey()
+    try:
+        with pytest.raises(RuntimeError, match="killed"):
+            await compiled(first).ainvoke({"notes": []}, config, durability="sync")
+        done = await compiled(second).ainvoke(None, config, durability="sync")
+    finally:
+        await first.aclose()
+        await second.aclose()
+
+    assert done["notes"] == ["a", "before", "b", "c"]
+    assert runs == ["a", "before", "b", "b", "c"]
+
+
+async def test_a_deferred_node_keeps_what_it_waits_with(valkey_client: Client) -> None:
+    async def ask(_: State) -> dict[str, Any]:
+        return {"answer": interrupt("?")}
+
+    graph: Any = StateGraph(State)
+    graph.add_node("ask", ask)
+    graph.add_node("last", _plan, defer=True)
+    graph.add_edge(START, "ask")
+    graph.add_edge(START, "last")
+    app, config = graph.compile(checkpointer=RedisSaver(valkey_client, ttl_seconds=60)), new_thread()
+
+    await app.ainvoke({"notes": []}, config, durability="sync")
+    done = await app.ainvoke(Command(resume="yes"), config, durability="sync")
+
+    assert (done["answer"], len(done["notes"])) == ("yes", 1)
+
+
 class Counted(TypedDict):
     count: int
     price: Any

@@ -249,3 +249,35 @@ async def test_what_the_runtime_leaves_in_a_checkpoint_comes_back(valkey_client:
     await saver.aput_writes(stored, [("x", value)], "task")
 
     assert (await read(saver, stored)).pending_writes == [("task", "x", value)]
+
+
+@pytest.mark.parametrize(
+    "value", [set(), {"b", "a"}, ({"a"}, False), ({"a", "ä"}, True), (None, False), ([1, {"x": 2**70}], True)], ids=str
+)
+async def test_what_a_channel_of_an_edge_keeps_comes_back(valkey_client: Client, value: Any) -> None:
+    saver = RedisSaver(valkey_client)
+    stored = await put(saver, new_thread(), {"join:a+b:c": value})
+
+    found = (await values_of(saver, stored))["join:a+b:c"]
+    assert (type(found), found) == (type(value), value)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (({1}, True), "is a set"),
+        ((Decimal(1), True), r"decimal\.Decimal"),
+        ([{"a"}], "is a set"),
+    ],
+    ids=str,
+)
+async def test_nothing_else_is_taken_for_what_an_edge_keeps(valkey_client: Client, value: Any, name: str) -> None:
+    saver, config = RedisSaver(valkey_client), new_thread()
+    with pytest.raises(UnsupportedValueError, match=r"channel 'x': value.*" + name):
+        await put(saver, config, {"x": value})
+
+
+async def test_a_node_cannot_write_what_only_an_edge_keeps(valkey_client: Client) -> None:
+    stored = await put(RedisSaver(valkey_client), new_thread(), {})
+    with pytest.raises(UnsupportedValueError, match=r"channel 'x': value is a set"):
+        await RedisSaver(valkey_client).aput_writes(stored, [("x", {"a"})], "task")
