@@ -18,6 +18,7 @@ from graphs.governance.limits import MICRO, Limits, OnLimit
 
 PREFIX = "TOLLGATE_"
 ENV_FILE = ".env"
+HOURS_TO_END = 1  # that a job is kept after the last moment of a wait, for a worker to come and end it
 OPENAI_URL = "https://api.openai.com/v1"
 
 
@@ -143,10 +144,19 @@ class Settings(DataSettings):
         for name, most in (("job_budget_usd", "job_budget_max_usd"), ("job_deadline_s", "job_deadline_max_s")):
             if getattr(self, name) > getattr(self, most):
                 raise ValueError(f"{variable(name)} is above {variable(most)}; lower the one or raise the other")
-        if self.decision_hours > self.job_ttl_days * 24:
-            raise ValueError("TOLLGATE_DECISION_HOURS is above TOLLGATE_JOB_TTL_DAYS: the job would be gone by then")
         if (self.fallback_model is None) != (self.fallback_base_url is None):
             raise ValueError("TOLLGATE_FALLBACK_MODEL and TOLLGATE_FALLBACK_BASE_URL go together; set both or none")
+        return self
+
+    @model_validator(mode="after")
+    def _a_job_outlives_what_it_waits_for(self) -> Self:
+        waits = {"decision_hours": self.decision_hours, "job_deadline_max_s": self.job_deadline_max_s / 3600}
+        for name, hours in waits.items():
+            if hours > 24 * self.job_ttl_days - HOURS_TO_END:
+                raise ValueError(
+                    f"{variable(name)} is not {HOURS_TO_END} hour below {variable('job_ttl_days')}: the job could be "
+                    "gone before its report is written; lower the one or raise the other"
+                )
         return self
 
     @model_validator(mode="after")

@@ -54,6 +54,21 @@ def test_a_bad_setting_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, v
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "lasts", "too_long"),
+    [("TOLLGATE_DECISION_HOURS", "23", "23.01"), ("TOLLGATE_JOB_DEADLINE_MAX_S", "82800", "82801")],
+)
+def test_a_job_is_kept_for_longer_than_it_may_wait_or_work(
+    monkeypatch: pytest.MonkeyPatch, name: str, lasts: str, too_long: str
+) -> None:
+    for each in ({"TOLLGATE_JOB_TTL_DAYS": "1", "TOLLGATE_DECISION_HOURS": "23", name: lasts}).items():
+        monkeypatch.setenv(*each)
+    assert load().ttl_seconds == 86_400
+    monkeypatch.setenv(name, too_long)
+    with pytest.raises(BadInput, match=f"^{name} is not 1 hour below TOLLGATE_JOB_TTL_DAYS: .*; lower the one"):
+        load()
+
+
 def test_the_env_file_is_read_and_checked(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TOLLGATE_MODEL=gpt-5\nMCP__SALES__URL=http://sales:7802/mcp\n")
     settings = load()
