@@ -1,7 +1,7 @@
 """What one agent is handed: its task, and the findings and evidence it builds on. Bounded, and whole or not at all."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from graphs.errors import HandoffRefused
 from graphs.evidence import Evidence
 from graphs.spotlight import FLAGGED, UNTRUSTED
-from graphs.state import EvidenceRef, FindingState, Json, ResearchState, TaskState, of_status
+from graphs.state import MAX_ENTRIES, EvidenceRef, FindingState, Json, ResearchState, TaskState, of_status
 
 MOST_EVIDENCE = 12
 MOST_FINDINGS = 40
@@ -24,7 +24,8 @@ T = TypeVar("T")
 
 
 class Handoff(TypedDict):
-    """One task on its way to its agent, and who pays for it. `omitted` counts what the bounds left out."""
+    """One task on its way to its agent, and who pays for it. `omitted` counts what the bounds left out; `findings_left`
+    and `evidence_left` are how many of its own the state has room for."""
 
     job_id: str
     tenant: str
@@ -35,6 +36,8 @@ class Handoff(TypedDict):
     findings: list[FindingState]
     evidence: list[EvidenceRef]
     omitted: int
+    findings_left: int
+    evidence_left: int
 
 
 _HANDOFF = TypeAdapter(Handoff)
@@ -55,7 +58,14 @@ def handoff(task: TaskState, state: ResearchState) -> Handoff:
         findings=findings,
         evidence=evidence,
         omitted=fewer + less,
+        findings_left=_share(state["findings"], state),
+        evidence_left=_share(state["evidence"], state),
     )
+
+
+def _share(entries: Mapping[str, object], state: ResearchState) -> int:
+    """How many more entries each of the tasks that are handed out together may add."""
+    return (MAX_ENTRIES - len(entries)) // max(1, len(state.get("dispatch", [])))
 
 
 def newest(entries: Sequence[T], most: int) -> tuple[list[T], int]:

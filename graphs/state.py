@@ -114,7 +114,8 @@ class Report(TypedDict):
 
 
 def merged(left: Json, right: Json | None) -> Json:
-    """Entries by id: the newer one wins. None empties. Refuses growth without bound instead of dropping entries."""
+    """Entries by id: the newer one wins. None empties. Refuses growth without bound instead of dropping entries; what
+    hand-offs say of the room that is left keeps a job from coming to that."""
     if right is None:
         return {}
     both = {**left, **right}

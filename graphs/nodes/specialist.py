@@ -27,9 +27,9 @@ from graphs.handoff import Handoff, packet
 from graphs.injections import flags_of
 from graphs.nodes.answering import Answering
 from graphs.nodes.failures import Failure, failure_of
-from graphs.nodes.toolbox import UNANSWERED, TaskRun, Toolbox
+from graphs.nodes.toolbox import FULL, UNANSWERED, TaskRun, Toolbox
 from graphs.prompts import prompt
-from graphs.state import EvidenceRef, FindingState, Json, TaskState
+from graphs.state import MAX_ENTRIES, EvidenceRef, FindingState, Json, TaskState
 
 HISTORY_TOKENS = 24_000  # about; older tool results then leave the conversation, and stay in the evidence store
 HISTORY_KEPT = 4
@@ -68,19 +68,19 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
         account = deps.account(state, spec.name, config)
         write({"type": "task_started", "task": task["id"], "agent": spec.name, "objective": task["objective"]})
         evidence: dict[str, EvidenceRef] = {}
-        result, failure, unanswered = None, None, list[str]()
+        result, failure, messages = None, None, list[AnyMessage]()
         try:
             async with asyncio.timeout(_seconds(account, deps.now())) as clock:
                 emit = _waits_apart(write, clock, account, deps)
                 model = deps.model.charged_to(account, emit)
-                run = TaskRun(account, task["id"], state["question"], model, emit, evidence)
+                run = TaskRun(account, task["id"], state["question"], model, emit, state["evidence_left"], evidence)
                 stored = await deps.evidence.many(state["job_id"], [each["id"] for each in state["evidence"]])
                 given: Any = {"messages": [HumanMessage(packet(state, stored))]}
                 ended = await agent.ainvoke(given, merge_configs(config, _child(spec, state)), context=run)
             if answer := ended.get("structured_response"):
                 result = base.AgentResult.model_validate(answer)
-            evidence.update(_gathered(ended["messages"]))
-            unanswered = _unanswered(ended["messages"])
+            messages = ended["messages"]
+            evidence.update(_gathered(messages))
         except (GraphBubbleUp, *ENDS_THE_RUN):
             raise
         except Exception as error:  # the boundary of a task: whatever went wrong in it must not cancel its siblings
@@ -88,9 +88,10 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
         if failure and failure.halts:
             update: Json = {"tasks": {task["id"]: {**task, "error": failure.error}}, "halted": failure.halts}
         else:
-            at_hand = bool(evidence or state["evidence"])
+            at_hand, unanswered = bool(evidence or state["evidence"]), _unanswered(messages)
             failure = failure or _shortfall(result, unanswered, at_hand=at_hand)
-            update = _outcome({**task, "unanswered": unanswered}, spec, result, failure)
+            bounded = result and _bounded(result, spec, state["findings_left"], messages)
+            update = _outcome({**task, "unanswered": unanswered}, spec, bounded, failure)
         return {**update, "evidence": evidence}
 
     return specialist_node
@@ -158,6 +159,16 @@ def _shortfall(result: base.AgentResult | None, unanswered: list[str], *, at_han
     if not result.gaps:
         return Failure(StopReason.NO_USABLE_ANSWER, "reported neither a finding nor a gap")
     return None if at_hand else Failure(StopReason.NOTHING_LOOKED_UP, "looked nothing up")
+
+
+def _bounded(result: base.AgentResult, spec: AgentSpec, left: int, messages: list[AnyMessage]) -> base.AgentResult:
+    """The part of an answer for which the state has room; its gaps say what was left out."""
+    kept, gaps = result.findings[:left], list(result.gaps)
+    if fewer := len(result.findings) - len(kept):
+        gaps.append(f"{fewer} findings of the agent {spec.name} are left out: a job may hold {MAX_ENTRIES}.")
+    if any(each.additional_kwargs.get(FULL) for each in messages):
+        gaps.append(f"The agent {spec.name} could not look up more: a job may hold {MAX_ENTRIES} tool results.")
+    return result.model_copy(update={"findings": kept, "gaps": gaps})
 
 
 def _harmless(gap: str, spec: AgentSpec) -> str:

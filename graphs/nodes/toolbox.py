@@ -22,10 +22,11 @@ from graphs.governance.toll import Emit
 from graphs.governance.tool_session import SEPARATOR, TOOL
 from graphs.injections import flags_of, visible
 from graphs.spotlight import FLAGGED, UNTRUSTED, spotlighted
-from graphs.state import EvidenceRef, Json
+from graphs.state import MAX_ENTRIES, EvidenceRef, Json
 
 AROUND_WORDS = "<>()[]\"'.,;:!?"
 UNANSWERED = "unanswered"  # marks the answer to a call to which the server gave none, with the server's name
+FULL = "full"  # marks the answer to a call for whose result there was no room
 TOLD = "error: refused: "  # how the refusal of a loop begins; the second one ends the task
 _ADDRESS = re.compile(
     r"://|https?:[\\/]*\w|^\s*[\\/]{2}", re.IGNORECASE
@@ -39,14 +40,21 @@ class _ServerFailed(ToolFailure):
 
 @dataclass(frozen=True)
 class TaskRun:
-    """One task in progress: who pays for it, with which model, and the evidence it has gathered so far."""
+    """One task in progress: who pays for it, with which model, and the evidence it has gathered so far. `calls` are the
+    calls under way or done in this process; all of the task's may leave `evidence_left` results."""
 
     account: Account
     task: str
     question: str
     model: GovernedChatOpenAI
     emit: Emit
+    evidence_left: int
     evidence: dict[str, EvidenceRef] = field(default_factory=dict)
+    calls: set[str] = field(default_factory=set)
+
+
+class _NoRoom(ToolFailure):
+    """The state of the job holds as many tool results as it may."""
 
 
 class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
@@ -87,20 +95,24 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
             if loop := _loop(request.state["messages"], run.account):
                 refusal = f"refused: {loop.detail}. Answer with what you have; what is missing goes into `gaps`."
                 raise ToolFailure(refusal)
+            _take_place(call["id"], run, request.state["messages"])
             await self._deps.ledger.count_tool_call(run.account)
             evidence_id, evidence = await self._run(call["name"], call["args"], run, request.state["messages"])
         except ENDS_THE_RUN:
             raise
         except GraphError as error:
+            run.calls.discard(call["id"])
             run.emit({**event, "error": str(error)})
             told = spotlighted(visible(str(error))) if isinstance(error, _ServerFailed) else error
-            silent = {UNANSWERED: call["name"].partition(SEPARATOR)[0]} if isinstance(error, ServerUnavailable) else {}
+            marks: Json = {FULL: True} if isinstance(error, _NoRoom) else {}
+            if isinstance(error, ServerUnavailable):
+                marks[UNANSWERED] = call["name"].partition(SEPARATOR)[0]
             return ToolMessage(
                 f"error: {told}",
                 tool_call_id=call["id"],
                 name=call["name"],
                 status="error",
-                additional_kwargs=silent,
+                additional_kwargs=marks,
             )
         reference = run.evidence[evidence_id]
         known = {key: reference[key] for key in _TOLD_OF_EVIDENCE}  # type: ignore[literal-required]
@@ -151,6 +163,17 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         ids = [each.artifact["id"] for each in messages if isinstance(each, ToolMessage) and each.artifact]
         found = (await self._deps.evidence.many(run.account.job_id, ids)).values()
         return bool(wanted - {address for each in found for address in each.addresses})
+
+
+def _take_place(call: str | None, run: TaskRun, messages: Sequence[AnyMessage]) -> None:
+    """Calls of one turn run at the same time, so each takes its place before its result is there. Raises _NoRoom."""
+    taken = run.calls | {each.tool_call_id for each in messages if isinstance(each, ToolMessage) and each.artifact}
+    if len(taken) >= run.evidence_left:
+        raise _NoRoom(
+            f"a job may hold {MAX_ENTRIES} tool results, and there is no room for another. "
+            "Answer with what you have; what is missing goes into `gaps`."
+        )
+    run.calls.add(call or "")
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Jobs whose sources, models or agents do not do what they should: they end by themselves, and say what happened."""
 
 import json
+from typing import Any
 
 import pytest
 from langgraph.types import Command
@@ -8,10 +9,13 @@ from redis.asyncio import Redis
 from starlette.responses import JSONResponse
 
 from graphs.evidence import Evidence, EvidenceStore
-from tests.graphs.research import Run, invoked, once, started
+from graphs.state import MAX_ENTRIES
+from tests.graphs import test_handoff
+from tests.graphs.research import CONFIG, Run, invoked, once, started
 from tests.graphs.unruly_mcp import Unruly
 from tests.scripted_model import (
     REPORT,
+    REVENUE,
     Json,
     Script,
     assign,
@@ -231,3 +235,31 @@ async def test_a_bug_of_ours_is_logged_and_not_told(
     logged = [each.exc_info for each in caplog.records if each.exc_info]
     assert [kind.__name__ for kind, _, _ in logged if kind] == ["KeyError"]
     assert len(script.requests) == 3, "no model is asked to mend it"
+
+
+async def test_what_a_job_has_no_room_for_is_left_out_and_told(graph: Run) -> None:
+    twice = {"tool_calls": [{**REVENUE["tool_calls"][0], "id": each} for each in ("one", "two")]}
+
+    def thirty(packet: Json, messages: list[Json]) -> Json:
+        results = [each for each in messages if each["role"] == "tool" and not each["content"].startswith("error")]
+        if not results:
+            return twice
+        honest = json.loads(revenue(packet, results)["tool_calls"][0]["function"]["arguments"])
+        return result(*(30 * honest["findings"]))
+
+    of_another: Json = {"task": "T0", "status": "repeated"}
+    findings = {f"T0.1.{each}": test_handoff.finding(each) | of_another for each in range(MAX_ENTRIES - 10)}
+    reference = test_handoff.evidence(1).reference("E0") | of_another
+    evidence = {f"E0{number}": reference for number in range(MAX_ENTRIES - 1)}
+    script = Script(once(assign(task(1, "sales"))), thirty, quoting)
+    async with graph(script) as research:
+        given: Any = started()
+        await research.ainvoke(given, CONFIG, interrupt_after=["intake"])
+        await research.aupdate_state(CONFIG, {"findings": findings, "evidence": evidence})
+        ended = await invoked(research, None)
+    assert (ended["status"], ended["stop_reason"]) == ("completed", "answered")
+    assert (len(ended["findings"]), len(ended["evidence"])) == (MAX_ENTRIES, MAX_ENTRIES)
+    assert ended["tasks"]["T1"]["gaps"] == [
+        "20 findings of the agent sales are left out: a job may hold 400.",
+        "The agent sales could not look up more: a job may hold 400 tool results.",
+    ]
