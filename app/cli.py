@@ -161,6 +161,12 @@ def main() -> NoReturn:
         _fail(str(error), FAILED)
     except AppError as error:
         _fail(str(error), BAD_INPUT)
+    except Exception as error:
+        from graphs.store_failures import STORE_FAILED, explained  # noqa: PLC0415  heavy
+
+        if isinstance(error, STORE_FAILED):
+            _fail(explained(error), FAILED)
+        raise
     raise SystemExit(0)
 
 
@@ -200,11 +206,10 @@ def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None
 
     try:
         with services(settings) as (redis_url, addresses):
-            from redis.exceptions import RedisError  # noqa: PLC0415  heavy imports, while the programs start
-
-            from app.commands.progress import Progress  # noqa: PLC0415
+            from app.commands.progress import Progress  # noqa: PLC0415  heavy imports, while the programs start
             from app.running.runtime import opened  # noqa: PLC0415
             from graphs.errors import GraphError  # noqa: PLC0415
+            from graphs.store_failures import STORE_FAILED, explained  # noqa: PLC0415
 
             async def session() -> "JobResult":
                 async with opened(settings, redis_url, addresses, _warn) as jobs:
@@ -219,8 +224,8 @@ def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None
 
             try:
                 return asyncio.run(session())
-            except RedisError as error:
-                raise OperatorMustAct(f"Redis went away in the middle of the job ({error}){how()}") from error
+            except STORE_FAILED as error:
+                raise OperatorMustAct(f"the job broke off: {explained(error)}{how()}") from error
             except GraphError as error:
                 raise OperatorMustAct(f"{error}{how()}") from error
     except KeyboardInterrupt:

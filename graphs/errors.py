@@ -28,9 +28,8 @@ All are RuntimeErrors: LangGraph's default retry policy leaves those alone.
 
 from typing import Literal
 
-from redis.exceptions import RedisClusterException, RedisError
-
 from graphs.governance.limits import EXPLAINED, StopReason
+from graphs.store_failures import STORE_FAILED
 
 ScopeName = Literal["job", "agent", "tenant_day", "deployment_day", "request"]
 
@@ -161,4 +160,4 @@ class Fenced(OperatorMustAct):
 
 # What keeps money and state does not answer, or the job is another process's: not the fault of a task, of its model or
 # of a tool, so nobody is told to go on without it. Another run goes on from the last checkpoint.
-ENDS_THE_RUN = (LedgerUnavailable, Fenced, RedisError, RedisClusterException)
+ENDS_THE_RUN = (LedgerUnavailable, Fenced, *STORE_FAILED)

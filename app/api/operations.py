@@ -15,6 +15,7 @@ from app.api.jobs import COMMON, JobId, document
 from app.api.metrics import Metrics
 from app.api.models import DeadLetter, DeadLetters, Health, JobDocument, SpendDocument, day_budget, summary
 from app.api.problems import KINDS, Refused, documented
+from graphs.store_failures import STORE_FAILED
 
 READY_S = 2.0
 _OF_DEAD = documented("no-such-job", "conflict")
@@ -82,7 +83,7 @@ def router(metrics: Metrics) -> APIRouter:
     async def scraped(here: Here, _: Admin) -> Response:
         try:
             text = metrics.text(**await here.service.registry.waiting())
-        except RedisError:  # what this process knows is worth telling
+        except STORE_FAILED:  # what this process knows is worth telling
             text = metrics.text()
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 

@@ -10,12 +10,12 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
 from app.errors import BadInput, Busy, DecisionRefused, NoSuchJob, NotTypeset, OperatorMustAct, Repeated, TooLate
 from app.observing.redaction import redacted
 from graphs.errors import LedgerUnavailable
+from graphs.store_failures import STORE_FAILED
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 5  # when what is away may be back
@@ -66,7 +66,7 @@ _RAISED: Sequence[tuple[type[Exception], str]] = (
     (Busy, "conflict"),
     (NotTypeset, "not-acceptable"),
 )
-_AWAY = (RedisError, LedgerUnavailable, OperatorMustAct)
+_AWAY = (*STORE_FAILED, LedgerUnavailable, OperatorMustAct)
 
 
 class FieldError(BaseModel):

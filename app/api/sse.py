@@ -8,11 +8,11 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from redis.exceptions import RedisError
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.jobs.events import Event, EventLog
+from graphs.store_failures import STORE_FAILED
 
 RETRY = b"retry: 2000\n\n"  # milliseconds until a browser comes back
 HEARTBEAT = b": heartbeat\n\n"
@@ -50,7 +50,7 @@ class EventStream(StreamingResponse):
             return False
         try:
             last = await self._log.last(self._job_id)
-        except RedisError:  # the stream waits for it; a browser would not come back after an error
+        except STORE_FAILED:  # the stream waits for it; a browser would not come back after an error
             return False
         return last is not None and last.ends and last.id == self._last_event_id
 

@@ -1,9 +1,11 @@
 """What `tollgate doctor` looks at: each part of the set-up, found or with its remedy."""
 
+import contextlib
 from collections.abc import AsyncIterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
+from redis.exceptions import NoPermissionError
 from rich.console import Console
 from rich.markup import escape
 
@@ -75,15 +77,16 @@ async def _model(settings: Settings, addresses: Addresses) -> Line:
 
 
 async def _redis(settings: Settings, redis_url: str) -> AsyncIterator[Line]:
-    client = connect(redis_url)
+    client, info = connect(redis_url), dict[str, Any]()
     try:
         problems = await preflight(client)
-        info = await client.info("server")
+        with contextlib.suppress(NoPermissionError):  # the preflight has told of it
+            info = await client.info("server")
     finally:
         await client.aclose()
     for problem in problems:
         yield Line(not problem.fatal, "redis", str(problem))
-    version = info.get("valkey_version") or info.get("redis_version")
+    version = info.get("valkey_version") or info.get("redis_version", "of unknown version")
     name = "Valkey" if "valkey_version" in info else "Redis"
     where = "at REDIS_URL" if settings.redis_url else f"embedded in {settings.data_dir}/redis"
     yield Line(True, "redis", f"{name} {version} {where}")

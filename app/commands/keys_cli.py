@@ -124,11 +124,10 @@ def _line(key: "Key") -> str:
 def _with_stores(act: Act) -> None:
     settings = configuration.load()
     with redis_running(settings) as url:
-        from redis.exceptions import RedisError  # noqa: PLC0415  heavy
-
-        from app.access.audit import trail  # noqa: PLC0415
+        from app.access.audit import trail  # noqa: PLC0415  heavy
         from app.access.keys import Keys  # noqa: PLC0415
         from app.store.redis import checked, connect  # noqa: PLC0415
+        from graphs.store_failures import STORE_FAILED, explained  # noqa: PLC0415
 
         async def session() -> None:
             async with contextlib.aclosing(connect(url)) as client:
@@ -137,5 +136,5 @@ def _with_stores(act: Act) -> None:
 
         try:
             asyncio.run(session())
-        except RedisError as error:
-            raise OperatorMustAct(f"Redis went away ({error}); `tollgate keys list` shows what was done") from error
+        except STORE_FAILED as error:
+            raise OperatorMustAct(f"{explained(error)}; `tollgate keys list` shows what was done") from error

@@ -11,9 +11,6 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.errors import BadInput, Draining
 from app.jobs.decisions import Decisions
@@ -28,6 +25,7 @@ from graphs.errors import LedgerUnavailable
 from graphs.fencing import FENCE
 from graphs.governance.limits import StopReason
 from graphs.state import SCHEMA_VERSION, Json, ResearchState
+from graphs.store_failures import STORE_AWAY, STORE_FAILED
 from graphs.supervisor import ResearchGraph
 
 OnEvent = Callable[[Json], None]
@@ -133,7 +131,7 @@ class Driver:
         """This attempt, when it was the store that did not answer: no job is to blame for that. For a command that was
         refused it may be."""
         cause = error.__cause__ if isinstance(error, LedgerUnavailable) else error
-        if not isinstance(cause, RedisConnectionError | RedisTimeoutError):
+        if not isinstance(cause, STORE_AWAY):
             return {}
         return {"attempts": (await self.records.get(run.job_id)).attempts - 1}
 
@@ -144,7 +142,7 @@ class Driver:
         async def watch() -> None:
             while not run.control.drain_requested:
                 await asyncio.sleep(LOOK_S)
-                with contextlib.suppress(RedisError):
+                with contextlib.suppress(*STORE_FAILED):
                     if await self.records.wants_to_stop(run.job_id):
                         run.control.request_drain(CANCELLED)
 

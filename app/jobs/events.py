@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as NoConnection
-from redis.exceptions import TimeoutError as NoAnswer
 
 from app.errors import BadInput
 from app.jobs.event_tail import RETRY_S, Tail
@@ -27,6 +25,7 @@ from graphs.errors import Fenced
 from graphs.fencing import lease_key
 from graphs.redis_script import Script
 from graphs.state import Json
+from graphs.store_failures import STORE_AWAY
 
 EVENT_BYTES = 16 * 1024
 READ_AT_ONCE = 20  # events of one follower; it keeps EVENT_BYTES of them and reads the others again
@@ -142,7 +141,7 @@ class EventLog:
                     events, more = await self._some(job_id, position)
                     if ended is None and not events:
                         ended = await self._ended_before(job_id, position)
-                except (NoConnection, NoAnswer):
+                except STORE_AWAY:
                     await asyncio.sleep(RETRY_S)
                     yield None
                     continue

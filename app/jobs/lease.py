@@ -17,12 +17,12 @@ from datetime import datetime
 from pathlib import Path
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from app.errors import Busy
 from graphs.clock import utc_now
 from graphs.fencing import lease_key
 from graphs.redis_script import Script
+from graphs.store_failures import STORE_FAILED
 
 _SCRIPT = Script(Path(__file__).with_suffix(".lua"))
 
@@ -72,7 +72,7 @@ class Leases:
             over.set()  # too, for Python 3.11's wait_for, under the Redis client, can swallow a cancellation
             renewal.cancel()
             if not lost.is_set():
-                with contextlib.suppress(RedisError):  # then it runs out
+                with contextlib.suppress(*STORE_FAILED):  # then it runs out
                     await self._run("release", job_id, owner)
 
     async def _acquired(self, job_id: str, owner: str, waiting: Callable[[], None] | None) -> int:
@@ -95,7 +95,7 @@ class Leases:
         until = clock() + self._seconds
         while clock() < until and not over.is_set():
             await asyncio.sleep(self._seconds / 4)
-            with contextlib.suppress(RedisError):
+            with contextlib.suppress(*STORE_FAILED):
                 started = clock()
                 if not int(await self._run("renew", job_id, owner)):
                     break

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import redis.asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import AuthenticationError
 
 from app.errors import BadInput
 from app.store.embedded_redis import RedisError
+from graphs.store_failures import STORE_AWAY, STORE_FAILED, explained
 
 OLDEST_REDIS = (6, 2)
 PINGS = 20
@@ -90,7 +90,7 @@ async def preflight(client: aioredis.Redis) -> list[Problem]:
     """
     try:
         return await _problems(client)
-    except aioredis.RedisError as error:
+    except STORE_FAILED as error:
         raise _unavailable(client, error) from error
 
 
@@ -110,11 +110,8 @@ async def checked(client: aioredis.Redis, warn: Callable[[str], None]) -> None:
 def _unavailable(client: aioredis.Redis, error: Exception) -> RedisUnavailable:
     options = client.connection_pool.connection_kwargs
     address = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
-    if isinstance(error.__cause__, AuthenticationError):
-        return RedisUnavailable(f"Redis at {address} refuses the login; put the right user and password in REDIS_URL")
-    return RedisUnavailable(
-        f"Redis at {address} cannot be used ({error}); start it, correct REDIS_URL, or unset it to use the embedded one"
-    )
+    embedded = ", or unset it to use the embedded one" if isinstance(error, STORE_AWAY) else ""
+    return RedisUnavailable(f"Redis at {address} cannot be used: {explained(error)}{embedded}")
 
 
 async def _problems(client: aioredis.Redis) -> list[Problem]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from app.errors import BadInput, DecisionRefused, NoSuchJob, Repeated
 from app.jobs.events import EventLog
@@ -19,6 +18,7 @@ from app.work.registry import Registry, first_call
 from graphs.deps import Deps
 from graphs.governance.limits import Limits
 from graphs.state import Json
+from graphs.store_failures import STORE_FAILED
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Service:
         """Let a worker run a job that was accepted just now."""
         try:
             await self.queue.put(first_call(record.job_id), record.tenant)
-        except RedisError as error:  # it is in the outbox, where the next sweep finds it
+        except STORE_FAILED as error:  # it is in the outbox, where the next sweep finds it
             logger.warning("%s is accepted and not in the queue yet: %r", record.job_id, error)
 
     async def get(self, tenant: str, job_id: str) -> Record:

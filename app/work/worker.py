@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from docket import ConcurrencyLimit, Docket, Perpetual, Retry
 from docket import Worker as Taker
 from langgraph.runtime import RunControl
-from redis.exceptions import RedisError
 
 from app.access.audit import Audit
 from app.config.settings import Settings
@@ -28,6 +27,7 @@ from graphs.clock import utc_now
 from graphs.errors import LedgerUnavailable, OperatorMustAct
 from graphs.governance.ledger import Ledger
 from graphs.state import Json
+from graphs.store_failures import STORE_FAILED, explained
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,8 @@ class Work:
             return await self.queue.later(job_id, tenant, BUSY_S)  # of something in it: nobody has cancelled the run
         except Exception as error:
             wait = backoff((await self.records.get(job_id)).attempts, error)
-            logger.exception("%s failed; it is tried again in %.0f s", job_id, wait)
+            told = f" ({explained(error)})" if isinstance(error, STORE_FAILED) else ""
+            logger.exception("%s failed%s; it is tried again in %.0f s", job_id, told, wait)
             return await self.queue.later(job_id, tenant, wait)
         finally:
             self.running.discard(control)
@@ -143,7 +144,7 @@ class Work:
                 detail = {name: event.get(name) for name in ("tool", "task", "evidence", "error")}
                 try:
                     await self.audit.append("tool.call", event["agent"], tenant, job_id, detail, trace_id=job_id)
-                except RedisError as error:  # what the call led to is worth more than its entry
+                except STORE_FAILED as error:  # what the call led to is worth more than its entry
                     logger.warning("a tool call of %s is not in the audit trail: %r", job_id, error)
 
         noting = asyncio.create_task(note(), name=f"audit of {job_id}")

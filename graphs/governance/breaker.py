@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import cast
 
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import RedisError
 
 from graphs.clock import utc_now
 from graphs.redis_script import Script
+from graphs.store_failures import STORE_FAILED
 
 CLOSED_IS_TRUSTED = timedelta(seconds=1)
 FORGOTTEN_S = 3600
@@ -78,7 +78,7 @@ class Breaker:
         while one is under way, for its outcome may come at any time."""
         try:
             found = await cast("Awaitable[list[bytes | None]]", self._client.hmget(self._key, ["retry_at", "probing"]))
-        except RedisError:
+        except STORE_FAILED:
             return PROBE_LOOK_S
         retry_at, probing = (int(each or 0) for each in found)
         if probing:
@@ -108,7 +108,7 @@ class Breaker:
         at = round(now.timestamp() * 1000)
         try:
             answer = await _SCRIPT.run(self._client, [self._key], event, at, *self._limits)
-        except RedisError:
+        except STORE_FAILED:
             return None
         reading = _Reading(answer)
         if reading is _Reading.CLOSED:

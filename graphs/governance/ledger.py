@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import RedisClusterException, RedisError
 
 from graphs.clock import utc_now
 from graphs.errors import Fenced, LedgerUnavailable, LimitReached, ScopeName
@@ -32,6 +31,7 @@ from graphs.governance.account import Account
 from graphs.governance.limits import StopReason, dollars
 from graphs.governance.spend import NO_TOKENS, Amount, DaySpend, Spend, Tokens
 from graphs.redis_script import Script
+from graphs.store_failures import STORE_FAILED, explained
 
 DAY_TTL_SECONDS = 40 * 86_400
 CLOSED_TTL_SECONDS = 3600  # a command that is sent again comes within a minute
@@ -221,9 +221,9 @@ class Ledger:
 def _available() -> Iterator[None]:
     try:
         yield
-    except (RedisError, RedisClusterException, OSError) as error:
+    except STORE_FAILED as error:
         raise LedgerUnavailable(
-            f"the ledger in Redis cannot be used ({error}), and without it nothing is spent; mend Redis, then resume"
+            f"the ledger cannot be used, and without it nothing is spent: {explained(error)}, then resume"
         ) from error
 
 

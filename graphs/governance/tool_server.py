@@ -13,7 +13,6 @@ from langchain_core.tools import BaseTool
 from mcp import McpError
 from pydantic import SecretStr
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from graphs.errors import ServerUnavailable, ToolFailure
 from graphs.governance.breaker import PROBE_LOOK_S, Breaker
@@ -26,6 +25,7 @@ from graphs.governance.tool_results import Answer
 from graphs.governance.tool_session import KeptSession
 from graphs.governance.tool_transport import Caller, Transport, Unanswered
 from graphs.state import Json
+from graphs.store_failures import STORE_FAILED
 
 Given = TypeVar("Given")
 
@@ -252,5 +252,5 @@ async def _wait(bucket: RateLimit, key: str) -> float:
     """Seconds until the call may be made. Without Redis it may be made: the ledger, which is there too, refuses."""
     try:
         return (await bucket.take(key)).retry_after_s or 0.0
-    except RedisError:
+    except STORE_FAILED:
         return 0.0

@@ -110,6 +110,22 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert left_behind(tmp_path) == []
 
 
+def test_a_command_that_is_forbidden_is_not_told_as_a_redis_that_is_away(tmp_path: Path, redis_url: str) -> None:
+    async def run(*words: str) -> None:
+        async with Redis.from_url(redis_url) as client:
+            await client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    asyncio.run(run("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-hgetall"))
+    try:
+        ended = tollgate(tmp_path, "watch", "job-1", REDIS_URL=redis_url.replace("unix://", "unix://app:secret@"))
+    finally:
+        asyncio.run(run("ACL", "DELUSER", "app"))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("error: Redis forbids this user a command or a key (")
+    assert "ACL SETUSER" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
 def test_a_redis_that_may_drop_keys_is_refused(tmp_path: Path, redis_url: str) -> None:
     async def set_policy(policy: str) -> None:
         async with Redis.from_url(redis_url) as client:
