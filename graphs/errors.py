@@ -31,6 +31,9 @@ from typing import Literal
 from graphs.governance.limits import EXPLAINED, StopReason
 from graphs.store_failures import STORE_FAILED
 
+INTERNAL = "an internal error, which the log has"  # what tenants are told of what nobody has raised on purpose
+STORE = "the store of jobs and money cannot be used"  # and of what whoever runs the service has to mend in it
+
 ScopeName = Literal["job", "agent", "tenant_day", "deployment_day", "request"]
 
 
@@ -161,3 +164,10 @@ class Fenced(OperatorMustAct):
 # What keeps money and state does not answer, or the job is another process's: not the fault of a task, of its model or
 # of a tool, so nobody is told to go on without it. Another run goes on from the last checkpoint.
 ENDS_THE_RUN = (LedgerUnavailable, Fenced, *STORE_FAILED)
+
+
+def for_tenants(error: Exception) -> str:
+    """What whoever ordered a job is told of an error that ended a run of it."""
+    if isinstance(error, (LedgerUnavailable, *STORE_FAILED)):
+        return STORE
+    return str(error) if isinstance(error, GraphError) else INTERNAL

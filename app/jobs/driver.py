@@ -21,15 +21,16 @@ from app.jobs.results import JobResult, result_of
 from app.jobs.states import TERMINAL
 from app.observing.redaction import redacted
 from graphs.deps import Deps
-from graphs.errors import LedgerUnavailable
+from graphs.errors import LedgerUnavailable, for_tenants
 from graphs.fencing import FENCE
-from graphs.governance.limits import StopReason
+from graphs.governance.limits import EXPLAINED, StopReason
 from graphs.state import SCHEMA_VERSION, Json, ResearchState
 from graphs.store_failures import STORE_AWAY, STORE_FAILED
 from graphs.supervisor import ResearchGraph
 
 OnEvent = Callable[[Json], None]
 CANCELLED = "cancelled"
+SHOWN = 500  # characters of an error
 LOOK_S = 0.5  # how often a run looks whether its job was cancelled
 
 
@@ -88,8 +89,9 @@ class Driver:
         if run.attempts is None:
             raise BadInput(f"{run.job_id} cannot be run on: {why}; resume it with the version that began it")
         last_error = f"{why}; requeue it when workers of the version that began it run, and no others, or discard it"
-        await self._write(run, {"last_error": last_error})
-        return await self._concluded(run, record.model_copy(update={"last_error": last_error}), {"status": "dead"})
+        told = {"last_error": last_error, "last_reason": last_error}
+        await self._write(run, told)
+        return await self._concluded(run, record.model_copy(update=told), {"status": "dead"})
 
     async def _begun(self, run: Run, record: Record, before: StateSnapshot) -> bool:
         """Count this attempt; whether it may begin."""
@@ -118,12 +120,13 @@ class Driver:
             raise Draining(f"{run.job_id} was stopped at a step; another run goes on from there") from None
         except GraphRecursionError:
             # The nodes stop earlier by themselves; this is the last net.
-            await self._tell(run, {"type": "warning", "message": "LangGraph's recursion limit ended this run"})
+            await self._tell(run, {"type": "warning", "message": EXPLAINED[StopReason.STEPS]})
             return {"stop_reason": StopReason.STEPS.value}
         except Exception as error:
             if run.attempts is not None:
-                told = str(redacted(f"{type(error).__name__}: {error}"))[:500]
-                await self._write(run, {"last_error": told, **await self._taken_back(run, error)})
+                told = {"last_error": f"{type(error).__name__}: {error}", "last_reason": for_tenants(error)}
+                shown = {name: str(redacted(text))[:SHOWN] for name, text in told.items()}
+                await self._write(run, {**shown, **await self._taken_back(run, error)})
             raise
         return {}
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
+from graphs.store_failures import STORE_FAILED
+
 logger = logging.getLogger(__name__)
 
 BLOCK_MS = 250  # also the longest that a stream nobody watched before waits to be included
@@ -66,7 +68,8 @@ class Tail:
                 failing = False
             except Exception as error:  # without a reader all would wait for ever; afterwards nothing is missing
                 if not failing and self._reader is asyncio.current_task():
-                    logger.warning("events cannot be read, trying again every %s s: %r", RETRY_S, error)
+                    ours = not isinstance(error, STORE_FAILED)
+                    logger.warning("events cannot be read, tried again every %s s: %r", RETRY_S, error, exc_info=ours)
                 failing = True
                 await asyncio.sleep(RETRY_S)
                 continue

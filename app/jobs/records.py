@@ -29,6 +29,7 @@ class Record(BaseModel):
 
     `result` is the `JobResult` of the last run that came to an end or a question. `attempts` counts runs that began at
     the checkpoint `attempted_at` without getting any further. `cancel_at` is set from when somebody wants it to stop.
+    `last_error` is what ended the last run that failed, for whoever runs the service; `last_reason` what is told of it.
     `notified` is the id of the webhook that was queued last.
     """
 
@@ -49,6 +50,7 @@ class Record(BaseModel):
     attempts: int = 0
     attempted_at: str = ""
     last_error: str = ""
+    last_reason: str = ""
     requeued: int = 0
     notified: str = ""
 

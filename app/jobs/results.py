@@ -62,7 +62,7 @@ def result_of(record: Record, snapshot: StateSnapshot, used: Spend, report: Path
         job_id=record.job_id,
         status=record.status if stopped else state.get("status") or waits,
         stop_reason=_STOPPED.get(record.status, StopReason.DEAD) if stopped else state.get("stop_reason"),
-        stop_detail=record.last_error if stopped else state.get("stop_detail", ""),
+        stop_detail=record.last_reason if stopped else state.get("stop_detail", ""),
         report_path=str(report) if report else None,
         cost_usd=used.micro_usd / MICRO,
         estimated_usd=used.estimated_micro_usd / MICRO,

@@ -51,10 +51,11 @@ async def asked(
     raise UnusableAnswer(repeated(problems)) from problems[-1]
 
 
-def question_back(problem: ModelMustAct) -> list[AIMessage | HumanMessage]:
-    """The answer as it was, as far as it goes, and what is wrong with it: user and assistant take turns."""
+def question_back(problem: ModelMustAct, how: str = "Mend it.") -> list[AIMessage | HumanMessage]:
+    """The answer as it was, as far as it goes, what is wrong with it, and how to go on: user and assistant take
+    turns."""
     said = problem.said[:SHOWN] if isinstance(problem, UnusableAnswer) else ""
-    told = f"Your last answer was refused: {problem}. Mend it."
+    told = f"Your last answer was refused: {problem}. {how}"
     return [AIMessage(said or "(an answer that could not be used)"), HumanMessage(told)]
 
 

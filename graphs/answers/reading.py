@@ -22,6 +22,7 @@ LONGEST = 400_000  # characters of a text that is looked into
 MOST_OBJECTS = 20  # in one text
 DEEPEST = 3  # wrappings, one in another
 
+_CLASS = re.compile(r" or instance of \w+$")  # as which pydantic would take a value too
 _THOUGHTS = re.compile(r"<(think|thinking|thought|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
 _REST_OF_A_THOUGHT = re.compile(r"\A.*</(?:think|thinking|thought|reasoning)>", re.DOTALL | re.IGNORECASE)
 _FENCED = re.compile(r"```[\w-]*[ \t]*\n?(.*?)```", re.DOTALL)
@@ -131,7 +132,8 @@ def unwrapped(value: Any, depth: int = 0) -> Iterator[Any]:
 
 def told(error: ValidationError) -> str:
     """What does not fit, in a line that a model and a reader understand."""
-    problems = [f"{'.'.join(map(str, each['loc'])) or 'all of it'}: {each['msg']}" for each in error.errors()]
+    found = error.errors(include_url=False, include_input=False)
+    problems = [f"{'.'.join(map(str, each['loc'])) or 'all of it'}: {_CLASS.sub('', each['msg'])}" for each in found]
     more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
     return f"{'; '.join(problems[:3])}{more}"
 

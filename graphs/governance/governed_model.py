@@ -123,7 +123,7 @@ class GovernedChatOpenAI(ChatOpenAI):
         def read_from(message: AIMessage) -> BaseModel:
             calls = [json.dumps(each["args"]) for each in message.tool_calls if each["name"] == schema.__name__]
             try:
-                answer = read(calls[0] if calls else str(message.content), schema, f"with {schema.__name__}")
+                answer = read(calls[0] if calls else str(message.content), schema, "the JSON that was asked for")
             except UnusableAnswer:
                 self.dialect.gives_up_on_schemas()
                 raise

@@ -7,6 +7,7 @@ servers of others send text only.
 
 import json
 import math
+import re
 from typing import Annotated, Any, Literal, Self
 
 from mcp.types import Result
@@ -20,6 +21,11 @@ MOST_COLUMNS = 200  # of a table: their names go into the state
 MOST_LINE = 2048  # characters of what goes into the state: as many as an address may have
 EMPTY = "[an empty answer: the tool gave neither text nor data]"
 _CELLS = {str, int, float, bool, type(None)}
+_COUNTED = re.compile(r"\d+ validation errors? for [\w.\[\], ]+")
+_INSIDES = re.compile(
+    r"\s*\[type=\w+, input_value=.*?, input_type=\w+\]|\s*For further information visit https://errors\.pydantic\.dev\S+",
+    re.DOTALL,
+)
 _NAMED = ("title", "url", "data_version")  # of an object of another shape, where they are text
 
 
@@ -88,13 +94,19 @@ def read(answer: Answer, most_chars: int) -> tuple[str, Json]:
     if not text and structured is not None:
         text = json.dumps(structured, ensure_ascii=False)
     if answer.failed is True:
-        raise ToolFailure(_cut(text.strip() or "the tool failed without a message", most_chars))
+        raise ToolFailure(_cut(plain(text).strip() or "the tool failed without a message", most_chars))
     if isinstance(structured, dict) and structured.get("kind") in OURS:
         if (fault := _fault(structured)) is None:
             return _cut(text, most_chars), structured
         text += f"\n# not to be used as a {structured['kind']}: {fault}"
     text = text if text.strip() else EMPTY
     return _cut(text, most_chars), _plain(text, structured)
+
+
+def plain(said: str) -> str:
+    """What a program says of an error, without its insides: pydantic names classes, repeats what it was given, and
+    links to its manual."""
+    return _INSIDES.sub("", _COUNTED.sub("what was given does not fit:", said))
 
 
 def as_json(text: str, content: Json) -> bytes:

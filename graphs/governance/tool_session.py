@@ -31,7 +31,7 @@ from mcp.types import (
 
 from graphs.governance.tool_results import Answer
 from graphs.governance.tool_stdio import spoken_to
-from graphs.governance.tool_transport import Caller, Transport, Unanswered, unanswered
+from graphs.governance.tool_transport import Caller, Transport, Unanswered, in_words, unanswered
 from graphs.state import Json
 
 logger = logging.getLogger(__name__)
@@ -255,4 +255,4 @@ def _reason(error: BaseException) -> str:
         error = error.exceptions[0]
     if isinstance(error, OSError) and error.strerror:
         return error.strerror  # without the file's name, which says where the server is
-    return str(error) or type(error).__name__
+    return in_words(error)

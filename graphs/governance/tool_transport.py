@@ -24,12 +24,14 @@ from mcp.client.streamable_http import MCP_SESSION_ID
 from pydantic import SecretStr
 from pydantic_core import from_json
 
+from graphs.governance.tool_results import plain
 from safe_http.bodies import TooLarge, body, parts
 
 NOT_ANSWERED = -32050  # a code that JSON-RPC leaves to implementations
 TOKEN_S = 60
 READ_BYTES = 2048  # of an answer that is an error
 NO_MESSAGE = "it answered with something else than JSON-RPC"
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")  # where they begin in the name of a class
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,40}", re.ASCII)
 _JSON, _SSE = "application/json", "text/event-stream"
 
@@ -129,11 +131,11 @@ class Transport(httpx.AsyncBaseTransport):
             except Unanswered as problem:
                 answer = _error(message.get("id"), problem)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-                answer = _error(message.get("id"), Unanswered(_reason(error), may_be_done=False))
+                answer = _error(message.get("id"), Unanswered(in_words(error), may_be_done=False))
             except TooLarge:
                 answer = _error(message.get("id"), too_large(self._max_bytes))
             except httpx.RequestError as error:
-                answer = _error(message.get("id"), Unanswered(_reason(error)))
+                answer = _error(message.get("id"), Unanswered(in_words(error)))
         return answer
 
     def give_up(self, call: int) -> None:
@@ -245,5 +247,6 @@ def _error(message_id: int | None, problem: Unanswered) -> httpx.Response:
     return httpx.Response(200, json={"jsonrpc": "2.0", "id": message_id, "error": error_of(problem)})
 
 
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+def in_words(error: BaseException) -> str:
+    """What an error says, in a line; of one that says nothing, its name as words."""
+    return " ".join(plain(str(error)).split()) or _WORDS.sub(" ", type(error).__name__).lower()

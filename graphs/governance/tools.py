@@ -25,7 +25,7 @@ from graphs.governance.tool_cache import cache_key
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_metrics import ToolMetrics
 from graphs.governance.tool_replicas import PROBE_TIMEOUT_S, replicas_of
-from graphs.governance.tool_results import Answer, as_json, read
+from graphs.governance.tool_results import Answer, as_json, plain, read
 from graphs.governance.tool_server import ToolServer, read_only
 from graphs.governance.tool_transport import Caller
 from graphs.state import Json
@@ -138,7 +138,7 @@ class ToolGateway:
             outcome = "unavailable"
             raise
         except (McpError, ValueError) as error:
-            said = " ".join(str(error).split())[:ERROR_CHARS]
+            said = " ".join(plain(str(error)).split())[:ERROR_CHARS]
             raise ToolFailure(f"{server_name}.{tool} gave no usable answer: {said}") from error
         finally:
             seconds = time.monotonic() - started

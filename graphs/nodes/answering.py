@@ -19,7 +19,8 @@ from graphs.governance.spend import AgentSpend
 from graphs.nodes.toolbox import TaskRun
 
 RESULT = AgentResult.__name__
-CALLING = f"calling {RESULT}"
+GIVING = "giving its result"  # as readers of a report know it; the model is told whom to call
+CALL = f"Call {RESULT}."
 FOR_THE_RESULT = 2  # of an agent's last calls: one to give the result, one to mend it
 LAST = (
     f"\n\nThis is your last turn, and you have no tools any more. Call {RESULT} now: what you found, with the ids of "
@@ -56,7 +57,7 @@ class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
             except UnusableAnswer as problem:
                 problems.append(problem)
                 run.emit({"type": "warning", "message": f"{run.account.agent} is asked again: {problem}"})
-                asked = request.override(messages=[*request.messages, *question_back(problem)])
+                asked = request.override(messages=[*request.messages, *question_back(problem, CALL)])
             if len(problems) == ATTEMPTS and (dialect.gives_up_on_tools() or dialect.changes > known):
                 attempts += 1  # it is asked in another way now
         if limit:
@@ -81,23 +82,23 @@ def _read(response: ModelResponse[Any], *, is_last: bool) -> ModelResponse[Any]:
     message = next(each for each in response.result if isinstance(each, AIMessage))
     results = [call["args"] for call in message.tool_calls if call["name"] == RESULT]
     if len(results) > 1:
-        raise UnusableAnswer(f"the model called {RESULT} {len(results)} times at once", str(results))
+        raise UnusableAnswer(f"the model gave {len(results)} results at once", str(results))
     others = [call["name"] for call in message.tool_calls if call["name"] != RESULT]
     if is_last and others:
-        raise UnusableAnswer(f"the model called {others[0]}, which it had no more, instead of {CALLING}")
+        raise UnusableAnswer(f"the model called {others[0]}, which it had no more, instead of {GIVING}")
     if results and response.structured_response is None:
         try:
             fitted(results[0], AgentResult)
         except ValidationError as error:
             raise UnusableAnswer(
-                f"what the model gave {RESULT} does not fit: {told(error)}", str(results[0])
+                f"what the model gave as its result does not fit: {told(error)}", str(results[0])
             ) from error
     return response if message.tool_calls else _from_text(str(message.content))
 
 
 def _from_text(text: str) -> ModelResponse[Any]:
     """A result that was written instead of given in a call. Raises UnusableAnswer."""
-    result = read(text, AgentResult, CALLING).model_dump(mode="json")
+    result = read(text, AgentResult, GIVING).model_dump(mode="json")
     call = {"name": RESULT, "args": result, "id": new_id(), "type": "tool_call"}
     given = ToolMessage("It is taken as the result.", tool_call_id=call["id"], name=RESULT)
     return ModelResponse(result=[AIMessage("", tool_calls=[call]), given], structured_response=result)

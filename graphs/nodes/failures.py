@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from graphs.deps import Deps
 from graphs.errors import (
+    INTERNAL,
     AccountRefused,
     GraphError,
     LimitReached,
@@ -42,7 +43,7 @@ async def failure_of(error: Exception, account: Account, deps: Deps) -> Failure:
         if isinstance(error, kind):
             return Failure(reason, str(error), halt(reason, str(error)) if halts else None)
     logger.error("%s: a task of the %s broke off", account.job_id, account.agent, exc_info=error)
-    return Failure(StopReason.TASK_FAILED, "an internal error, which the log has")
+    return Failure(StopReason.TASK_FAILED, INTERNAL)
 
 
 _KINDS: tuple[tuple[type[GraphError], StopReason, bool], ...] = (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.errors import GraphRecursionError
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -15,10 +16,13 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from app.errors import BadInput, DecisionRefused, NoSuchJob, Repeated
 from app.offline_model.faults import PROFILES
 from app.running.processes import Addresses
-from graphs.errors import LedgerUnavailable
+from graphs.checkpoint import UnsupportedValueError as Unsupported
+from graphs.errors import INTERNAL, STORE, LedgerUnavailable
 from graphs.state import SCHEMA_VERSION
+from graphs.store_failures import STORE_FAILED
 from tests.app.queued import WAITS, deployment, ended, order, stopped, submitted, told
 from tests.chaos.soundness import assert_sound
+from tests.graphs.insides import INSIDES
 
 
 async def test_what_dies_between_accepting_and_queueing_is_found_by_the_sweep(
@@ -190,7 +194,13 @@ def ledger_away() -> LedgerUnavailable:
 
 @pytest.mark.parametrize(
     ("error", "counts"),
-    [(NoConnection("gone"), False), (ledger_away(), False), (ResponseError("wrong type"), True), (KeyError("x"), True)],
+    [
+        (NoConnection("gone"), False),
+        (ledger_away(), False),
+        (ResponseError("wrong type"), True),
+        (KeyError("x"), True),
+        (Unsupported("channel 'x'"), True),
+    ],
 )
 async def test_a_run_that_the_store_ended_is_no_attempt_of_the_job(
     tmp_path: Path, error: Exception, counts: bool
@@ -207,6 +217,26 @@ async def test_a_run_that_the_store_ended_is_no_attempt_of_the_job(
                 record = await service.records.get(job_id)
                 assert record.attempts == (number if counts else 0)
                 assert type(error).__name__ in (record.last_error or "")
+            if counts:
+                dead = await service.jobs.run(job_id, lambda _: None, attempts=3)
+                assert (dead.status, dead.stop_detail) == (
+                    "dead",
+                    STORE if isinstance(error, STORE_FAILED) else INTERNAL,
+                )
+
+
+async def test_langgraphs_own_limit_is_told_as_ours(tmp_path: Path) -> None:
+    told: list[Any] = []
+    with deployment(tmp_path) as here:
+        async with here.service() as service:
+            job_id = (await submitted(service, order(here.settings)))[0].job_id
+            driver = service.jobs._driver
+            broken: Any = Breaking(driver.graph, GraphRecursionError("Recursion limit of 100 reached"))
+            service.jobs._driver = dataclasses.replace(driver, graph=broken)
+            result = await service.jobs.run(job_id, told.append, attempts=3)
+    assert result.stop_reason == "step_limit"
+    assert {"type": "warning", "message": "the limit of graph steps is reached"} in told
+    assert INSIDES.search(f"{told}{result}") is None
 
 
 async def test_a_worker_told_to_stop_hands_over_what_it_runs(tmp_path: Path, addresses: Addresses) -> None:

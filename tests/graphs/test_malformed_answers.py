@@ -29,6 +29,7 @@ from graphs.governance.breaker import Breaker
 from graphs.governance.limits import Limits
 from graphs.governance.tools import ToolGateway
 from graphs.supervisor import ResearchGraph, build_research_graph
+from tests.graphs.insides import INSIDES
 from tests.http_server import served
 from tests.malformed import AGAIN, OUTAGE, READ, Role, Way
 from tests.scripted_model import REPORT, assign, completion, quoting, revenue, task
@@ -158,6 +159,9 @@ def problem_with(case: Case, state: Json, expected: tuple[str, str]) -> str:
         return f"{case.name}: {told}, {state['stop_detail']}, instead of {expected}"
     if expected == ("completed", "answered") and [claim[: len(CLAIM)] for claim in found] != [CLAIM]:
         return f"{case.name}: the findings are {found}"
+    shown = ("stop_detail", "flags", "report", "tasks", "findings")
+    if inside := INSIDES.search(json.dumps([state[name] for name in shown])):
+        return f"{case.name}: {inside[0]} is told to readers"
     if expected[0] == "partial" and not (state["stop_detail"] and state["report"]["body"]):
         return f"{case.name}: nobody is told why"
     return ""

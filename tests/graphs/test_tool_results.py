@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_results import EMPTY, Answer, as_json, read
 from graphs.governance.tools import Asking, ToolGateway, ToolResult
 from graphs.numbers import unknown
+from tests.graphs.insides import INSIDES, pydantic_says
 from tests.graphs.odd_results import giving, texts
 
 AGENT = Asking("test", ("odd.*",))
@@ -171,6 +173,13 @@ async def test_what_a_tool_says_of_its_failure_is_bounded() -> None:
     with pytest.raises(ToolFailure) as told:
         await given_by({"content": texts("x" * 100_000), "isError": True}, output_chars=1000)
     assert len(str(told.value)) < 1100
+
+
+async def test_what_a_tool_says_of_its_failure_is_told_without_the_insides_of_its_library() -> None:
+    with pytest.raises(ToolFailure) as told:
+        await given_by({"content": texts(pydantic_says()), "isError": True})
+    assert re.match("Error executing tool sales: what was given does not fit:\nyear\n  Input should", str(told.value))
+    assert INSIDES.search(str(told.value)) is None
 
 
 async def test_long_text_is_cut_for_the_model_and_kept_for_the_record() -> None:
