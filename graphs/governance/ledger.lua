@@ -11,20 +11,74 @@ local MINUTE_S = 120
 local REAPED_AT_ONCE = 16
 local FENCED = { 0 }
 
+-- What an operation changes is computed first and written last, by `commit`: whatever the store refuses, nothing is left
+-- half booked. By key: fields as they are or will be, those to be written, and the seconds that the key lives then.
+local fields, changed, order, lives = {}, {}, {}, {}
+local added, removed = {}, {}
+
 -- Left to itself, Redis 7.2 makes 1e+8 of 100000000 (redis/redis#13113).
 local function whole(number) return string.format('%.0f', number) end
 
-local function expire(key, seconds) redis.call('EXPIRE', key, whole(seconds)) end
+local function expire(key, seconds) lives[key] = whole(seconds) end
 
--- No counter goes below zero: where a key has expired meanwhile, there is nothing left to take back.
-local function add(key, field, amount)
-  if redis.call('HINCRBY', key, field, whole(amount)) < 0 then redis.call('HSET', key, field, 0) end
+local function fetch(key, ...)
+  local known, unknown = fields[key] or {}, {}
+  fields[key] = known
+  for _, field in ipairs({ ... }) do
+    if known[field] == nil then unknown[#unknown + 1] = field end
+  end
+  if #unknown > 0 then
+    for place, value in ipairs(redis.call('HMGET', key, unpack(unknown))) do known[unknown[place]] = value end
+  end
+  return known
+end
+
+local function number(key, field)
+  local known = fields[key]
+  if not known or known[field] == nil then known = fetch(key, field) end
+  return tonumber(known[field] or 0) or error(key .. ' has no number as ' .. field)
 end
 
 local function read(key, ...)
-  local found = redis.call('HMGET', key, ...)
-  for place, value in ipairs(found) do found[place] = tonumber(value or 0) end
+  fetch(key, ...)
+  local found = { ... }
+  for place, field in ipairs(found) do found[place] = number(key, field) end
   return unpack(found)
+end
+
+-- Of a key that was read: so its type is known.
+local function set(key, field, value)
+  fields[key][field] = value
+  if not changed[key] then
+    changed[key] = {}
+    order[#order + 1] = key
+  end
+  changed[key][field] = true
+end
+
+-- No counter goes below zero: where a key has expired meanwhile, there is nothing left to take back.
+local function add(key, field, amount) set(key, field, whole(math.max(0, number(key, field) + amount))) end
+
+-- A command that this user may not send is sent first of all, to be refused. Redis 6.2 cannot be asked; there, what is
+-- written before a refusal is put right by the reaper.
+local function commit()
+  local writes = {}
+  if #added + #removed > 0 then redis.call('ZSCORE', OPEN, '') end
+  for _, each in ipairs(added) do writes[#writes + 1] = { 'ZADD', OPEN, each[1], each[2] } end
+  for _, key in ipairs(order) do
+    local write = { 'HSET', key }
+    for field in pairs(changed[key]) do
+      write[#write + 1] = field
+      write[#write + 1] = fields[key][field]
+    end
+    writes[#writes + 1] = write
+  end
+  for _, id in ipairs(removed) do writes[#writes + 1] = { 'ZREM', OPEN, id } end
+  for key, seconds in pairs(lives) do writes[#writes + 1] = { 'EXPIRE', key, seconds } end
+  for _, write in ipairs(redis.acl_check_cmd and writes or {}) do
+    if not redis.acl_check_cmd(unpack(write)) then redis.call(unpack(write)) end
+  end
+  for _, write in ipairs(writes) do redis.call(unpack(write)) end
 end
 
 -- A job and a day each have counters of the whole, and after a colon of their parts: the agents, or the tenants.
@@ -42,6 +96,7 @@ end
 local function book(call, reserved, spent)
   local job, day = job_key(call.job), day_key(call.day)
   for key, part in pairs({ [job] = call.agent, [day] = call.tenant }) do
+    fetch(key, 'reserved_micro_usd', 'reserved_micro_usd:' .. part, 'micro_usd', 'micro_usd:' .. part)
     if reserved ~= 0 then add_to_both(key, part, 'reserved_micro_usd', reserved) end
     if spent ~= 0 then add_to_both(key, part, 'micro_usd', spent) end
   end
@@ -50,14 +105,13 @@ local function book(call, reserved, spent)
 end
 
 local function load(id)
-  local found = redis.call('HMGET', call_key(id), 'state', 'job', 'agent', 'tenant', 'day', 'reserved', 'charged',
-    'estimated', 'minute')
-  if not found[1] then return nil end
-  return {
-    state = found[1], job = found[2], agent = found[3], tenant = found[4], day = found[5],
-    reserved = tonumber(found[6] or 0), charged = tonumber(found[7] or 0), estimated = tonumber(found[8] or 0),
-    minute = found[9],
-  }
+  local key = call_key(id)
+  local found = fetch(key, 'state', 'job', 'agent', 'tenant', 'day', 'reserved', 'charged', 'estimated', 'minute')
+  if not found.state then return nil end
+  local call = { state = found.state, job = found.job, agent = found.agent, tenant = found.tenant, day = found.day }
+  call.reserved, call.charged, call.estimated = read(key, 'reserved', 'charged', 'estimated')
+  call.minute = found.minute or nil
+  return call
 end
 
 -- Charges an open call, or corrects what a reaped one was charged. Without an amount: as reserved, and estimated.
@@ -69,10 +123,13 @@ local function close(id, call, state, amount)
   add(job_key(call.job), 'estimated_micro_usd', estimated - call.estimated)
   add(minute_key(minute), call.job, charged - call.charged)
   expire(minute_key(minute), MINUTE_S)
-  redis.call('ZREM', OPEN, id)
-  redis.call('HSET', call_key(id), 'state', state, 'charged', whole(charged), 'estimated', whole(estimated),
-    'minute', minute)
-  expire(call_key(id), state == 'reaped' and JOB_S or CLOSED_S)
+  removed[#removed + 1] = id
+  local key = call_key(id)
+  set(key, 'state', state)
+  set(key, 'charged', whole(charged))
+  set(key, 'estimated', whole(estimated))
+  set(key, 'minute', minute)
+  expire(key, state == 'reaped' and JOB_S or CLOSED_S)
   return charged
 end
 
@@ -80,7 +137,7 @@ local function reap(most)
   local expired = redis.call('ZRANGEBYSCORE', OPEN, '-inf', ARGV[2], 'LIMIT', 0, most)
   for _, id in ipairs(expired) do
     local call = load(id)
-    if call then close(id, call, 'reaped') else redis.call('ZREM', OPEN, id) end
+    if call and call.state == 'open' then close(id, call, 'reaped') else removed[#removed + 1] = id end
   end
   return #expired
 end
@@ -107,8 +164,8 @@ local function fenced(job, token)
   local known = read(job, 'fence')
   if known > tonumber(token) then return true end
   if known < tonumber(token) then
-    redis.call('HSET', job, 'fence', token)
-    redis.call('EXPIRE', job, JOB_S)
+    set(job, 'fence', token)
+    expire(job, JOB_S)
   end
   return false
 end
@@ -121,7 +178,7 @@ function operations.reserve()
   local id, wanted, expires = ARGV[6], tonumber(ARGV[7]), ARGV[8]
   local call = { job = ARGV[9], agent = ARGV[10], tenant = ARGV[11], day = ARGV[12] }
   reap(REAPED_AT_ONCE)
-  if redis.call('EXISTS', call_key(id)) == 1 then return {} end
+  if load(id) then return {} end
 
   local job, agent, tenant = job_key(call.job), ':' .. call.agent, ':' .. call.tenant
   if fenced(job, ARGV[20]) then return FENCED end
@@ -142,13 +199,15 @@ function operations.reserve()
 
   book(call, wanted, 0)
   add_to_both(job, call.agent, 'model_calls', 1)
-  redis.call('HSET', call_key(id), 'state', 'open', 'job', call.job, 'agent', call.agent, 'tenant', call.tenant,
-    'day', call.day, 'reserved', whole(wanted))
-  redis.call('ZADD', OPEN, expires, id)
+  local key = call_key(id)
+  for field, value in pairs(call) do set(key, field, value) end
+  set(key, 'state', 'open')
+  set(key, 'reserved', whole(wanted))
+  added[#added + 1] = { expires, id }
   -- Longer than all that it has a share in, so that it is always reaped and never forgotten.
-  local lives = math.max(JOB_S, DAY_S) + math.ceil((expires - now) / 1000)
-  expire(call_key(id), lives)
-  if redis.call('TTL', OPEN) < lives then expire(OPEN, lives) end
+  local longest = math.max(JOB_S, DAY_S) + math.ceil((expires - now) / 1000)
+  expire(key, longest)
+  if redis.call('TTL', OPEN) < longest then expire(OPEN, longest) end
   return {}
 end
 
@@ -157,6 +216,7 @@ function operations.settle()
   local call = load(id)
   if not call then return 0 end
   if call.state == 'closed' then return call.charged end
+  fetch(job_key(call.job), 'input_tokens', 'cached_tokens', 'output_tokens', 'estimated_micro_usd')
   for place, name in ipairs({ 'input_tokens', 'cached_tokens', 'output_tokens' }) do
     add(job_key(call.job), name, ARGV[7 + place])
   end
@@ -168,7 +228,7 @@ function operations.release()
   local id = ARGV[6]
   local call = load(id)
   if not call then
-    redis.call('HSET', call_key(id), 'state', 'closed')
+    set(call_key(id), 'state', 'closed')
     expire(call_key(id), CLOSED_S)
   elseif call.state ~= 'closed' then
     close(id, call, 'closed', 0)
@@ -198,4 +258,6 @@ end
 
 function operations.reap() return reap(tonumber(ARGV[6])) end
 
-return operations[ARGV[1]]()
+local answer = operations[ARGV[1]]()
+commit()
+return answer
