@@ -1,13 +1,18 @@
 """The registry: which jobs there are, entered once, whatever dies in between."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
+import app.work.registry as module
 from app.errors import Busy, DecisionRefused, NoSuchJob, Repeated
 from app.jobs.lease import Leases
 from app.jobs.records import Record, Records, record_key
@@ -49,6 +54,24 @@ async def test_of_many_orders_under_one_key_one_counts(redis_client: Redis) -> N
     assert len(set(entered)) == 1
     assert await registry.listed("acme", None, 100) == [entered[0]]
     assert await registry.overdue(-1) == [first_call(entered[0])]
+
+
+async def test_an_order_that_the_store_refused_can_be_made_again(redis_client: Redis, redis_url: str) -> None:
+    admin: Any = redis_client
+    script = (Path(module.__file__).with_suffix(".lua")).read_text(encoding="utf-8")
+    await admin.execute_command("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all")
+    async with Redis.from_url(redis_url.replace("unix://", "unix://app:secret@")) as client:
+        registry = Registry(client, ttl_seconds=TTL, now=Clock())
+        for number, command in enumerate(sorted(set(re.findall(r"(?:call\(|\{ )'([A-Z]+)'", script)))):
+            await admin.execute_command("ACL", "SETUSER", "app", f"-{command}")
+            with pytest.raises(ResponseError):
+                await registry.enter("acme", job(2 * number), command, b"order")
+            await admin.execute_command("ACL", "SETUSER", "app", f"+{command}")
+            assert await registry.enter("acme", job(2 * number + 1), command, b"order") == job(2 * number + 1)
+    await admin.execute_command("ACL", "DELUSER", "app")
+    listed = await Registry(redis_client, ttl_seconds=TTL).listed("acme", None, 100)
+    assert listed
+    assert all(int(each[-2:], 16) % 2 for each in listed), "only what was accepted is there"
 
 
 async def test_another_order_under_the_same_key_is_refused(redis_client: Redis) -> None:
