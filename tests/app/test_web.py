@@ -54,7 +54,7 @@ def test_a_report_cites_a_page_of_the_web_where_the_documents_say_nothing(tmp_pa
     assert "12,345 public charging points in Portugal" in report
     [source] = [line for line in report.splitlines() if url in line]
     assert source.startswith(
-        r"1. 127.0.0.1, *Charging in Portugal [details]\(http[:]//evil.example)*, <http://127.0.0.1:"
+        r"1. 127.0.0.1, *Charging in Portugal \[details]\(http[:]//evil.example)*, <http://127.0.0.1:"
     )
     assert "web, not verified" in source
 
