@@ -58,6 +58,7 @@ _NO_FORMAT = re.compile(
 _STRICT = re.compile(r"\bstrict\b", re.IGNORECASE)
 _GRAMMAR = re.compile(r"failed to parse grammar|not supported by xgrammar", re.IGNORECASE)
 _SIZES = {"minItems", "maxItems", "minLength", "maxLength", "pattern"}  # what makes a grammar too large for some
+_BY_NAME = {"properties", "$defs"}  # in JSON Schema, objects whose keys are names
 _KEYWORD = re.compile(r"unknown name \W?([\w$]+)\W? at \W*tools", re.IGNORECASE)
 
 
@@ -73,7 +74,7 @@ class Dialect:
         strict: whether schemas may say that they are to be kept to the letter.
         schema: how an answer of a given form is asked for: by its schema, as the call of a tool, in the prompt.
         tools: how tools are offered: as such, or written into the prompt.
-        keywords: of JSON Schema, which are left out of the schemas of tools.
+        keywords: of JSON Schema, which are left out of the schemas of tools and answers.
         signs: whether calls of the past need the signature that Gemini gives them.
         has_called: whether the model has ever called a tool that was offered as such.
         has_fitted: whether it has ever given an answer that fits a schema.
@@ -103,8 +104,8 @@ class Dialect:
             said["tool_choice"] = "auto"
         if not self.strict:
             said = _without_strict(said)
-        if self.keywords and "tools" in said:
-            said["tools"] = [_plain(each, self.keywords) for each in said["tools"]]
+        if self.keywords:
+            said |= {key: _plain(said[key], self.keywords) for key in ("tools", "response_format") if key in said}
         if self.signs:
             said["messages"] = [_signed(each) for each in said["messages"]]
         allowed = min(said.pop(name) for name in LIMITS if name in said) if set(LIMITS) & said.keys() else None
@@ -143,7 +144,7 @@ class Dialect:
         if refusal.kind in {"account", "withheld", "busy"}:
             return ""
         named = _named(refusal)
-        for learn in (self._of_limits, self._of_tools, self._of_formats):
+        for learn in (self._of_limits, self._of_schemas, self._of_tools, self._of_formats):
             if learned := learn(refusal, named, sent):
                 return learned
         if "thought_signature" in refusal.text and not self.signs:
@@ -166,13 +167,16 @@ class Dialect:
             return f"with {other}"
         return ""
 
+    def _of_schemas(self, refusal: Refusal, _: set[str], sent: Json) -> str:
+        """Of tools, or of answers: tools that are written into the prompt have theirs in the schema of the call."""
+        refused = set(_KEYWORD.findall(refusal.text)) | (_SIZES if _GRAMMAR.search(refusal.text) else set())
+        new = refused - self.keywords if {"tools", "response_format"} & sent.keys() else set()
+        self.keywords |= new
+        return f"without {', '.join(sorted(new))} in schemas" if new else ""
+
     def _of_tools(self, refusal: Refusal, named: set[str], sent: Json) -> str:
         if not sent.get("tools"):
             return ""
-        refused = set(_KEYWORD.findall(refusal.text)) | (_SIZES if _GRAMMAR.search(refusal.text) else set())
-        if refused := refused - self.keywords:
-            self.keywords |= refused
-            return f"without {', '.join(sorted(refused))} in schemas"
         if _NO_TOOLS.search(refusal.text) or "tools" in named:
             self.tools, self.schema = "written", "prompt" if self.schema == "tool" else self.schema
             return "with tools written into the prompt"
@@ -231,13 +235,18 @@ def _without_strict(payload: Json) -> Json:
     return said
 
 
-def _plain(value: Any, without: set[str]) -> Any:
-    """A tool whose schema does without these keywords; what they refer to is put in its place."""
+def _plain(value: Any, without: set[str], *, by_name: bool = False) -> Any:
+    """Tools, or the form of an answer, whose schemas do without these keywords; what they refer to is put in its place.
+    What has the name of a keyword is none where parameters are listed by theirs (`by_name`)."""
     if not isinstance(value, dict):
         return [_plain(each, without) for each in value] if isinstance(value, list) else value
     if "$defs" in value and without & {"$ref", "$defs"}:
         value = {key: each for key, each in dereference_refs(value).items() if key != "$defs"}
-    return {key: _plain(each, without) for key, each in value.items() if key not in without}
+    return {
+        key: _plain(each, without, by_name=key in _BY_NAME and not by_name)
+        for key, each in value.items()
+        if by_name or key not in without
+    }
 
 
 def _signed(message: Json) -> Json:

@@ -163,6 +163,18 @@ def test_keywords_that_a_server_does_not_know_are_left_out_and_references_put_in
     assert said["tools"][0]["function"]["parameters"] == parameters
 
 
+def test_sizes_are_left_out_wherever_they_make_a_grammar_too_large() -> None:
+    sized = {"type": "array", "items": {"type": "string", "maxLength": 9}, "maxItems": 2000}
+    function = {"name": "look", "parameters": {"type": "object", "properties": {"pattern": sized}}}
+    asked = {**AGENT, "tools": [{"type": "function", "function": function}]}
+    plain = {"type": "object", "properties": {"pattern": {"type": "array", "items": {"type": "string"}}}}
+    offered = taught(Dialect(), asked, "grammar")
+    assert offered["tools"][0]["function"]["parameters"] == plain
+    written = taught(Dialect(), asked, "no tools at Ollama", "grammar")
+    [call] = written["response_format"]["json_schema"]["schema"]["anyOf"]
+    assert call["properties"]["arguments"] == plain
+
+
 def test_calls_of_the_past_are_signed_where_that_is_wanted() -> None:
     said = taught(Dialect(), AGENT, "signature")
     assert said["messages"][2]["tool_calls"][0]["extra_content"]["google"]["thought_signature"]
