@@ -32,7 +32,7 @@ def validated(new: Iterable[Task], known: Mapping[str, TaskState], agents: Itera
         if task.agent not in names:
             raise PlanError(f"{task.id} names the agent '{task.agent}'; there are: {', '.join(names)}")
         if missing := sorted(set(task.depends_on) - set(ids) - set(known)):
-            raise PlanError(f"{task.id} depends on {', '.join(missing)}, which are not in the plan")
+            raise PlanError(f"{task.id} depends on {', '.join(missing)}, and the plan has no such task")
     _check_acyclic(tasks)
     return {task.id: _entry(task) for task in tasks}
 
