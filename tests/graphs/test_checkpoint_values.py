@@ -252,7 +252,7 @@ async def test_what_the_runtime_leaves_in_a_checkpoint_comes_back(valkey_client:
 
 
 @pytest.mark.parametrize(
-    "value", [set(), {"b", "a"}, ({"a"}, False), ({"a", "ä"}, True), (None, False), ([1, {"x": 2**70}], True)], ids=str
+    "value", [set(), {"b", "a"}, ({"a"}, False), ({"a", "ä"}, True), (None, False), ([1, {"x": 2**70}], True)]
 )
 async def test_what_a_channel_of_an_edge_keeps_comes_back(valkey_client: Client, value: Any) -> None:
     saver = RedisSaver(valkey_client)
