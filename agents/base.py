@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 PROMPTS = Path(__file__).parent / "prompts"
 
@@ -72,7 +72,7 @@ class Finding(_Frozen):
     """
 
     claim: str = Field(min_length=3, max_length=600, description="one sentence, numbers as in the evidence")
-    value: float | None
+    value: FiniteFloat | None
     unit: str = Field(max_length=60)
     period: str = Field(max_length=60, description="2024, 2024-Q3, 2022 to 2025, ...; empty when it has none")
     evidence: list[str] = Field(

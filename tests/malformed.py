@@ -128,6 +128,17 @@ def _parts(text: str) -> list[Json]:
     return [{"type": "text", "text": text[:half]}, {"type": "text", "text": text[half:]}]
 
 
+def _odd(text: str) -> list[Any]:
+    return [{"type": ["image"]}, {"type": {"is": "audio"}, "text": "Hm"}, *_parts(text), None]
+
+
+def _unmeasured(call: Json) -> None:
+    result = json.loads(call["function"]["arguments"])
+    for each in result.get("findings", []):
+        each["value"] = "NaN"
+    call["function"]["arguments"] = json.dumps(result)
+
+
 def _thinking(message: Json) -> list[Json]:
     return [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm {}"}]}, *_parts(message["content"])]
 
@@ -190,10 +201,14 @@ READ = [
     Way("a comment", "read", _text(lambda text: f"// my answer\n{text}")),
     Way("content in parts", "read", _with_message(lambda it: it.update(content=_parts(it["content"]))), TEXT),
     Way("content in parts with thoughts", "read", _with_message(lambda it: it.update(content=_thinking(it))), TEXT),
+    Way(
+        "content in parts of odd kinds", "read", _with_message(lambda it: it.update(content=_odd(it["content"]))), TEXT
+    ),
     Way("content as an object", "read", _with_message(lambda it: it.update(content=json.loads(it["content"]))), TEXT),
     Way("reasoning beside it", "read", _with_message(lambda it: it.update(reasoning_content="Hm.", reasoning="Hm."))),
     Way("no role", "read", _with_message(lambda it: it.pop("role"))),
     Way("nulls everywhere else", "read", _set(id=None, created=None, object=None, system_fingerprint=None)),
+    Way("fields of odd kinds", "read", _set(service_tier=["default"], error={"message": "none"}, model=[], id=7)),
     Way("only choices and usage", "read", lambda it: {key: it[key] for key in ("choices", "usage")}),
     Way("usage in odd details", "read", lambda it: {**it, "usage": {**it["usage"], "prompt_tokens_details": "none"}}),
     Way("no finish reason", "read", _choice(finish_reason=None)),
@@ -249,6 +264,9 @@ AGAIN = [
     Way("truncated in a fence", "again", _text(lambda it: f"```json\n{it[: len(it) // 2]}")),
     Way("the last bracket is missing", "again", _text(lambda it: it[:-1])),
     Way("not a number", "again", _text(lambda it: it[:-1] + ', "x": NaN}')),
+    Way("half a character", "again", _text(lambda it: it[:-1] + ', "x": "\\ud83d"}')),
+    Way("nested without end", "again", _text(lambda it: f'{it[:-1]}, "x": {"[" * 400}{"]" * 400}}}')),
+    Way("a value that is no number", "again", _calls(_unmeasured), AGENT),
     Way("two different answers", "again", _with_message(_twice), TEXT),
     Way("arguments that are a list", "again", _text(lambda _: "[1, 2]"), AGENT),
     Way("arguments that are a text", "again", _text(lambda _: '"yes"'), AGENT),

@@ -10,9 +10,11 @@ from typing import Any
 import orjson
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 
+from graphs.answers.reading import is_json
 from graphs.answers.refusals import Refusal, refused
 from graphs.errors import NoCompletion
 
+_READ = ("id", "object", "created", "model", "system_fingerprint")  # of the rest, LangChain takes some for an error
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 
 Json = dict[str, Any]
@@ -38,6 +40,8 @@ def completion_in(body: bytes, headers: Mapping[str, str]) -> Json:
         document: Any = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise NoCompletion(_what(body), may_be_billed=body.lstrip()[:1] == b"{") from None
+    if not is_json(document):
+        raise NoCompletion("the model provider answered with JSON that is nested too deeply", may_be_billed=True)
     if not isinstance(document, dict):
         if isinstance(document, list) and document and isinstance(document[0], dict) and document[0].get("error"):
             raise ErrorInside(refused(document, 200, headers), None)
@@ -51,7 +55,8 @@ def completion_in(body: bytes, headers: Mapping[str, str]) -> Json:
         raise NoCompletion("the model provider answered without a choice, so with no completion")
     if not isinstance(choice.get("message"), dict):
         raise NoCompletion("the model provider answered with a choice that has no message")
-    return {**document, "choices": [choice], "usage": usage}
+    known = {key: document[key] for key in _READ if key in document}
+    return {**known, "choices": [choice], "usage": usage}
 
 
 def tokens_of(usage: Json | None) -> UsageMetadata | None:

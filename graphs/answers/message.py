@@ -22,7 +22,7 @@ _FENCE = re.compile(r"\A\s*```[\w-]*\s*(.*?)\s*```\s*\Z", re.DOTALL)
 _TAGGED = re.compile(r"<tool_call>(.*?)</tool_call>|\[TOOL_CALLS\](.*)", re.DOTALL)  # of Hermes and Qwen; of Mistral
 _GIVEN = ("arguments", "parameters", "args", "input")
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9]+")
-_TEXT_PARTS = {"text", "output_text", None}
+_TEXT_PARTS = ("text", "output_text", None)
 
 
 def message_of(choice: Json, offered: Collection[str]) -> Json:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import pyjson5
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from graphs.errors import UnusableAnswer
 
@@ -106,11 +107,22 @@ def parsed(text: str) -> list[Any]:
     for parse in (_DECODER.decode, ast.literal_eval, pyjson5.decode):
         try:
             value = parse(text)
-            json.dumps(value, allow_nan=False)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, pyjson5.Json5Exception):
             continue
-        return [value]
+        if is_json(value):
+            return [value]
     return []
+
+
+def is_json(value: Any) -> bool:
+    """Whether this can be told on as JSON, to tools and into a checkpoint: no NaN, no half of a character (as of an
+    emoji that was cut), nothing nested without end."""
+    try:
+        json.dumps(value, allow_nan=False)
+        to_json(value)  # it knows the last two
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return True
 
 
 def unwrapped(value: Any, depth: int = 0) -> Iterator[Any]:
@@ -156,5 +168,6 @@ def _objects(text: str) -> Iterator[Any]:
         except (ValueError, RecursionError):
             at = text.find("{", at + 1)
             continue
-        yield value
+        if is_json(value):
+            yield value
         at = text.find("{", end)

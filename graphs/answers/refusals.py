@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from graphs.answers.reading import is_json
+
 SHOWN = 200  # characters of a provider's own words
 
 Kind = Literal["outage", "busy", "account", "withheld", "unread", "context", "request"]
@@ -30,7 +32,8 @@ _CONTEXT = re.compile(
 )
 _NEVER_FITS = re.compile(r"request too large", re.IGNORECASE)  # for the rate limit itself: no wait helps
 _AGAIN_IN = re.compile(
-    r"(?:try again in|retry (?:after|in)|retryDelay)\W{0,4}(?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s)", re.IGNORECASE
+    r"(?:try again in|retry (?:after|in)|retryDelay)\W{0,4}(?:(\d{1,6})m)?(\d{1,6}(?:\.\d{1,6})?) ?(ms|s)",
+    re.IGNORECASE,
 )
 _CODES = {"rate_limit_exceeded": 429, "server_error": 500, "model_not_found": 404, "invalid_request_error": 400}
 _FOUND_ON_THE_WAY = re.compile(r"no endpoints found", re.IGNORECASE)
@@ -79,11 +82,7 @@ class Refusal:
 
 def refusal_in(status: int, body: bytes, headers: Mapping[str, str]) -> Refusal:
     """An answer with an error status, whatever its body is."""
-    try:
-        document: Any = json.loads(body)
-    except ValueError:
-        document = body.decode(errors="replace")
-    return refused(document, status, headers)
+    return refused(_json(body, body.decode(errors="replace")), status, headers)
 
 
 def refused(document: Any, status: int, headers: Mapping[str, str]) -> Refusal:
@@ -101,6 +100,15 @@ def refused(document: Any, status: int, headers: Mapping[str, str]) -> Refusal:
     )
 
 
+def _json(text: str | bytes, otherwise: str | None) -> Any:
+    """What the text is as JSON, or this otherwise."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return otherwise
+    return value if is_json(value) else otherwise
+
+
 def _error(document: Any) -> dict[str, Any]:
     """The object that holds message and code."""
     if isinstance(document, list):
@@ -116,7 +124,7 @@ def _status(error: Mapping[str, Any], words: str) -> int:
     for key in ("code", "status", "type"):
         told = error.get(key)
         if isinstance(told, str):
-            told = int(told) if told.isdecimal() else _CODES.get(told)
+            told = int(told) if told.isdecimal() and len(told) == 3 else _CODES.get(told)
         if isinstance(told, int) and 400 <= told <= 599:
             return told
     return 404 if _FOUND_ON_THE_WAY.search(words) else 502
@@ -133,12 +141,7 @@ def _words(value: Any, depth: int = 0) -> Iterator[str]:
         for each in value:
             yield from _words(each, depth)
     elif isinstance(value, str):
-        inner: Any = None
-        if depth < 2 and value.lstrip().startswith(("{", "[")):
-            try:
-                inner = json.loads(value)
-            except ValueError:
-                inner = None
+        inner = _json(value, None) if depth < 2 and value.lstrip().startswith(("{", "[")) else None
         if inner is None:
             yield value
         else:

@@ -95,3 +95,17 @@ def test_no_body_is_too_odd(status: int, body: Any) -> None:
     assert refusal.status >= 400
     assert refusal.kind
     assert len(refusal.says) <= 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        json.dumps(openai("[" * 100_000)).encode(),
+        b'{"error": {"message": "no", "code": "' + b"9" * 5000 + b'"}}',
+        json.dumps(openai(f"Please try again in {'9' * 5000}m1s.")).encode(),
+    ],
+)
+def test_no_body_is_too_large(body: bytes) -> None:
+    refusal = refusal_in(200, body, {})
+    assert (refusal.status in {400, 502}, refusal.retry_after_s) == (True, None)
