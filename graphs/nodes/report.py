@@ -9,8 +9,9 @@ from langgraph.runtime import Runtime
 
 from agents.base import ReportDraft
 from graphs.answers.asking import asked
+from graphs.citations import cited
 from graphs.deps import Deps
-from graphs.errors import ENDS_THE_RUN, GraphError
+from graphs.errors import ENDS_THE_RUN, GraphError, UnusableAnswer
 from graphs.handoff import newest
 from graphs.prompts import prompt
 from graphs.rendering import assembled, gaps
@@ -31,7 +32,7 @@ def report(deps: Deps) -> Any:
             return {"report": _without_model(state)}
         model = deps.model.charged_to(deps.account(state, "report", config), runtime.stream_writer)
         try:
-            draft = await asked(model, ReportDraft, [system, HumanMessage(_packet(state))], lambda written: written)
+            draft = await asked(model, ReportDraft, [system, HumanMessage(_packet(state))], _cites)
         except ENDS_THE_RUN:
             raise
         except GraphError as error:
@@ -41,6 +42,13 @@ def report(deps: Deps) -> Any:
         return {"report": Report(title=draft.title, body=draft.body, attempts=attempts, by_code=False, problems=[])}
 
     return report_node
+
+
+def _cites(draft: ReportDraft) -> ReportDraft:
+    """The draft, if it says anything of what was found: every finding rests on evidence."""
+    if not cited(draft.body):
+        raise UnusableAnswer("the report cites no evidence, so it says nothing of the findings", draft.body)
+    return draft
 
 
 def _without_model(state: ResearchState) -> Report:

@@ -91,6 +91,16 @@ async def test_with_one_of_three_down_the_others_report_and_the_job_is_partial(g
     assert ("[E1]" in ended["report"]["body"]) is True
 
 
+@pytest.mark.parametrize("body", ["", " \n", "I am afraid that I cannot do that."])
+async def test_a_report_that_says_nothing_of_the_findings_is_asked_for_again(graph: Run, body: str) -> None:
+    script = Script(once(assign(task(1, "sales"))), revenue, lambda *_: {"title": "Revenue", "body": body})
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert len(script.asked("ReportDraft")) == 2
+    assert "Revenue in 2024 was EUR" in ended["report"]["body"], "put together without a model"
+    assert "cites no evidence" in ended["flags"][0]
+
+
 async def test_a_source_that_does_not_answer_a_call_is_named(graph: Run, unruly: Unruly) -> None:
     unruly.faults = ["503"] * 2  # a call that only reads is made once more
 
