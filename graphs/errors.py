@@ -28,6 +28,8 @@ All are RuntimeErrors: LangGraph's default retry policy leaves those alone.
 
 from typing import Literal
 
+from langchain_core.messages.ai import UsageMetadata
+
 from graphs.governance.limits import EXPLAINED, StopReason
 from graphs.store_failures import STORE_FAILED
 
@@ -133,12 +135,13 @@ class LeftAlone(ModelUnavailable):
 class NoCompletion(ModelUnavailable):
     """The provider answered, with something that is no completion: a page, an error, nothing.
 
-    `may_be_billed` when a part of a completion came.
+    `may_be_billed` when a part of a completion came. `usage` is what it tells of tokens, if it does: those are billed.
     """
 
-    def __init__(self, message: str, *, may_be_billed: bool = False) -> None:
+    def __init__(self, message: str, *, may_be_billed: bool = False, usage: UsageMetadata | None = None) -> None:
         super().__init__(message)
         self.may_be_billed = may_be_billed
+        self.usage = usage
 
 
 class ModelRefused(OperatorMustAct):

@@ -293,6 +293,8 @@ OUTAGE = [
     Way("choices that are null", "outage", _body('{"choices": null}')),
     Way("choices that are empty", "outage", _body('{"choices": []}')),
     Way("choices that are an object", "outage", _body('{"choices": {"message": "hi"}}')),
+    Way("choices that are empty, and a usage", "outage", _set(choices=[])),
+    Way("an error with its usage", "outage", _choice(error={"code": 502, "message": "upstream"})),
     Way("a choice that is null", "outage", _body('{"choices": [null]}')),
     Way("a choice without a message", "outage", _body('{"choices": [{"index": 0, "finish_reason": "stop"}]}')),
     Way("a message that is null", "outage", _body('{"choices": [{"index": 0, "message": null}]}')),

@@ -1,7 +1,7 @@
 """A body that came with status 200, as one completion; or the news that it is none.
 
 A proxy's page, JSON `null`, an error in the clothes of a success: all of them are outages of the provider, and cost
-nothing.
+nothing, unless they tell a usage.
 """
 
 from collections.abc import Mapping
@@ -48,13 +48,14 @@ def completion_in(body: bytes, headers: Mapping[str, str]) -> Json:
         named = {list: "a list", str: "a text", type(None): "null"}.get(type(document), "a number")
         raise NoCompletion(f"the model provider answered with JSON that is {named}, not a completion")
     usage = _usage(document.get("usage"))
+    told = tokens_of(usage)
     choice = _first(document.get("choices"))
     if (document.get("error") and not choice) or choice.get("error") or document.get("object") == "error":
-        raise ErrorInside(refused(choice if choice.get("error") else document, 200, headers), tokens_of(usage))
+        raise ErrorInside(refused(choice if choice.get("error") else document, 200, headers), told)
     if not choice:
-        raise NoCompletion("the model provider answered without a choice, so with no completion")
+        raise NoCompletion("the model provider answered without a choice, so with no completion", usage=told)
     if not isinstance(choice.get("message"), dict):
-        raise NoCompletion("the model provider answered with a choice that has no message")
+        raise NoCompletion("the model provider answered with a choice that has no message", usage=told)
     known = {key: document[key] for key in _READ if key in document}
     return {**known, "choices": [choice], "usage": usage}
 

@@ -179,7 +179,7 @@ class GovernedChatOpenAI(ChatOpenAI):
             content = await _whole(raw.http_response)
         try:
             document = completion_in(content, raw.headers)
-        except ErrorInside as error:
+        except (ErrorInside, NoCompletion) as error:
             answer.usage = error.usage
             raise
         answer.usage = tokens_of(document["usage"])

@@ -3,7 +3,7 @@
 One attempt is one reservation. It is settled at the price of the usage that the provider reports. Where there is none
 (a timeout, a cancellation, a broken connection, an answer without usage), the provider may have charged anything up
 to the worst case, so the reserved amount is charged and flagged as estimated. An answer that is an error, or no
-completion, is not billed.
+completion, is billed only where it tells a usage.
 """
 
 import asyncio
@@ -256,7 +256,10 @@ def _passes(refused: LimitReached, account: Account) -> bool:
 
 
 def may_be_billed(error: BaseException) -> bool:
-    """Not when the provider answered with an error or with no completion, nor when the request never left."""
+    """Not when the provider answered with an error or with no completion, unless that tells a usage, nor when the
+    request never left."""
+    if isinstance(error, ErrorInside | NoCompletion) and error.usage:
+        return True
     chain = [error]
     while (cause := chain[-1].__cause__) is not None:
         chain.append(cause)

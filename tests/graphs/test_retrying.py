@@ -1,0 +1,52 @@
+"""What is tried again, and how often: over a real client, and a server that answers as it is told."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from graphs.errors import ModelUnavailable
+from graphs.governance.retrying import ATTEMPTS
+from tests.billing_provider import Provider
+from tests.graphs.gates import JOB, Gate, gate
+from tests.http_server import served
+
+Json = dict[str, Any]
+MICRO = 450  # of 1000 tokens in and 100 out
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+
+
+@contextlib.asynccontextmanager
+async def asking(client: Redis, answer: Callable[[Json], Response]) -> AsyncIterator[Gate]:
+    """A governed model whose server answers each request so."""
+
+    async def completions(request: Request) -> Response:
+        return answer(json.loads(await request.body()))
+
+    route = Route("/v1/chat/completions", completions, methods=["POST"])
+    with served(Starlette(routes=[route])) as address:
+        async with gate(Provider(url=f"{address}/v1"), client) as toll:
+            yield toll
+
+
+@pytest.mark.parametrize("error", [{"error": {"code": 502, "message": "upstream"}}, {"choices": []}])
+async def test_an_outage_that_is_billed_each_time_is_tried_a_few_times_only(redis_client: Redis, error: Json) -> None:
+    asked: list[Json] = []
+
+    def answer(request: Json) -> Response:
+        asked.append(request)
+        return JSONResponse({**error, "usage": USAGE}, headers={"retry-after": "0"})
+
+    async with asking(redis_client, answer) as toll:
+        with pytest.raises(ModelUnavailable):
+            await toll.charged(outage_s=60).ainvoke("hello")
+        spend = await toll.ledger.spend(JOB)
+    assert len(asked) == ATTEMPTS
+    assert (spend.micro_usd, spend.reserved_micro_usd) == (ATTEMPTS * MICRO, 0)
