@@ -22,13 +22,15 @@ class AgentSpec(_Frozen):
     """One agent, as data.
 
     `tools` are names of MCP tools as `server.tool`, or `server.*` for all tools of a server. `optional_tools` are those
-    that it is given besides where their server runs.
+    that it is given besides where their server runs. One that `works_on_evidence` looks nothing up by itself: its
+    source is what other tasks found.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z_]{1,30}$")
     does: str = Field(min_length=20, max_length=300)
     tools: tuple[str, ...] = Field(min_length=1)
     optional_tools: tuple[str, ...] = ()
+    works_on_evidence: bool = False
 
     def where(self, servers: Collection[str]) -> Self:
         """The agent as it is where these MCP servers run: with those of its optional tools that they have."""

@@ -40,6 +40,8 @@ def _of_findings(state: ResearchState) -> Outcome:
         return Outcome("partial", StopReason.FINDINGS_DROPPED)
     if not state["evidence"]:
         return Outcome("partial", StopReason.NOTHING_LOOKED_UP)
+    if not any(task["status"] == "done" for task in state["tasks"].values()):
+        return Outcome("partial", StopReason.TASK_FAILED, "all that was begun was withdrawn, and nothing came after it")
     return Outcome("completed", StopReason.NOT_IN_DATA)
 
 

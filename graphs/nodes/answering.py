@@ -16,7 +16,7 @@ from graphs.errors import LimitReached, UnusableAnswer
 from graphs.governance.account import Account
 from graphs.governance.limits import StopReason
 from graphs.governance.spend import AgentSpend
-from graphs.nodes.toolbox import TaskRun
+from graphs.nodes.toolbox import CUT_SHORT, TaskRun
 
 RESULT = AgentResult.__name__
 GIVING = "giving its result"  # as readers of a report know it; the model is told whom to call
@@ -53,7 +53,8 @@ class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
         asked, attempts = request, ATTEMPTS
         while len(problems) < attempts:
             try:
-                return _read(await handler(asked), is_last=bool(limit))
+                answer = _read(await handler(asked), is_last=bool(limit))
+                return _marked(answer, limit) if limit else answer
             except UnusableAnswer as problem:
                 problems.append(problem)
                 run.emit({"type": "warning", "message": f"{run.account.agent} is asked again: {problem}"})
@@ -93,7 +94,21 @@ def _read(response: ModelResponse[Any], *, is_last: bool) -> ModelResponse[Any]:
             raise UnusableAnswer(
                 f"what the model gave as its result does not fit: {told(error)}", str(results[0])
             ) from error
+    if others and results and not (response.structured_response or {}).get("findings"):
+        return _calls_alone(message)
     return response if message.tool_calls else _from_text(str(message.content))
+
+
+def _calls_alone(message: AIMessage) -> ModelResponse[Any]:
+    """The calls without the result that came with them: nothing can be missing before they are answered."""
+    calls = [call for call in message.tool_calls if call["name"] != RESULT]
+    return ModelResponse(result=[message.model_copy(update={"tool_calls": calls})])
+
+
+def _marked(response: ModelResponse[Any], limit: StopReason) -> ModelResponse[Any]:
+    for each in response.result:
+        each.additional_kwargs[CUT_SHORT] = limit.value
+    return response
 
 
 def _from_text(text: str) -> ModelResponse[Any]:

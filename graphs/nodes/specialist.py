@@ -21,13 +21,13 @@ from graphs.answers.schemas import strict
 from graphs.deps import Deps
 from graphs.errors import ENDS_THE_RUN
 from graphs.governance.account import Account
-from graphs.governance.limits import Limits, StopReason
+from graphs.governance.limits import EXPLAINED, Limits, StopReason
 from graphs.governance.toll import Emit
 from graphs.handoff import Handoff, packet
 from graphs.injections import flags_of
 from graphs.nodes.answering import Answering
 from graphs.nodes.failures import Failure, failure_of
-from graphs.nodes.toolbox import FULL, UNANSWERED, TaskRun, Toolbox
+from graphs.nodes.toolbox import CUT_SHORT, FULL, UNANSWERED, TaskRun, Toolbox
 from graphs.prompts import prompt
 from graphs.state import MAX_ENTRIES, EvidenceRef, FindingState, Json, TaskState
 
@@ -67,13 +67,14 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
         task, write = state["task"], runtime.stream_writer
         account = deps.account(state, spec.name, config)
         write({"type": "task_started", "task": task["id"], "agent": spec.name, "objective": task["objective"]})
-        evidence: dict[str, EvidenceRef] = {}
+        evidence, unanswered = dict[str, EvidenceRef](), dict.fromkeys(task["unanswered"])
         result, failure, messages = None, None, list[AnyMessage]()
         try:
             async with asyncio.timeout(_seconds(account, deps.now())) as clock:
                 emit = _waits_apart(write, clock, account, deps)
                 model = deps.model.charged_to(account, emit)
-                run = TaskRun(account, task["id"], state["question"], model, emit, state["evidence_left"], evidence)
+                room = state["evidence_left"]
+                run = TaskRun(account, task["id"], state["question"], model, emit, room, evidence, unanswered)
                 stored = await deps.evidence.many(state["job_id"], [each["id"] for each in state["evidence"]])
                 given: Any = {"messages": [HumanMessage(packet(state, stored))]}
                 ended = await agent.ainvoke(given, merge_configs(config, _child(spec, state)), context=run)
@@ -81,17 +82,19 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
                 result = base.AgentResult.model_validate(answer)
             messages = ended["messages"]
             evidence.update(_gathered(messages))
+            unanswered = _unanswered(messages, task)
         except (GraphBubbleUp, *ENDS_THE_RUN):
             raise
         except Exception as error:  # the boundary of a task: whatever went wrong in it must not cancel its siblings
             failure = await failure_of(error, account, deps)
+        task = {**task, "unanswered": list(unanswered)}
         if failure and failure.halts:
             update: Json = {"tasks": {task["id"]: {**task, "error": failure.error}}, "halted": failure.halts}
         else:
-            at_hand, unanswered = bool(evidence or state["evidence"]), _unanswered(messages)
-            failure = failure or _shortfall(result, unanswered, at_hand=at_hand)
+            looked = evidence or any(spec.works_on_evidence or each["task"] == task["id"] for each in state["evidence"])
+            failure = failure or _shortfall(result, task, messages, looked=bool(looked))
             bounded = result and _bounded(result, spec, state["findings_left"], messages)
-            update = _outcome({**task, "unanswered": unanswered}, spec, bounded, failure)
+            update = _outcome(task, spec, bounded, failure)
         return {**update, "evidence": evidence}
 
     return specialist_node
@@ -135,9 +138,10 @@ def _gathered(messages: list[AnyMessage]) -> dict[str, EvidenceRef]:
     return {each.artifact["id"]: each.artifact for each in results}
 
 
-def _unanswered(messages: list[AnyMessage]) -> list[str]:
-    """The data sources that did not answer when they were asked, and did not later either."""
-    silent: dict[str, None] = {}
+def _unanswered(messages: list[AnyMessage], task: TaskState) -> dict[str, None]:
+    """The data sources that did not answer when they were asked, now or at an earlier attempt, and did not later
+    either."""
+    silent = dict.fromkeys(task["unanswered"])
     for each in messages:
         if not isinstance(each, ToolMessage):
             continue
@@ -145,20 +149,34 @@ def _unanswered(messages: list[AnyMessage]) -> list[str]:
             silent.pop(each.artifact["server"], None)
         elif server := each.additional_kwargs.get(UNANSWERED):
             silent[server] = None
-    return list(silent)
+    return silent
 
 
-def _shortfall(result: base.AgentResult | None, unanswered: list[str], *, at_hand: bool) -> Failure | None:
-    """Why an answer is none: it says nothing, or says that something is missing where nobody has looked."""
+def _shortfall(
+    result: base.AgentResult | None, task: TaskState, messages: list[AnyMessage], *, looked: bool
+) -> Failure | None:
+    """Why an answer is none: it says nothing, or says that something is missing where nobody has looked, or not as far
+    as it wanted to."""
     if result is None:
         return Failure(StopReason.NO_USABLE_ANSWER, "ended without a result")
     if result.findings:
         return None
-    if unanswered:
-        return Failure(StopReason.SOURCE_UNAVAILABLE, f"no answer from {', '.join(unanswered)}")
+    if task["unanswered"]:
+        return Failure(StopReason.SOURCE_UNAVAILABLE, f"no answer from {', '.join(task['unanswered'])}")
     if not result.gaps:
         return Failure(StopReason.NO_USABLE_ANSWER, "reported neither a finding nor a gap")
-    return None if at_hand else Failure(StopReason.NOTHING_LOOKED_UP, "looked nothing up")
+    if not looked:
+        return Failure(StopReason.NOTHING_LOOKED_UP, "looked nothing up")
+    limit = next(filter(None, map(_cut_short_by, messages)), None)
+    return Failure(limit, f"{EXPLAINED[limit]}, and it has found nothing until then") if limit else None
+
+
+def _cut_short_by(message: AnyMessage) -> StopReason | None:
+    """The limit that kept the agent from looking on."""
+    if message.additional_kwargs.get(FULL):
+        return StopReason.TOOL_CALLS
+    limit = message.additional_kwargs.get(CUT_SHORT)
+    return StopReason(limit) if limit else None
 
 
 def _bounded(result: base.AgentResult, spec: AgentSpec, left: int, messages: list[AnyMessage]) -> base.AgentResult:

@@ -26,6 +26,7 @@ from graphs.state import MAX_ENTRIES, EvidenceRef, Json
 
 AROUND_WORDS = "<>()[]\"'.,;:!?"
 UNANSWERED = "unanswered"  # marks the answer to a call to which the server gave none, with the server's name
+CUT_SHORT = "cut_short"  # marks an answer in the last turns that a limit allows, with the limit
 FULL = "full"  # marks the answer to a call for whose result there was no room
 TOLD = "error: refused: "  # how the refusal of a loop begins; the second one ends the task
 _ADDRESS = re.compile(
@@ -40,8 +41,9 @@ class _ServerFailed(ToolFailure):
 
 @dataclass(frozen=True)
 class TaskRun:
-    """One task in progress: who pays for it, with which model, and the evidence it has gathered so far. `calls` are the
-    calls under way or done in this process; all of the task's may leave `evidence_left` results."""
+    """One task in progress: who pays for it, with which model, the evidence it has gathered so far, and the servers
+    that have not answered it yet. `calls` are the calls under way or done in this process; all of the task's may
+    leave `evidence_left` results."""
 
     account: Account
     task: str
@@ -50,6 +52,7 @@ class TaskRun:
     emit: Emit
     evidence_left: int
     evidence: dict[str, EvidenceRef] = field(default_factory=dict)
+    unanswered: dict[str, None] = field(default_factory=dict)
     calls: set[str] = field(default_factory=set)
 
 
@@ -107,6 +110,7 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
             marks: Json = {FULL: True} if isinstance(error, _NoRoom) else {}
             if isinstance(error, ServerUnavailable):
                 marks[UNANSWERED] = call["name"].partition(SEPARATOR)[0]
+                run.unanswered[marks[UNANSWERED]] = None
             return ToolMessage(
                 f"error: {told}",
                 tool_call_id=call["id"],
@@ -115,6 +119,7 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
                 additional_kwargs=marks,
             )
         reference = run.evidence[evidence_id]
+        run.unanswered.pop(reference["server"], None)
         known = {key: reference[key] for key in _TOLD_OF_EVIDENCE}  # type: ignore[literal-required]
         run.emit({**event, "evidence": evidence_id, "ms": evidence.duration_ms, **known})
         label = FLAGGED if evidence.flags else UNTRUSTED if evidence.untrusted else ""

@@ -8,6 +8,7 @@ from langgraph.types import Command
 from redis.asyncio import Redis
 from starlette.responses import JSONResponse
 
+from agents import sales
 from graphs.evidence import Evidence, EvidenceStore
 from graphs.state import MAX_ENTRIES
 from tests.graphs import test_handoff
@@ -128,6 +129,68 @@ async def test_a_source_that_answers_when_it_is_asked_again_has_answered(graph: 
     async with graph(script, {"sales": unruly.url}) as research:
         ended = await invoked(research, started())
     assert (ended["status"], ended["stop_reason"]) == ("completed", "not_in_data")
+
+
+@pytest.mark.parametrize(("agent", "expected"), [("researcher", "nothing_looked_up"), ("analyst", "not_in_data")])
+async def test_an_agent_handed_what_another_read_has_not_looked_for_itself(
+    graph: Run, agent: str, expected: str
+) -> None:
+    def work(packet: Json, messages: list[Json]) -> Json:
+        return gap_after_looking(packet, messages) if packet["task"]["id"] == "T1" else GAP
+
+    script = Script(once(assign(task(1, "sales"), task(2, agent, "T1"))), work, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert ended["stop_reason"] == expected
+
+
+async def test_what_an_agent_misses_before_its_calls_are_answered_is_no_result(graph: Run) -> None:
+    def hasty(packet: Json, messages: list[Json]) -> Json:
+        if messages[-1]["role"] == "tool":
+            return revenue(packet, messages)
+        return {"tool_calls": [*REVENUE["tool_calls"], *GAP["tool_calls"]]}
+
+    script = Script(once(assign(task(1, "sales"))), hasty, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert (ended["status"], ended["stop_reason"]) == ("completed", "answered")
+
+
+async def test_an_agent_that_a_limit_kept_from_looking_on_does_not_know_that_it_is_not_there(graph: Run) -> None:
+    def eager(packet: Json, messages: list[Json]) -> Json:
+        last = "This is your last turn" in messages[-1]["content"]
+        return GAP if last else call("sales__query", sql=f"SELECT {len(messages)} AS n")
+
+    script = Script(once(assign(task(1, "sales"))), eager, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started(agent_tool_calls=2))
+    assert (ended["status"], ended["stop_reason"]) == ("partial", "agent_tool_call_limit")
+    assert ended["tasks"]["T1"]["gaps"] == ["The server does not answer."]
+
+
+@pytest.mark.parametrize("why", ["sent back", "halted"])
+async def test_a_source_that_was_silent_at_the_first_attempt_is_not_forgotten(
+    graph: Run, unruly: Unruly, why: str
+) -> None:
+    unruly.faults = ["503"] * 2
+    both = sales.SPEC.model_copy(update={"tools": ("sales.*", "unruly.*")})
+
+    def work(packet: Json, messages: list[Json]) -> Any:
+        if packet["evidence"]:
+            return result(gaps=("It is not there.",))
+        looked = [each for each in messages if each["role"] == "tool"]
+        if len(looked) < 2:
+            return call("unruly__read", name="x") if looked else REVENUE
+        return result(finding("There are 12,345,678 chargers.", "E1")) if why == "sent back" else refused
+
+    refused = JSONResponse(REFUSALS[401], 401)
+    script = Script(once(assign(task(1, "sales"))), work, quoting)
+    async with graph(script, {"unruly": unruly.url}, agents=(both,)) as research:
+        ended = await invoked(research, started())
+        if why == "halted":
+            ended = await invoked(research, Command(resume={"action": "approve_more", "amount_usd": 0}))
+    assert (ended["status"], ended["stop_reason"]) == ("partial", "source_unavailable")
+    assert ended["tasks"]["T1"]["unanswered"] == ["unruly"]
 
 
 async def test_a_tool_of_any_name_is_called_by_its_own(graph: Run, unruly: Unruly) -> None:

@@ -62,6 +62,7 @@ def test_completed_says_no_more_than_was_seen(state: Any) -> None:
     else:
         assert ended.reason is StopReason.NOT_IN_DATA
         assert state["evidence"], "something was looked up"
+        assert "done" in {each["status"] for each in tasks}
         assert not {"verified", "dropped"} & set(findings)
 
 
@@ -81,6 +82,7 @@ DONE = task(1, "done")
         ({"tasks": {"T1": task(1, "done", None, ("sales",))}, "findings": {"1": {"status": "verified"}}},
          ("partial", "source_unavailable")),
         ({"tasks": {"T1": task(1, "withdrawn"), "T2": DONE}}, ("completed", "not_in_data")),
+        ({"tasks": {"T1": task(1, "withdrawn")}}, ("partial", "task_failed")),
         ({"stop_reason": "budget_reached"}, ("partial", "budget_reached")),
         ({"stop_reason": "aborted_by_human"}, ("failed", "aborted_by_human")),
         ({"report": None}, ("failed", "task_failed")),

@@ -20,7 +20,9 @@ from tests.graphs.research import once
 from tests.scripted_model import Json, Script, assign, call, finding, quoting, result, serving, task
 
 READER = AgentSpec(name="researcher", does="Reads what servers of strangers give.", tools=("odd.*",))
-ANALYST = AgentSpec(name="analyst", does="Reads on from what the researcher has found.", tools=("odd.text",))
+ANALYST = AgentSpec(
+    name="analyst", does="Reads on from what the researcher has found.", tools=("odd.text",), works_on_evidence=True
+)
 RESULTS = {
     "text": {"content": texts("year,units\n2024,1250\n2025,1300")},
     "chart": {"content": texts("drawn"), "structuredContent": {"kind": "chart", "title": "Units"}},
