@@ -161,7 +161,8 @@ class Dialect:
             self.most_tokens = most
             return f"for at most {most} tokens"
         other = next(each for each in LIMITS if each != self.limit)
-        if self.limit in named and current and not most and other not in self.refused_limits:
+        is_named = self.limit in named and refusal.kind != "context"
+        if is_named and current and not most and other not in self.refused_limits:
             self.refused_limits.add(self.limit)
             self.limit = other
             return f"with {other}"
@@ -216,10 +217,16 @@ def _named(refusal: Refusal) -> set[str]:
 
 def _most(text: str) -> int | None:
     """The most tokens that an answer may have, where the text says so."""
-    if found := next((match for match in (each.search(text) for each in _MOST) if match), None):
-        return int(found[1])
-    context, prompt = _CONTEXT.search(text), _PROMPT.search(text)
-    return int(context[1]) - int(prompt[1]) if context and prompt else None
+    found = next((match for match in (each.search(text) for each in _MOST) if match), None)
+    return int(found[1]) if found else None
+
+
+def room_beside(prompt: Refusal) -> int | None:
+    """The most tokens that an answer to this prompt may have, where it is refused for being too long with its answer.
+    That is of the one request: a model that is asked less may answer more."""
+    context, used = _CONTEXT.search(prompt.text), _PROMPT.search(prompt.text)
+    room = int(context[1]) - int(used[1]) if context and used else 0
+    return room if room >= LEAST_TOKENS else None
 
 
 def _without_strict(payload: Json) -> Json:

@@ -21,7 +21,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field, InstanceOf, PrivateAttr, model_validator
 
 from graphs.answers.completion import ErrorInside, completion_in, tokens_of
-from graphs.answers.dialect import Dialect
+from graphs.answers.dialect import Dialect, room_beside
 from graphs.answers.message import message_of
 from graphs.answers.reading import read
 from graphs.answers.schemas import response_format
@@ -139,14 +139,17 @@ class GovernedChatOpenAI(ChatOpenAI):
         kwargs: dict[str, Any],
     ) -> ChatResult:
         """One answer: one attempt, and one more for whatever its server teaches us about how it wants to be asked."""
+        room: int | None = None
         while True:
             known = self.dialect.changes
-            account, emit, request, payload, offered = self._request(messages, stop, kwargs)
+            account, emit, request, payload, offered = self._request(messages, stop, kwargs, room)
             try:
                 document = await self._completed(account, emit, request, payload)
             except (openai.APIStatusError, ErrorInside) as error:
                 refusal = refusal_of(error)
                 if refusal and (self.dialect.learns(refusal, payload) or self.dialect.changes > known):
+                    continue
+                if refusal and room is None and (room := room_beside(refusal)):
                     continue
                 raise
             choice = document["choices"][0]
@@ -186,14 +189,20 @@ class GovernedChatOpenAI(ChatOpenAI):
         return document
 
     def _request(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any], room: int | None
     ) -> tuple[Account, Emit, Request, Json, list[str]]:
         """Who pays, what it may cost at most, the payload that is sized here and sent as it is, and the names of the
-        tools that it offers."""
+        tools that it offers. `room` is what an answer may have beside these messages, where it is known."""
         if self.account is None or self.emit is None:
             raise Unaccounted(f"{self.model_name} was called without an account; call charged_to() on the model first")
         limits = self.account.limits
-        asked = (kwargs.get("max_tokens"), kwargs.get("max_completion_tokens"), self.max_tokens, limits.answer_tokens)
+        asked = (
+            kwargs.get("max_tokens"),
+            kwargs.get("max_completion_tokens"),
+            self.max_tokens,
+            limits.answer_tokens,
+            room,
+        )
         most = min(each for each in asked if each and each > 0)  # to some servers -1 means without end
         own = {key: value for key, value in kwargs.items() if key not in WITHOUT_STREAMS}
         given = self._get_request_payload(messages, stop=stop, **{**own, "max_completion_tokens": most})

@@ -50,3 +50,21 @@ async def test_an_outage_that_is_billed_each_time_is_tried_a_few_times_only(redi
         spend = await toll.ledger.spend(JOB)
     assert len(asked) == ATTEMPTS
     assert (spend.micro_usd, spend.reserved_micro_usd) == (ATTEMPTS * MICRO, 0)
+
+
+async def test_a_long_prompt_shortens_its_own_answer_and_no_other(redis_client: Redis) -> None:
+    asked: list[int] = []
+
+    def answer(request: Json) -> Response:
+        asked.append(request["max_tokens"])
+        prompt = 900 if "long" in json.dumps(request["messages"]) else 10
+        if prompt + asked[-1] <= 1500:
+            return JSONResponse({"choices": [{"message": {"content": "fine"}}], "usage": USAGE})
+        told = f"This model's maximum context length is 1500 tokens. However, you requested {asked[-1]} output tokens"
+        error = {"message": f"{told} and your prompt contains {prompt} input tokens.", "param": "max_tokens"}
+        return JSONResponse({"error": error}, 400)
+
+    async with asking(redis_client, answer) as toll:
+        model = toll.charged()
+        assert [(await model.ainvoke(each)).content for each in ("a long one", "short")] == ["fine", "fine"]
+    assert asked == [1000, 600, 1000]

@@ -73,8 +73,6 @@ WORDS: dict[str, tuple[int, Any]] = {
     "most at DeepSeek": (400, openai("Invalid max_tokens value, the valid range of max_tokens is [1, 2048]")),
     "most at Groq": (400, openai("`max_tokens` must be less than or equal to `4096`, the maximum value")),
     "most at Anthropic": (400, openai("max_tokens: 8192 > 4096, which is the maximum allowed number of output tokens")),
-    "context at vLLM": (400, openai("This model's maximum context length is 10000 tokens. However, you requested 8192 "
-                                    "output tokens and your prompt contains 5000 input tokens.")),
     "schema": (400, openai("This response_format type is unavailable now")),
     "no tools at Ollama": (400, openai("registry.ollama.ai/library/gemma3:4b does not support tools")),
     "no tools at llama.cpp": (500, {"error": {"code": 500, "message": "tools param requires --jinja flag"}}),
@@ -108,7 +106,6 @@ def taught(dialect: Dialect, asked: Json, *names: str) -> Json:
         (ANSWER, ["most", "most at DeepSeek"], {"max_tokens": 2048}),
         (ANSWER, ["most at Groq"], {"max_tokens": 4096}),
         (ANSWER, ["most at Anthropic"], {"max_tokens": 4096}),
-        (ANSWER, ["context at vLLM"], {"max_tokens": 5000}),
         (AGENT, ["forced"], {"tool_choice": "auto"}),
         (ANSWER, ["schema", "forced at LM Studio"], {"response_format": None, "tool_choice": "auto"}),
     ],
