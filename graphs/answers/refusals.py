@@ -19,7 +19,7 @@ Kind = Literal["outage", "busy", "account", "withheld", "unread", "context", "re
 _ACCOUNT = re.compile(
     r"insufficient_quota|billing_hard_limit|credit_balance|spend_limit_exceeded|usage_limit_exceeded|current_quota"
     r"|exceeded your current quota|credit balance is too low|insufficient balance|enable billing|requires more credits"
-    r"|api_key_invalid|invalid_api_key|API key not valid|PerDay",
+    r"|api_key_invalid|invalid_api_key|API key not valid|(?:incorrect|invalid) API key|PerDay",
     re.IGNORECASE,
 )
 _WITHHELD = re.compile(r"content_filter|content_policy|flagged_input|usage polic", re.IGNORECASE)

@@ -30,6 +30,7 @@ CASES = [
         "account",
     ),
     (400, [{"error": {**GOOGLE, "message": "API key not valid. Please pass a valid API key."}}], "account"),
+    (400, {"code": "invalid argument", "error": "Incorrect API key provided: ab***yz."}, "account"),
     (400, openai("Your credit balance is too low to access the Anthropic API."), "account"),
     (429, openai("Rate limit reached for gpt-5. Please try again in 6.2s.", "rate_limit_exceeded"), "busy"),
     (429, openai("Request too large for gpt-5 on tokens per min (TPM): Limit 30000, Requested 30601."), "request"),
