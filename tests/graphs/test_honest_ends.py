@@ -336,3 +336,18 @@ async def test_what_a_job_has_no_room_for_is_left_out_and_told(graph: Run) -> No
         "20 findings of the agent sales are left out: a job may hold 400.",
         "The agent sales could not look up more: a job may hold 400 tool results.",
     ]
+
+
+async def test_an_agent_for_whose_results_there_was_no_room_does_not_know_that_it_is_not_there(graph: Run) -> None:
+    def work(packet: Json, messages: list[Json]) -> Json:
+        looked = sum(each["role"] == "tool" for each in messages)
+        return GAP if looked == 2 else call("sales__query", sql=f"SELECT {looked} AS n")
+
+    reference = test_handoff.evidence(1).reference("E0") | {"task": "T0"}
+    script = Script(once(assign(task(1, "sales"))), work, quoting)
+    async with graph(script) as research:
+        given: Any = started()
+        await research.ainvoke(given, CONFIG, interrupt_after=["intake"])
+        await research.aupdate_state(CONFIG, {"evidence": {f"E0{at}": reference for at in range(MAX_ENTRIES - 1)}})
+        ended = await invoked(research, None)
+    assert (ended["status"], ended["stop_reason"]) == ("partial", "tool_call_limit")
