@@ -27,7 +27,7 @@ from graphs.handoff import Handoff, packet
 from graphs.injections import flags_of
 from graphs.nodes.answering import Answering
 from graphs.nodes.failures import Failure, failure_of
-from graphs.nodes.toolbox import CUT_SHORT, FULL, UNANSWERED, TaskRun, Toolbox
+from graphs.nodes.toolbox import CUT_SHORT, FAILED, FULL, UNANSWERED, TaskRun, Toolbox
 from graphs.prompts import prompt
 from graphs.state import MAX_ENTRIES, EvidenceRef, FindingState, Json, TaskState
 
@@ -167,8 +167,18 @@ def _shortfall(
         return Failure(StopReason.NO_USABLE_ANSWER, "reported neither a finding nor a gap")
     if not looked:
         return Failure(StopReason.NOTHING_LOOKED_UP, "looked nothing up")
-    limit = next(filter(None, map(_cut_short_by, messages)), None)
-    return Failure(limit, f"{EXPLAINED[limit]}, and it has found nothing until then") if limit else None
+    return _hindrance(messages)
+
+
+def _hindrance(messages: list[AnyMessage]) -> Failure | None:
+    """What kept the agent from looking as far as it wanted: a limit, or one of its sources that only ever failed."""
+    if limit := next(filter(None, map(_cut_short_by, messages)), None):
+        return Failure(limit, f"{EXPLAINED[limit]}, and it has found nothing until then")
+    answered = {each["server"] for each in _gathered(messages).values()}
+    failed = {server for each in messages if (server := each.additional_kwargs.get(FAILED))} - answered
+    if answered and failed:
+        return Failure(StopReason.SOURCE_UNAVAILABLE, f"every call of {', '.join(sorted(failed))} failed")
+    return None
 
 
 def _cut_short_by(message: AnyMessage) -> StopReason | None:

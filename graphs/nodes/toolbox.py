@@ -27,6 +27,7 @@ from graphs.state import MAX_ENTRIES, EvidenceRef, Json
 AROUND_WORDS = "<>()[]\"'.,;:!?"
 UNANSWERED = "unanswered"  # marks the answer to a call to which the server gave none, with the server's name
 CUT_SHORT = "cut_short"  # marks an answer in the last turns that a limit allows, with the limit
+FAILED = "failed"  # marks the answer to a call that its server failed or refused, with the server's name
 FULL = "full"  # marks the answer to a call for whose result there was no room
 TOLD = "error: refused: "  # how the refusal of a loop begins; the second one ends the task
 _ADDRESS = re.compile(
@@ -108,9 +109,12 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
             run.emit({**event, "error": str(error)})
             told = spotlighted(visible(str(error))) if isinstance(error, _ServerFailed) else error
             marks: Json = {FULL: True} if isinstance(error, _NoRoom) else {}
+            server = call["name"].partition(SEPARATOR)[0]
+            if isinstance(error, _ServerFailed):
+                marks[FAILED] = server
             if isinstance(error, ServerUnavailable):
-                marks[UNANSWERED] = call["name"].partition(SEPARATOR)[0]
-                run.unanswered[marks[UNANSWERED]] = None
+                marks[UNANSWERED] = server
+                run.unanswered[server] = None
             return ToolMessage(
                 f"error: {told}",
                 tool_call_id=call["id"],

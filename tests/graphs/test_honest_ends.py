@@ -193,6 +193,21 @@ async def test_a_source_that_was_silent_at_the_first_attempt_is_not_forgotten(
     assert ended["tasks"]["T1"]["unanswered"] == ["unruly"]
 
 
+async def test_a_source_that_only_ever_fails_has_not_said_that_it_is_not_there(graph: Run, unruly: Unruly) -> None:
+    both = sales.SPEC.model_copy(update={"tools": ("sales.*", "unruly.*")})
+    turns: list[Json] = [REVENUE, call("unruly__fail"), GAP]
+
+    def work(packet: Json, messages: list[Json]) -> Json:
+        looked: int = sum(each["role"] == "tool" for each in messages)
+        return turns[looked]
+
+    script = Script(once(assign(task(1, "sales"))), work, quoting)
+    async with graph(script, {"unruly": unruly.url}, agents=(both,)) as research:
+        ended = await invoked(research, started())
+    assert (ended["status"], ended["stop_reason"]) == ("partial", "source_unavailable")
+    assert ended["stop_detail"] == "sales: every call of unruly failed"
+
+
 async def test_a_tool_of_any_name_is_called_by_its_own(graph: Run, unruly: Unruly) -> None:
     def work(packet: Json, messages: list[Json]) -> Json:
         if messages[-1]["role"] == "tool":
