@@ -68,10 +68,13 @@ async def _model(settings: Settings, addresses: Addresses) -> Line:
     try:
         async with httpx.AsyncClient(timeout=10, headers=headers) as http, http.stream("GET", url) as answer:
             status = answer.status_code  # the rest is not read, however much it is
+            is_page = answer.is_success and answer.headers.get("content-type", "").startswith("text/html")
     except httpx.HTTPError as error:
         return Line(False, "model", f"{addresses.model} does not answer ({error}); check OPENAI_BASE_URL")
     if status in {401, 403}:
         return Line(False, "model", f"{addresses.model} refuses the key; check OPENAI_API_KEY")
+    if is_page:
+        return Line(False, "model", f"{addresses.model} answers with a page: is OPENAI_BASE_URL missing /v1?")
     who = "the stand-in (rules, not a language model)" if settings.offline else addresses.model
     return Line(True, "model", f"{settings.model}, planning with {settings.supervisor_model}, from {who}")
 

@@ -7,6 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
 
 from tests.app.command_line import (
     HELLO,
@@ -19,6 +22,7 @@ from tests.app.command_line import (
     started,
     tollgate,
 )
+from tests.http_server import served
 
 QUESTION = "What was Voltbay's revenue in Germany in 2024?"
 
@@ -179,6 +183,14 @@ def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
     assert "✗ model            the model m has no known price" in ended.stdout
     assert f"✗ mcp sales        {gone}: the MCP server sales does not answer" in ended.stdout
     assert "✗ tracing          LANGSMITH_TRACING is on without LANGSMITH_API_KEY" in ended.stdout
+
+
+def test_doctor_knows_a_page_from_a_model(tmp_path: Path) -> None:
+    page = Starlette(routes=[Route("/models", lambda _: HTMLResponse("<html>Welcome</html>"))])
+    with served(page) as url:
+        ended = tollgate(tmp_path, "doctor", OPENAI_API_KEY="sk-none", OPENAI_BASE_URL=url)
+    assert ended.returncode == 1
+    assert f"✗ model            {url}/ answers with a page: is OPENAI_BASE_URL missing /v1?" in ended.stdout
 
 
 def test_mcp_over_stdio_speaks_only_mcp(tmp_path: Path) -> None:
