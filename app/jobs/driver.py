@@ -142,8 +142,10 @@ class Driver:
     async def _watched(self, run: Run) -> AsyncIterator[None]:
         """Ask the run to drain as soon as the job is cancelled, for as long as the block runs."""
 
+        over = asyncio.Event()
+
         async def watch() -> None:
-            while not run.control.drain_requested:
+            while not (over.is_set() or run.control.drain_requested):
                 await asyncio.sleep(LOOK_S)
                 with contextlib.suppress(*STORE_FAILED):
                     if await self.records.wants_to_stop(run.job_id):
@@ -153,7 +155,9 @@ class Driver:
         try:
             yield
         finally:
+            over.set()  # too, for Python 3.11's wait_for, under the Redis client, can swallow a cancellation
             watching.cancel()
+            await asyncio.wait({watching})  # left alone it would open connections of a client that is closed by then
 
     async def _concluded(self, run: Run, record: Record, stopped: Json | None = None) -> JobResult:
         """Make known what the job came to: its event once, then its record. Doing it again changes nothing."""
