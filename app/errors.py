@@ -4,7 +4,10 @@ AppError
 ├── BadInput            whoever typed the command or the setting
 │   ├── NoSuchJob       whoever named the job
 │   └── Repeated        whoever sent another order under a key that was used
+├── QueueFull           whoever ordered: too many of their jobs wait already
 ├── Busy                whoever wants to drive a job that another process drives
+│   └── LeaseLost       nobody: its lease could not be renewed, because the store did not answer
+├── StoreOutage         the worker: the run ended because the store is out of order, which is no fault of the job
 ├── Draining            the queue: this process is about to end, another one goes on
 ├── DecisionRefused     whoever decided: not first, or about something else
 │   └── TooLate         whoever decided after the time to decide
@@ -37,6 +40,10 @@ class Repeated(BadInput):
     """An idempotency key that stands for another order."""
 
 
+class QueueFull(AppError):
+    """An order of a tenant that has as many jobs waiting as it may."""
+
+
 class DecisionRefused(AppError):
     """A decision that nothing waits for (any more). The message says what became of the question."""
 
@@ -47,6 +54,24 @@ class TooLate(DecisionRefused):
 
 class Busy(AppError):
     """Another process holds the job's lease."""
+
+
+class LeaseLost(Busy):
+    """The lease could not be renewed in time, for the store did not answer. Nobody knows whether another has it."""
+
+
+class StoreOutage(AppError):
+    """A run that ended because the store is away, full or read-only. The attempt does not count.
+
+    Attributes:
+        token: under which the run was made.
+        anew: what its record has to say as soon as the store takes it, if nobody else has gone on with the job.
+    """
+
+    def __init__(self, message: str, token: int, anew: dict[str, object]) -> None:
+        super().__init__(message)
+        self.token = token
+        self.anew = anew
 
 
 class Draining(AppError):

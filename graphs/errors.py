@@ -12,6 +12,7 @@ GraphError
 │   └── LimitReached        a limit refused what was about to happen
 └── OperatorMustAct         retrying will not help until somebody mends it
     ├── ServerUnavailable   an MCP server that gave no answer: away, hanging, busy, or asked too often
+    │   └── ServerRefused   one that does not take our token
     ├── ModelUnavailable    a model provider that gives no answer, after all retries
     │   ├── LeftAlone       it failed several times in a row, so it is not asked for a while
     │   └── NoCompletion    it answered with something that is no completion
@@ -118,6 +119,10 @@ class ServerUnavailable(OperatorMustAct):
 
     What a tool refuses or does badly is a ToolFailure, for then its server has answered.
     """
+
+
+class ServerRefused(ServerUnavailable):
+    """An MCP server that does not take our token: it is there, and says nothing against itself."""
 
 
 class ModelUnavailable(OperatorMustAct):

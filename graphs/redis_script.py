@@ -12,8 +12,9 @@ from redis.exceptions import NoScriptError
 class Script:
     """A script on any client. All its keys have one hash tag, so that on a cluster one node has them."""
 
-    def __init__(self, path: Path) -> None:
-        self._text = path.read_text(encoding="utf-8")
+    def __init__(self, *paths: Path) -> None:
+        """The text of these files, one after the other: functions that scripts share come first."""
+        self._text = "".join(path.read_text(encoding="utf-8") for path in paths)
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, client: Redis | RedisCluster, keys: Sequence[str], *arguments: Any) -> Any:

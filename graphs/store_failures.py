@@ -1,7 +1,7 @@
 """When the store fails: which errors say so, and what to do about one. Every place that has to know asks here."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from redis.exceptions import (
     AuthenticationError,
@@ -22,8 +22,10 @@ STORE_FAILED = (RedisError, RedisClusterException)
 # Of these, those that say nothing of the command: nobody has answered it.
 STORE_AWAY = (NoConnection, NoAnswer, ClusterError, RedisClusterException)
 
-# By their types where a command is sent by itself, by their words where a script has sent it.
-_REFUSALS: tuple[tuple[tuple[type[BaseException], ...], str, str, str], ...] = (
+# By their types where a command is sent by itself, by their words where a script has sent it. All but the last say that
+# the store is out of order, whatever it was asked for.
+_Refusal = tuple[tuple[type[BaseException], ...], str, str, str]
+_OUT_OF_ORDER: tuple[_Refusal, ...] = (
     (
         (AuthenticationError, AuthorizationError),
         r"\b(?:NOAUTH|WRONGPASS)\b",
@@ -49,24 +51,38 @@ _REFUSALS: tuple[tuple[tuple[type[BaseException], ...], str, str, str], ...] = (
         "point REDIS_URL at its primary",
     ),
     ((), r"\bMISCONF\b", "Redis cannot write its data to disk", "mend what its log says, or make room on that disk"),
-    (
-        (),
-        r"\bWRONGTYPE\b",
-        "a key in Redis holds what Tollgate did not put there",
-        "see who else writes to this database, and give Tollgate one of its own",
-    ),
     ((BusyLoadingError,), r"\bLOADING\b", "Redis is still loading its data", "wait until it has finished"),
     (STORE_AWAY, r"(?!)", "Redis does not answer", "start it, or correct REDIS_URL"),
+)
+_WRONG_TYPE: _Refusal = (
+    (),
+    r"\bWRONGTYPE\b",
+    "a key in Redis holds what Tollgate did not put there",
+    "see who else writes to this database, and give Tollgate one of its own",
 )
 
 
 def explained(error: BaseException) -> str:
     """What an error of the store is, its words, and what to do: one line, for whoever runs the service."""
-    chain = list(_chain(error))
-    for kinds, words, what, remedy in _REFUSALS:
-        if any(isinstance(each, kinds) or re.search(words, str(each)) for each in chain):
-            return f"{what} ({_line(error)}); {remedy}"
+    if refusal := _found(error, (*_OUT_OF_ORDER, _WRONG_TYPE)):
+        _, _, what, remedy = refusal
+        return f"{what} ({_line(error)}); {remedy}"
     return f"Redis refuses a command ({_line(error)}); see its version and its log"
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the store was away, full, read-only or closed to us: no job is to blame for that. For any other command
+    that it refused one may be."""
+    return _found(error, _OUT_OF_ORDER) is not None
+
+
+def _found(error: BaseException, refusals: Sequence[_Refusal]) -> _Refusal | None:
+    chain = [each for each in _chain(error) if isinstance(each, STORE_FAILED)]
+    for refusal in refusals:
+        kinds, words, _, _ = refusal
+        if any(isinstance(each, kinds) or re.search(words, str(each)) for each in chain):
+            return refusal
+    return None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,6 +1,5 @@
 """Ordering jobs, looking at them, deciding, cancelling."""
 
-import asyncio
 import base64
 import binascii
 import re
@@ -54,7 +53,11 @@ def router(metrics: Metrics) -> APIRouter:
         "",
         status_code=202,
         summary="Order a job",
-        responses={202: {"headers": _HEADERS}, **WITH_BODY, **documented("invalid", "idempotency-key-reused")},
+        responses={
+            202: {"headers": _HEADERS},
+            **WITH_BODY,
+            **documented("invalid", "idempotency-key-reused", "too-many-requests", "queue-full"),
+        },
     )
     async def submit(
         job: JobRequest,
@@ -73,9 +76,8 @@ def router(metrics: Metrics) -> APIRouter:
         written = here.audit.append("submit", caller.id, caller.tenant, record.job_id, told, request_id)
         if new:
             metrics.accepted()
-            await asyncio.gather(here.service.enqueue(record), written)
-        else:
-            await written
+        await written
+        if not new:
             response.headers["Idempotency-Replayed"] = "true"
         response.headers["Location"] = f"/v1/jobs/{record.job_id}"
         return await document(here, record, NOTHING_USED if new else None)

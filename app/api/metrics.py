@@ -25,7 +25,9 @@ class Metrics:
         self._waiting = {
             name: Gauge(f"tollgate_{name}", text, registry=registry)
             for name, text in (
-                ("outbox", "Calls of all processes that are not in the queue yet; NaN: unknown."),
+                ("jobs_waiting", "Jobs that wait for a worker; NaN: unknown."),
+                ("jobs_running", "Jobs that workers have taken; NaN: unknown."),
+                ("worker_places", "Jobs that all workers together run at once; NaN: unknown."),
                 ("dead_letters", "Jobs that failed again and again; NaN: unknown."),
             )
         }
@@ -40,8 +42,8 @@ class Metrics:
         """Count a job."""
         self._accepted.inc()
 
-    def text(self, outbox: float = math.nan, dead: float = math.nan) -> bytes:
-        """All metrics in Prometheus' text format."""
-        self._waiting["outbox"].set(outbox)
-        self._waiting["dead_letters"].set(dead)
+    def text(self, **now: float) -> bytes:
+        """All metrics in Prometheus' text format; `now` is what the store says of jobs, workers and dead letters."""
+        for name, gauge in self._waiting.items():
+            gauge.set(now.get(name, math.nan))
         return generate_latest(self._registry)

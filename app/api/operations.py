@@ -82,7 +82,7 @@ def router(metrics: Metrics) -> APIRouter:
     )
     async def scraped(here: Here, _: Admin) -> Response:
         try:
-            text = metrics.text(**await here.service.registry.waiting())
+            text = metrics.text(**await here.service.sizes())
         except STORE_FAILED:  # what this process knows is worth telling
             text = metrics.text()
         return Response(text, media_type=CONTENT_TYPE_LATEST)

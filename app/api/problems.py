@@ -12,13 +12,24 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from app.errors import BadInput, Busy, DecisionRefused, NoSuchJob, NotTypeset, OperatorMustAct, Repeated, TooLate
+from app.errors import (
+    BadInput,
+    Busy,
+    DecisionRefused,
+    NoSuchJob,
+    NotTypeset,
+    OperatorMustAct,
+    QueueFull,
+    Repeated,
+    TooLate,
+)
 from app.observing.redaction import redacted
 from graphs.errors import LedgerUnavailable
 from graphs.store_failures import STORE_FAILED
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 5  # when what is away may be back
+QUEUE_S = 30  # when a job of a tenant that has a full queue may have begun
 MOST_FIELDS = 20
 
 
@@ -51,6 +62,7 @@ KINDS = {
         Kind("invalid", 422, "Invalid request", "A field or parameter cannot be used; `errors` and detail name it."),
         Kind("idempotency-key-reused", 422, "Idempotency-Key reused", "The key stands for another order."),
         Kind("too-many-requests", 429, "Too many requests", "Wait for as many seconds as Retry-After says."),
+        Kind("queue-full", 429, "Queue full", "As many of your jobs wait as may; order more when some have begun."),
         Kind("internal", 500, "Internal error", "An error of ours; its request_id is in our log."),
         Kind("unavailable", 503, "Unavailable", "What it takes is away or busy; repeat with the same Idempotency-Key."),
     )
@@ -115,6 +127,8 @@ def refused(error: Exception) -> Refused:
         return _invalid(error)
     if isinstance(error, _AWAY):
         return Refused("unavailable", headers={"Retry-After": str(RETRY_S)})
+    if isinstance(error, QueueFull):
+        return Refused("queue-full", str(error), headers={"Retry-After": str(QUEUE_S)})
     slug = next((slug for kind, slug in _RAISED if isinstance(error, kind)), "internal")
     return Refused(slug, "" if slug == "internal" else str(error))
 

@@ -79,10 +79,10 @@ def token(
         raise BadInput("there is no TOLLGATE_MCP_SECRET to sign a token with; without one servers ask for none")
     if server not in SERVERS:
         raise BadInput(f"{server} is no MCP server; there are: {', '.join(SERVERS)}")
-    from graphs.governance.tool_transport import Caller, bearer  # noqa: PLC0415  heavy
+    from graphs.governance.tool_transport import Caller, Signer  # noqa: PLC0415  heavy
 
     caller = Caller(name, " ".join(tools) if tools else "*")
-    typer.echo(bearer(settings.mcp_secret, server, caller, hours * 3600))
+    typer.echo(Signer(settings.mcp_secret).token(server, caller, hours * 3600))
 
 
 @cli.command()

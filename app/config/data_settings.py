@@ -52,6 +52,9 @@ class DataSettings(BaseSettings):
         description="An MCP server that runs elsewhere: MCP__SALES__URL, _URLS of replicas, or a _COMMAND for stdio.",
     )
     tool_timeout_s: float = Field(60.0, gt=0, le=600, description="Seconds that one call of a tool may take.")
+    tool_outage_s: float = Field(
+        30.0, ge=0, le=600, description="Seconds that calls wait for an MCP server, from when it went away; then not."
+    )
     tool_calls_at_once: int = Field(8, ge=1, description="Calls that one replica of an MCP server gets at a time.")
     tool_calls_waiting: int = Field(1000, ge=0, description="Calls that wait for a place; one more is refused.")
     tool_calls_per_minute: int = Field(6000, ge=1, description="Calls of one tool in a minute, of all workers.")
@@ -95,6 +98,7 @@ class DataSettings(BaseSettings):
         """What bounds calls of tools."""
         return ToolLimits(
             timeout_s=self.tool_timeout_s,
+            away_s=self.tool_outage_s,
             at_once=self.tool_calls_at_once,
             most_waiting=self.tool_calls_waiting,
             per_minute=self.tool_calls_per_minute,

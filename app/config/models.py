@@ -1,6 +1,8 @@
 """The only place that builds a chat model."""
 
 import dataclasses
+from collections.abc import Callable
+from datetime import datetime
 
 import httpx2
 from openai import DefaultAsyncHttpxClient
@@ -10,6 +12,7 @@ from redis.asyncio import Redis
 from app.config.prices import Pricer
 from app.config.settings import OPENAI_URL, Settings
 from graphs.answers.dialect import Dialect
+from graphs.clock import utc_now
 from graphs.errors import Unaccounted
 from graphs.governance.breaker import Breaker
 from graphs.governance.governed_model import GovernedChatOpenAI
@@ -41,6 +44,7 @@ class Models:
         client: the Redis that the breakers share.
         http: connections for these models alone, that the caller closes: a turnstile is put into it. (Without a client
             of ours, langchain-openai shares a pool between all clients of a process, which outlives event loops.)
+        now: the time, in UTC.
     """
 
     def __init__(
@@ -52,15 +56,16 @@ class Models:
         prices: Pricer,
         client: Redis,
         http: DefaultAsyncHttpxClient,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._settings = settings
         turnstile = Turnstile()
         http.event_hooks = {"request": [turnstile.admit]}
         self._http = http
         self._synchronous = httpx2.Client(transport=_NoSynchronousRequests(), trust_env=False)
-        self._toll = Toll(ledger, prices, Breaker(client, base_url), turnstile, settings.limits)
+        self._toll = Toll(ledger, prices, Breaker(client, base_url, now=now), turnstile, settings.limits, now=now)
         self._base_url = base_url
-        self._fallback = self._other_provider(Breaker(client, str(settings.fallback_base_url)))
+        self._fallback = self._other_provider(Breaker(client, str(settings.fallback_base_url), now=now))
 
     def named(self, name: str) -> GovernedChatOpenAI:
         """The model of this name. It makes no call before it is `charged_to` an account."""

@@ -92,7 +92,10 @@ class Settings(DataSettings):
     on_limit: OnLimit = Field("escalate", description="At a limit: escalate (ask a human), finish_partial or fail.")
     job_ttl_days: int = Field(14, gt=0, le=3650, description="Days that a job's state and evidence are kept.")
     worker_jobs: int = Field(4, gt=0, le=500, description="Jobs that one worker runs at once.")
-    tenant_jobs: int = Field(4, gt=0, le=500, description="Jobs of one tenant that run at once, over all workers.")
+    tenant_jobs: int = Field(
+        3, gt=0, le=500, description="Jobs of one tenant that run at once, over all workers; one place is left free."
+    )
+    tenant_queue: int = Field(1000, gt=0, le=100_000, description="Jobs of one tenant that may wait for a worker.")
     job_attempts: int = Field(
         3, gt=0, le=100, description="Runs that may fail or die at the same place before a job is a dead letter."
     )

@@ -21,11 +21,11 @@ from app.jobs.results import JobResult, result_of
 from app.jobs.states import TERMINAL
 from app.observing.redaction import redacted
 from graphs.deps import Deps
-from graphs.errors import LedgerUnavailable, for_tenants
+from graphs.errors import for_tenants
 from graphs.fencing import FENCE
 from graphs.governance.limits import EXPLAINED, StopReason
 from graphs.state import SCHEMA_VERSION, Json, ResearchState
-from graphs.store_failures import STORE_AWAY, STORE_FAILED
+from graphs.store_failures import STORE_FAILED, is_outage
 from graphs.supervisor import ResearchGraph
 
 OnEvent = Callable[[Json], None]
@@ -34,15 +34,17 @@ SHOWN = 500  # characters of an error
 LOOK_S = 0.5  # how often a run looks whether its job was cancelled
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
-    """One process that drives a job: under which token, who listens, how it is stopped, how often it may be tried."""
+    """One process that drives a job: under which token, who listens, how it is stopped, how often it may be tried.
+    `attempt` is the number of this attempt, once it counts."""
 
     job_id: str
     token: int
     on_event: OnEvent
     control: RunControl
     attempts: int | None
+    attempt: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Driver:
             return False
         counted = {"status": "running", "attempts": attempts, "attempted_at": position}
         await self._write(run, counted)
+        run.attempt = attempts
         await self._tell(run, {"type": "job", "job_id": run.job_id, "status": "running"})
         return True
 
@@ -123,20 +126,10 @@ class Driver:
             await self._tell(run, {"type": "warning", "message": EXPLAINED[StopReason.STEPS]})
             return {"stop_reason": StopReason.STEPS.value}
         except Exception as error:
-            if run.attempts is not None:
-                told = {"last_error": f"{type(error).__name__}: {error}", "last_reason": for_tenants(error)}
-                shown = {name: str(redacted(text))[:SHOWN] for name, text in told.items()}
-                await self._write(run, {**shown, **await self._taken_back(run, error)})
+            if run.attempts is not None and not is_outage(error):
+                await self._write(run, last_words(error))
             raise
         return {}
-
-    async def _taken_back(self, run: Run, error: Exception) -> Json:
-        """This attempt, when it was the store that did not answer: no job is to blame for that. For a command that was
-        refused it may be."""
-        cause = error.__cause__ if isinstance(error, LedgerUnavailable) else error
-        if not isinstance(cause, STORE_AWAY):
-            return {}
-        return {"attempts": (await self.records.get(run.job_id)).attempts - 1}
 
     @contextlib.asynccontextmanager
     async def _watched(self, run: Run) -> AsyncIterator[None]:
@@ -207,6 +200,12 @@ class Driver:
             },
             "tags": ["tollgate", f"on_limit:{limits.on_limit}"],
         }
+
+
+def last_words(error: Exception) -> Json:
+    """What the record says of an error that ended a run."""
+    told = {"last_error": f"{type(error).__name__}: {error}", "last_reason": for_tenants(error)}
+    return {name: str(redacted(text))[:SHOWN] for name, text in told.items()}
 
 
 def _start(record: Record) -> Json:

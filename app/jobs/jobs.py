@@ -9,9 +9,9 @@ from langgraph.types import StateSnapshot
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from app.errors import BadInput, Busy, DecisionRefused
+from app.errors import BadInput, Busy, DecisionRefused, LeaseLost, StoreOutage
 from app.jobs.decisions import Decisions
-from app.jobs.driver import Driver, OnEvent, Run
+from app.jobs.driver import Driver, OnEvent, Run, last_words
 from app.jobs.events import EventLog
 from app.jobs.lease import Leases
 from app.jobs.records import Record, Records
@@ -24,6 +24,7 @@ from graphs.errors import Fenced
 from graphs.governance.limits import Limits
 from graphs.screening import refused
 from graphs.state import Json, ResearchState
+from graphs.store_failures import STORE_FAILED, explained, is_outage
 from graphs.supervisor import ResearchGraph
 
 
@@ -54,7 +55,7 @@ class Jobs:
         self._deps = deps
         self._reports = reports
         self._decisions = Decisions(client, ttl_seconds=ttl_seconds)
-        self._leases = Leases(client, ttl_seconds=ttl_seconds, seconds=lease_s)
+        self._leases = Leases(client, ttl_seconds=ttl_seconds, seconds=lease_s, now=deps.now)
         self._log = EventLog(client, ttl_seconds=ttl_seconds)
         self._records = Records(client, ttl_seconds=ttl_seconds, now=deps.now)
         self._driver = Driver(graph, deps, self._records, self._decisions, self._log, reports, callbacks or [])
@@ -103,6 +104,7 @@ class Jobs:
         Raises:
             NoSuchJob: there is no such job.
             Busy: another process drives it.
+            StoreOutage: the store is out of order; what the record has to say of it is still to be written.
             Draining: `control` was asked to drain; the job can be run on from where it stands.
         """
         record = await self._records.get(job_id)
@@ -112,12 +114,27 @@ class Jobs:
         def waiting() -> None:
             on_event({"type": "warning", "message": "another process drives this job, or died; waiting for its lease"})
 
-        async with self._leases.held(job_id, waiting if attempts is None else None) as token:
-            run = Run(job_id, token, on_event, control or RunControl(), attempts)
-            try:
+        run = None
+        try:
+            async with self._leases.held(job_id, waiting if attempts is None else None) as token:
+                run = Run(job_id, token, on_event, control or RunControl(), attempts)
                 return await self._driver.driven(run)
-            except Fenced as error:
-                raise Busy(str(error)) from error
+        except Fenced as error:
+            raise Busy(str(error)) from error
+        except Exception as error:
+            if run and run.attempt and (is_outage(error) or isinstance(error, LeaseLost)):
+                await self._taken_back(run, error)
+            raise
+
+    async def _taken_back(self, run: Run, error: Exception) -> None:
+        """Take this attempt back. Raises StoreOutage when the store does not take even that."""
+        anew = {"attempts": run.attempt - 1, **last_words(error)}
+        try:
+            await self._records.write(run.job_id, anew, fence=run.token)
+        except STORE_FAILED as failed:
+            raise StoreOutage(f"{run.job_id} stands where it was: {explained(failed)}", run.token, anew) from error
+        except Busy:  # another goes on with it, and has counted anew
+            return
 
     async def decide(
         self, job_id: str, answer: Json, on_event: OnEvent, *, escalation_id: str | None = None

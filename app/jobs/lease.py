@@ -18,7 +18,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from app.errors import Busy
+from app.errors import Busy, LeaseLost
 from graphs.clock import utc_now
 from graphs.fencing import lease_key
 from graphs.redis_script import Script
@@ -53,25 +53,27 @@ class Leases:
         because it could not be renewed in time, the block is cancelled.
 
         Raises:
-            Busy: another process drives the job; also when the lease was lost.
+            Busy: another process drives the job; also when the lease was lost to it.
+            LeaseLost: it could not be renewed, because the store did not answer.
         """
         owner = uuid.uuid4().hex
         token = await self._acquired(job_id, owner, waiting)
-        lost, over = asyncio.Event(), asyncio.Event()
+        lost: asyncio.Future[Busy] = asyncio.get_running_loop().create_future()
+        over = asyncio.Event()
         block = asyncio.current_task()
         renewal = asyncio.create_task(self._renew(job_id, owner, block, lost, over), name=f"lease of {job_id}")
         try:
             yield token
         except asyncio.CancelledError:
-            if not lost.is_set():
+            if not lost.done():
                 raise
             if block is not None:
                 block.uncancel()
-            raise Busy(f"the lease of {job_id} was lost: another process goes on with it") from None
+            raise lost.result() from None
         finally:
             over.set()  # too, for Python 3.11's wait_for, under the Redis client, can swallow a cancellation
             renewal.cancel()
-            if not lost.is_set():
+            if not lost.done():
                 with contextlib.suppress(*STORE_FAILED):  # then it runs out
                     await self._run("release", job_id, owner)
 
@@ -89,20 +91,29 @@ class Leases:
         return token
 
     async def _renew(
-        self, job_id: str, owner: str, block: "asyncio.Task[object] | None", lost: asyncio.Event, over: asyncio.Event
+        self,
+        job_id: str,
+        owner: str,
+        block: "asyncio.Task[object] | None",
+        lost: "asyncio.Future[Busy]",
+        over: asyncio.Event,
     ) -> None:
         clock = asyncio.get_running_loop().time
         until = clock() + self._seconds
+        why: Busy = LeaseLost(
+            f"the lease of {job_id} could not be renewed: the store did not answer for {self._seconds:g} s"
+        )
         while clock() < until and not over.is_set():
             await asyncio.sleep(self._seconds / 4)
             with contextlib.suppress(*STORE_FAILED):
                 started = clock()
                 if not int(await self._run("renew", job_id, owner)):
+                    why = Busy(f"the lease of {job_id} was lost: another process goes on with it")
                     break
                 until = started + self._seconds
         if over.is_set():
             return
-        lost.set()
+        lost.set_result(why)
         if block is not None:
             block.cancel()
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import httpx
 from openai import DefaultAsyncHttpxClient
@@ -20,8 +21,10 @@ from app.jobs.records import Records
 from app.jobs.reports import ReportFolder
 from app.observing.telemetry import tracing
 from app.running.processes import Addresses, Child
+from app.store.clock import StoreClock
 from app.store.redis import checked, connect
 from graphs.checkpoint import RedisSaver
+from graphs.clock import utc_now
 from graphs.deps import Deps
 from graphs.evidence import EvidenceStore
 from graphs.governance.ledger import Ledger
@@ -49,6 +52,7 @@ async def opened(
     async with contextlib.AsyncExitStack() as stack:
         parts = await assembled(stack, settings, redis_url, addresses, build)
         await checked(parts.client, warn)
+        await parts.clock.measured()
         await ready(addresses.children)
         yield parts.jobs
 
@@ -58,6 +62,7 @@ class Parts:
     """What a process that deals with jobs is made of."""
 
     client: Redis
+    clock: StoreClock
     deps: Deps
     jobs: Jobs
     records: Records
@@ -75,6 +80,7 @@ async def assembled(
     gateway's metrics."""
     client = connect(redis_url)
     stack.push_async_callback(client.aclose)
+    clock = StoreClock(client)
     http = await stack.enter_async_context(DefaultAsyncHttpxClient())
     gateway = ToolGateway(
         addresses.servers,
@@ -82,24 +88,30 @@ async def assembled(
         secret=settings.mcp_secret,
         limits=settings.tool_limits,
         registry=registry,
+        now=clock,
     )
     await stack.enter_async_context(gateway)
-    deps = dependencies(settings, addresses.model, http, gateway, client)
+    deps = dependencies(settings, addresses.model, http, gateway, client, clock)
     ttl = settings.ttl_seconds
     notice = STAND_IN_NOTICE if settings.offline else ""
     reports = ReportFolder(settings.data_dir / "reports", deps.evidence, notice=notice)
     graph = build(deps, RedisSaver(client, ttl_seconds=ttl))
     callbacks = stack.enter_context(tracing(settings))
     jobs = Jobs(graph, deps, client, reports, ttl_seconds=ttl, lease_s=settings.lease_s, callbacks=callbacks)
-    return Parts(client, deps, jobs, Records(client, ttl_seconds=ttl))
+    return Parts(client, clock, deps, jobs, Records(client, ttl_seconds=ttl))
 
 
 def dependencies(
-    settings: Settings, model_url: str, http: DefaultAsyncHttpxClient, gateway: ToolGateway, client: Redis
+    settings: Settings,
+    model_url: str,
+    http: DefaultAsyncHttpxClient,
+    gateway: ToolGateway,
+    client: Redis,
+    now: Callable[[], datetime] = utc_now,
 ) -> Deps:
     """What the graph is handed. Connects to nothing. Raises BadInput for a model without a price."""
-    ledger = Ledger(client, ttl_seconds=settings.ttl_seconds)
-    models = Models(settings, model_url, ledger=ledger, prices=pricer(settings), client=client, http=http)
+    ledger = Ledger(client, ttl_seconds=settings.ttl_seconds, now=now)
+    models = Models(settings, model_url, ledger=ledger, prices=pricer(settings), client=client, http=http, now=now)
     return Deps(
         supervisor_model=models.named(settings.supervisor_model),
         model=models.named(settings.model),
@@ -109,6 +121,7 @@ def dependencies(
         limits=settings.limits,
         ceiling=settings.ceiling,
         agents=tuple(agent.where(settings.servers) for agent in AGENTS),
+        now=now,
     )
 
 

@@ -3,16 +3,19 @@
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
+import httpx
 from prometheus_client import CollectorRegistry
 
 import safe_http
+from agents import AGENTS
 from app.access.audit import trail
 from app.config.settings import Settings
 from app.jobs.events import EventLog
 from app.running.processes import Addresses
-from app.running.runtime import assembled, ready
+from app.running.runtime import Parts, assembled, ready
 from app.store.redis import checked
-from app.work.queue import opened_queue
+from app.work.conditions import Conditions, Provider
+from app.work.queue import JOBS, WEBHOOKS, Queue
 from app.work.registry import Registry
 from app.work.service import Service
 from app.work.webhooks import Webhooks
@@ -34,24 +37,29 @@ async def opened_worker(
     async with contextlib.AsyncExitStack() as stack:
         parts = await assembled(stack, settings, redis_url, addresses, build_research_graph, metrics)
         await checked(parts.client, warn)
+        await parts.clock.measured()
         await ready(addresses.children)
-        registry = Registry(parts.client, ttl_seconds=settings.ttl_seconds)
-        queue = await stack.enter_async_context(opened_queue(redis_url, registry))
         webhooks = None
         if settings.webhook_secret:
             outside = safe_http.client(settings.webhook_allow_private, settings.webhook_timeout_s)
             http = await stack.enter_async_context(outside)
             webhooks = Webhooks(http, settings.webhook_secret, timeout_s=settings.webhook_timeout_s)
+        asking = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+        provider = Provider(addresses.model, key, parts.deps.model.toll.breaker, asking)
+        needed = sorted({tool.partition(".")[0] for agent in AGENTS for tool in agent.tools})
         yield Work(
             parts.jobs,
             parts.records,
-            registry,
-            queue,
+            _registry(settings, parts),
+            Queue(parts.client, JOBS, ttl_seconds=settings.ttl_seconds),
+            Queue(parts.client, WEBHOOKS, ttl_seconds=settings.ttl_seconds),
             parts.deps.ledger,
             trail(settings, parts.client),
             settings.job_attempts,
             webhooks,
             settings.webhook_attempts,
+            Conditions(parts.client, parts.clock, parts.deps.gateway, needed, provider, warn),
         )
 
 
@@ -67,7 +75,11 @@ async def opened_service(settings: Settings, redis_url: str, warn: Callable[[str
         nowhere = Addresses(settings.model_url or NO_MODEL, {}, ())
         parts = await assembled(stack, settings, redis_url, nowhere, build_research_graph)
         await checked(parts.client, warn)
-        registry = Registry(parts.client, ttl_seconds=settings.ttl_seconds)
-        queue = await stack.enter_async_context(opened_queue(redis_url, registry))
+        await parts.clock.measured()
+        queue = Queue(parts.client, JOBS, ttl_seconds=settings.ttl_seconds)
         log = EventLog(parts.client, ttl_seconds=settings.ttl_seconds)
-        yield Service(parts.jobs, parts.records, registry, queue, log, parts.deps, parts.client)
+        yield Service(parts.jobs, parts.records, _registry(settings, parts), queue, log, parts.deps, parts.client)
+
+
+def _registry(settings: Settings, parts: Parts) -> Registry:
+    return Registry(parts.client, ttl_seconds=settings.ttl_seconds, most_waiting=settings.tenant_queue)

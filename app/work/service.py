@@ -3,25 +3,24 @@
 Every question comes with the tenant who asks: of another tenant's jobs nothing is known, not even that they exist.
 """
 
-import logging
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
 
-from app.errors import BadInput, DecisionRefused, NoSuchJob, Repeated
+from app.errors import DecisionRefused, NoSuchJob, QueueFull, Repeated
 from app.jobs.events import EventLog
 from app.jobs.jobs import Jobs
 from app.jobs.records import Record, Records
-from app.work.queue import Queue
-from app.work.registry import Registry, first_call
+from app.work.queue import Call, Queue
+from app.work.registry import Registry
 from graphs.deps import Deps
 from graphs.governance.limits import Limits
 from graphs.state import Json
-from graphs.store_failures import STORE_FAILED
 
-logger = logging.getLogger(__name__)
-
+NET_S = 2.0  # after which a job is looked at by a worker, if we die before we have said that it is to go on
 SCANNED, PAGE = 1000, 100  # records that one filtered listing looks at, and of them in one go
 
 
@@ -50,8 +49,7 @@ class Service:
     client: Redis
 
     async def accept(self, order: Order, key: str | None = None, body: bytes = b"") -> tuple[Record, bool]:
-        """Accept a job, once per idempotency key; the job, and whether it is new: then it is still to be queued, by
-        `enqueue`, or by the next sweep if we do not get there.
+        """Accept a job, once per idempotency key; the job, and whether it is new. It is in the queue then.
 
         Args:
             order: what is ordered.
@@ -61,6 +59,7 @@ class Service:
         Raises:
             BadInput: the question or a limit cannot be accepted.
             Repeated: another order was made under this key.
+            QueueFull: too many jobs of this tenant wait already.
             redis.exceptions.RedisError: Redis does not answer; the job is accepted as a whole or not at all.
         """
         record = await self.jobs.order(
@@ -74,20 +73,13 @@ class Service:
         job_id = record.job_id
         try:
             first = await self.registry.enter(order.tenant, job_id, key, body)
-        except Repeated:
+        except (Repeated, QueueFull):
             await self.records.remove(job_id)
             raise
         if first != job_id:
             await self.records.remove(job_id)
             return await self.records.get(first), False
         return record, True
-
-    async def enqueue(self, record: Record) -> None:
-        """Let a worker run a job that was accepted just now."""
-        try:
-            await self.queue.put(first_call(record.job_id), record.tenant)
-        except STORE_FAILED as error:  # it is in the outbox, where the next sweep finds it
-            logger.warning("%s is accepted and not in the queue yet: %r", record.job_id, error)
 
     async def get(self, tenant: str, job_id: str) -> Record:
         """A job of this tenant. Raises NoSuchJob."""
@@ -120,14 +112,8 @@ class Service:
             NoSuchJob, BadInput, DecisionRefused: see `Jobs.claim`.
         """
         await self.get(tenant, job_id)
-        call = await self.registry.to_wake(job_id)  # before the claim: then a crash between them loses nothing
-        try:
-            document = await self.jobs.claim(job_id, answer, escalation_id=escalation_id, actor=actor)
-        except (BadInput, DecisionRefused):
-            await self.registry.woken(call)  # there is nothing to run for
-            raise
-        await self.queue.put(call, tenant)
-        return document
+        async with self._waking(tenant, job_id):
+            return await self.jobs.claim(job_id, answer, escalation_id=escalation_id, actor=actor)
 
     async def cancel(self, tenant: str, job_id: str) -> None:
         """Want the job to stop; a worker ends it at its next step.
@@ -137,18 +123,23 @@ class Service:
             DecisionRefused: it has ended.
         """
         await self.get(tenant, job_id)
-        call = await self.registry.to_wake(job_id)
-        try:
+        async with self._waking(tenant, job_id):
             await self.jobs.cancel(job_id)
-        except DecisionRefused:
-            await self.registry.woken(call)
-            raise
-        await self.queue.put(call, tenant)
 
     async def dead(self, tenant: str) -> list[Record]:
         """The dead letters of this tenant, the newest first."""
         found = await self.records.many(await self.registry.dead())
         return [each for each in found if each.tenant == tenant and each.status == "dead"]
+
+    async def sizes(self) -> dict[str, int]:
+        """How much waits, runs and is dead, of all tenants, by the name of its metric."""
+        now = await self.queue.sizes()
+        return {
+            "jobs_waiting": now.waiting,
+            "jobs_running": now.taken,
+            "worker_places": now.places,
+            "dead_letters": await self.registry.dead_letters(),
+        }
 
     async def requeue(self, tenant: str, job_id: str) -> Record:
         """Let a dead job be tried again from where it stands.
@@ -159,11 +150,10 @@ class Service:
         """
         record = await self._dead(tenant, job_id)
         anew = {"status": "queued", "attempts": 0, "result": None, "cancel_at": None, "requeued": record.requeued + 1}
-        call = await self.registry.to_wake(job_id)
-        await self.records.write(job_id, anew, expected="dead")
-        await self.registry.unbury(job_id)
-        await self.log.append(job_id, [{"type": "job", "job_id": job_id, "status": "queued"}])
-        await self.queue.put(call, tenant)
+        async with self._waking(tenant, job_id):
+            await self.records.write(job_id, anew, expected="dead")
+            await self.registry.unbury(job_id)
+            await self.log.append(job_id, [{"type": "job", "job_id": job_id, "status": "queued"}])
         return await self.records.get(job_id)
 
     async def discard(self, tenant: str, job_id: str) -> Record:
@@ -179,6 +169,14 @@ class Service:
         await self.registry.unbury(job_id)
         await self.log.append(job_id, [{"type": "job", "job_id": job_id, "status": "failed"}])
         return await self.records.get(job_id)
+
+    @contextlib.asynccontextmanager
+    async def _waking(self, tenant: str, job_id: str) -> AsyncIterator[None]:
+        """Let a worker go on with the job after the block; a while later also when we die in it, or it raises. A worker
+        that finds nothing to do changes nothing."""
+        await self.queue.put(Call(tenant, job_id), NET_S)
+        yield
+        await self.queue.put(Call(tenant, job_id))
 
     async def _dead(self, tenant: str, job_id: str) -> Record:
         record = await self.get(tenant, job_id)

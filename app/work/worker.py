@@ -4,26 +4,26 @@ import asyncio
 import contextlib
 import logging
 import random
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from docket import ConcurrencyLimit, Docket, Perpetual, Retry
-from docket import Worker as Taker
 from langgraph.runtime import RunControl
 
 from app.access.audit import Audit
 from app.config.settings import Settings
-from app.errors import Busy, Draining, NoSuchJob, WebhookFailed, WebhookRefused
+from app.errors import Busy, Draining, NoSuchJob, StoreOutage, WebhookFailed, WebhookRefused
 from app.jobs.driver import OnEvent
 from app.jobs.jobs import Jobs
 from app.jobs.records import Record, Records
 from app.jobs.results import JobResult
 from app.jobs.states import TERMINAL
-from app.work.queue import NOTIFY, REAP, RUN, SWEEP, Queue
-from app.work.registry import Registry, called
+from app.work.conditions import Conditions
+from app.work.queue import Call, Queue, Worker
+from app.work.registry import Registry
+from app.work.taking import Taker
 from app.work.webhooks import Webhooks, delay
-from graphs.clock import utc_now
 from graphs.errors import LedgerUnavailable, OperatorMustAct
 from graphs.governance.ledger import Ledger
 from graphs.state import Json
@@ -34,95 +34,89 @@ logger = logging.getLogger(__name__)
 REDELIVER = 1.5  # leases: a call of a worker that is silent for so long is given to another, who then gets the lease
 BUSY_S = 1.0
 LATE_ENOUGH_S = 1.0  # after the time for an answer, by clocks that agree about as well
-OUTBOX_S = 2.0  # a call that is in the outbox for longer was left there
-SWEEP_EVERY = timedelta(seconds=1)
-REAP_EVERY = timedelta(seconds=15)
+REAP_S = 15.0
 SOON_S, LATE_S = 1.0, 60.0  # waits after an error: of ours, and of a service that somebody has to mend
 LONGEST_S = 600.0
-CHORES_AT_ONCE = 10
-AGAIN = timedelta(seconds=5)  # after an error that only Redis can have caused: the call stays in the queue
+WEBHOOKS_AT_ONCE, OF_ONE_TENANT = 20, 5
 
 
 @dataclass
 class Work:
     """What a worker does with a call.
 
-    `attempts` is how many runs may fail or die at the same checkpoint. Without `webhooks` none are sent.
+    `queue` has the jobs, `calls` the webhooks that are to be called. `attempts` is how many runs may fail or die at the
+    same checkpoint. Without `webhooks` none are sent.
     """
 
     jobs: Jobs
     records: Records
     registry: Registry
     queue: Queue
+    calls: Queue
     ledger: Ledger
     audit: Audit
     attempts: int
     webhooks: Webhooks | None
     webhook_attempts: int
+    conditions: Conditions
     running: set[RunControl] = field(default_factory=set)  # a job may have two, one of which is about to be refused
     draining: bool = False
 
-    async def run(self, job_id: str, tenant: str) -> None:
-        """Run the job, and see to what follows: another attempt, its expiry, its webhook, its burial."""
-        if self.draining:
-            return await self.queue.later(job_id, tenant, 0)
+    async def run(self, call: Call) -> float | None:
+        """Run the job, and see to what follows: its expiry, its webhook, its burial. Seconds after which it is to be
+        run again."""
+        job_id = call.name
         control = RunControl()
         self.running.add(control)
+        if self.draining:
+            control.request_drain()
         try:
-            async with self._audited(job_id, tenant) as on_event:
+            async with self._audited(job_id, call.tenant) as on_event:
                 result = await self.jobs.run(job_id, on_event, control, self.attempts)
+            return await self._follow(await self.records.get(job_id), result)
         except NoSuchJob as error:
             logger.warning("%s; the call is dropped", error)
             return None
         except (Busy, Draining) as error:
-            return await self.queue.later(job_id, tenant, BUSY_S if isinstance(error, Busy) else 0)
+            return 0 if isinstance(error, Draining) else BUSY_S
+        except StoreOutage as error:
+            return await self._put_down(job_id, error)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            return await self.queue.later(job_id, tenant, BUSY_S)  # of something in it: nobody has cancelled the run
+            return BUSY_S  # of something in it: nobody has cancelled the run
         except Exception as error:
-            wait = backoff((await self.records.get(job_id)).attempts, error)
-            told = f" ({explained(error)})" if isinstance(error, STORE_FAILED) else ""
-            logger.exception("%s failed%s; it is tried again in %.0f s", job_id, told, wait)
-            return await self.queue.later(job_id, tenant, wait)
+            return await self._failed(job_id, error)
         finally:
             self.running.discard(control)
-        await self._follow(await self.records.get(job_id), result)
-        return None
 
-    async def notify(self, job_id: str, kind: str, webhook_id: str, attempt: int) -> None:
-        """Tell the job's webhook, and see to another attempt when it is worth one."""
+    async def notify(self, call: Call) -> float | None:
+        """Call the job's webhook once, and see to another attempt when it is worth one."""
+        webhook_id, _, attempt = call.name.rpartition("/")
+        job_id, status, _ = webhook_id.split("/", 2)
         try:
             record = await self.records.get(job_id)
         except NoSuchJob as error:
             logger.warning("%s; its webhook is dropped", error)
-            return
+            return None
         if record.webhook_url is None or self.webhooks is None:
             logger.warning("%s: no webhook is sent, because TOLLGATE_WEBHOOK_SECRET is not set any more", job_id)
-            return
+            return None
         shown = ("job_id", "status", "stop_reason", "stop_detail", "cost_usd", "budget_usd", "escalation")
         data = {name: (record.result or {}).get(name) for name in shown} | {"metadata": record.metadata}
+        kind = f"job.{status}"
         try:
             await self.webhooks.send(record.webhook_url, webhook_id, kind, data, at=record.updated_at)
         except WebhookRefused as error:
             logger.warning("%s: %s is given up: %s", job_id, kind, error)
         except WebhookFailed as error:
-            if attempt >= self.webhook_attempts:
-                logger.warning("%s: %s is given up after %d attempts: %s", job_id, kind, attempt, error)
-                return
-            wait = delay(attempt) if error.retry_after_s is None else error.retry_after_s
-            await self.queue.notify(job_id, kind, webhook_id, attempt + 1, wait)
-
-    async def sweep(self) -> None:
-        """Put calls into the queue that whoever accepted them could not."""
-        for call in await self.registry.overdue(OUTBOX_S):
-            try:
-                record = await self.records.get(called(call))
-            except NoSuchJob:
-                await self.registry.woken(call)
-            else:
-                await self.queue.put(call, record.tenant)
+            if int(attempt) >= self.webhook_attempts:
+                logger.warning("%s: %s is given up after %s attempts: %s", job_id, kind, attempt, error)
+                return None
+            wait = delay(int(attempt)) if error.retry_after_s is None else error.retry_after_s
+            await self.calls.put(Call(call.tenant, f"{webhook_id}/{int(attempt) + 1}"), wait)
+        return None
 
     def drain(self) -> None:
         """Begin nothing more, and let what runs stop at its next step, to be handed over."""
@@ -154,18 +148,40 @@ class Work:
             calls.put_nowait(None)
             await noting
 
-    async def _follow(self, record: Record, result: JobResult) -> None:
+    async def _failed(self, job_id: str, error: Exception) -> float:
+        """Seconds until a run that failed is tried again."""
+        wait = backoff((await self.records.get(job_id)).attempts, error)
+        told = f" ({explained(error)})" if isinstance(error, STORE_FAILED) else ""
+        logger.exception("%s failed%s; it is tried again in %.0f s", job_id, told, wait)
+        return wait
+
+    async def _put_down(self, job_id: str, outage: StoreOutage) -> float:
+        """Wait for the store, and tell it that the attempt was none of the job's."""
+        logger.warning("%s", outage)
+        while True:
+            await asyncio.sleep(SOON_S)
+            try:
+                await self.records.write(job_id, outage.anew, fence=outage.token)
+            except STORE_FAILED:
+                continue
+            except (Busy, NoSuchJob):  # another has gone on with it
+                pass
+            return 0
+
+    async def _follow(self, record: Record, result: JobResult) -> float | None:
+        """See to what follows a run; seconds until the time for an answer is over."""
         if result.status == "dead":
             await self.registry.bury(record.job_id)
-        told = ""
+        told, left = "", None
         if result.escalation:
             told = str(result.escalation["escalation_id"])
-            left = datetime.fromisoformat(result.escalation["answer_by"]) - utc_now()
-            await self.queue.later(record.job_id, record.tenant, max(0, left.total_seconds()) + LATE_ENOUGH_S)
+            answer_by = datetime.fromisoformat(result.escalation["answer_by"])
+            left = max(0, (answer_by - self.conditions.clock()).total_seconds()) + LATE_ENOUGH_S
         webhook_id = f"{record.job_id}/{result.status}/{told or record.requeued}"
         if record.webhook_url and (told or result.status in TERMINAL) and record.notified != webhook_id:
-            await self.queue.notify(record.job_id, f"job.{result.status}", webhook_id)
+            await self.calls.put(Call(record.tenant, f"{webhook_id}/1"))
             await self.records.write(record.job_id, {"notified": webhook_id})
+        return left
 
 
 def backoff(attempt: int, error: Exception) -> float:
@@ -180,61 +196,38 @@ def backoff(attempt: int, error: Exception) -> float:
 
 
 async def work_until(stop: asyncio.Event, work: Work, settings: Settings) -> None:
-    """Take calls from the queue until `stop` is set, then hand over what runs.
+    """Take calls from the queues until `stop` is set, then hand over what runs.
 
     What has not got to its next step after `drain_s` seconds is broken off, and given to another worker when this one
-    has been silent for a while.
+    has been silent for a while. Webhooks and what looks after money have places of their own, so that neither waits for
+    a job, nor for each other.
     """
-    queue = work.queue
-    _register(work, settings.tenant_jobs)
-    silence_s = REDELIVER * settings.lease_s
-    async with (
-        _taking(queue.jobs, settings.worker_jobs, silence_s) as jobs,
-        _taking(queue.chores, CHORES_AT_ONCE, silence_s) as chores,
-    ):
-        stopping = asyncio.create_task(stop.wait(), name="waits for the signal")
-        await asyncio.wait({jobs, chores, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+    name, silence_s = uuid.uuid4().hex, REDELIVER * settings.lease_s
+    jobs = Worker(name, settings.worker_jobs, settings.tenant_jobs, silence_s)
+    webhooks = Worker(name, WEBHOOKS_AT_ONCE, OF_ONE_TENANT, silence_s)
+    taking = [
+        asyncio.create_task(Taker(work.queue, jobs, work.run, work.conditions.allowed).until(stop), name="jobs"),
+        asyncio.create_task(Taker(work.calls, webhooks, work.notify).until(stop), name="webhooks"),
+    ]
+    reaping = asyncio.create_task(_reap(work), name="reaps reservations")
+    stopping = asyncio.create_task(stop.wait(), name="waits for the signal")
+    try:
+        await asyncio.wait({*taking, reaping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
         work.drain()
-        for each in (jobs, chores):
-            each.cancel()  # it takes no more, and waits for what runs
-        await asyncio.wait({jobs, chores}, timeout=settings.drain_s)
+        await asyncio.wait(taking, timeout=settings.drain_s)
+    finally:
+        for each in (*taking, reaping, stopping):
+            each.cancel()
+        await asyncio.wait({*taking, reaping, stopping})
+    for each in (*taking, reaping):
+        if not each.cancelled():
+            each.result()  # a worker that cannot take calls must not look like one that was told to stop
 
 
-@contextlib.asynccontextmanager
-async def _taking(docket: Docket, at_once: int, silence_s: float) -> AsyncIterator["asyncio.Task[None]"]:
-    """Takes calls, until the task is cancelled and what it runs has ended."""
-    silence, second = timedelta(seconds=silence_s), timedelta(seconds=1)
-    async with Taker(docket, concurrency=at_once, redelivery_timeout=silence, reconnection_delay=second) as taker:
-        task = asyncio.create_task(taker.run_forever(), name=f"takes from {docket.name}")
-        yield task
-        if task.done() and not task.cancelled():
-            task.result()  # a worker that cannot take calls must not look like one that has nothing to do
-        task.cancel()  # the second time it breaks off what runs, and the calls stay in the queue
-        await asyncio.wait({task})
-
-
-def _register(work: Work, per_tenant: int) -> None:
-    async def run_job(
-        job_id: str,
-        tenant: str,
-        limit: ConcurrencyLimit = ConcurrencyLimit("tenant", per_tenant),
-        retry: Retry = Retry.forever(delay=AGAIN),
-    ) -> None:
-        await work.run(job_id, tenant)
-
-    async def notify(
-        job_id: str, kind: str, webhook_id: str, attempt: int, retry: Retry = Retry.forever(delay=AGAIN)
-    ) -> None:
-        await work.notify(job_id, kind, webhook_id, attempt)
-
-    async def sweep(every: Perpetual = Perpetual(every=SWEEP_EVERY, automatic=True)) -> None:
-        await work.sweep()
-
-    async def reap(every: Perpetual = Perpetual(every=REAP_EVERY, automatic=True)) -> None:
-        await work.ledger.reap()
-
-    work.queue.jobs.register(run_job, names=[RUN])
-    work.queue.chores.register(notify, names=[NOTIFY])
-    work.queue.chores.register(sweep, names=[SWEEP])
-    work.queue.chores.register(reap, names=[REAP])
+async def _reap(work: Work) -> None:
+    """Charge what dead processes have left reserved, for ever. Every worker does: doing it twice changes nothing."""
+    while True:
+        with contextlib.suppress(LedgerUnavailable):  # the next time
+            await work.ledger.reap()
+        await asyncio.sleep(REAP_S * random.uniform(0.5, 1))  # noqa: S311  not a secret

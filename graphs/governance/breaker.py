@@ -73,14 +73,16 @@ class Breaker:
         self._in_doubt |= reading is _Reading.PROBE
         return reading is not _Reading.OPEN
 
-    async def wait_s(self) -> float:
+    async def wait_s(self) -> float | None:
         """Seconds until it is worth asking again whether a call may be made: until a probe is let through, and a moment
-        while one is under way, for its outcome may come at any time."""
+        while one is under way, for its outcome may come at any time. None when it is closed."""
         try:
             found = await cast("Awaitable[list[bytes | None]]", self._client.hmget(self._key, ["retry_at", "probing"]))
         except STORE_FAILED:
             return PROBE_LOOK_S
         retry_at, probing = (int(each or 0) for each in found)
+        if not retry_at:
+            return None
         if probing:
             return PROBE_LOOK_S
         return max(0.0, retry_at / 1000 - self._now().timestamp())

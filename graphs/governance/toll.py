@@ -144,7 +144,7 @@ class Toll:
         if not await self.breaker.admits():
             raise LeftAlone(
                 f"the provider of {request.model} failed several times in a row and is left alone for a while",
-                await self.breaker.wait_s(),
+                await self.breaker.wait_s() or 0.0,
             )
         try:
             call_id = await self._reserved(account, request, emit)

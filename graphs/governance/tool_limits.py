@@ -20,6 +20,7 @@ class ToolLimits:
         rates: other numbers than that, by `server.tool`.
         failures: so many failed calls in a minute open the breaker of a server.
         open_s: seconds until one call may try whether it is back.
+        away_s: seconds, from when a server was first found away, that calls wait for it; later ones do not. 0: none do.
         probe_s: seconds between two looks at whether a replica is ready, and in which a program has to answer a ping.
     """
 
@@ -33,4 +34,5 @@ class ToolLimits:
     rates: Mapping[str, int] = field(default_factory=dict)
     failures: int = 5
     open_s: float = 20.0
+    away_s: float = 0.0
     probe_s: float = 5.0

@@ -23,6 +23,7 @@ from safe_http.bodies import body
 
 PROBE_TIMEOUT_S = 2.0
 PROBE_BYTES = 65_536
+DOWN_LOOK_S = 1.0
 NOT_READY = 503
 PLAIN = {"Accept-Encoding": "identity"}
 
@@ -34,6 +35,7 @@ class Replica:
     address: str
     open: Callable[[str], KeptSession]
     up: bool = True
+    away: bool = False  # nobody answered when it was last asked whether it is ready
     under_way: int = 0
     kept: KeptSession | None = None
 
@@ -64,6 +66,7 @@ class Replicas:
     changed: Callable[[str], None]
     _line: deque[asyncio.Future[Replica]] = field(default_factory=deque)
     _probing: asyncio.Task[None] | None = None
+    _doubt: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def waiting(self) -> int:
@@ -87,6 +90,7 @@ class Replicas:
     def failed(self, replica: Replica) -> None:
         """A call has failed there: it is asked again when it says that it is ready, or when there is no other."""
         replica.up = False
+        self._doubt.set()
 
     def answered(self, replica: Replica) -> None:
         """A call was answered there, which says of a program that it is up."""
@@ -95,6 +99,11 @@ class Replicas:
     def has_other(self, replicas: Collection[Replica]) -> bool:
         """Whether there is a replica that is up and none of these."""
         return any(each.up and each not in replicas for each in self.all)
+
+    def away(self) -> bool:
+        """Whether none of them answered when they were last asked."""
+        self._probe_from_now_on()
+        return all(each.away for each in self.all)
 
     def kept(self) -> KeptSession | None:
         """An open session with any of them, if there is one."""
@@ -145,7 +154,11 @@ class Replicas:
 
     async def _probe(self) -> None:
         while True:
-            await asyncio.sleep(self.limits.probe_s)
+            pause = self.limits.probe_s if all(each.up for each in self.all) else min(self.limits.probe_s, DOWN_LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._doubt.wait()
+            self._doubt.clear()
             await asyncio.gather(*(self._look_at(each) for each in self.all))
             self._serve_the_line()
 
@@ -162,9 +175,10 @@ class Replicas:
             url = httpx.URL(replica.address).copy_with(path="/readyz", query=None)
             async with asyncio.timeout(PROBE_TIMEOUT_S), self.http.stream("GET", url, headers=PLAIN) as answer:
                 replica.up = answer.status_code != NOT_READY  # one of another make may know no /readyz
+                replica.away = False
                 version = await _data_version(answer) if answer.is_success else None
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
-            replica.up = False
+            replica.up, replica.away = False, True
             return
         if version:
             self.changed(version)

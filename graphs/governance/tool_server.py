@@ -11,19 +11,18 @@ from typing import Literal, TypeVar
 import httpx
 from langchain_core.tools import BaseTool
 from mcp import McpError
-from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from graphs.errors import ServerUnavailable, ToolFailure
+from graphs.errors import ServerRefused, ServerUnavailable, ToolFailure
 from graphs.governance.breaker import PROBE_LOOK_S, Breaker
 from graphs.governance.rate_limit import RateLimit
 from graphs.governance.tool_cache import ToolCache
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_metrics import ToolMetrics
-from graphs.governance.tool_replicas import Replica, Replicas
+from graphs.governance.tool_replicas import PROBE_TIMEOUT_S, Replica, Replicas
 from graphs.governance.tool_results import Answer
 from graphs.governance.tool_session import KeptSession
-from graphs.governance.tool_transport import Caller, Transport, Unanswered
+from graphs.governance.tool_transport import Caller, Signer, Transport, Unanswered
 from graphs.state import Json
 from graphs.store_failures import STORE_FAILED
 
@@ -32,6 +31,7 @@ Given = TypeVar("Given")
 logger = logging.getLogger(__name__)
 
 BURST_SHARE = 10  # a bucket holds a tenth of a minute's calls
+AWAY_LOOK_S = 0.5  # between two attempts at a server that is away
 FULL_SHARE = 0.8  # of the time that a call may take: who had less at a replica learned nothing of it
 
 
@@ -45,7 +45,7 @@ class ToolServer:
         metrics: where waits and retries are counted.
         probes: asks replicas whether they are ready.
         client: what breaker and token buckets are shared in; without it there are none.
-        secret: what tokens are signed with; None when the server asks for none.
+        signer: makes tokens, and knows the time.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class ToolServer:
         metrics: ToolMetrics,
         probes: httpx.AsyncClient,
         client: Redis | None,
-        secret: SecretStr | None,
+        signer: Signer,
     ) -> None:
         def opened(address: str) -> KeptSession:
             most = limits.result_bytes
-            return KeptSession(name, address, lambda: Transport(name, secret, most), most, limits.timeout_s)
+            return KeptSession(name, address, lambda: Transport(name, signer, most), most, limits.timeout_s)
 
         self.name = name
         self.data_version: str | None = None
@@ -69,9 +69,12 @@ class ToolServer:
         self._metrics = metrics
         self._client = client
         self._breaker = (
-            Breaker(client, f"mcp:{name}", failures=limits.failures, open_s=limits.open_s) if client else None
+            Breaker(client, f"mcp:{name}", failures=limits.failures, open_s=limits.open_s, now=signer.now)
+            if client
+            else None
         )
         self._buckets: dict[str, RateLimit] = {}
+        self._away_since: float | None = None
         self.replicas = Replicas(
             name,
             tuple(Replica(address, opened) for address in addresses),
@@ -103,6 +106,17 @@ class ToolServer:
             return _unless_busy(await (await replica.session()).call(caller, tool, arguments))
 
         return await self._guarded(f"{self.name}.{tool}", until, again, called)
+
+    async def refuses_us(self) -> bool:
+        """Whether it does not take our token. A kept session says that it does."""
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await self.offered()
+        except ServerRefused:
+            return True
+        except (ServerUnavailable, TimeoutError):  # whether it is away, its replicas know
+            pass
+        return False
 
     def noticed(self, data_version: str) -> None:
         """What it answers with by now; what was kept of other data is dropped."""
@@ -141,6 +155,12 @@ class ToolServer:
         except Unanswered as problem:
             if problem.too_large:
                 raise ToolFailure(f"{what} gave no usable answer: {problem}; ask for less") from problem
+            if problem.refused:
+                report = "succeeded"  # it is there, and answers
+                raise ServerRefused(
+                    f"the MCP server {self.name} refuses our token ({problem}); whoever runs it and this has to give "
+                    "both the same TOLLGATE_MCP_SECRET"
+                ) from problem
             if problem.retry_after_s is None:  # it is away, and not busy
                 report = "failed"
                 # Where it is, only the log says: the message goes into events and reports, which tenants read.
@@ -158,7 +178,7 @@ class ToolServer:
     async def _admitted(self, until: float) -> None:
         """Wait for the verdict of a probe that is under way, as long as there is time. Raises ServerUnavailable."""
         while self._breaker and not await self._breaker.admits():
-            wait = await self._breaker.wait_s()
+            wait = await self._breaker.wait_s() or 0.0
             if wait > PROBE_LOOK_S or asyncio.get_running_loop().time() + wait > until:
                 raise ServerUnavailable(
                     f"the MCP server {self.name} failed {self._limits.failures} times in a minute and is not asked for "
@@ -191,6 +211,7 @@ class ToolServer:
                     async with asyncio.timeout_at(until):
                         answer = await act(replica)
                     self.replicas.answered(replica)
+                    self._away_since = None
                     return answer
                 except TimeoutError as late:
                     if left >= self._limits.timeout_s * FULL_SHARE:
@@ -202,14 +223,25 @@ class ToolServer:
                     earlier = problem
                     if problem.retry_after_s is None and not problem.gone and not problem.too_large:
                         self.replicas.failed(replica)
-                    if failed or problem.too_large or (problem.may_be_done and not again):
+                    in_vain = problem.too_large or problem.refused or (problem.may_be_done and not again)
+                    if in_vain or (failed and not self._is_waited_for(problem, until)):
                         raise
-                    pause = problem.retry_after_s or 0.0
+                    pause = problem.retry_after_s or (AWAY_LOOK_S if failed else 0.0)
             failed.append(replica)
             self._metrics.retries.labels(self.name).inc()
             if self.replicas.has_other(failed):
                 pause = 0.0
             await asyncio.sleep(min(pause, max(0.0, until - asyncio.get_running_loop().time())))
+
+    def _is_waited_for(self, problem: Unanswered, until: float) -> bool:
+        """Whether it is worth asking once more. A server that is started anew is back in seconds: calls wait for that.
+        Of one that stays away, only those wait that came soon after it went."""
+        if not problem.away:
+            return False
+        now = asyncio.get_running_loop().time()
+        if self._away_since is None:
+            self._away_since = now
+        return now + AWAY_LOOK_S < min(until, self._away_since + self._limits.away_s)
 
     @contextlib.asynccontextmanager
     async def _place(self, failed: Sequence[Replica], until: float) -> AsyncIterator[Replica]:

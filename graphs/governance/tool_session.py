@@ -145,9 +145,9 @@ class KeptSession:
                 self._ready.set_result(session)
                 await self._closing.wait()
         except Exception as error:  # a group of whatever the transport raised; callers get it below
-            self._not_opened(_reason(error))
+            self._not_opened(_problem(error))
         finally:
-            self._not_opened("the session was closed")
+            self._not_opened(Unanswered("the session was closed", may_be_done=False))
             self._ready.exception()  # seen, also when nobody waited for it
 
     async def _greet(self, session: ClientSession) -> None:
@@ -159,12 +159,13 @@ class KeptSession:
                     self._know(tool)
         except TimeoutError:
             self._closing.set()
-            self._not_opened(f"it did not say within {self._read_s:g} s what tools it has")
+            said = f"it did not say within {self._read_s:g} s what tools it has"
+            self._not_opened(Unanswered(said, may_be_done=False))
             raise
 
-    def _not_opened(self, why: str) -> None:
+    def _not_opened(self, problem: Unanswered) -> None:
         if not self._ready.done():
-            self._ready.set_exception(Unanswered(why, may_be_done=False))
+            self._ready.set_exception(problem)
 
     def _know(self, tool: Tool) -> None:
         described = convert_mcp_tool_to_langchain_tool(None, tool, connection=self._connection())
@@ -250,9 +251,12 @@ def is_url(address: str) -> bool:
     return address.startswith(("http://", "https://"))
 
 
-def _reason(error: BaseException) -> str:
+def _problem(error: BaseException) -> Unanswered:
+    """Why no session could be opened. Nothing can have been carried out."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror  # without the file's name, which says where the server is
-    return in_words(error)
+    if isinstance(error, McpError) and (told := unanswered(error)):
+        return Unanswered(str(told), **{**vars(told), "may_be_done": False, "gone": False})
+    # Without the file's name, which says where the server is.
+    words = error.strerror if isinstance(error, OSError) and error.strerror else in_words(error)
+    return Unanswered(words, may_be_done=False)

@@ -10,9 +10,9 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
@@ -24,12 +24,14 @@ from mcp.client.streamable_http import MCP_SESSION_ID
 from pydantic import SecretStr
 from pydantic_core import from_json
 
+from graphs.clock import utc_now
 from graphs.governance.tool_results import plain
 from safe_http.bodies import TooLarge, body, parts
 
 NOT_ANSWERED = -32050  # a code that JSON-RPC leaves to implementations
 TOKEN_S = 60
 READ_BYTES = 2048  # of an answer that is an error
+REFUSED, BY_A_PROXY = 401, {502, 503, 504}
 NO_MESSAGE = "it answered with something else than JSON-RPC"
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")  # where they begin in the name of a class
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,40}", re.ASCII)
@@ -57,6 +59,8 @@ class Unanswered(Exception):
         gone: whether it was the session that ended, or is not known there any more.
         too_large: whether there was an answer, of more bytes than are read.
         retry_after_s: when the server wants to be asked again, if it said so.
+        away: whether nobody was there to answer, or only a proxy that said so.
+        refused: whether it does not take our token, which is our fault and no outage of it.
     """
 
     def __init__(
@@ -67,12 +71,16 @@ class Unanswered(Exception):
         gone: bool = False,
         too_large: bool = False,
         retry_after_s: float | None = None,
+        away: bool = False,
+        refused: bool = False,
     ) -> None:
         super().__init__(why)
         self.may_be_done = may_be_done
         self.gone = gone
         self.too_large = too_large
         self.retry_after_s = retry_after_s
+        self.away = away
+        self.refused = refused
 
 
 def unanswered(error: McpError) -> Unanswered | None:
@@ -91,11 +99,20 @@ def error_of(problem: Unanswered) -> dict[str, Any]:
     return {"code": NOT_ANSWERED, "message": str(problem), "data": vars(problem)}
 
 
-def bearer(secret: SecretStr, server: str, caller: Caller, seconds: float = TOKEN_S) -> str:
-    """A token for requests to this server, valid for so long (JWT, RFC 7519, HS256)."""
-    now = datetime.now(UTC)
-    claims = {"iss": "tollgate", "sub": caller.agent, "aud": server, "scope": caller.scope, "iat": now}
-    return jwt.encode({**claims, "exp": now + timedelta(seconds=seconds)}, secret.get_secret_value(), "HS256")
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Makes tokens for requests. `secret` None: the servers ask for none. `now` is the time that they state, in UTC."""
+
+    secret: SecretStr | None = None
+    now: Callable[[], datetime] = utc_now
+
+    def token(self, server: str, caller: Caller, seconds: float = TOKEN_S) -> str | None:
+        """A token for requests to this server, valid for so long (JWT, RFC 7519, HS256)."""
+        if self.secret is None:
+            return None
+        now = self.now()
+        claims = {"iss": "tollgate", "sub": caller.agent, "aud": server, "scope": caller.scope, "iat": now}
+        return jwt.encode({**claims, "exp": now + timedelta(seconds=seconds)}, self.secret.get_secret_value(), "HS256")
 
 
 class Transport(httpx.AsyncBaseTransport):
@@ -103,14 +120,14 @@ class Transport(httpx.AsyncBaseTransport):
 
     Args:
         server: whose session it is.
-        secret: what tokens are signed with; None for a server that asks for none.
+        signer: makes tokens.
         max_bytes: of an answer that are read.
     """
 
-    def __init__(self, server: str, secret: SecretStr | None, max_bytes: int) -> None:
+    def __init__(self, server: str, signer: Signer, max_bytes: int) -> None:
         self._inner = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=None, keepalive_expiry=30))
         self._server = server
-        self._secret = secret
+        self._signer = signer
         self._max_bytes = max_bytes
         self._under_way: dict[int, anyio.CancelScope] = {}
 
@@ -119,8 +136,8 @@ class Transport(httpx.AsyncBaseTransport):
         message = json.loads(request.content) if request.method == "POST" else {}
         meta = message.get("params", {}).get("_meta") or {}
         caller = Caller(**meta["caller"]) if "caller" in meta else GATEWAY
-        if self._secret:
-            request.headers["Authorization"] = f"Bearer {bearer(self._secret, self._server, caller)}"
+        if token := self._signer.token(self._server, caller):
+            request.headers["Authorization"] = f"Bearer {token}"
         request.headers["Accept-Encoding"] = "identity"
         if request.method != "POST":
             return await self._aside(request)
@@ -131,11 +148,11 @@ class Transport(httpx.AsyncBaseTransport):
             except Unanswered as problem:
                 answer = _error(message.get("id"), problem)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-                answer = _error(message.get("id"), Unanswered(in_words(error), may_be_done=False))
+                answer = _error(message.get("id"), Unanswered(in_words(error), may_be_done=False, away=True))
             except TooLarge:
                 answer = _error(message.get("id"), too_large(self._max_bytes))
             except httpx.RequestError as error:
-                answer = _error(message.get("id"), Unanswered(in_words(error)))
+                answer = _error(message.get("id"), Unanswered(in_words(error), away=True))
         return answer
 
     def give_up(self, call: int) -> None:
@@ -228,7 +245,9 @@ async def _refusal(request: httpx.Request, response: httpx.Response) -> Unanswer
     return Unanswered(
         f"HTTP {status}",
         may_be_done=status >= 500 and status != 503,
-        gone=status == 404 and MCP_SESSION_ID in request.headers,
+        gone=status == REFUSED or (status == 404 and MCP_SESSION_ID in request.headers),
+        away=status in BY_A_PROXY,
+        refused=status == REFUSED,
         retry_after_s=float(after) if after.isdigit() else None,
     )
 

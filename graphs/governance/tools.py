@@ -8,8 +8,9 @@ refuses the rest by itself.
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -20,6 +21,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from graphs.clock import utc_now
 from graphs.errors import ServerUnavailable, ToolFailure
 from graphs.governance.tool_cache import cache_key
 from graphs.governance.tool_limits import ToolLimits
@@ -27,7 +29,7 @@ from graphs.governance.tool_metrics import ToolMetrics
 from graphs.governance.tool_replicas import PROBE_TIMEOUT_S, replicas_of
 from graphs.governance.tool_results import Answer, as_json, plain, read
 from graphs.governance.tool_server import ToolServer, read_only
-from graphs.governance.tool_transport import Caller
+from graphs.governance.tool_transport import Caller, Signer
 from graphs.state import Json
 
 ERROR_CHARS = 500  # of what a server says of an error
@@ -77,6 +79,7 @@ class ToolGateway:
         secret: what tokens are signed with; None when the servers ask for none.
         limits: what bounds calls.
         registry: gets the metrics.
+        now: the time that tokens state and breakers go by, in UTC.
     """
 
     def __init__(
@@ -87,12 +90,14 @@ class ToolGateway:
         secret: SecretStr | None = None,
         limits: ToolLimits | None = None,
         registry: CollectorRegistry | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._limits = limits or ToolLimits()
         self._metrics = ToolMetrics(registry or CollectorRegistry())
         self._probes = httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False)
+        signer = Signer(secret, now)
         self._servers = {
-            name: ToolServer(name, replicas_of(address), self._limits, self._metrics, self._probes, client, secret)
+            name: ToolServer(name, replicas_of(address), self._limits, self._metrics, self._probes, client, signer)
             for name, address in servers.items()
         }
 
@@ -104,6 +109,16 @@ class ToolGateway:
     ) -> None:
         await asyncio.gather(*(server.replicas.close() for server in self._servers.values()))
         await self._probes.aclose()
+
+    def away(self, names: Iterable[str]) -> list[str]:
+        """Those of these servers that nobody answers at."""
+        return [name for name in names if name in self._servers and self._servers[name].replicas.away()]
+
+    async def refusing(self, names: Iterable[str]) -> list[str]:
+        """Those of these servers that do not take our tokens."""
+        known = [name for name in names if name in self._servers]
+        refused = await asyncio.gather(*(self._servers[name].refuses_us() for name in known))
+        return [name for name, refuses in zip(known, refused, strict=True) if refuses]
 
     async def tools(self, agent: Agent) -> list[BaseTool]:
         """The tools of this agent, described for a model, called `server__tool`: `call` runs them.

@@ -13,10 +13,11 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import app.work.registry as module
-from app.errors import Busy, DecisionRefused, NoSuchJob, Repeated
+from app.errors import Busy, DecisionRefused, NoSuchJob, QueueFull, Repeated
 from app.jobs.lease import Leases
 from app.jobs.records import Record, Records, record_key
-from app.work.registry import Registry, called, first_call
+from app.work.queue import JOBS, Queue, Worker
+from app.work.registry import Registry
 from graphs.governance.limits import Limits
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -48,12 +49,18 @@ def record(job_id: str = job(1), tenant: str = "acme") -> Record:
     )
 
 
+async def queued(client: Redis) -> list[str]:
+    """Takes all jobs that are in the queue."""
+    taken = await Queue(client, JOBS, ttl_seconds=TTL).take(Worker("test", 101, 100, 60), 100)
+    return [each.name for each in taken.calls]
+
+
 async def test_of_many_orders_under_one_key_one_counts(redis_client: Redis) -> None:
     registry = Registry(redis_client, ttl_seconds=TTL, now=Clock())
     entered = await asyncio.gather(*(registry.enter("acme", job(n), "key", b"order") for n in range(20)))
     assert len(set(entered)) == 1
     assert await registry.listed("acme", None, 100) == [entered[0]]
-    assert await registry.overdue(-1) == [first_call(entered[0])]
+    assert await queued(redis_client) == [entered[0]]
 
 
 async def test_an_order_that_the_store_refused_can_be_made_again(redis_client: Redis, redis_url: str) -> None:
@@ -96,7 +103,7 @@ async def test_a_command_that_is_sent_twice_enters_once(redis_client: Redis) -> 
     for _ in range(2):
         assert await registry.enter("acme", job(1), "key", b"order") == job(1)
     assert await registry.listed("acme", None, 100) == [job(1)]
-    assert len(await registry.overdue(-1)) == 1
+    assert await queued(redis_client) == [job(1)]
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -129,16 +136,17 @@ async def test_jobs_whose_state_is_gone_are_not_listed(redis_client: Redis) -> N
     assert await registry.listed("acme", None, 10) == [job(2, clock.now)]
 
 
-async def test_a_call_stays_in_the_outbox_until_it_is_queued(redis_client: Redis) -> None:
-    clock = Clock()
-    registry = Registry(redis_client, ttl_seconds=TTL, now=clock)
-    await registry.enter("acme", job(1))
-    again = await registry.to_wake(job(1))
-    assert await registry.overdue(2) == []
-    clock.now += timedelta(seconds=3)
-    await registry.woken(first_call(job(1)))
-    assert await registry.overdue(2) == [again]
-    assert called(again) == job(1)
+async def test_of_one_tenants_jobs_only_so_many_wait(redis_client: Redis) -> None:
+    registry = Registry(redis_client, ttl_seconds=TTL, most_waiting=2, now=Clock())
+    for number in range(2):
+        await registry.enter("acme", job(number), f"key {number}", b"order")
+    with pytest.raises(QueueFull, match="2 jobs of yours wait already"):
+        await registry.enter("acme", job(2), "key 2", b"order")
+    assert await registry.enter("acme", job(3), "key 1", b"order") == job(1), "a repetition is no new job"
+    assert await registry.enter("umbrella", job(4), "key 2", b"order") == job(4)
+    assert await registry.listed("acme", None, 10) == [job(1), job(0)]
+    assert sorted(await queued(redis_client)) == [job(0), job(1), job(4)]
+    assert await registry.enter("acme", job(5), "key 2", b"order") == job(5), "the key that was refused stands for none"
 
 
 async def test_a_record_is_what_was_written(redis_client: Redis) -> None:

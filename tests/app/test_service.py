@@ -25,7 +25,7 @@ from tests.chaos.soundness import assert_sound
 from tests.graphs.insides import INSIDES
 
 
-async def test_what_dies_between_accepting_and_queueing_is_found_by_the_sweep(
+async def test_what_dies_while_it_accepts_a_job_leaves_none_or_one_that_runs(
     tmp_path: Path, addresses: Addresses
 ) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:
@@ -38,7 +38,7 @@ async def test_what_dies_between_accepting_and_queueing_is_found_by_the_sweep(
                 assert (await ended(service, entered)).status == "completed"
             assert (await service.records.get(recorded)).status == "queued"
             assert [each.job_id for each in (await service.listed("acme"))[0]] == [entered]
-            assert await service.registry.waiting() == {"outbox": 0, "dead": 0}
+            assert (await service.sizes())["jobs_waiting"] == 0
             await assert_sound(here, service, [entered])
 
 
@@ -113,7 +113,7 @@ async def test_a_refused_request_wakes_nobody_and_leaves_nothing(tmp_path: Path)
                 await service.cancel("acme", job_id)
             with pytest.raises(DecisionRefused):
                 await service.decide("acme", job_id, {"action": "abort"}, None, "test")
-            assert await service.registry.waiting() == {"outbox": 0, "dead": 0}
+            assert (await service.sizes())["jobs_waiting"] == 1, "as it was"
             records = [key async for key in service.client.scan_iter("tollgate:{job-*}:job")]
             assert len(records) == 1
 

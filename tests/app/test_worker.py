@@ -28,7 +28,7 @@ async def test_a_worker_runs_what_was_ordered(tmp_path: Path) -> None:
                 done = await ended(service, record.job_id)
                 assert stopped(process) == 0
             await assert_sound(here, service, [record.job_id])
-            assert await service.registry.waiting() == {"outbox": 0, "dead": 0}
+            assert (await service.sizes())["jobs_waiting"] == 0
     assert done.status == "completed"
     assert done.result
     assert done.result["stop_reason"] == "answered"

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from app.running.processes import Addresses
-from tests.app.queued import deployment, ended, order, submitted
+from tests.app.queued import deployment, ended, order, submitted, told
 from tests.chaos.soundness import assert_sound
 
 BOTH = (
@@ -41,24 +41,32 @@ def sales(data_dir: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             process.stdin.close()
 
 
-async def test_a_job_names_the_source_that_is_gone_and_the_next_one_has_it_again(
+async def test_a_job_names_the_source_that_went_away_and_the_next_one_waits_until_it_is_back(
     tmp_path: Path, addresses: Addresses
 ) -> None:
     port = _free_port()
     servers = {**addresses.servers, "sales": f"http://127.0.0.1:{port}/mcp"}
-    with deployment(tmp_path, servers=servers) as here, here.worker():
+    with (
+        deployment(tmp_path, servers=servers, latency_ms=300) as here,
+        contextlib.ExitStack() as running,
+    ):
+        server = running.enter_context(sales(tmp_path / "sales", port))
+        running.enter_context(here.worker(TOLLGATE_TOOL_OUTAGE_S="1"))
         async with here.service() as service:
-            began = time.monotonic()
-            without = await ended(service, (await submitted(service, order(here.settings, BOTH)))[0].job_id)
-            assert time.monotonic() - began < 60
+            under_way = (await submitted(service, order(here.settings, BOTH)))[0].job_id
+            await told(service, under_way, "plan")
+            server.kill()
+            server.wait()
+            without = await ended(service, under_way)
             assert without.result
             assert (without.status, without.result["stop_reason"]) == ("partial", "source_unavailable")
             assert any("the MCP server sales does not answer" in gap for gap in without.result["gaps"])
             assert without.result["findings"], "what the others found is there"
+            waits = (await submitted(service, order(here.settings, BOTH)))[0].job_id
             with sales(tmp_path / "sales", port):
-                found = await ended(service, (await submitted(service, order(here.settings, BOTH)))[0].job_id)
+                found = await ended(service, waits)
                 assert found.status == "completed", found.result
-            await assert_sound(here, service, [without.job_id, found.job_id])
+            await assert_sound(here, service, [under_way, waits])
 
 
 async def test_a_source_that_hangs_costs_its_deadline_and_no_more(tmp_path: Path, addresses: Addresses) -> None:

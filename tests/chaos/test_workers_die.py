@@ -122,7 +122,7 @@ async def test_two_workers_are_replaced_one_after_the_other_under_load(tmp_path:
                     assert stopped(old) == 0
                 records = [await ended(service, job_id, 120) for job_id in jobs]
             await assert_sound(here, service, jobs)
-            assert await service.registry.waiting() == {"outbox": 0, "dead": 0}
+            assert (await service.sizes())["jobs_waiting"] == 0
     assert {record.status for record in records} == {"completed"}
 
 

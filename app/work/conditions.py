@@ -1,0 +1,118 @@
+"""Whether a worker may take jobs: what every job needs is there, and this machine is as the others expect it to be.
+
+While something is away, jobs wait in the queue, where waiting costs them nothing: a job's time begins with its first
+step. They are taken again as soon as it is back, without anybody doing anything.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import httpx
+from redis.asyncio import Redis
+
+from app.store.clock import StoreClock
+from graphs.governance.breaker import Breaker
+from graphs.governance.tools import ToolGateway
+from graphs.store_failures import STORE_FAILED, explained
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 1.0  # between two looks; in between, the last one counts
+PROBE_S = 3.0
+CLOCK_S = 5.0  # that clocks may differ: leases last longer, and machines that keep time agree far better
+CANARY, CANARY_S = "tollgate:canary", 60
+
+
+@dataclass(frozen=True)
+class Provider:
+    """The model provider, as it is asked whether it is there: at a page that costs nothing."""
+
+    url: str
+    key: str
+    breaker: Breaker
+    http: httpx.AsyncClient
+
+    async def answers(self) -> bool:
+        """Whether there is anybody. What it answers does not count: few errors of a request say that a provider is
+        away."""
+        try:
+            async with asyncio.timeout(PROBE_S):
+                headers = {"Authorization": f"Bearer {self.key}"}
+                async with self.http.stream("GET", f"{self.url.rstrip('/')}/models", headers=headers) as answer:
+                    return answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR
+        except (httpx.HTTPError, TimeoutError):
+            return False
+
+
+@dataclass
+class Conditions:
+    """What a worker looks at before it takes jobs.
+
+    Args:
+        client: the store, which has to take what is written.
+        clock: the store's time.
+        gateway: knows which MCP servers are away, or refuse us.
+        needed: the servers that agents cannot do without.
+        provider: the model provider.
+        say: is told when no jobs are taken, why, and when they are again.
+    """
+
+    client: Redis
+    clock: StoreClock
+    gateway: ToolGateway
+    needed: Sequence[str]
+    provider: Provider
+    say: Callable[[str], None]
+    _missing: str = ""
+    _looked: float = field(default=-LOOK_S)
+    _most: int = 0
+
+    async def allowed(self, free: int, running: int) -> int:
+        """How many of the free places may be filled. After an outage of the provider it is one, until a job has got an
+        answer: others would only wait with it."""
+        if time.monotonic() - self._looked >= LOOK_S:
+            missing, self._most = await self._look()
+            if missing != self._missing:
+                self.say(f"worker: takes no jobs: {missing}" if missing else "worker: takes jobs again")
+            self._missing, self._looked = missing, time.monotonic()
+        return max(0, min(free, self._most - running))
+
+    async def missing(self) -> str:
+        """What is missing, in a line; "" when jobs can be taken."""
+        return (await self._look())[0]
+
+    async def _look(self) -> tuple[str, int]:
+        looks: tuple[Callable[[], Awaitable[str]], ...] = (self._of_the_store, self._of_the_sources)
+        for look in looks:
+            if missing := await look():
+                return missing, 0
+        wait_s = await self.provider.breaker.wait_s()
+        if wait_s is None:
+            return "", 2**31
+        if wait_s > 0 or not await self.provider.answers():
+            return "the model provider does not answer", 0
+        return "", 1
+
+    async def _of_the_store(self) -> str:
+        try:
+            await self.client.set(CANARY, "", ex=CANARY_S)
+            ahead = await self.clock.measured()
+        except STORE_FAILED as error:
+            return explained(error)
+        if abs(ahead) > CLOCK_S:
+            told = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'}"
+            return f"the clock of this machine is {told} that of the store; set it right (NTP)"
+        return ""
+
+    async def _of_the_sources(self) -> str:
+        if refusing := await self.gateway.refusing(self.needed):
+            return (
+                f"{', '.join(refusing)} refuses our tokens; give this worker and that server the same "
+                "TOLLGATE_MCP_SECRET, and their machines the same time"
+            )
+        if away := self.gateway.away(self.needed):
+            return f"{', '.join(away)} does not answer"
+        return ""

@@ -1,0 +1,157 @@
+-- The queue: calls of tenants, taken in turn, carried out at least once. `line.lua` says what is kept where.
+-- What a call moves to is written before what it leaves, so that it is not lost when the store refuses a command.
+-- KEYS: `<prefix>turns`; the other keys are named from it, with its hash tag.
+-- ARGV: operation, now in ms or '' for the server's time, time to live of the queue in s, then what the operation needs.
+local PREFIX = KEYS[1]:sub(1, -(#'turns' + 1))
+local LATER, TAKEN, TAKERS = PREFIX .. 'later', PREFIX .. 'taken', PREFIX .. 'takers'
+local AGAIN, WORKERS, TURNS, TURN = PREFIX .. 'again', PREFIX .. 'workers', PREFIX .. 'turns', PREFIX .. 'turn'
+local now, TTL = now_ms(ARGV[2]), ARGV[3]
+local DUE_AT_ONCE = 1000
+
+local function split(member) return member:match('^([^/]*)/(.*)$') end
+
+local function kept(...)
+  for _, key in ipairs({ ... }) do redis.call('EXPIRE', key, TTL) end
+end
+
+local function join(member, since)
+  local tenant, call = split(member)
+  for _, write in ipairs(joining(PREFIX, tenant, call, since, TTL)) do redis.call(unpack(write)) end
+end
+
+local function due(member, at)
+  if at <= now then return join(member, now) end
+  redis.call('ZADD', LATER, whole(at), member)
+  kept(LATER)
+end
+
+local function leave(member)
+  redis.call('ZREM', TAKEN, member)
+  redis.call('HDEL', TAKERS, member)
+  redis.call('HDEL', AGAIN, member)
+end
+
+-- Says that a worker lives, and how many places it has. Returns the places of all that do.
+local function seen(worker, places, silent)
+  redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', '(' .. whole(now))
+  if worker then
+    redis.call('ZADD', WORKERS, whole(now + silent), worker .. '/' .. places)
+    kept(WORKERS)
+  end
+  local total = 0
+  for _, each in ipairs(redis.call('ZRANGE', WORKERS, '0', '-1')) do
+    local _, has = split(each)
+    total = total + tonumber(has)
+  end
+  return total
+end
+
+-- A tenant keeps its place in the round until it has nothing that waits; each turn moves it behind all others.
+local function next_of(tenant, worker, silent)
+  local calls = PREFIX .. 'of:' .. tenant
+  local first = redis.call('ZRANGE', calls, '0', '0')[1]
+  if not first then
+    redis.call('ZREM', TURNS, tenant)
+    return nil
+  end
+  local member = tenant .. '/' .. first
+  redis.call('ZADD', TAKEN, whole(now + silent), member)
+  redis.call('HSET', TAKERS, member, worker)
+  redis.call('ZADD', TURNS, redis.call('INCR', TURN), tenant)
+  redis.call('ZREM', calls, first)
+  if redis.call('EXISTS', calls) == 0 then redis.call('ZREM', TURNS, tenant) end
+  kept(TAKEN, TAKERS, TURN)
+  return member
+end
+
+local function take(worker, places, free, per_tenant, silent)
+  local total = seen(worker, places, silent)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', LATER, '-inf', whole(now), 'LIMIT', '0', DUE_AT_ONCE)) do
+    join(member, now)
+    redis.call('ZREM', LATER, member)
+  end
+  local busy = {}
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', TAKEN, '-inf', '(' .. whole(now))) do
+    join(member, 0) -- before all others of its tenant: its worker died with it
+    leave(member)
+  end
+  for _, member in ipairs(redis.call('ZRANGE', TAKEN, '0', '-1')) do
+    local tenant = split(member)
+    busy[tenant] = (busy[tenant] or 0) + 1
+  end
+  -- One place is never a single tenant's, where there is more than one: whoever comes next finds one free, or soon.
+  local share, given, before = math.min(per_tenant, math.max(1, total - 1)), {}, -1
+  while #given < free and #given > before do
+    before = #given
+    for _, tenant in ipairs(redis.call('ZRANGE', TURNS, '0', '-1')) do
+      if #given < free and (busy[tenant] or 0) < share then
+        local member = next_of(tenant, worker, silent)
+        if member then
+          given[#given + 1] = member
+          busy[tenant] = (busy[tenant] or 0) + 1
+        end
+      end
+    end
+  end
+  local next_due = redis.call('ZRANGE', LATER, '0', '0', 'WITHSCORES')[2]
+  return { next_due and math.max(0, next_due - now) or -1, given }
+end
+
+local function renew(worker, places, silent, members)
+  seen(worker, places, silent)
+  for _, member in ipairs(members) do
+    if redis.call('HGET', TAKERS, member) == worker then redis.call('ZADD', TAKEN, whole(now + silent), member) end
+  end
+  kept(TAKEN, TAKERS, TURNS, TURN, AGAIN)
+  return 1
+end
+
+-- A call that was asked for anew while it was made may have missed what it was asked for: it is made again.
+local function done(worker, member, delay)
+  if redis.call('HGET', TAKERS, member) ~= worker then return 0 end
+  local asked = tonumber(redis.call('HGET', AGAIN, member) or '')
+  local wanted = delay ~= '' and now + tonumber(delay) or nil
+  local at = asked and wanted and math.min(asked, wanted) or asked or wanted
+  if at then due(member, at) end
+  leave(member)
+  redis.call('XADD', PREFIX .. 'bell', 'MAXLEN', '1', '*', 'rung', '') -- its tenant has a place more
+  kept(PREFIX .. 'bell')
+  return 1
+end
+
+local function put(member, delay)
+  local tenant, call = split(member)
+  local at = now + delay
+  if redis.call('ZSCORE', TAKEN, member) then
+    local asked = tonumber(redis.call('HGET', AGAIN, member) or '')
+    redis.call('HSET', AGAIN, member, whole(math.min(asked or at, at)))
+    kept(AGAIN)
+  elseif not redis.call('ZSCORE', PREFIX .. 'of:' .. tenant, call) then
+    local later = tonumber(redis.call('ZSCORE', LATER, member) or '')
+    if not later or at < later then
+      due(member, at)
+      if at <= now then redis.call('ZREM', LATER, member) end
+    end
+  end
+  return 1
+end
+
+local function look()
+  local waiting = 0
+  for _, tenant in ipairs(redis.call('ZRANGE', TURNS, '0', '-1')) do
+    waiting = waiting + redis.call('ZCARD', PREFIX .. 'of:' .. tenant)
+  end
+  return { waiting, redis.call('ZCARD', LATER), redis.call('ZCARD', TAKEN), seen() }
+end
+
+local operation, given = ARGV[1], { unpack(ARGV, 4) }
+if operation == 'take' then
+  return take(given[1], given[2], tonumber(given[3]), tonumber(given[4]), tonumber(given[5]))
+elseif operation == 'renew' then
+  return renew(given[1], given[2], tonumber(given[3]), { unpack(given, 4) })
+elseif operation == 'done' then
+  return done(given[1], given[2], given[3])
+elseif operation == 'put' then
+  return put(given[1], tonumber(given[2]))
+end
+return look()
