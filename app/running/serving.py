@@ -48,7 +48,9 @@ async def opened_worker(
         key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
         provider = Provider(addresses.model, key, parts.deps.model.toll.breaker, asking)
         needed = sorted({tool.partition(".")[0] for agent in AGENTS for tool in agent.tools})
-        yield Work(
+        conditions = Conditions(parts.client, parts.clock, parts.deps.gateway, needed, provider, warn)
+        await conditions.allowed(0, 0)  # says at the start what is missing
+        work = Work(
             parts.jobs,
             parts.records,
             _registry(settings, parts),
@@ -59,8 +61,10 @@ async def opened_worker(
             settings.job_attempts,
             webhooks,
             settings.webhook_attempts,
-            Conditions(parts.client, parts.clock, parts.deps.gateway, needed, provider, warn),
+            conditions,
         )
+        await work.adopt()
+        yield work
 
 
 @contextlib.asynccontextmanager

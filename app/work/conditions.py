@@ -80,10 +80,6 @@ class Conditions:
             self._missing, self._looked = missing, time.monotonic()
         return max(0, min(free, self._most - running))
 
-    async def missing(self) -> str:
-        """What is missing, in a line; "" when jobs can be taken."""
-        return (await self._look())[0]
-
     async def _look(self) -> tuple[str, int]:
         looks: tuple[Callable[[], Awaitable[str]], ...] = (self._of_the_store, self._of_the_sources)
         for look in looks:

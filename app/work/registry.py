@@ -8,7 +8,7 @@ Keys: `tollgate:{jobs}:of:<tenant>` (sorted by id, which begins with the time), 
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from graphs.clock import utc_now
 from graphs.redis_script import Script
 
 _PREFIX = "tollgate:{jobs}"
+PAGE = 500
 _DEAD = f"{_PREFIX}:dead"
 _ENTER = Script(LINE, Path(__file__).with_suffix(".lua"))
 
@@ -84,6 +85,14 @@ class Registry:
         top = f"({before}" if before else "+"
         found = await self._client.zrevrangebylex(f"{_PREFIX}:of:{tenant}", top, "-", 0, most)
         return [each.decode() for each in found]
+
+    async def all(self) -> AsyncIterator[tuple[str, list[str]]]:
+        """All jobs of all tenants, in pages, each of one tenant."""
+        async for key in self._client.scan_iter(match=f"{_PREFIX}:of:*"):
+            tenant, before = key.decode().rpartition(":")[2], None
+            while page := await self.listed(tenant, before, PAGE):
+                yield tenant, page
+                before = page[-1]
 
     async def bury(self, job_id: str) -> None:
         """Enter a job into the list of dead letters."""

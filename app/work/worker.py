@@ -35,6 +35,7 @@ REDELIVER = 1.5  # leases: a call of a worker that is silent for so long is give
 BUSY_S = 1.0
 LATE_ENOUGH_S = 1.0  # after the time for an answer, by clocks that agree about as well
 REAP_S = 15.0
+ADOPTED_S = 2.0  # what waits, or waits for less, stays as it is
 SOON_S, LATE_S = 1.0, 60.0  # waits after an error: of ours, and of a service that somebody has to mend
 LONGEST_S = 600.0
 WEBHOOKS_AT_ONCE, OF_ONE_TENANT = 20, 5
@@ -90,6 +91,14 @@ class Work:
             return await self._failed(job_id, error)
         finally:
             self.running.discard(control)
+
+    async def adopt(self) -> None:
+        """Put every job that has not ended into the queue, where it may be already: whatever a version before this one
+        left elsewhere, or an operator lost with the queue, goes on."""
+        async for tenant, job_ids in self.registry.all():
+            for record in await self.records.many(job_ids):
+                if record.status not in TERMINAL:
+                    await self.queue.put(Call(tenant, record.job_id), ADOPTED_S)
 
     async def notify(self, call: Call) -> float | None:
         """Call the job's webhook once, and see to another attempt when it is worth one."""

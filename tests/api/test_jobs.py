@@ -138,6 +138,21 @@ async def test_of_many_at_once_one_job_is_made(api: Api) -> None:
     assert "tollgate_jobs_accepted_total 1.0" in metrics
 
 
+async def test_a_tenant_whose_queue_is_full_is_told_when_to_come_again(settings: Settings, redis_url: str) -> None:
+    async with (
+        api_over(settings, redis_url, tenant_queue=2) as api,
+        api.client(await api.key()) as client,
+        api.client(await api.key(tenant="other")) as other,
+    ):
+        for expected in (202, 202, 429):
+            answer = await ordered(client)
+            assert answer.status_code == expected
+        problem(answer, "queue-full")
+        assert answer.headers["retry-after"] == "30"
+        assert len((await client.get("/v1/jobs")).json()["items"]) == 2
+        assert (await ordered(other)).status_code == 202
+
+
 async def test_a_key_that_is_none_is_refused(api: Api) -> None:
     async with api.client() as client:
         for key in (b"", b"x" * 201, b"a b", b"\xe9"):

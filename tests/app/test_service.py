@@ -25,21 +25,22 @@ from tests.chaos.soundness import assert_sound
 from tests.graphs.insides import INSIDES
 
 
-async def test_what_dies_while_it_accepts_a_job_leaves_none_or_one_that_runs(
-    tmp_path: Path, addresses: Addresses
-) -> None:
+async def test_a_job_that_was_entered_is_run_whatever_became_of_the_queue(tmp_path: Path, addresses: Addresses) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:
         async with here.service() as service:
             accepted = order(here.settings)
             recorded = await service.jobs.create(accepted.question, accepted.limits, "acme")  # and died
             entered = await service.jobs.create(accepted.question, accepted.limits, "acme")
-            await service.registry.enter("acme", entered)  # and died
+            await service.registry.enter("acme", entered)
+            lost = (await submitted(service, order(here.settings)))[0].job_id
+            await service.client.delete("tollgate:{jobs}:queue:of:acme")  # as in a queue of an older version
             with here.worker():
                 assert (await ended(service, entered)).status == "completed"
+                assert (await ended(service, lost)).status == "completed"
             assert (await service.records.get(recorded)).status == "queued"
-            assert [each.job_id for each in (await service.listed("acme"))[0]] == [entered]
+            assert {each.job_id for each in (await service.listed("acme"))[0]} == {lost, entered}
             assert (await service.sizes())["jobs_waiting"] == 0
-            await assert_sound(here, service, [entered])
+            await assert_sound(here, service, [entered, lost])
 
 
 async def test_of_another_tenants_job_nothing_is_known(tmp_path: Path) -> None:

@@ -51,6 +51,25 @@ class Store:
         return process
 
 
+async def test_a_store_that_is_full_in_the_middle_of_jobs_makes_none_a_dead_letter(
+    tmp_path: Path, addresses: Addresses
+) -> None:
+    with deployment(tmp_path, servers=addresses.servers, latency_ms=100) as here:
+        async with here.service() as service:
+            with here.worker(TOLLGATE_JOB_ATTEMPTS="1", TOLLGATE_TENANT_JOBS="4"):
+                jobs = [(await submitted(service, order(here.settings)))[0].job_id for _ in range(8)]
+                for kind in ("plan", "tool_call"):
+                    await told(service, jobs[0], kind)
+                    await service.client.config_set("maxmemory", "1mb")
+                    with pytest.raises(RedisError, match="maxmemory"):
+                        await submitted(service, order(here.settings))
+                    await asyncio.sleep(3)  # the outage
+                    await service.client.config_set("maxmemory", "0")
+                records = [await ended(service, job_id, 90) for job_id in jobs]
+            await assert_sound(here, service, jobs)
+    assert {each.status for each in records} == {"completed"}, [each.last_error for each in records]
+
+
 async def given_up(url: str) -> None:
     """The store has been away for longer than a client tries to reach it, so what was under way has failed."""
     async with connect(url) as client:
