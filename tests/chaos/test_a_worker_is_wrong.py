@@ -32,7 +32,7 @@ async def test_jobs_do_not_notice_it(tmp_path: Path) -> None:
         stack.enter_context(here.worker(signal.SIGTERM, said=said["secret"], **wrong))
         async with here.service() as service:
             jobs = [(await submitted(service, order(here.settings)))[0].job_id for _ in range(JOBS)]
-            stack.enter_context(here.worker(**right))
+            stack.enter_context(here.worker(signal.SIGTERM, said=None, **right))
             records = [await ended(service, job_id, 90) for job_id in jobs]
             await assert_sound(here, service, jobs)
             assert not [key async for key in service.client.scan_iter("tollgate:breaker:*")]
