@@ -1,18 +1,16 @@
 """A server over HTTP: its layers from the outside in, its life from the first request to the last."""
 
 import asyncio
-import contextlib
 import ipaddress
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import anyio
-import uvicorn
 from mcp.server.transport_security import RequestBodyLimitMiddleware
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
@@ -21,10 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mcp_servers.access import Access
 from mcp_servers.admission import Admission, Room
 from mcp_servers.server import Server
+from safe_http.serving import HttpServer
 
 LOOPBACK = "127.0.0.1"
-# Clients of the SDK keep a connection for 5 s. Were it the same here, both would close at once, and a call get lost.
-KEEP_ALIVE_S = 30
 FLUSH_S = 2  # to write the last answers, and for what is no call
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
@@ -39,14 +36,6 @@ class Bounds:
     secret: str | None
     hosts: Collection[str] | None
     origins: Collection[str]
-
-
-class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to us."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def serve(server: Server, listener: socket.socket, bounds: Bounds, *, exit_with_stdin: bool) -> None:
@@ -69,7 +58,7 @@ async def _serve(server: Server, listener: socket.socket, bounds: Bounds, exit_w
     app = Access(
         Probes(limited, server, admission), server.name, secret=bounds.secret, hosts=hosts, origins=bounds.origins
     )
-    http = _Uvicorn(_config(app))
+    http = HttpServer(app, ending_s=FLUSH_S)
     _when_told_to_stop(http, admission, bounds.grace_s)
     if exit_with_stdin:
         _when_stdin_closes(http)
@@ -105,20 +94,7 @@ class Probes:
         return Response(self._server.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=FLUSH_S,
-    )
-
-
-def _when_told_to_stop(http: uvicorn.Server, admission: Admission, grace_s: float) -> None:
+def _when_told_to_stop(http: HttpServer, admission: Admission, grace_s: float) -> None:
     """At the first SIGTERM or SIGINT let calls under way end and take no more; the second ends the program at once."""
     loop = asyncio.get_running_loop()
     stopping: list[asyncio.Task[None]] = []
@@ -138,7 +114,7 @@ def _when_told_to_stop(http: uvicorn.Server, admission: Admission, grace_s: floa
         loop.add_signal_handler(each, stop)
 
 
-def _when_stdin_closes(http: uvicorn.Server) -> None:
+def _when_stdin_closes(http: HttpServer) -> None:
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 4096):  # not sys.stdin: a thread that holds its lock aborts the exit
             pass

@@ -11,9 +11,10 @@ from app.api.models import ReportDocument, Trace, TraceEvent, job_cost
 from app.api.problems import Refused, documented
 from app.api.report_page import POLICY, page
 from app.api.report_pdf import Typesetter
-from app.api.sse import event_stream
+from app.api.sse import Streams, event_stream
 from app.jobs.events import Event
 from app.jobs.formats import MEDIA, Format
+from safe_http.connections import most_connections
 
 _FORMS = {media: form for form, media in MEDIA.items()}
 _AFTER = "Id of the last event that you got; without it, from the start."
@@ -32,7 +33,7 @@ def router() -> APIRouter:
     """The routes of outcomes."""
     routes = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], responses={**COMMON, **documented("no-such-job")})
 
-    typesetter = Typesetter()
+    typesetter, streams = Typesetter(), Streams(most_connections())
 
     @routes.get(
         "/events",
@@ -53,7 +54,8 @@ def router() -> APIRouter:
     ) -> Response:
         await here.service.get(caller.tenant, job_id)
         position = last_event_id if last_event_id is not None else after
-        return event_stream(here.service.log, job_id, position, admitted=still_admitted(caller, here.keys))
+        admitted, place = still_admitted(caller, here.keys), streams.place(caller.id)
+        return event_stream(here.service.log, job_id, position, admitted=admitted, place=place)
 
     @routes.get(
         "/report",

@@ -6,11 +6,13 @@ A reader that comes back with the id of its last event, to whichever replica, go
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from app.api.problems import RETRY_S, Refused
 from app.jobs.events import Event, EventLog
 from graphs.store_failures import STORE_FAILED
 
@@ -19,6 +21,7 @@ HEARTBEAT = b": heartbeat\n\n"
 HEARTBEAT_S = 15.0
 LOOK_S = 4.0  # with a heartbeat no reader reads on for more than 20 s after the key was revoked
 Admitted = Callable[[], Awaitable[bool]]
+Place = contextlib.AbstractContextManager[None]
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -32,18 +35,26 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
     def __init__(
-        self, log: EventLog, job_id: str, last_event_id: str | None, heartbeat_s: float, admitted: Admitted | None
+        self,
+        log: EventLog,
+        job_id: str,
+        last_event_id: str | None,
+        heartbeat_s: float,
+        admitted: Admitted | None,
+        place: Place,
     ) -> None:
         self._frames = _framed(log.follow(job_id, last_event_id, heartbeat_s=heartbeat_s), admitted)
         self._log, self._job_id, self._last_event_id = log, job_id, last_event_id
+        self._place = place
         super().__init__(self._frames, headers=HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.aclosing(self._frames):  # also when the reader goes while it is being sent something
-            if await self._has_all():
-                await Response(status_code=204, headers=HEADERS)(scope, receive, send)
-            else:
-                await super().__call__(scope, receive, send)
+            with self._place:
+                if await self._has_all():
+                    await Response(status_code=204, headers=HEADERS)(scope, receive, send)
+                else:
+                    await super().__call__(scope, receive, send)
 
     async def _has_all(self) -> bool:
         if self._last_event_id is None:
@@ -55,12 +66,38 @@ class EventStream(StreamingResponse):
         return last is not None and last.ends and last.id == self._last_event_id
 
 
+class Streams:
+    """The streams that are open in this process. Each holds a connection for as long as its reader likes, so that all
+    have half of them, and the readers with one key an eighth.
+    """
+
+    def __init__(self, connections: int) -> None:
+        self._most, self._most_of_one = connections // 2, connections // 8
+        self._open: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def place(self, reader: str) -> Iterator[None]:
+        """One more stream of this reader, until the block ends. Raises Refused."""
+        if self._open[reader] >= self._most_of_one:
+            told = f"this key has {self._most_of_one} event streams open, as many as it may; close one"
+            raise Refused("too-many-requests", told, headers={"Retry-After": str(RETRY_S)})
+        if self._open.total() >= self._most:
+            raise Refused("unavailable", "all event streams are in use", headers={"Retry-After": str(RETRY_S)})
+        self._open[reader] += 1
+        try:
+            yield
+        finally:
+            self._open[reader] -= 1
+            self._open += Counter()  # forgets those that have none
+
+
 def event_stream(
     log: EventLog,
     job_id: str,
     last_event_id: str | None,
     heartbeat_s: float = HEARTBEAT_S,
     admitted: Admitted | None = None,
+    place: Place | None = None,
 ) -> StreamingResponse:
     """The response to a reader of this job's events.
 
@@ -70,11 +107,12 @@ def event_stream(
         last_event_id: the newest event that the reader has, as it says; None for all.
         heartbeat_s: seconds without an event after which a comment is sent.
         admitted: whether the reader may still read; asked before what comes after `LOOK_S`. When not, the stream ends.
+        place: held while the stream is open.
 
     Raises:
         BadInput: `last_event_id` is no id of an event. Raised here, before the response begins.
     """
-    return EventStream(log, job_id, last_event_id or None, heartbeat_s, admitted)
+    return EventStream(log, job_id, last_event_id or None, heartbeat_s, admitted, place or contextlib.nullcontext())
 
 
 def encoded(event: Event) -> bytes:

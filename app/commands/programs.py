@@ -7,13 +7,11 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 
-import uvicorn
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, start_http_server
 
 from app.api import create_app
 from app.api.auth import is_loopback
 from app.api.backend import opened_backend
-from app.api.slow_clients import protocol
 from app.config.settings import Settings
 from app.errors import BadInput
 from app.observing.logs import configure
@@ -21,6 +19,7 @@ from app.running import stdin
 from app.running.processes import Addresses
 from app.running.serving import opened_worker
 from app.work.worker import work_until
+from safe_http.serving import WAITING_AT_THE_DOOR, HttpServer
 
 ENDING_S = 10  # that requests under way have when the API is told to stop
 
@@ -87,10 +86,9 @@ async def _api(settings: Settings, redis_url: str, listener: socket.socket, say:
             )
         state = contextlib.nullcontext(backend)
         app = create_app(settings, state, loopback=is_loopback(host), registry=_registry())
-        server = _Server(_config(app))
-        _keep_what_is_there()
         shown = f"[{host}]" if ":" in host else host
-        server.started_at = lambda: say(f"api: http://{shown}:{port}")
+        server = HttpServer(app, ending_s=ENDING_S, started=lambda: say(f"api: http://{shown}:{port}"))
+        _keep_what_is_there()
 
         def stop() -> None:
             server.should_exit = True
@@ -121,6 +119,7 @@ def _told(registry: CollectorRegistry, address: tuple[str, int] | None, say: Say
         raise BadInput(
             f"{host} port {port} cannot be listened on ({error}); choose others with --metrics-host, --metrics-port"
         ) from error
+    server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones have it from there
     say(f"worker: metrics at http://{host}:{server.server_port}/metrics")
     try:
         yield
@@ -135,35 +134,6 @@ def _keep_what_is_there() -> None:
     which nobody is answered."""
     gc.collect()
     gc.freeze()
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to us, and says when it listens."""
-
-    started_at: Callable[[], None]
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.started_at()
-
-
-def _config(app: object) -> uvicorn.Config:
-    # No proxy headers: the rate limit counts by the address that connects, which nobody can invent.
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        http=protocol(),
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=ENDING_S,
-    )
 
 
 def _when_told_to_stop(stop: Callable[[], None], exit_with_stdin: bool) -> None:
@@ -184,7 +154,7 @@ def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens; early connections wait in its backlog. Raises BadInput."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=WAITING_AT_THE_DOOR)
     except (OSError, OverflowError) as error:
         raise BadInput(
             f"{host} port {port} cannot be listened on ({error}); choose others with --host, --port"

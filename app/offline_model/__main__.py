@@ -2,18 +2,18 @@
 
 import argparse
 import asyncio
-import contextlib
 import os
+import signal
 import socket
 import sys
-
-import uvicorn
+from collections.abc import Callable
 
 from app.config import ports
 from app.offline_model.dialects import DIALECTS
 from app.offline_model.faults import PROFILES
 from app.offline_model.server import build
 from app.running import stdin
+from safe_http.serving import HttpServer
 
 BAD_INPUT = 2
 LAST_ANSWERS_S = 1  # a client that waits for an answer must not keep the program from ending
@@ -23,22 +23,24 @@ def main() -> None:
     """Serves until told to stop; exits with code 2 and one line when it cannot listen."""
     options = _options()
     listener = _listener(options)
-    config = uvicorn.Config(
-        build(options.latency_ms, PROFILES[options.profile], DIALECTS[options.dialect]),
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        timeout_graceful_shutdown=LAST_ANSWERS_S,
-    )
-    http = uvicorn.Server(config)
+    app = build(options.latency_ms, PROFILES[options.profile], DIALECTS[options.dialect])
+    http = HttpServer(app, ending_s=LAST_ANSWERS_S, lifespan="off")
+
+    def stop() -> None:
+        http.should_exit = True
+
     if options.exit_with_stdin:
-        stdin.when_it_closes(lambda: setattr(http, "should_exit", True))
+        stdin.when_it_closes(stop)
     else:
         host, port = listener.getsockname()[:2]
         print(f"rule-based stand-in model: http://{host}:{port}/v1", file=sys.stderr)  # noqa: T201
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(http.serve(sockets=[listener]))
+    asyncio.run(_serve(http, listener, stop))
+
+
+async def _serve(http: HttpServer, listener: socket.socket, stop: Callable[[], None]) -> None:
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop)
+    await http.serve([listener])
 
 
 def _options() -> argparse.Namespace:

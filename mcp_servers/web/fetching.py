@@ -1,7 +1,7 @@
 """Fetches a page that somebody else names: from public places only, bounded in size and time, where robots may go.
 
 Every URL on the way, the first and those of redirects, is checked before anything is sent to it, and its name is
-resolved once, to an address that is checked as well (`safe_http`). Nothing is unpacked while it arrives: a few
+resolved once, to an address that is checked as well (`safe_http.public`). Nothing is unpacked while it arrives: a few
 kilobytes can become gigabytes. Only gzip is asked for, and unpacked up to a limit.
 """
 
@@ -16,12 +16,12 @@ import httpcore
 import httpx
 from anyio import BrokenWorkerProcess, to_process
 
-import safe_http
 from mcp_servers.formats import Unreadable
 from mcp_servers.web import reading
 from mcp_servers.web.reading import HTML, MOST_BYTES, PDF, TEXT, UNTOLD, Page
 from mcp_servers.web.robots import MOST_BYTES as MOST_ROBOTS_BYTES
 from mcp_servers.web.robots import USER_AGENT, Robots, RulesUnknown
+from safe_http import public
 
 REDIRECTS = 5
 FETCHING_S = 20.0  # for all of it: robots.txt, redirects, the page
@@ -73,7 +73,7 @@ class Fetcher:
     Args:
         allow_private: whether private and loopback addresses may be reached, on any port. Never set it where those
             who ask are not those who may reach them anyway.
-        resolve, network, tls: as `safe_http.client` takes them.
+        resolve, network, tls: as `safe_http.public.client` takes them.
         fetching_s, reading_s: seconds that a page may take to arrive, and its text to be taken out.
     """
 
@@ -81,7 +81,7 @@ class Fetcher:
         self,
         *,
         allow_private: bool = False,
-        resolve: safe_http.Resolve = safe_http.resolved,
+        resolve: public.Resolve = public.resolved,
         network: httpcore.AsyncNetworkBackend | None = None,
         tls: ssl.SSLContext | None = None,
         fetching_s: float = FETCHING_S,
@@ -90,7 +90,7 @@ class Fetcher:
         self._allow_private = allow_private
         self._fetching_s, self._reading_s = fetching_s, reading_s
         tls = tls or httpx.create_ssl_context(trust_env=False)  # made once: it takes longer than a request
-        self._client = partial(safe_http.client, allow_private, STEP_S, resolve=resolve, network=network, tls=tls)
+        self._client = partial(public.client, allow_private, STEP_S, resolve=resolve, network=network, tls=tls)
         self._robots = Robots()
 
     async def page(self, url: str) -> tuple[str, Page]:
@@ -147,8 +147,8 @@ class Fetcher:
 
     def _checked(self, url: str) -> httpx.URL:
         try:
-            checked = httpx.URL(safe_http.checked_url(url, self._allow_private)).copy_with(fragment=None)
-        except safe_http.Unusable as error:
+            checked = httpx.URL(public.checked_url(url, self._allow_private)).copy_with(fragment=None)
+        except public.Unusable as error:
             raise NotFetched(f"this address cannot be fetched: {error}; use the url of a search result") from error
         if checked.port is not None and not self._allow_private:
             raise NotFetched(f"{checked} has a port of its own; only 80 (http) and 443 (https) are read")
@@ -173,7 +173,7 @@ async def _asked(http: httpx.AsyncClient, url: httpx.URL) -> AsyncIterator[httpx
     try:
         async with http.stream("GET", url, headers=HEADERS) as response:
             yield response
-    except safe_http.Unusable as error:
+    except public.Unusable as error:
         raise NotFetched(f"{url} cannot be fetched: {error}; read another source") from error
     except httpx.TimeoutException as error:
         raise Unreachable(f"{url.host} does not answer within {STEP_S:g} s") from error

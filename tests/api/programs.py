@@ -25,9 +25,10 @@ class Replica:
 
 
 @contextlib.contextmanager
-def replica(here: Deployment, port: int = 0, **settings: str) -> Iterator[Replica]:
-    """One on this port, or on a free one."""
-    command = [TOLLGATE, "api", "--port", str(port)]
+def replica(here: Deployment, port: int = 0, descriptors: int | None = None, **settings: str) -> Iterator[Replica]:
+    """One on this port, or on a free one, that may have so many open files."""
+    bounded = ["/bin/sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"] if descriptors else []
+    command = [*bounded, TOLLGATE, "api", "--port", str(port)]
     given = {"REDIS_URL": here.redis_url, **settings}
     with background(command, here.folder, signal.SIGTERM, **given) as process:
         line = seen(process, lambda line: line.startswith("api: http"))[-1]

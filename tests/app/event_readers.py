@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import uvicorn
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,17 +15,18 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from app.api.slow_clients import protocol
 from app.api.sse import event_stream
 from app.errors import BadInput
 from app.jobs.events import EventLog
+from safe_http.connections import Bounds
+from safe_http.serving import HttpServer
 
 
 @dataclass
 class Served:
     """A replica that serves event streams."""
 
-    server: uvicorn.Server
+    server: HttpServer
     port: int
 
     @property
@@ -69,13 +69,11 @@ def application(log: EventLog, heartbeat_s: float) -> Starlette:
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: EventLog | ASGIApp, *, heartbeat_s: float = 15, stalled_s: float = 60, silent_s: float = 20
+    app: EventLog | ASGIApp, *, heartbeat_s: float = 15, bounds: Bounds | None = None
 ) -> AsyncIterator[Served]:
     """A replica that serves this log, or this application, until the block ends."""
     whole = application(app, heartbeat_s) if isinstance(app, EventLog) else app
-    server = uvicorn.Server(
-        uvicorn.Config(whole, http=protocol(stalled_s, silent_s), log_config=None, lifespan="off", ws="none")
-    )
+    server = HttpServer(whole, ending_s=10, bounds=bounds, lifespan="off")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:

@@ -18,7 +18,7 @@ from app.config.settings import Settings
 from app.errors import BadInput, WebhookFailed, WebhookRefused
 from app.work.webhooks import BODY_BYTES, Webhooks, checked_webhook_url, delay
 from graphs.state import Json
-from safe_http import client
+from safe_http.public import client
 from tests.raw_server import Answer, Names, RawServer, Wire, raw_server, status
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safe_http import LONGEST_URL, TRIED, AddressRefused, Unusable, checked_url, client, resolved
+from safe_http.public import LONGEST_URL, TRIED, AddressRefused, Unusable, checked_url, client, resolved
 from tests.certificates import certificate
 from tests.raw_server import Names, Wire, raw_server, status
 
