@@ -46,12 +46,13 @@ format: .venv/dev ## format and mend what the linter can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/dev ## compare checkpointer, gate and tool gateway with their peers; what tools, events and jobs cost under load
+bench: .venv/dev ## compare checkpointer, gate and tool gateway with their peers; what tools, events, answers and jobs cost
 	$(BIN)/python -m evals.bench.checkpointer
 	$(BIN)/python -m evals.bench.gate
 	$(BIN)/python -m evals.bench.gateway
 	$(BIN)/python -m evals.bench.tool_load
 	$(BIN)/python -m evals.bench.events
+	$(BIN)/python -m evals.bench.api
 	$(BIN)/python -m evals.bench.jobs
 
 image: .venv/dev ## perform the Dockerfile's steps and start what compose.yaml starts, without Docker

@@ -61,11 +61,11 @@ async def deployed(latency_ms: int, **given: str) -> AsyncIterator[Deployment]:
         silent = environment(addresses.model, addresses.servers, folder)
         env = silent | {"REDIS_URL": redis_url, "TOLLGATE_STAND_IN_URL": addresses.model} | given
         async with contextlib.AsyncExitStack() as programs, contextlib.aclosing(connect(redis_url)) as client:
-            started = [_program(folder, env, f"worker-{number}", "worker") for number in range(WORKERS)]
+            started = [program(folder, env, f"worker-{number}", "worker") for number in range(WORKERS)]
             workers = [await programs.enter_async_context(each) for each in started]
-            api = await programs.enter_async_context(_program(folder, env, "api", "api", "--port", "0"))
-            await asyncio.gather(*(_said(each, "worker: up to") for each in workers))
-            line = await _said(api, "api: http")
+            api = await programs.enter_async_context(program(folder, env, "api", "api", "--port", "0"))
+            await asyncio.gather(*(said(each, "worker: up to") for each in workers))
+            line = await said(api, "api: http")
             children = {each.name: each.process.pid for each in addresses.children}
             model = children.pop("stand_in_model")
             pids = {"api": (api.pid,), "workers": tuple(each.pid for each in workers)}
@@ -85,7 +85,7 @@ class _Program:
 
 
 @contextlib.asynccontextmanager
-async def _program(folder: Path, env: Mapping[str, str], name: str, *arguments: str) -> AsyncIterator[_Program]:
+async def program(folder: Path, env: Mapping[str, str], name: str, *arguments: str) -> AsyncIterator[_Program]:
     """`tollgate` with these arguments, told to stop at the end and then waited for."""
     log = folder / f"{name}.log"
     with log.open("wb") as output:
@@ -110,7 +110,7 @@ async def _program(folder: Path, env: Mapping[str, str], name: str, *arguments: 
             await process.wait()
 
 
-async def _said(program: _Program, wanted: str) -> str:
+async def said(program: _Program, wanted: str) -> str:
     """The first line of its log that begins so. Raises RuntimeError when it ends, or is silent for too long."""
     until = asyncio.get_running_loop().time() + START_S
     while program.process.returncode is None and asyncio.get_running_loop().time() < until:
