@@ -7,7 +7,8 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -18,10 +19,11 @@ from tests.app.queued import Deployment
 
 @dataclass(frozen=True)
 class Replica:
-    """A program that serves the API, and its address."""
+    """A program that serves the API, its address, and the lines that it has logged since it listens."""
 
     url: str
     process: subprocess.Popen[str]
+    log: list[str] = field(default_factory=list)
 
 
 @contextlib.contextmanager
@@ -30,9 +32,12 @@ def replica(here: Deployment, port: int = 0, descriptors: int | None = None, **s
     bounded = ["/bin/sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"] if descriptors else []
     command = [*bounded, TOLLGATE, "api", "--port", str(port)]
     given = {"REDIS_URL": here.redis_url, **settings}
-    with background(command, here.folder, signal.SIGTERM, **given) as process:
+    with ThreadPoolExecutor(1) as rest, background(command, here.folder, signal.SIGTERM, **given) as process:
         line = seen(process, lambda line: line.startswith("api: http"))[-1]
-        yield Replica(line.removeprefix("api: ").strip(), process)
+        one = Replica(line.removeprefix("api: ").strip(), process)
+        assert process.stderr
+        rest.submit(one.log.extend, process.stderr)  # a pipe that is full, because nobody reads it, would stop it
+        yield one
 
 
 @dataclass(frozen=True)

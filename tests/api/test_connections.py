@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 import statistics
-import threading
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -27,19 +26,11 @@ HELD = {
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Replica, list[str]]]:
-    """An API with few descriptors, and what it logs."""
-    log: list[str] = []
-    with (
-        deployment(tmp_path_factory.mktemp("api")) as here,
-        replica(here, 0, DESCRIPTORS, TOLLGATE_REQUESTS_PER_MINUTE="60000", TOLLGATE_REQUESTS_BURST="10000") as api,
-    ):
-        assert api.process.stderr
-        reading = threading.Thread(target=log.extend, args=(api.process.stderr,))
-        reading.start()
-        yield api, log
-        api.process.terminate()
-        reading.join()
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
+    """An API with few descriptors."""
+    unhurried = {"TOLLGATE_REQUESTS_PER_MINUTE": "60000", "TOLLGATE_REQUESTS_BURST": "10000"}
+    with deployment(tmp_path_factory.mktemp("api")) as here, replica(here, 0, DESCRIPTORS, **unhurried) as api:
+        yield api
 
 
 @contextlib.contextmanager
@@ -59,27 +50,23 @@ def crowd(api: Replica, sent: list[bytes]) -> Iterator[list[socket.socket]]:
 
 
 @pytest.mark.parametrize("sent", HELD.values(), ids=HELD.keys())
-async def test_a_crowd_that_holds_connections_delays_nobody(
-    small: tuple[Replica, list[str]], sent: list[bytes]
-) -> None:
-    api, log = small
-    before = len(log)
-    with crowd(api, sent):
-        async with httpx.AsyncClient(base_url=api.url, verify=False) as client:
+async def test_a_crowd_that_holds_connections_delays_nobody(small: Replica, sent: list[bytes]) -> None:
+    before = len(small.log)
+    with crowd(small, sent):
+        async with httpx.AsyncClient(base_url=small.url, verify=False) as client:
             await _took(client)  # after what the crowd asked for
             took = [await _took(client) for _ in range(ASKED)]  # on one connection
         for _ in range(ASKED):  # each on a new one
-            async with httpx.AsyncClient(base_url=api.url, verify=False) as client:
+            async with httpx.AsyncClient(base_url=small.url, verify=False) as client:
                 took.append(await _took(client))
     assert statistics.quantiles(took, n=100)[98] < 0.2
-    more_than_one_a_request = [line for line in log[before:] if " INFO    app.api.observing: " not in line]
+    more_than_one_a_request = [line for line in small.log[before:] if " INFO    app.api.observing: " not in line]
     assert len(more_than_one_a_request) < 3, more_than_one_a_request
 
 
-async def test_a_key_has_so_many_streams_and_no_more(small: tuple[Replica, list[str]]) -> None:
-    api, _ = small
+async def test_a_key_has_so_many_streams_and_no_more(small: Replica) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=api.url))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=small.url))
         job = (await client.post("/v1/jobs", json={"question": QUESTION})).json()
         answers = []
         for _ in range(DESCRIPTORS // 8):
