@@ -4,8 +4,9 @@ A key reads `tg_<id>_<secret>`. The secret is 32 random bytes, so one round of S
 makes up for passwords that can be guessed, and nobody guesses 256 random bits. What is stored is of no use to whoever
 reads it.
 
-One hash per key, `tollgate:{keys}:key:<id>`, and their ids by age in `tollgate:{keys}:index`. They are configuration:
-without a time to live, and as many as an administrator makes.
+One hash per key, `tollgate:{keys}:key:<id>`, and their ids by age in `tollgate:{keys}:index`. That there has been one
+is kept in `tollgate:{keys}:required`, so that revoking the last one lets nobody in. They are configuration: without a
+time to live, and as many as an administrator makes.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from typing import Any, cast
 
 from cachetools import TTLCache
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from app.errors import BadInput
 from graphs.clock import utc_now
@@ -30,7 +32,7 @@ REVOKED_WITHIN_S = 5.0  # after this a revoked key is refused by every process; 
 
 _ANSWER_S = 1.0  # what Redis took longer to say is not remembered: it may be old
 _REMEMBERED = 10_000
-_INDEX = "tollgate:{keys}:index"
+_INDEX, _REQUIRED = "tollgate:{keys}:index", "tollgate:{keys}:required"
 _ID = re.compile(r"[a-z]{12}", re.ASCII)
 _KEY = re.compile(r"tg_([a-z]{12})_[A-Za-z0-9_-]{43}", re.ASCII)
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}", re.ASCII)
@@ -107,6 +109,7 @@ class Keys:
         async with self._client.pipeline(transaction=True) as pipe:
             pipe.hset(_stored_at(key_id), mapping=_written(key, secret))
             pipe.zadd(_INDEX, {key_id: now.timestamp()})
+            pipe.set(_REQUIRED, 1)
             await pipe.execute()
         return NewKey(key, secret)
 
@@ -135,13 +138,33 @@ class Keys:
         async with self._client.pipeline(transaction=True) as pipe:
             pipe.delete(_stored_at(key_id))
             pipe.zrem(_INDEX, key_id)
+            pipe.set(_REQUIRED, 1)  # a key that an older version made has left no other trace
             await pipe.execute()
         self._verified.clear()
         return _read(key_id, stored)
 
-    async def any(self) -> bool:
-        """Whether there is a key that is not revoked. Raises redis.exceptions.RedisError."""
-        return bool(await self._client.zcard(_INDEX))
+    async def required(self) -> bool:
+        """Whether a request needs a key: there is one, or has been, and nobody has said `waive` since.
+
+        Raises redis.exceptions.RedisError.
+        """
+        return bool(await self._client.exists(_REQUIRED, _INDEX))
+
+    async def waive(self) -> None:
+        """Let requests without a key in again, until there is one.
+
+        Raises:
+            BadInput: there is a key that is not revoked.
+            redis.exceptions.RedisError: Redis does not answer.
+        """
+
+        async def unless_there_is_one(pipe: Pipeline) -> None:
+            if await pipe.zcard(_INDEX):  # the pipeline sends this at once: the key is watched
+                raise BadInput("there is a key, and who has none stays out; `tollgate keys list` shows those to revoke")
+            pipe.multi()  # type: ignore[no-untyped-call]
+            pipe.delete(_REQUIRED)
+
+        await self._client.transaction(unless_there_is_one, _INDEX)
 
     async def has(self, key_id: str) -> bool:
         """Whether this key is there, and not revoked. Raises redis.exceptions.RedisError."""

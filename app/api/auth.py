@@ -1,8 +1,8 @@
 """Who calls, and what they may do.
 
-With keys, every path needs one, except those that are open. Without any key, on a loopback address, everybody on the
-machine may do everything; then a web page that a browser on this machine shows must not, so names and origins are
-checked ("DNS rebinding").
+Once there is a key, every path needs one, except those that are open, also when the last is revoked. Before, on a
+loopback address, everybody on the machine may do everything; then a web page that a browser on this machine shows must
+not, so names and origins are checked ("DNS rebinding").
 """
 
 import ipaddress
@@ -76,7 +76,7 @@ class Gate:
             scheme, _, secret = given.partition(" ")
             key = await backend.keys.verify(secret.strip()) if scheme.lower() == "bearer" else None
             return Caller(key.id, key.tenant, key.scopes) if key else _unknown("this is no key, or not any more")
-        if not self.loopback or await backend.keys.any():
+        if not self.loopback or await backend.keys.required():
             return _unknown("this needs an API key")
         if not _is_local(f"//{request.headers.get('host', '')}") or not _is_local(request.headers.get("origin")):
             return Refused("misdirected")
@@ -102,11 +102,11 @@ Admin = Annotated[Caller, Depends(needs(Permission.ADMIN))]
 
 
 def still_admitted(caller: Caller, keys: Keys) -> Callable[[], Awaitable[bool]]:
-    """Tells whether the caller would be let in now: the key is not revoked, or there is still none at all."""
+    """Tells whether the caller would be let in now: the key is not revoked, or none is needed still."""
 
     async def admitted() -> bool:
         try:
-            return not await keys.any() if caller is EVERYBODY else await keys.has(caller.id)
+            return not await keys.required() if caller is EVERYBODY else await keys.has(caller.id)
         except STORE_FAILED:  # nobody can tell; the events come from there, too
             return True
 

@@ -62,6 +62,20 @@ def revoke(key_id: Annotated[str, typer.Argument(help="Id of the key, as `keys l
         key = await keys.revoke(key_id)
         await _noted(trail, "key.revoke", key)
         typer.echo(f"revoked {_line(key)}", err=True)
+        if not await keys.list():
+            typer.echo("no key is left: nobody is let in until you make one, or say `tollgate keys waive`", err=True)
+
+    _with_stores(act)
+
+
+@keys_commands.command()
+def waive() -> None:
+    """Let everybody on this machine in without a key again, as before the first one; only when all are revoked."""
+
+    async def act(keys: "Keys", trail: "Audit") -> None:
+        await keys.waive()
+        await trail.append("key.waive", ACTOR)
+        typer.echo("no key is needed: an API on a loopback address lets everybody on its machine in", err=True)
 
     _with_stores(act)
 

@@ -79,7 +79,7 @@ def api(settings: Settings, redis_url: str, host: str, port: int, say: Say, *, e
 async def _api(settings: Settings, redis_url: str, listener: socket.socket, say: Say, exit_with_stdin: bool) -> None:
     host, port = listener.getsockname()[:2]
     async with opened_backend(settings, redis_url, say) as backend:
-        if not is_loopback(host) and not await backend.keys.any():
+        if not is_loopback(host) and not await backend.keys.required():
             raise BadInput(
                 f"others can reach {host}, and there is no API key; make one (tollgate keys create), "
                 "or listen on 127.0.0.1 only"

@@ -17,6 +17,7 @@ from app.config.settings import Settings
 from app.store.embedded_redis import embedded_redis
 from tests.api.in_process import QUESTION, Api, api_over
 from tests.api.test_conformance import UNKNOWN_JOB, problem
+from tests.app.event_readers import until
 
 # -- open mode --
 
@@ -62,6 +63,21 @@ async def test_the_first_key_ends_open_mode(api: Api) -> None:
             assert (await client.get(path)).status_code == 200
     async with api.client(secret, base_url="https://api.example.com") as client:
         assert (await client.get("/v1/jobs", headers={"Origin": "https://app.example.com"})).status_code == 200
+
+
+async def test_revoking_the_last_key_lets_nobody_in(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the readers who came in before there was one."""
+    monkeypatch.setattr(outcomes, "event_stream", functools.partial(event_stream, heartbeat_s=0.02))
+    monkeypatch.setattr(sse, "LOOK_S", 0.02)
+    async with api.client() as client:
+        job = (await client.post("/v1/jobs", json={"question": QUESTION})).json()
+        reading = asyncio.create_task(client.get(job["links"]["events"]))
+        await until(lambda: api.service.log._tail._watched, "it follows")
+        await api.backend.keys.revoke((await api.backend.keys.create("acme", list(Scope))).key.id)
+        problem(await client.get("/v1/jobs"), "unauthorized")
+        assert (await reading).status_code == 200
+        await api.backend.keys.waive()
+        assert (await client.get("/v1/jobs")).status_code == 200
 
 
 # -- limits --

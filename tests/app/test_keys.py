@@ -71,14 +71,25 @@ async def test_keys_are_listed_by_age(client: Redis) -> None:
     assert await keys.list() == tuple(made)
 
 
-async def test_whether_there_is_a_key(keys: Keys) -> None:
-    assert not await keys.any()
+async def test_once_there_was_a_key_one_is_required_until_somebody_waives_it(keys: Keys) -> None:
+    assert not await keys.required()
     first, second = [(await keys.create("acme", ["admin"])).key.id for _ in range(2)]
     await keys.revoke(first)
-    assert await keys.any()
+    with pytest.raises(BadInput, match="there is a key"):
+        await keys.waive()
     await keys.revoke(second)
-    assert not await keys.any()
     assert await keys.list() == ()
+    assert await keys.required()
+    await keys.waive()
+    assert not await keys.required()
+
+
+async def test_a_key_that_an_older_version_made_counts_too(client: Redis, keys: Keys) -> None:
+    key_id = (await keys.create("acme", ["admin"])).key.id
+    await client.delete("tollgate:{keys}:required")
+    assert await keys.required()
+    await keys.revoke(key_id)
+    assert await keys.required()
 
 
 @settings(max_examples=60)
@@ -125,7 +136,7 @@ async def test_logs_mask_the_secret_and_show_the_id(keys: Keys) -> None:
 async def test_a_tenant_needs_a_proper_name(keys: Keys, tenant: str) -> None:
     with pytest.raises(BadInput, match="the name of a tenant is 1 to 40"):
         await keys.create(tenant, ["read"])
-    assert not await keys.any()
+    assert not await keys.required()
 
 
 @pytest.mark.parametrize("scopes", [[], ["write"], ["read", "all"], ["READ"]])
@@ -205,4 +216,4 @@ async def test_revoking_what_is_not_there_says_so_and_repeats_no_secret(keys: Ke
     with pytest.raises(BadInput, match="12 small letters") as error:
         await keys.revoke(new.secret)
     assert new.secret[16:] not in str(error.value)
-    assert await keys.any()
+    assert await keys.list()

@@ -55,13 +55,17 @@ def test_a_key_is_made_listed_and_revoked_and_the_trail_says_so(tmp_path: Path) 
     revoked = tollgate(tmp_path, "keys", "revoke", key.id)
     assert (revoked.returncode, revoked.stdout) == (0, "")
     assert revoked.stderr.startswith(f"revoked {key.id}  acme")
+    assert "nobody is let in until you make one, or say `tollgate keys waive`" in revoked.stderr
     assert listed(tmp_path) == []
     assert verified(tmp_path, secret) is None
+    waived = tollgate(tmp_path, "keys", "waive")
+    assert (waived.returncode, waived.stderr.splitlines()[0][:17]) == (0, "no key is needed:")
 
     entries = trail(tmp_path)
     assert [(entry["action"], entry["actor"], entry["tenant"]) for entry in entries] == [
         ("key.create", "command line", "acme"),
         ("key.revoke", "command line", "acme"),
+        ("key.waive", "command line", None),
     ]
     assert entries[0]["detail"] == {"key_id": key.id, "scopes": ["read", "submit"], "name": "CI job"}
     assert secret not in json.dumps(entries)
