@@ -3,8 +3,8 @@
 A job is entered here only when its record is written, in one step with its place in the queue. So whatever dies while
 it is submitted, the job is either not there at all, or it is run.
 
-Keys: `tollgate:{jobs}:of:<tenant>` (sorted by id, which begins with the time), `tollgate:{jobs}:dead` (scored by ms),
-`tollgate:{jobs}:once:<tenant>:<hash>` (idempotency keys), and those of the queue.
+Keys: `tollgate:{jobs}:of:<tenant>` (sorted by id, which begins with the time), `:dead` and `:dead:<tenant>` (scored by
+ms), `tollgate:{jobs}:once:<tenant>:<hash>` (idempotency keys), and those of the queue.
 """
 
 import hashlib
@@ -94,25 +94,37 @@ class Registry:
                 yield tenant, page
                 before = page[-1]
 
-    async def bury(self, job_id: str) -> None:
-        """Enter a job into the list of dead letters."""
+    async def bury(self, tenant: str, job_id: str) -> None:
+        """Enter a job into the dead letters: of its tenant, and of all, which are counted."""
         async with self._client.pipeline(transaction=True) as pipe:
-            pipe.zremrangebyscore(_DEAD, "-inf", self._ms() - self._ttl * 1000)
-            pipe.zadd(_DEAD, {job_id: self._ms()})
-            pipe.expire(_DEAD, self._ttl)
+            for each in (_DEAD, _dead_of(tenant)):
+                pipe.zremrangebyscore(each, "-inf", self._ms() - self._ttl * 1000)
+                pipe.zadd(each, {job_id: self._ms()})
+                pipe.expire(each, self._ttl)
             await pipe.execute()
 
     async def dead_letters(self) -> int:
         """How many there are."""
         return int(await self._client.zcard(_DEAD))
 
-    async def unbury(self, job_id: str) -> None:
-        """Take a job from the list of dead letters."""
-        await self._client.zrem(_DEAD, job_id)
+    async def unbury(self, tenant: str, job_id: str) -> None:
+        """Take a job from the dead letters."""
+        async with self._client.pipeline(transaction=True) as pipe:
+            for each in (_DEAD, _dead_of(tenant)):
+                pipe.zrem(each, job_id)
+            await pipe.execute()
 
-    async def dead(self, most: int = 1000) -> list[str]:
-        """The dead letters, the newest first."""
-        return [each.decode() for each in await self._client.zrevrange(_DEAD, 0, most - 1)]
+    async def dead(self, tenant: str, most: int = 1000) -> list[str]:
+        """The dead letters of a tenant, the newest first, and then those of all, where older versions entered them."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            for each in (_dead_of(tenant), _DEAD):
+                pipe.zrevrange(each, 0, most - 1)
+            ours, everybodys = await pipe.execute()
+        return [each.decode() for each in dict.fromkeys([*ours, *everybodys])]
 
     def _ms(self) -> int:
         return round(self._now().timestamp() * 1000)
+
+
+def _dead_of(tenant: str) -> str:
+    return f"{_DEAD}:{tenant}"

@@ -128,7 +128,7 @@ class Service:
 
     async def dead(self, tenant: str) -> list[Record]:
         """The dead letters of this tenant, the newest first."""
-        found = await self.records.many(await self.registry.dead())
+        found = await self.records.many(await self.registry.dead(tenant))
         return [each for each in found if each.tenant == tenant and each.status == "dead"]
 
     async def sizes(self) -> dict[str, int]:
@@ -152,7 +152,7 @@ class Service:
         anew = {"status": "queued", "attempts": 0, "result": None, "cancel_at": None, "requeued": record.requeued + 1}
         async with self._waking(tenant, job_id):
             await self.records.write(job_id, anew, expected="dead")
-            await self.registry.unbury(job_id)
+            await self.registry.unbury(tenant, job_id)
             await self.log.append(job_id, [{"type": "job", "job_id": job_id, "status": "queued"}])
         return await self.records.get(job_id)
 
@@ -166,7 +166,7 @@ class Service:
         record = await self._dead(tenant, job_id)
         given_up = {"status": "failed", "result": {**(record.result or {}), "status": "failed"}}
         await self.records.write(job_id, given_up, expected="dead")
-        await self.registry.unbury(job_id)
+        await self.registry.unbury(tenant, job_id)
         await self.log.append(job_id, [{"type": "job", "job_id": job_id, "status": "failed"}])
         return await self.records.get(job_id)
 

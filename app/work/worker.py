@@ -180,7 +180,7 @@ class Work:
     async def _follow(self, record: Record, result: JobResult) -> float | None:
         """See to what follows a run; seconds until the time for an answer is over."""
         if result.status == "dead":
-            await self.registry.bury(record.job_id)
+            await self.registry.bury(record.tenant, record.job_id)
         told, left = "", None
         if result.escalation:
             told = str(result.escalation["escalation_id"])

@@ -56,7 +56,7 @@ class Api:
         job_id = await self.service.jobs.create(QUESTION, self.backend.settings.limits, tenant)
         await self.service.registry.enter(tenant, job_id)
         await self.service.records.write(job_id, {"status": "dead", "attempts": 3, "last_error": "it broke"})
-        await self.service.registry.bury(job_id)
+        await self.service.registry.bury(tenant, job_id)
         return job_id
 
 
