@@ -45,6 +45,7 @@ class Scope(StrEnum):
     SUBMIT = "submit"
     READ = "read"
     DECIDE = "decide"
+    CANCEL = "cancel"
     ADMIN = "admin"
 
 

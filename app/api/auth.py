@@ -83,13 +83,13 @@ class Gate:
         return EVERYBODY
 
 
-def needs(scope: Permission) -> Callable[..., Caller]:
-    """A dependency: the caller, who has this scope."""
+def needs(*scopes: Permission) -> Callable[..., Caller]:
+    """A dependency: the caller, who has one of these scopes."""
 
     def caller_with_scope(request: Request, _: Annotated[object, Security(_BEARER)]) -> Caller:
         caller = cast("Caller", request.state.caller)
-        if scope not in caller.scopes:
-            raise Refused("forbidden", f"this needs a key with the scope {scope}")
+        if caller.scopes.isdisjoint(scopes):
+            raise Refused("forbidden", f"this needs a key with the scope {' or '.join(scopes)}")
         return caller
 
     return caller_with_scope
@@ -97,6 +97,7 @@ def needs(scope: Permission) -> Callable[..., Caller]:
 
 Submitter = Annotated[Caller, Depends(needs(Permission.SUBMIT))]
 Reader = Annotated[Caller, Depends(needs(Permission.READ))]
+Canceller = Annotated[Caller, Depends(needs(Permission.CANCEL, Permission.SUBMIT))]  # with the latter, its own jobs
 Decider = Annotated[Caller, Depends(needs(Permission.DECIDE))]
 Admin = Annotated[Caller, Depends(needs(Permission.ADMIN))]
 

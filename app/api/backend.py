@@ -1,6 +1,7 @@
 """What the routes are handed."""
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated, TypedDict, cast
@@ -13,6 +14,10 @@ from app.config.settings import Settings
 from app.running.serving import opened_service
 from app.work.service import Service
 from graphs.governance.rate_limit import RateLimit
+from graphs.state import Json
+from graphs.store_failures import STORE_FAILED, explained
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,20 @@ class Backend:
     keys: Keys
     rate: RateLimit
     audit: Audit
+
+    async def noted(
+        self, action: str, actor: str, tenant: str, job_id: str, detail: Json | None, trace_id: str
+    ) -> None:
+        """Enter into the audit trail what somebody has done.
+
+        It is done and cannot be taken back, so whoever did it is told so even when the trail cannot be written. Then
+        the entry is in the log.
+        """
+        try:
+            await self.audit.append(action, actor, tenant, job_id, detail, trace_id)
+        except STORE_FAILED as error:
+            told = (action, actor, tenant, job_id, detail, trace_id, explained(error))
+            logger.error("not in the audit trail: %s by %s of %s, %s, %s, request %s: %s", *told)
 
 
 class State(TypedDict):

@@ -7,10 +7,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
-from app.api.auth import Decider, Reader, Submitter
+from app.access.keys import Scope
+from app.api.auth import Caller, Canceller, Decider, Reader, Submitter
 from app.api.backend import Backend, Here, RequestId
 from app.api.metrics import Metrics
-from app.api.models import JOB_ID, DecisionRequest, JobDocument, JobList, JobRequest, JobSummary, summary
+from app.api.models import (
+    JOB_ID,
+    Accepted,
+    DecisionRequest,
+    JobDocument,
+    JobList,
+    JobRequest,
+    JobSummary,
+    links,
+    summary,
+)
 from app.api.problems import Refused, documented
 from app.jobs.records import Record
 from app.jobs.states import TERMINAL, Status
@@ -66,21 +77,23 @@ def router(metrics: Metrics) -> APIRouter:
         request_id: RequestId,
         response: Response,
         idempotency_key: Annotated[str | None, Header(pattern=_KEY)] = None,
-    ) -> JobDocument:
+    ) -> JobDocument | Accepted:
         """The answer to a repetition under the same Idempotency-Key is the first job."""
         webhook_url = checked_webhook_url(job.webhook_url, here.settings) if job.webhook_url is not None else None
         limits = here.settings.limits.model_copy(update=job.wanted)
         order = Order(job.question, limits, caller.tenant, caller.id, dict(job.metadata), webhook_url)
         record, new = await here.service.accept(order, idempotency_key, job.model_dump_json().encode())
         told = {**job.wanted, "replayed": not new}
-        written = here.audit.append("submit", caller.id, caller.tenant, record.job_id, told, request_id)
+        written = here.noted("submit", caller.id, caller.tenant, record.job_id, told, request_id)
         if new:
             metrics.accepted()
         await written
         if not new:
             response.headers["Idempotency-Replayed"] = "true"
         response.headers["Location"] = f"/v1/jobs/{record.job_id}"
-        return await document(here, record, NOTHING_USED if new else None)
+        if new:
+            return await document(here, record, NOTHING_USED)
+        return await shown(here, record, caller)
 
     @routes.get("", summary="List jobs, the newest first", responses=documented("invalid"))
     async def listed(
@@ -109,7 +122,7 @@ def router(metrics: Metrics) -> APIRouter:
     ) -> Json:
         """The first answer counts, and is returned; any other gets 409, or 410 when the time was over."""
         answer = await here.service.decide(caller.tenant, job_id, decision.answer, decision.escalation_id, caller.id)
-        await here.audit.append("decide", caller.id, caller.tenant, job_id, answer, request_id)
+        await here.noted("decide", caller.id, caller.tenant, job_id, answer, request_id)
         return answer
 
     @routes.post(
@@ -118,12 +131,23 @@ def router(metrics: Metrics) -> APIRouter:
         summary="Stop a job at its next step",
         responses=documented("no-such-job", "conflict"),
     )
-    async def cancel(job_id: JobId, here: Here, caller: Submitter, request_id: RequestId) -> JobDocument:
+    async def cancel(job_id: JobId, here: Here, caller: Canceller, request_id: RequestId) -> JobDocument | Accepted:
+        """A key with the scope submit alone may stop what was ordered with it."""
+        record = await here.service.get(caller.tenant, job_id)
+        if Scope.CANCEL not in caller.scopes and record.actor != caller.id:
+            raise Refused("forbidden", "this needs a key with the scope cancel, or the one that ordered the job")
         await here.service.cancel(caller.tenant, job_id)
-        await here.audit.append("cancel", caller.id, caller.tenant, job_id, None, request_id)
-        return await document(here, await here.service.get(caller.tenant, job_id))
+        await here.noted("cancel", caller.id, caller.tenant, job_id, None, request_id)
+        return await shown(here, await here.service.get(caller.tenant, job_id), caller)
 
     return routes
+
+
+async def shown(here: Backend, record: Record, caller: Caller) -> JobDocument | Accepted:
+    """The job as it stands, as far as the caller may read it."""
+    if Scope.READ in caller.scopes:
+        return await document(here, record)
+    return Accepted(id=record.job_id, links=links(record.job_id))
 
 
 async def document(here: Backend, record: Record, used: Spend | None = None) -> JobDocument:

@@ -106,16 +106,21 @@ class Links(BaseModel):
     cancel: str
 
 
-class JobSummary(BaseModel):
-    """A job in a list."""
+class Accepted(BaseModel):
+    """What was asked for is done or under way, and the key may not read more of the job."""
 
     id: str = Field(examples=[_ID])
+    links: Links
+
+
+class JobSummary(Accepted):
+    """A job in a list."""
+
     status: Status
     question: str
     created_at: datetime
     updated_at: datetime
     metadata: dict[str, Any]
-    links: Links
 
 
 class DeadLetter(JobSummary):
@@ -225,14 +230,17 @@ class Health(BaseModel):
 
 def summary(record: Record) -> Json:
     """What `JobSummary` has, for its constructor and those of its heirs."""
-    here = f"/v1/jobs/{record.job_id}"
-    places = {name: f"{here}/{name}" for name in ("events", "report", "trace", "decision", "cancel")}
     same = ("status", "question", "created_at", "updated_at", "metadata")
     return {
         "id": record.job_id,
         **{name: getattr(record, name) for name in same},
-        "links": Links(self=here, **places),
+        "links": links(record.job_id),
     }
+
+
+def links(job_id: str) -> Links:
+    here = f"/v1/jobs/{job_id}"
+    return Links(self=here, **{name: f"{here}/{name}" for name in Links.model_fields if name != "self"})
 
 
 def day_budget(amount: Amount, limit_micro_usd: int) -> DayBudget:

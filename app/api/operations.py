@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 from app.access.keys import Scope
 from app.api.auth import Admin, Reader
 from app.api.backend import Here, RequestId
-from app.api.jobs import COMMON, JobId, document
+from app.api.jobs import COMMON, JobId, shown
 from app.api.metrics import Metrics
-from app.api.models import DeadLetter, DeadLetters, Health, JobDocument, SpendDocument, day_budget, summary
+from app.api.models import Accepted, DeadLetter, DeadLetters, Health, JobDocument, SpendDocument, day_budget, summary
 from app.api.problems import KINDS, Refused, documented
 from graphs.store_failures import STORE_FAILED
 
@@ -38,16 +38,16 @@ def router(metrics: Metrics) -> APIRouter:
         summary="Try a dead job again from where it stands",
         responses={**COMMON, **_OF_DEAD},
     )
-    async def requeue(job_id: JobId, here: Here, caller: Admin, request_id: RequestId) -> JobDocument:
+    async def requeue(job_id: JobId, here: Here, caller: Admin, request_id: RequestId) -> JobDocument | Accepted:
         record = await here.service.requeue(caller.tenant, job_id)
-        await here.audit.append("requeue", caller.id, caller.tenant, job_id, None, request_id)
-        return await document(here, record)
+        await here.noted("requeue", caller.id, caller.tenant, job_id, None, request_id)
+        return await shown(here, record, caller)
 
     @routes.post("/v1/dead-letters/{job_id}/discard", summary="Give a dead job up", responses={**COMMON, **_OF_DEAD})
-    async def discard(job_id: JobId, here: Here, caller: Admin, request_id: RequestId) -> JobDocument:
+    async def discard(job_id: JobId, here: Here, caller: Admin, request_id: RequestId) -> JobDocument | Accepted:
         record = await here.service.discard(caller.tenant, job_id)
-        await here.audit.append("discard", caller.id, caller.tenant, job_id, None, request_id)
-        return await document(here, record)
+        await here.noted("discard", caller.id, caller.tenant, job_id, None, request_id)
+        return await shown(here, record, caller)
 
     @routes.get("/v1/spend", summary="What was spent today, and the limits", responses=COMMON)
     async def spend(here: Here, caller: Reader) -> SpendDocument:

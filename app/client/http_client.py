@@ -27,12 +27,17 @@ _JOBS = "v1/jobs"
 _EVENT = TypeAdapter(dict[str, Any])
 
 
-class Summary(BaseModel):
-    """A job in a list. What else the server tells is kept."""
+class Named(BaseModel):
+    """A job of which a key may not read more. What else the server tells is kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     id: str
+
+
+class Summary(Named):
+    """A job in a list."""
+
     status: str
     question: str
     created_at: str
@@ -50,6 +55,7 @@ class Job(Summary):
 
 class _Jobs(BaseModel):
     items: list[Summary]
+    next_cursor: str | None = None
 
 
 class _Trace(BaseModel):
@@ -84,10 +90,10 @@ class Client:
         self._following_s = following_s
         self._pause_s = pause_s
 
-    def submit(self, order: Json, idempotency_key: str) -> Job:
+    def submit(self, order: Json, idempotency_key: str) -> Named:
         """Order a job, or get the one that was ordered under this key."""
         headers = {"Idempotency-Key": idempotency_key}
-        return self._sent(Job, Ask("POST", _JOBS, order, headers=headers), self._patiently_s)
+        return self._sent(Named, Ask("POST", _JOBS, order, headers=headers), self._patiently_s)
 
     def job(self, job_id: str) -> Job:
         """A job, as it stands."""
@@ -101,13 +107,18 @@ class Client:
         return job
 
     def jobs(self, status: str | None, most: int) -> list[Summary]:
-        """The newest jobs, the newest first."""
-        params = {"limit": str(most)} | ({"status": status} if status else {})
-        return self._sent(_Jobs, Ask("GET", _JOBS, params=params)).items
+        """The newest jobs, the newest first. A page looks at so many; what is in this state may be on a later one."""
+        params, found = {"limit": str(most)} | ({"status": status} if status else {}), list[Summary]()
+        while True:
+            page = self._sent(_Jobs, Ask("GET", _JOBS, params=params))
+            found += page.items
+            if len(found) >= most or page.next_cursor is None:
+                return found[:most]
+            params["cursor"] = page.next_cursor
 
-    def cancel(self, job_id: str) -> Job:
+    def cancel(self, job_id: str) -> Named:
         """Want the job to stop."""
-        return self._sent(Job, Ask("POST", f"{_path(job_id)}/cancel"), self._patiently_s)
+        return self._sent(Named, Ask("POST", f"{_path(job_id)}/cancel"), self._patiently_s)
 
     def decide(self, job_id: str, answer: Json, escalation_id: str | None) -> None:
         """Answer one question of the job: this one, or the one that it waits with now."""

@@ -24,7 +24,7 @@ from app.running.processes import LOOPBACK
 from graphs.governance.limits import OnLimit
 
 if TYPE_CHECKING:
-    from app.client.http_client import Client, Job, Summary
+    from app.client.http_client import Client, Job, Named
 
 HERE = f"http://{LOOPBACK}:{ports.API}"
 _KEY = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
@@ -220,7 +220,7 @@ def _pairs(given: list[str]) -> dict[str, str]:
     return pairs
 
 
-def _document(job: "Summary") -> str:
+def _document(job: "Named") -> str:
     return job.model_dump_json(indent=2)
 
 

@@ -26,7 +26,9 @@ cli.add_typer(keys_commands, name="keys")
 
 Act = Callable[["Keys", "Audit"], Awaitable[None]]
 Tenant = Annotated[str, typer.Option(help="Whose key it is: 1 to 40 of a-z, 0-9, _ and -.")]
-Scopes = Annotated[list[str], typer.Option("--scope", help="submit, read, decide or admin; give it once per scope.")]
+Scopes = Annotated[
+    list[str], typer.Option("--scope", help="submit, read, decide, cancel or admin; give it once per scope.")
+]
 Name = Annotated[str, typer.Option(help="What the key is for.")]
 
 
@@ -36,9 +38,9 @@ def create(tenant: Tenant, scope: Scopes, name: Name = "") -> None:
 
     async def act(keys: "Keys", trail: "Audit") -> None:
         new = await keys.create(tenant, scope, name)
-        await _noted(trail, "key.create", new.key)
         typer.echo(f"made {_line(new.key)}\nkeep it now, it is not shown again:", err=True)
         typer.echo(new.secret)
+        await _noted(trail, "key.create", new.key)  # at last: a trail that cannot be written takes no secret with it
 
     _with_stores(act)
 

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import logging
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -146,6 +147,27 @@ async def test_every_change_is_in_the_audit_trail(api: Api) -> None:
     ]
     assert {(each["actor"], each["tenant"]) for each in entries} == {(key.id, "acme")}
     assert await api.backend.audit.verify() is None
+
+
+async def test_what_is_done_is_told_also_when_the_trail_cannot_be_written(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    dead = [await api.dead(), await api.dead()]
+    secret = await api.key()
+    await api.service.client.set("tollgate:{audit}:log", "no stream", ex=60)
+    same: dict[str, Any] = {"json": {"question": QUESTION}, "headers": {"Idempotency-Key": "monday"}}
+    async with api.client(secret) as client:
+        answers = [await client.post("/v1/jobs", **same), await client.post("/v1/jobs", **same)]
+        job = answers[0].json()
+        answers.append(await client.post(job["links"]["cancel"]))
+        answers += [await client.post(f"/v1/dead-letters/{dead[0]}/requeue")]
+        answers += [await client.post(f"/v1/dead-letters/{dead[1]}/discard")]
+        assert [each["id"] for each in (await client.get("/v1/jobs")).json()["items"]].count(job["id"]) == 1
+    assert [each.status_code for each in answers] == [202, 202, 202, 202, 200]
+    (key,) = await api.backend.keys.list()
+    lines = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
+    assert [line.split(":")[1].split()[0] for line in lines] == ["submit", "submit", "cancel", "requeue", "discard"]
+    assert all(f"by {key.id} of acme" in line for line in lines)
 
 
 async def test_a_request_id_that_is_not_sane_is_replaced(api: Api) -> None:

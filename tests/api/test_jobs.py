@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.access.keys import Scope
 from app.config.settings import Settings
 from tests.api.in_process import QUESTION, Api, api_over
 from tests.api.test_conformance import problem
@@ -228,6 +229,40 @@ async def test_a_job_can_be_cancelled(api: Api) -> None:
         assert (answer.status_code, answer.json()["cancel_requested"]) == (202, True)
         await api.service.records.write(job["id"], {"status": "cancelled"})
         problem(await client.post(job["links"]["cancel"]), "conflict")
+
+
+async def test_a_key_without_the_scope_cancels_what_was_ordered_with_it_and_nothing_else(api: Api) -> None:
+    own, other = await api.key(Scope.SUBMIT), await api.key(Scope.SUBMIT)
+    async with api.client(own) as mine, api.client(other) as theirs, api.client(await api.key(Scope.CANCEL)) as any_of:
+        jobs = [(await ordered(mine)).json() for _ in range(2)]
+        assert "cancel" in problem(await theirs.post(jobs[0]["links"]["cancel"]), "forbidden").detail
+        assert (await api.service.get("acme", jobs[0]["id"])).cancel_at is None
+        for client, job in zip((mine, any_of), jobs, strict=True):
+            answer = await client.post(job["links"]["cancel"])
+            assert (answer.status_code, answer.json()) == (202, {"id": job["id"], "links": job["links"]})
+
+
+async def test_no_answer_tells_more_than_the_key_may_read(api: Api) -> None:
+    """Nor does a repeated order, whose job may have findings by now, or the taking care of a dead letter."""
+    same: dict[str, Any] = {"json": {"question": QUESTION}, "headers": {"Idempotency-Key": "monday"}}
+    async with api.client(await api.key()) as reader, api.client(await api.key(Scope.SUBMIT, Scope.ADMIN)) as client:
+        await reader.post("/v1/jobs", **same)
+        answers = [await client.post("/v1/jobs", **same)]
+        answers += [await client.post(f"/v1/dead-letters/{await api.dead()}/{what}") for what in ("requeue", "discard")]
+    assert [each.is_success and set(each.json()) for each in answers] == [{"id", "links"}] * 3
+
+
+async def test_a_thousand_dead_letters_of_another_tenant_hide_none(api: Api) -> None:
+    mine, older = await api.dead(), await api.dead()
+    await api.service.client.zrem("tollgate:{jobs}:dead:acme", older)  # as an older version left it
+    for number in range(1001):
+        await api.service.registry.bury("umbrella", f"job-{number}")
+    assert [each.job_id for each in await api.service.dead("acme")] == [mine]
+    await api.service.registry.unbury("acme", mine)
+    for number in range(1001):
+        await api.service.registry.unbury("umbrella", f"job-{number}")
+    assert [each.job_id for each in await api.service.dead("acme")] == [older]
+    assert await api.service.registry.waiting() == {"outbox": 2, "dead": 1}
 
 
 async def test_dead_letters_are_listed_and_taken_care_of(api: Api) -> None:

@@ -225,3 +225,19 @@ def test_a_job_id_stays_one_part_of_the_path(job_id: str) -> None:
     with httpx.Client(base_url="http://127.0.0.1", transport=httpx.MockTransport(answer)) as http:
         Client(Requests(http, lambda _: None)).job(job_id)
     assert paths[0].count("/") == 3 or job_id in {".", ".."}
+
+
+def test_a_list_of_one_status_goes_on_to_the_pages_where_it_is() -> None:
+    """A page looks at so many jobs, and may have found none of them in that state."""
+    pages = {None: ([], "a"), "a": ([JOB], "b"), "b": ([JOB, JOB], "c"), "c": ([JOB], None)}
+    asked: list[str | None] = []
+
+    async def listed(request: Request) -> Response:
+        asked.append(request.query_params.get("cursor"))
+        items, cursor = pages[asked[-1]]
+        return JSONResponse({"items": items, "next_cursor": cursor})
+
+    with served(Starlette(routes=[Route("/v1/jobs", listed)])) as url, client(url) as api:
+        assert len(api.jobs("queued", 2)) == 2
+        assert asked == [None, "a", "b"]
+        assert len(api.jobs("queued", 100)) == 4
