@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from prometheus_client import (
@@ -17,6 +19,10 @@ from prometheus_client import (
 )
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+LEAST = 8  # characters of a secret that is looked for: a shorter one is a part of ordinary words
+SECRETS = ("_KEY", "_SECRET")  # how the names of variables end that hold one
+_PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/\"'<>]+@")
+
 calls_log = logging.getLogger(__name__)
 
 
@@ -63,9 +69,12 @@ def log_call(tool: str, agent: str, outcome: str, seconds: float, size: int) -> 
 
 
 class _JsonLines(logging.Formatter):
-    def __init__(self, server: str) -> None:
+    """One JSON document a line, without the secrets of this process: services repeat a key that they refuse."""
+
+    def __init__(self, server: str, environment: Mapping[str, str]) -> None:
         super().__init__()
         self._server = server
+        self._secrets = [each for name, each in environment.items() if name.endswith(SECRETS) and len(each) >= LEAST]
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -73,13 +82,16 @@ class _JsonLines(logging.Formatter):
         told |= getattr(record, "call", None) or {"logger": record.name, "message": record.getMessage()}
         if record.exc_info:
             told["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(told)
+        line = _PASSWORD.sub(r"\1[secret]@", json.dumps(told))
+        for secret in self._secrets:
+            line = line.replace(secret, "[secret]")
+        return line
 
 
-def configure_logs(server: str, level: str) -> None:
+def configure_logs(server: str, level: str, environment: Mapping[str, str]) -> None:
     """Log to stderr, one JSON document a line: calls from the level INFO on, libraries from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines(server))
+    handler.setFormatter(_JsonLines(server, environment))
     logging.basicConfig(level=max(logging.WARNING, _number(level)), handlers=[handler], force=True)
     calls_log.setLevel(_number(level))
     # It warns of each call of a tool that the caller may not see, with the name as it was sent.

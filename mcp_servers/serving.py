@@ -69,7 +69,7 @@ def run(build: Callable[[argparse.Namespace], Server], options: argparse.Namespa
     except StartupError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(BAD_INPUT) from error
-    configure_logs(server.name, options.log_level or ("warning" if options.stdio else "info"))
+    configure_logs(server.name, options.log_level or ("warning" if options.stdio else "info"), os.environ)
     server.limits = CallLimits(options.max_call_s, options.max_result_bytes)
     if listener is None:
         server.run("stdio")

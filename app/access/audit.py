@@ -27,7 +27,7 @@ from redis.asyncio import Redis
 
 from app.config.settings import Settings
 from app.errors import BadInput
-from app.observing.redaction import redacted
+from app.observing.redaction import Redaction, redacted
 from graphs.clock import utc_now
 from graphs.redis_script import Script
 from graphs.state import Json
@@ -76,13 +76,21 @@ class Audit:
         ttl_seconds: the age at which an entry may leave; entries leave in blocks, when new ones come.
         secret: what the MACs are made with, the same in all processes. Without one the chain shows accidents only,
             for anybody can compute it.
+        redact: what keeps secrets out of it.
         now: the time, in UTC.
     """
 
     def __init__(
-        self, client: Redis, *, ttl_seconds: int, secret: SecretStr | None, now: Callable[[], datetime] = utc_now
+        self,
+        client: Redis,
+        *,
+        ttl_seconds: int,
+        secret: SecretStr | None,
+        redact: Redaction = redacted,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
+        self._redact = redact
         self._ttl = ttl_seconds
         self._secret = secret.get_secret_value().encode() if secret else b""
         self._now = now
@@ -116,7 +124,7 @@ class Audit:
         now = self._now()
         what = {
             **names,
-            "detail": _bounded(redacted(detail or {})),
+            "detail": _bounded(self._redact(detail or {})),
             "at": now.isoformat(timespec="milliseconds"),
             "keeps_from_ms": self._keeps_from(now),
             "nonce": uuid.uuid4().hex,  # tells it from the same one of another process, and from itself sent again
@@ -240,7 +248,8 @@ class Audit:
 
 def trail(settings: Settings, client: Redis) -> Audit:
     """The audit trail of the deployment."""
-    return Audit(client, ttl_seconds=settings.audit_days * 86_400, secret=settings.audit_secret)
+    redact = Redaction(settings.secrets)
+    return Audit(client, ttl_seconds=settings.audit_days * 86_400, secret=settings.audit_secret, redact=redact)
 
 
 def _entries(found: Any) -> list[Entry]:

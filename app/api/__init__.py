@@ -22,6 +22,7 @@ from app.api.observing import DOCS, Observed
 from app.api.problems import Refused, refused
 from app.api.schema import openapi
 from app.config.settings import Settings
+from app.observing.redaction import Redaction
 
 Opening = contextlib.AbstractAsyncContextManager[Backend]
 
@@ -41,7 +42,7 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
         async with opening as backend:
             yield State(backend=backend)
 
-    metrics = Metrics(registry)
+    metrics, redact = Metrics(registry), Redaction(settings.secrets)
     app = FastAPI(
         title="Tollgate",
         version=version("tollgate"),
@@ -50,7 +51,11 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
-        middleware=[Middleware(Observed, metrics=metrics), Middleware(BodyLimit), Middleware(Gate, loopback=loopback)],
+        middleware=[
+            Middleware(Observed, metrics=metrics, redact=redact),
+            Middleware(BodyLimit),
+            Middleware(Gate, loopback=loopback),
+        ],
         exception_handlers={HTTPException: _raised, RequestValidationError: _raised},
     )
     for router in (jobs.router(metrics), outcomes.router(), operations.router(metrics)):

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.metrics import Metrics
 from app.api.problems import answer, refused
+from app.observing.redaction import Redaction
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +27,9 @@ DOCS = "/docs"  # a page that loads scripts
 class Observed:
     """See the module. `scope["state"]` gets `request_id`; headers that were put into its `headers` are added."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, redact: Redaction) -> None:
         self.app = app
+        self.redact = redact
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,7 +59,7 @@ class Observed:
                 logger.exception("%s %s failed, request %s", scope["method"], _path(scope), request_id)
             if status:  # the answer has begun: all that can be done is to break it off
                 raise
-            await answer(problem, request_id)(scope, receive, sent)
+            await answer(problem, request_id, self.redact)(scope, receive, sent)
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None)

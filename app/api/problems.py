@@ -23,7 +23,7 @@ from app.errors import (
     Repeated,
     TooLate,
 )
-from app.observing.redaction import redacted
+from app.observing.redaction import Redaction, redacted
 from graphs.errors import LedgerUnavailable
 from graphs.store_failures import STORE_FAILED
 
@@ -133,8 +133,8 @@ def refused(error: Exception) -> Refused:
     return Refused(slug, "" if slug == "internal" else str(error))
 
 
-def answer(problem: Refused, request_id: str) -> JSONResponse:
-    """The problem document."""
+def answer(problem: Refused, request_id: str, redact: Redaction) -> JSONResponse:
+    """The problem document, without secrets in its words."""
     kind = problem.kind
     document = Problem(
         type=f"/problems/{kind.slug}",
@@ -145,6 +145,7 @@ def answer(problem: Refused, request_id: str) -> JSONResponse:
         errors=problem.errors or None,
     )
     content = document.model_dump(exclude_none=True)
+    content |= {name: redact(content[name]) for name in ("detail", "errors") if name in content}
     return JSONResponse(content, kind.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 

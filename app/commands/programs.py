@@ -15,6 +15,7 @@ from app.api.backend import opened_backend
 from app.config.settings import Settings
 from app.errors import BadInput
 from app.observing.logs import configure
+from app.observing.redaction import Redaction
 from app.running import stdin
 from app.running.processes import Addresses
 from app.running.serving import opened_worker
@@ -41,7 +42,7 @@ def worker(
     Raises:
         BadInput: the address for the metrics cannot be listened on; and as `opened_worker`.
     """
-    configure()
+    configure(Redaction(settings.secrets))
     registry = _registry()
     with _told(registry, metrics, say):
         asyncio.run(_worker(settings, redis_url, addresses, say, exit_with_stdin, registry))
@@ -71,7 +72,7 @@ def api(settings: Settings, redis_url: str, host: str, port: int, say: Say, *, e
         BadInput: the address cannot be listened on, or others could reach it while there is no API key.
         RedisError: no usable Redis.
     """
-    configure()
+    configure(Redaction(settings.secrets))
     with _listening(host, port) as listener:
         asyncio.run(_api(settings, redis_url, listener, say, exit_with_stdin))
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, mode
 from pydantic_settings import SettingsConfigDict, SettingsError
 
 from app.config.data_settings import DataSettings
+from app.config.secrets import secrets_in
 from app.errors import BadInput
 from graphs.governance.limits import MICRO, Limits, OnLimit
 
@@ -222,6 +223,11 @@ class Settings(DataSettings):
     def secrets_for_sales(self) -> dict[str, str]:
         """What the sales server needs besides: where the data are, which may hold a password."""
         return {variable("sales_data"): self.sales_data.get_secret_value()} if self.sales_data else {}
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no log, event, trace or answer may hold."""
+        return tuple(secrets_in(self))
 
     @property
     def ttl_seconds(self) -> int:

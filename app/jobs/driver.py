@@ -19,7 +19,7 @@ from app.jobs.records import Record, Records
 from app.jobs.reports import ReportFolder
 from app.jobs.results import JobResult, result_of
 from app.jobs.states import TERMINAL
-from app.observing.redaction import redacted
+from app.observing.redaction import Redaction, redacted
 from graphs.deps import Deps
 from graphs.errors import for_tenants
 from graphs.fencing import FENCE
@@ -58,6 +58,7 @@ class Driver:
     log: EventLog
     reports: ReportFolder
     callbacks: list[BaseCallbackHandler]
+    redact: Redaction = redacted
 
     async def driven(self, run: Run) -> JobResult:
         """Run the job on from where it stands, under its lease.
@@ -127,7 +128,7 @@ class Driver:
             return {"stop_reason": StopReason.STEPS.value}
         except Exception as error:
             if run.attempts is not None and not is_outage(error):
-                await self._write(run, last_words(error))
+                await self._write(run, last_words(error, self.redact))
             raise
         return {}
 
@@ -202,10 +203,10 @@ class Driver:
         }
 
 
-def last_words(error: Exception) -> Json:
+def last_words(error: Exception, redact: Redaction) -> Json:
     """What the record says of an error that ended a run."""
     told = {"last_error": f"{type(error).__name__}: {error}", "last_reason": for_tenants(error)}
-    return {name: str(redacted(text))[:SHOWN] for name, text in told.items()}
+    return {name: str(redact(text))[:SHOWN] for name, text in told.items()}
 
 
 def _start(record: Record) -> Json:

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from app.errors import BadInput
 from app.jobs.event_tail import RETRY_S, Tail
 from app.jobs.states import TERMINAL
-from app.observing.redaction import redacted
+from app.observing.redaction import Redaction, redacted
 from graphs.clock import utc_now
 from graphs.errors import Fenced
 from graphs.fencing import lease_key
@@ -69,13 +69,21 @@ class EventLog:
         client: where the logs are kept.
         ttl_seconds: how long a log lives after its last event.
         most: events of a job that are kept; some more may be, as streams are trimmed in blocks.
+        redact: what keeps secrets out of them.
         now: the time, in UTC.
     """
 
     def __init__(
-        self, client: Redis, *, ttl_seconds: int, most: int = 2000, now: Callable[[], datetime] = utc_now
+        self,
+        client: Redis,
+        *,
+        ttl_seconds: int,
+        most: int = 2000,
+        redact: Redaction = redacted,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
+        self._redact = redact
         self._ttl = ttl_seconds
         self._most = most
         self._now = now
@@ -99,7 +107,7 @@ class EventLog:
         now = self._now()
         told: list[str | bytes] = []
         for event in events:
-            told += [_type(event), _document(event, now)]
+            told += [_type(event), _document(self._redact(event), now)]
         keys = [_stream(job_id), lease_key(job_id), f"tollgate:{{{job_id}}}:events:seen"]
         limits = [uuid.uuid4().hex, int(now.timestamp() * 1000), self._most, self._ttl]
         token = await _APPEND.run(self._client, keys, "" if fence is None else fence, *limits, *told)
@@ -231,7 +239,7 @@ def _type(event: Json) -> str:
 
 def _document(event: Json, now: datetime) -> bytes:
     """What is stored. Too large an event is cut until it fits, and says so."""
-    whole = {**redacted(event), "at": _iso(now)}
+    whole = {**event, "at": _iso(now)}
     text = _encoded(whole)
     cut = {"at": whole["at"], "cut": f"this event had {len(text)} bytes; texts and lists in it are shown in part"}
     for longest in _SHORTER:

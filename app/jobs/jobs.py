@@ -18,6 +18,7 @@ from app.jobs.records import Record, Records
 from app.jobs.reports import ReportFolder
 from app.jobs.results import JobResult, result_of
 from app.jobs.states import TERMINAL
+from app.observing.redaction import Redaction, redacted
 from graphs.decision import decided, in_the_way
 from graphs.deps import Deps
 from graphs.errors import Fenced
@@ -39,9 +40,10 @@ class Jobs:
         ttl_seconds: how long a record lives after its last change.
         lease_s: how long a run may be silent before another process may take its job over.
         callbacks: tracers for every run.
+        redact: what keeps secrets out of events and records.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  all by name but the first
         self,
         graph: ResearchGraph,
         deps: Deps,
@@ -51,14 +53,17 @@ class Jobs:
         ttl_seconds: int,
         lease_s: float = 10.0,
         callbacks: list[BaseCallbackHandler] | None = None,
+        redact: Redaction = redacted,
     ) -> None:
         self._deps = deps
+        self._redact = redact
         self._reports = reports
         self._decisions = Decisions(client, ttl_seconds=ttl_seconds)
         self._leases = Leases(client, ttl_seconds=ttl_seconds, seconds=lease_s, now=deps.now)
-        self._log = EventLog(client, ttl_seconds=ttl_seconds)
+        self._log = EventLog(client, ttl_seconds=ttl_seconds, redact=redact)
         self._records = Records(client, ttl_seconds=ttl_seconds, now=deps.now)
-        self._driver = Driver(graph, deps, self._records, self._decisions, self._log, reports, callbacks or [])
+        parts = (self._records, self._decisions, self._log, reports)
+        self._driver = Driver(graph, deps, *parts, callbacks or [], redact)
 
     async def create(self, question: str, limits: Limits, tenant: str = "local", **ordered: Any) -> str:
         """Record a job and return its id. See `order`."""
@@ -128,7 +133,7 @@ class Jobs:
 
     async def _taken_back(self, run: Run, error: Exception) -> None:
         """Take this attempt back. Raises StoreOutage when the store does not take even that."""
-        anew = {"attempts": run.attempt - 1, **last_words(error)}
+        anew = {"attempts": run.attempt - 1, **last_words(error, self._redact)}
         try:
             await self._records.write(run.job_id, anew, fence=run.token)
         except STORE_FAILED as failed:

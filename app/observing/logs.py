@@ -3,19 +3,23 @@
 import logging
 import sys
 
-from app.observing.redaction import redacted
+from app.observing.redaction import Redaction
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 class _Redacting(logging.Formatter):
+    def __init__(self, redact: Redaction) -> None:
+        super().__init__(FORMAT)
+        self._redact = redact
+
     def format(self, record: logging.LogRecord) -> str:
-        return str(redacted(super().format(record)))
+        return str(self._redact(super().format(record)))
 
 
-def configure() -> None:
-    """Log to stderr: what this project does from INFO on, libraries from WARNING on."""
+def configure(redact: Redaction, level: int = logging.INFO) -> None:
+    """Log to stderr: what this project does from this level on, libraries from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Redacting(FORMAT))
+    handler.setFormatter(_Redacting(redact))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("app").setLevel(logging.INFO)
+    logging.getLogger("app").setLevel(level)

@@ -1,14 +1,18 @@
 """Takes secrets and personal data out of what is logged, traced or shown as an event."""
 
+import json
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote
 
 from graphs.screening import masked
 
 DEEPEST = 40
 LONGEST = 64 * 1024  # characters of one text; nobody reads more in a log, and looking through it takes its time
 SECRET = "[secret]"  # noqa: S105  what stands in its place
+LEAST = 8  # characters of a secret that is known by its value: a shorter one is a part of ordinary words
 
 _SECRET_NAME = re.compile(
     r"(?:^|[_\W])(?:password|passwd|pwd|secret|api[_-]?key|authorization|cookie|token|credentials?)$", re.IGNORECASE
@@ -40,32 +44,54 @@ _HARMLESS = re.compile(r"[\w-]{0,15}")  # too short for any of the above without
 _CARD = re.compile(r"(?<![\w.])[2-6]\d{15}(?!\w|\.\d)")
 
 
-def redacted(value: Any) -> Any:
-    """A copy that is JSON, without secrets and personal data; a mask says what was there.
+class Redaction:
+    """Makes copies that are JSON, without secrets and personal data; a mask says what was there.
 
     Masked are keys of providers and of ours, passwords in addresses, whatever has the name of a secret, and what
     `graphs.screening` masks. Numbers stay. What is not JSON (NaN included) becomes its text.
+
+    Args:
+        secrets: the configured ones (`Settings.secrets`): they are masked wherever they stand, as they are and as they
+            are written in URLs and in JSON.
     """
-    return _copy(value, 0)
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        forms = {form for each in secrets if len(each) >= LEAST for form in _forms(each)}
+        known = "|".join(map(re.escape, sorted(forms, key=len, reverse=True)))
+        self._known = re.compile(known or r"(?!)", re.IGNORECASE)  # %2b is %2B
+
+    def __call__(self, value: Any) -> Any:
+        """The copy."""
+        return self._copy(value, 0)
+
+    def _copy(self, value: Any, depth: int) -> Any:
+        if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+            return value
+        if depth > DEEPEST:
+            return "[nested too deep]"
+        if isinstance(value, dict):
+            return {self._text(str(name)): self._field(str(name), each, depth + 1) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._copy(each, depth + 1) for each in value]
+        return self._text(str(value))
+
+    def _field(self, name: str, value: Any, depth: int) -> Any:
+        return SECRET if isinstance(value, str) and value and _SECRET_NAME.search(name) else self._copy(value, depth)
+
+    def _text(self, text: str) -> str:
+        return _patterns_masked(self._known.sub(SECRET, text))
 
 
-def _copy(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    if depth > DEEPEST:
-        return "[nested too deep]"
-    if isinstance(value, dict):
-        return {_text(str(name)): _field(str(name), each, depth + 1) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_copy(each, depth + 1) for each in value]
-    return _text(str(value))
+redacted = Redaction()  # where no settings are known
 
 
-def _field(name: str, value: Any, depth: int) -> Any:
-    return SECRET if isinstance(value, str) and value and _SECRET_NAME.search(name) else _copy(value, depth)
+def _forms(secret: str) -> set[str]:
+    """How it may be written."""
+    in_urls = {unquote(secret), quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    return {secret, json.dumps(secret)[1:-1], *in_urls}
 
 
-def _text(text: str) -> str:
+def _patterns_masked(text: str) -> str:
     if _HARMLESS.fullmatch(text):
         return text
     if len(text) > LONGEST:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from langchain_core.callbacks import BaseCallbackHandler
 
 from app.config.settings import Settings
-from app.observing.redaction import redacted
+from app.observing.redaction import Redaction
 
 FLUSH_S = 10.0  # an outage of the tracing service may cost traces, it may not hold up the job for long
 TIMEOUT_MS = 5000
@@ -30,7 +30,7 @@ def tracing(settings: Settings) -> Iterator[list[BaseCallbackHandler]]:
         api_key=settings.langsmith_api_key.get_secret_value() if settings.langsmith_api_key else None,
         timeout_ms=TIMEOUT_MS,
         retry_config=Retry(total=0),
-        anonymizer=redacted,
+        anonymizer=Redaction(settings.secrets),
     )
     try:
         yield [LangChainTracer(project_name=settings.langsmith_project, client=client)]

@@ -19,6 +19,7 @@ from app.errors import BadInput, OperatorMustAct
 from app.jobs.jobs import Jobs
 from app.jobs.records import Records
 from app.jobs.reports import ReportFolder
+from app.observing.redaction import Redaction
 from app.observing.telemetry import tracing
 from app.running.processes import Addresses, Child
 from app.store.clock import StoreClock
@@ -97,7 +98,16 @@ async def assembled(
     reports = ReportFolder(settings.data_dir / "reports", deps.evidence, notice=notice)
     graph = build(deps, RedisSaver(client, ttl_seconds=ttl))
     callbacks = stack.enter_context(tracing(settings))
-    jobs = Jobs(graph, deps, client, reports, ttl_seconds=ttl, lease_s=settings.lease_s, callbacks=callbacks)
+    jobs = Jobs(
+        graph,
+        deps,
+        client,
+        reports,
+        ttl_seconds=ttl,
+        lease_s=settings.lease_s,
+        callbacks=callbacks,
+        redact=Redaction(settings.secrets),
+    )
     return Parts(client, clock, deps, jobs, Records(client, ttl_seconds=ttl))
 
 

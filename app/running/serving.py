@@ -10,6 +10,7 @@ from agents import AGENTS
 from app.access.audit import trail
 from app.config.settings import Settings
 from app.jobs.events import EventLog
+from app.observing.redaction import Redaction
 from app.running.processes import Addresses
 from app.running.runtime import Parts, assembled, ready
 from app.store.redis import checked
@@ -81,7 +82,7 @@ async def opened_service(settings: Settings, redis_url: str, warn: Callable[[str
         await checked(parts.client, warn)
         await parts.clock.measured()
         queue = Queue(parts.client, JOBS, ttl_seconds=settings.ttl_seconds)
-        log = EventLog(parts.client, ttl_seconds=settings.ttl_seconds)
+        log = EventLog(parts.client, ttl_seconds=settings.ttl_seconds, redact=Redaction(settings.secrets))
         yield Service(parts.jobs, parts.records, _registry(settings, parts), queue, log, parts.deps, parts.client)
 
 

@@ -2,9 +2,13 @@
 
 A provider that is down is waited for, up to `outage_s` of a call and within the job's time, because an outage of
 minutes is no reason to ask a human. An attempt that may have been paid for is made a few times only.
+
+What a provider says of an error may hold keys and names of machines: it is logged, with the job's id. Whoever ordered
+the job is told in words of ours what kind of error it was.
 """
 
 import itertools
+import logging
 import math
 import random
 from collections.abc import Awaitable, Callable
@@ -22,6 +26,7 @@ from graphs.errors import (
     ModelRefused,
     ModelUnavailable,
     NoCompletion,
+    OperatorMustAct,
     UnusableAnswer,
 )
 from graphs.governance.account import Account
@@ -32,6 +37,8 @@ LONGEST_BACKOFF_S = 20.0
 WORTH_TELLING_S = 1.0
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 async def patiently(once: Callable[[], Awaitable[T]], toll: Toll, account: Account, emit: Emit) -> T:
@@ -60,9 +67,12 @@ async def patiently(once: Callable[[], Awaitable[T]], toll: Toll, account: Accou
             free = isinstance(error, LeftAlone) or (is_outage(error) and not may_be_billed(error))
             if not _passes(error) or over or wait > left or (tries >= ATTEMPTS and not free):
                 remains = _translated(error, asked_for, left)
+                if isinstance(remains, OperatorMustAct):
+                    _log(account, "gives up", error)
                 raise remains from (error if remains is not error else error.__cause__)
             if wait >= WORTH_TELLING_S:
                 reason = _translated(error, None, left)
+                _log(account, f"waits {wait:.0f} s", error)
                 emit({"type": "warning", "waits_s": wait, "message": f"{account.agent} waits {wait:.0f} s: {reason}"})
         await toll.sleep(wait)
     raise AssertionError("it counts for ever")
@@ -75,6 +85,14 @@ def refusal_of(error: BaseException) -> Refusal | None:
     if isinstance(error, openai.APIStatusError):
         return refusal_in(error.status_code, error.response.content, error.response.headers)
     return None
+
+
+def _log(account: Account, what: str, error: Exception) -> None:
+    """For whoever runs the service: the words of the provider, or of what broke."""
+    refusal = refusal_of(error)
+    cause = f" ({error.__cause__})" if error.__cause__ else ""
+    said = f"status {refusal.status}: {refusal.says}" if refusal else f"{error}{cause}"
+    logger.warning("%s: the %s %s: %s", account.job_id, account.agent, what, said)
 
 
 def _passes(error: Exception) -> bool:
@@ -107,7 +125,7 @@ def _translated(error: Exception, asked_for: float | None, left: float) -> Excep
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         return ModelUnavailable("the model provider gave no answer in time")
     if isinstance(error, openai.APIError):
-        return ModelUnavailable(f"the connection to the model provider broke: {error.message}")
+        return ModelUnavailable("the connection to the model provider broke")
     return error
 
 
@@ -116,19 +134,19 @@ def _of_refusal(refusal: Refusal, asked_for: float | None, left: float) -> Graph
     if refusal.retried and asked_for is not None and asked_for > left:
         return ModelUnavailable(f"{answered} and asks to wait {asked_for:,.0f} s; the job has {left:,.0f} s left")
     told: dict[Kind, GraphError] = {
-        "outage": ModelUnavailable(f"{answered}: {refusal.says}"),
-        "busy": ModelUnavailable(f"{answered}: {refusal.says}"),
+        "outage": ModelUnavailable(f"{answered}: it has failed"),
+        "busy": ModelUnavailable(f"{answered}: it is asked too often, or has no room"),
         "account": AccountRefused(f"{answered}: {_to_mend(refusal)}"),
         "withheld": AnswerWithheld(f"{answered}: its content filter refuses the request"),
         "unread": UnusableAnswer("the model made a call that its own server could not read"),
-        "context": ModelRefused(f"{answered}: the request is longer than the model reads ({refusal.says})"),
-        "request": ModelRefused(f"{answered}: {refusal.says}"),
+        "context": ModelRefused(f"{answered}: the request is longer than the model reads"),
+        "request": ModelRefused(f"{answered}: it does not take the request; the log has its words"),
     }
     return told[refusal.kind]
 
 
 def _to_mend(refusal: Refusal) -> str:
-    """What its account needs. Its own words may hold parts of a key, so they stay in the log."""
+    """What its account needs."""
     if refusal.status == 401 or "api key" in refusal.text.lower():
         return "it does not take the key; set the right OPENAI_API_KEY"
     if refusal.status == 403:

@@ -31,7 +31,7 @@ from mcp.types import (
 
 from graphs.governance.tool_results import Answer
 from graphs.governance.tool_stdio import spoken_to
-from graphs.governance.tool_transport import Caller, Transport, Unanswered, in_words, unanswered
+from graphs.governance.tool_transport import Caller, Transport, Unanswered, kind_of, unanswered
 from graphs.state import Json
 
 logger = logging.getLogger(__name__)
@@ -231,7 +231,7 @@ async def _listed(session: ClientSession) -> list[Tool]:
         cursor = page.nextCursor
         if not cursor:
             return tools
-    raise RuntimeError(f"its list of tools has more than {PAGES} pages")
+    raise Unanswered(f"its list of tools has more than {PAGES} pages")
 
 
 def _promise(schema: Json) -> Validator | None:
@@ -257,6 +257,9 @@ def _problem(error: BaseException) -> Unanswered:
         error = error.exceptions[0]
     if isinstance(error, McpError) and (told := unanswered(error)):
         return Unanswered(str(told), **{**vars(told), "may_be_done": False, "gone": False})
-    # Without the file's name, which says where the server is.
-    words = error.strerror if isinstance(error, OSError) and error.strerror else in_words(error)
-    return Unanswered(words, may_be_done=False)
+    if isinstance(error, Unanswered):
+        return error
+    if isinstance(error, OSError) and error.strerror:  # without the file's name, which says where the server is
+        return Unanswered(error.strerror, may_be_done=False)
+    logger.warning("a session with an MCP server could not be opened: %s", error)
+    return Unanswered(f"no session could be opened ({kind_of(error)})", may_be_done=False)

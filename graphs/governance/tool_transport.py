@@ -25,7 +25,6 @@ from pydantic import SecretStr
 from pydantic_core import from_json
 
 from graphs.clock import utc_now
-from graphs.governance.tool_results import plain
 from safe_http.bodies import TooLarge, body, parts
 
 NOT_ANSWERED = -32050  # a code that JSON-RPC leaves to implementations
@@ -148,11 +147,13 @@ class Transport(httpx.AsyncBaseTransport):
             except Unanswered as problem:
                 answer = _error(message.get("id"), problem)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-                answer = _error(message.get("id"), Unanswered(in_words(error), may_be_done=False, away=True))
+                answer = _error(message.get("id"), Unanswered(_broken(request, error), may_be_done=False, away=True))
             except TooLarge:
                 answer = _error(message.get("id"), too_large(self._max_bytes))
+            except httpx.DecodingError as error:
+                answer = _error(message.get("id"), Unanswered(str(error)))
             except httpx.RequestError as error:
-                answer = _error(message.get("id"), Unanswered(in_words(error), away=True))
+                answer = _error(message.get("id"), Unanswered(_broken(request, error), away=True))
         return answer
 
     def give_up(self, call: int) -> None:
@@ -266,6 +267,12 @@ def _error(message_id: int | None, problem: Unanswered) -> httpx.Response:
     return httpx.Response(200, json={"jsonrpc": "2.0", "id": message_id, "error": error_of(problem)})
 
 
-def in_words(error: BaseException) -> str:
-    """What an error says, in a line; of one that says nothing, its name as words."""
-    return " ".join(plain(str(error)).split()) or _WORDS.sub(" ", type(error).__name__).lower()
+def _broken(request: httpx.Request, error: httpx.RequestError) -> str:
+    """What an error of the connection is. Its own words are logged only: they may name machines."""
+    logger.warning("%s: %s", request.url, error or type(error).__name__)
+    return kind_of(error)
+
+
+def kind_of(error: BaseException) -> str:
+    """The kind of an error, as words: `read timeout`."""
+    return _WORDS.sub(" ", type(error).__name__).lower()

@@ -1,5 +1,6 @@
 """Gives an agent its tools and a model that is paid for, and turns each tool result into evidence."""
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from graphs.governance.tool_session import SEPARATOR, TOOL
 from graphs.injections import flags_of, visible
 from graphs.spotlight import FLAGGED, UNTRUSTED, spotlighted
 from graphs.state import MAX_ENTRIES, EvidenceRef, Json
+
+logger = logging.getLogger(__name__)
 
 AROUND_WORDS = "<>()[]\"'.,;:!?"
 UNANSWERED = "unanswered"  # marks the answer to a call to which the server gave none, with the server's name
@@ -113,6 +116,7 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
             if isinstance(error, _ServerFailed):
                 marks[FAILED] = server
             if isinstance(error, ServerUnavailable):
+                logger.warning("%s: %s of %s: %s", run.account.job_id, call["name"], run.task, error)
                 marks[UNANSWERED] = server
                 run.unanswered[server] = None
             return ToolMessage(

@@ -13,11 +13,13 @@ import anyio
 import numpy as np
 from anyio.to_thread import run_sync
 from numpy.typing import NDArray
-from openai import AsyncOpenAI, OpenAIError
+from openai import APIStatusError, APITimeoutError, AsyncOpenAI, OpenAIError
 
 from mcp_servers.knowledge_base.embeddings import Embeddings, EmbeddingsUnavailable
 
 Vector = NDArray[np.float32]
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 20.0
 BATCH = 64
@@ -77,9 +79,18 @@ class Vectors:
                 answer = await client.embeddings.create(model=self._model, input=list(texts), encoding_format="float")
             return _unit_vectors(answer.data, len(texts))
         except OpenAIError as error:
-            raise EmbeddingsUnavailable(f"{self._url}: {_one_line(error)}") from error
+            raise EmbeddingsUnavailable(self._logged(error)) from error
         except (AttributeError, TypeError, ValueError) as error:
-            raise EmbeddingsUnavailable(f"{self._url}: its answer is not a list of embeddings") from error
+            raise EmbeddingsUnavailable("the endpoint's answer is not a list of embeddings") from error
+
+    def _logged(self, error: OpenAIError) -> str:
+        """What kind of error it is. Its words are for whoever runs this server: they may hold keys and addresses."""
+        logger.warning("%s: %s", self._url, _one_line(error))
+        if isinstance(error, APIStatusError):
+            return f"the embeddings endpoint answered with status {error.status_code}"
+        if isinstance(error, APITimeoutError):
+            return "the embeddings endpoint gave no answer in time"
+        return "the embeddings endpoint cannot be reached"
 
     def _client(self) -> AsyncOpenAI:
         # No retry here: the caller's gateway retries the whole tool call once.
@@ -104,7 +115,7 @@ class Vectors:
                 np.savez(out, keys=np.array(list(self._known)), vectors=np.stack(list(self._known.values())))
             Path(name).replace(self._file)
         except OSError as error:  # a read-only disk costs money at the next start, not an answer now
-            logging.getLogger(__name__).warning("vectors are kept in memory only: %s", error)
+            logger.warning("vectors are kept in memory only: %s", error)
 
 
 def _unit_vectors(items: Sequence[Any], expected: int) -> list[Vector]:

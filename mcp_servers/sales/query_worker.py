@@ -38,6 +38,8 @@ def answer(connection: duckdb.DuckDBPyConnection, guard: Guard, sql: str, max_ro
         return {"error": str(refusal)}
     except (duckdb.OutOfMemoryException, MemoryError):
         return {"error": TOO_BIG}
+    except duckdb.IOException:  # it names files
+        return {"error": "the sales data cannot be read just now; try again, or do without"}
     except duckdb.Error as error:
         return {"error": f"{str(error)[:800]}\nCorrect the statement; describe_schema lists tables and columns."}
 

@@ -1,5 +1,6 @@
 """The MCP server over the company's sales: five tools, all of them reading only."""
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,8 @@ INSTRUCTIONS = (
     "revenue_by, top_customers and target_attainment; write SQL for query when they do not answer the question. "
     "Revenue is net invoiced revenue in EUR: after discount, before returns."
 )
+
+logger = logging.getLogger(__name__)
 
 FILES_REFRESH_S = 2.0
 POSTGRES_REFRESH_S = 60.0
@@ -166,10 +169,11 @@ def _told(current: Current, work: Callable[..., Table], arguments: Sequence[obje
         raise ToolError(str(refusal)) from refusal
     except duckdb.InterruptException as error:
         raise ToolError(f"stopped after {STATEMENT_LIMIT_S} seconds; ask for less, by filters or a period") from error
+    except (OSError, duckdb.IOException) as error:  # they name files
+        logger.exception("the sales data cannot be written or read")
+        raise ToolError("the sales data cannot be written or read; the server's log says why") from error
     except duckdb.Error as error:
         raise ToolError(f"the data does not fit this tool ({error}); write SQL for the tool query") from error
-    except OSError as error:
-        raise ToolError(f"the sales data cannot be written or read: {error}") from error
     return table.model_copy(update={"notes": [*table.notes, current.note]}) if current.note else table
 
 

@@ -10,6 +10,7 @@ The provider's address is chosen by whoever runs the server, so it may be privat
 import asyncio
 import email.utils
 import json
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ TAVILY_URL = "https://api.tavily.com"
 BRAVE_URL = "https://api.search.brave.com"
 
 TOO_MANY = 429
+
+logger = logging.getLogger(__name__)
+
 Json = dict[str, Any]
 
 
@@ -111,8 +115,8 @@ async def search(provider: Provider, query: str, limit: int) -> list[Hit]:
             f"{provider.name} gave no answer within {SEARCHING_S:g} s; try again, or do without"
         ) from error
     except httpx.HTTPError as error:
-        why = str(error) or type(error).__name__
-        raise SearchFailed(f"{provider.name} cannot be reached ({why}); try again, or do without") from error
+        logger.warning("%s cannot be reached: %r", provider.name, error)
+        raise SearchFailed(f"{provider.name} cannot be reached; try again, or do without") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SearchFailed(f"what {provider.name} answered is no list of results; do without the web") from error
     once: dict[str, Hit] = {}
@@ -143,7 +147,8 @@ def _refusal(provider: Provider, response: httpx.Response) -> str:
         return f"{provider.name} is asked too often; try again in {_wait_s(response):g} s, or do without"
     if status in provider.refusals:
         return f"{provider.name} {provider.refusals[status]}. Do without the web until then"
-    return f"{provider.name} answered {status} {response.reason_phrase}; try again, or do without"
+    logger.warning("%s answered %d %s", provider.name, status, response.reason_phrase)
+    return f"{provider.name} answered {status}; try again, or do without"
 
 
 def _wait_s(response: httpx.Response) -> float:

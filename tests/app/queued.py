@@ -40,16 +40,16 @@ class Deployment:
     def worker(
         self, ending: signal.Signals = signal.SIGTERM, *options: str, said: list[str] | None = None, **settings: str
     ) -> Iterator[subprocess.Popen[str]]:
-        """A worker that takes calls; what it `said` until then is added to that list."""
+        """A worker that takes calls; what it `said` is added to that list."""
         given = {"REDIS_URL": self.redis_url, "TOLLGATE_STAND_IN_URL": self.model, "TOLLGATE_LEASE_S": "2"}
         given |= {f"MCP__{name.upper()}__URL": url for name, url in self.servers.items()}
         command = [TOLLGATE, "worker", *options]
         with ThreadPoolExecutor(1) as rest, background(command, self.folder, ending, **given, **settings) as process:
             lines = seen(process, lambda line: line.startswith("worker: up to"))
-            if said is not None:
-                said += lines
+            heard = [] if said is None else said
+            heard += lines
             assert process.stderr
-            rest.submit(process.stderr.read)  # a pipe that is full, because nobody reads it, would stop the worker
+            rest.submit(heard.extend, process.stderr)  # a pipe that is full, because nobody reads it, would stop it
             yield process
 
     @contextlib.asynccontextmanager

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.observing.redaction import LONGEST, redacted
+from app.config.settings import Settings
+from app.observing.redaction import LONGEST, Redaction, redacted
 
 HEX = "0123456789abcdef" * 2
 VALUES = st.recursive(
@@ -51,6 +52,30 @@ def test_what_has_the_name_of_a_secret_is_masked() -> None:
     given = {"password": "a", "X-Api-Key": "b", "session_token": "c", "input_tokens": 7, "token": 3, "cookie": ""}
     masked = {"password": "[secret]", "X-Api-Key": "[secret]", "session_token": "[secret]"}
     assert redacted(given) == given | masked
+
+
+def test_the_configured_secrets_are_known_by_their_value() -> None:
+    settings = Settings(
+        _env_file=None,
+        OPENAI_API_KEY="plain7word",
+        OPENAI_BASE_URL="https://ada:pass%2Fword%20one@llm.example/v1",
+        REDIS_URL="redis://:storepass@127.0.0.1/0",
+        sales_data="/srv/own/sales.csv",
+        webhook_secret="whsec_" + "QUJD" * 8,
+        web_search_url="https://search.example/?api_key=of-search",
+        MCP={"sales": {"urls": "https://bob:of-sales@a.example/mcp,https://b.example/mcp"}},
+        fallback_api_key="abc",
+        fallback_model="m",
+        fallback_base_url="https://tokenasuser@b.example/v1",
+    )
+    redact = Redaction(settings.secrets)
+    for each in ("plain7word", "pass/word one", "pass%2fword%20one", "pass%2Fword+one", "storepass", "of-search"):
+        assert redact({each: [f"it said '{each}'."], "k": each}) == {
+            "[secret]": ["it said '[secret]'."],
+            "k": "[secret]",
+        }
+    assert redact("of-sales, tokenasuser") == "[secret], [secret]"
+    assert redact("a part of abcdef, and of /srv/own/sales.csv") == "a part of abcdef, and of /srv/own/sales.csv"
 
 
 @pytest.mark.parametrize(

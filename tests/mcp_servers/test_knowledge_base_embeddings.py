@@ -194,19 +194,25 @@ async def test_the_key_of_the_environment_is_sent(
     assert app.keys == {"Bearer key-of-the-test"}
 
 
+NO_LIST = "the endpoint's answer is not a list of embeddings"
+
+
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "told"),
     [
-        (500, {"error": {"message": "out of order"}}),
-        (401, {"error": {"message": "wrong key"}}),
-        (200, {"object": "list", "data": [], "model": "tiny"}),
-        (200, {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [1.0]}], "model": "tiny"}),
-        (200, ["not", "an", "embedding"]),
+        ((500, {"error": {"message": "db-7.internal is down"}}), "the embeddings endpoint answered with status 500"),
+        ((401, {"error": {"message": "wrong key"}}), "the embeddings endpoint answered with status 401"),
+        ((200, {"object": "list", "data": [], "model": "tiny"}), NO_LIST),
+        (
+            (200, {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [1.0]}]}),
+            NO_LIST,
+        ),
+        ((200, ["not", "an", "embedding"]), NO_LIST),
     ],
     ids=["fails", "refuses", "gives nothing", "gives too few", "speaks another format"],
 )
 async def test_a_failing_endpoint_leaves_keyword_search(
-    endpoint: tuple[Endpoint, str], folder: Path, tmp_path: Path, broken: tuple[int, Any]
+    endpoint: tuple[Endpoint, str], folder: Path, tmp_path: Path, broken: tuple[int, Any], told: str
 ) -> None:
     app, url = endpoint
     app.broken = broken
@@ -219,7 +225,8 @@ async def test_a_failing_endpoint_leaves_keyword_search(
     assert semantic.isError
     assert "use search_keyword instead" in text_of(semantic)
     assert ids_of(fused) == ["depots"]
-    assert f"keyword search alone: {url}" in text_of(fused)
+    assert f"keyword search alone: {told}" in text_of(fused)
+    assert f"({told})" in text_of(semantic)  # the endpoint's own words, and where it is, only the log says
     assert tries == 2  # one try each: no retries under the caller's own
     assert ids_of(mended)[0] == "depots"
 
