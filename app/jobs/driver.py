@@ -27,6 +27,7 @@ from graphs.governance.limits import EXPLAINED, StopReason
 from graphs.state import SCHEMA_VERSION, Json, ResearchState
 from graphs.store_failures import STORE_FAILED, is_outage
 from graphs.supervisor import ResearchGraph
+from graphs.upgrade import upgraded
 
 OnEvent = Callable[[Json], None]
 CANCELLED = "cancelled"
@@ -169,7 +170,8 @@ class Driver:
 
     async def snapshot(self, job_id: str) -> StateSnapshot:
         """The state of the job at its last checkpoint, and the questions it waits with."""
-        return await self.graph.aget_state({"configurable": {"thread_id": job_id}})
+        snapshot = await self.graph.aget_state({"configurable": {"thread_id": job_id}})
+        return snapshot._replace(values=upgraded(snapshot.values))
 
     async def result(self, record: Record, snapshot: StateSnapshot) -> JobResult:
         state: ResearchState = snapshot.values  # type: ignore[assignment]
