@@ -15,6 +15,7 @@ from rich.console import Console
 from app.commands import client_cli, keys_cli, serve_cli
 from app.commands.terminal import BAD_INPUT, EXIT, FAILED, INTERRUPTED, program
 from app.config import settings as configuration
+from app.config.folders import keep_files_private
 from app.config.settings import Settings
 from app.errors import AppError, OperatorMustAct
 from app.running.processes import beside, mcp_commands, mcp_environment, redis_running, services
@@ -153,6 +154,7 @@ def studio(
 
 def main() -> NoReturn:
     """Entry point. Every expected error is one line on stderr; bad input exits with 2."""
+    keep_files_private()
     for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends a job as cleanly as Ctrl-C
         signal.signal(ending, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
@@ -220,7 +222,9 @@ def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None
                                 known.append(event["job_id"])
                             on_event(event)
 
-                        return await act(jobs, noted)
+                        result = await act(jobs, noted)
+                        await jobs.tidy()
+                        return result
 
             try:
                 return asyncio.run(session())

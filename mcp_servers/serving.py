@@ -62,6 +62,7 @@ def parser(program: str, description: str, default_port: int) -> argparse.Argume
 
 def run(build: Callable[[argparse.Namespace], Server], options: argparse.Namespace) -> None:
     """Serve until told to stop. Exits with code 2 and one line when it cannot start."""
+    os.umask(0o077)  # copies of own data are their owner's alone
     try:
         secret = _secret()
         listener = None if options.stdio else _listener(options, secret)

@@ -12,7 +12,6 @@ from app.api.auth import Caller, Canceller, Decider, Reader, Submitter
 from app.api.backend import Backend, Here, RequestId
 from app.api.metrics import Metrics
 from app.api.models import (
-    JOB_ID,
     Accepted,
     DecisionRequest,
     JobDocument,
@@ -23,7 +22,7 @@ from app.api.models import (
     summary,
 )
 from app.api.problems import Refused, documented
-from app.jobs.records import Record
+from app.jobs.records import JOB_ID, Record
 from app.jobs.states import TERMINAL, Status
 from app.work.service import Order
 from app.work.webhooks import checked_webhook_url

@@ -13,7 +13,6 @@ from graphs.governance.spend import Amount, Spend
 from graphs.screening import MAX_QUESTION
 from graphs.state import Json
 
-JOB_ID = r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6,12}"
 MOST_USD = 1000
 
 _QUESTION = "What was Voltbay's revenue in Germany in 2024?"

@@ -91,7 +91,7 @@ class Settings(DataSettings):
     agent_deadline_s: int = Field(120, gt=0, le=3600, description="Seconds one hand-off may take.")
     decision_hours: float = Field(24, gt=0, le=8760, description="Hours that a job waits for a human's answer.")
     on_limit: OnLimit = Field("escalate", description="At a limit: escalate (ask a human), finish_partial or fail.")
-    job_ttl_days: int = Field(14, gt=0, le=3650, description="Days that a job's state and evidence are kept.")
+    job_ttl_days: int = Field(14, gt=0, le=3650, description="Days that a job's state, evidence and files are kept.")
     worker_jobs: int = Field(4, gt=0, le=500, description="Jobs that one worker runs at once.")
     tenant_jobs: int = Field(
         3, gt=0, le=500, description="Jobs of one tenant that run at once, over all workers; one place is left free."

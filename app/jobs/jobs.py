@@ -199,6 +199,10 @@ class Jobs:
         """The state of the job at its last checkpoint, and the questions it waits with."""
         return await self._driver.snapshot(job_id)
 
+    async def tidy(self) -> None:
+        """Remove the files of jobs that are gone."""
+        await self._reports.tidy(self._records)
+
     async def report(self, record: Record) -> tuple[str, JobResult] | None:
         """The report as Markdown, and what the job came to; None while there is no report."""
         snapshot = await self.snapshot(record.job_id)

@@ -20,6 +20,7 @@ from graphs.governance.limits import Limits
 from graphs.redis_script import Script
 from graphs.state import Json
 
+JOB_ID = r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6,12}"
 _GONE, _OTHERWISE = -1, -2
 _WRITE = Script(Path(__file__).with_name("record.lua"))
 
@@ -95,6 +96,14 @@ class Records:
             for job_id, row in zip(job_ids, rows, strict=True)
         ]
         return [_record(job_id, fields) for job_id, fields in found if fields]
+
+    async def gone(self, job_ids: Sequence[str]) -> list[str]:
+        """Those of these jobs that there is no record of."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.exists(record_key(job_id))
+            found = await pipe.execute()
+        return [job_id for job_id, there in zip(job_ids, found, strict=True) if not there]
 
     async def write(
         self, job_id: str, fields: Json, *, fence: int | None = None, expected: Status | None = None

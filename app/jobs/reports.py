@@ -3,11 +3,21 @@
 import asyncio
 import json
 import re
+import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from app.config.folders import private
+from app.jobs.records import JOB_ID, Records
 from graphs.evidence import Evidence, EvidenceStore
 from graphs.rendering import EVIDENCE_FOLDER, about, rendered
 from graphs.state import Report, ResearchState
+
+REPORT = "report.md"
+
+
+_JOB = re.compile(JOB_ID, re.ASCII)
 
 
 class ReportFolder:
@@ -16,11 +26,13 @@ class ReportFolder:
     Args:
         root: the folder of all reports.
         store: where the evidence is.
+        ttl_seconds: how long a job is kept after its last change, and its files with it.
         notice: says in the report what wrote it, where that is not obvious.
     """
 
-    def __init__(self, root: Path, store: EvidenceStore, *, notice: str = "") -> None:
+    def __init__(self, root: Path, store: EvidenceStore, *, ttl_seconds: int, notice: str = "") -> None:
         self.root = root
+        self._ttl = ttl_seconds
         self._store = store
         self._notice = notice
 
@@ -33,14 +45,32 @@ class ReportFolder:
         evidence = await self._store.many(state["job_id"], state["evidence"])
         return await asyncio.to_thread(self._write, state, self.text(state, report), evidence)
 
+    async def tidy(self, records: Records) -> None:
+        """Remove the files of jobs that are gone. A job lives on in `records` for as long as its files; the age of the
+        files counts as well, so that another store, or an empty one, costs nobody a report."""
+        for job_id in await records.gone(await asyncio.to_thread(lambda: list(self._old()))):
+            await asyncio.to_thread(shutil.rmtree, self.root / job_id, ignore_errors=True)
+
+    def _old(self) -> Iterator[str]:
+        if not self.root.is_dir():
+            return
+        for folder in self.root.iterdir():
+            if _JOB.fullmatch(folder.name) and not folder.is_symlink() and folder.is_dir():
+                try:
+                    written = (folder / REPORT).stat().st_mtime
+                except FileNotFoundError:  # it was broken off, or is being written just now
+                    written = folder.stat().st_mtime
+                if written + self._ttl < time.time():
+                    yield folder.name
+
     def _write(self, state: ResearchState, text: str, evidence: dict[str, Evidence]) -> Path:
-        folder = self.root / state["job_id"]
-        (folder / EVIDENCE_FOLDER).mkdir(parents=True, exist_ok=True)
+        folder = private(self.root) / state["job_id"]
+        private(folder / EVIDENCE_FOLDER)
         for evidence_id, each in evidence.items():
             (folder / EVIDENCE_FOLDER / f"{evidence_id}.md").write_text(_told(evidence_id, each), encoding="utf-8")
             if each.svg:
                 (folder / EVIDENCE_FOLDER / f"{evidence_id}.svg").write_text(each.svg, encoding="utf-8")
-        report = folder / "report.md"
+        report = folder / REPORT
         report.write_text(text, encoding="utf-8")
         return report
 

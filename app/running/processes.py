@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.config.folders import private
 from app.config.settings import Settings, child_environment, variable
 from app.errors import BadInput
 from app.store.embedded_redis import embedded_redis
@@ -128,7 +129,7 @@ def _stand_in(settings: Settings) -> list[str]:
 def _start(name: str, arguments: Sequence[str], settings: Settings) -> Child:
     log = settings.data_dir / "logs" / f"{name}.log"
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        private(log.parent)
     except OSError as error:
         raise BadInput(
             f"cannot write to the data folder {settings.data_dir} ({error.strerror}); set TOLLGATE_DATA_DIR"

@@ -95,7 +95,7 @@ async def assembled(
     deps = dependencies(settings, addresses.model, http, gateway, client, clock)
     ttl = settings.ttl_seconds
     notice = STAND_IN_NOTICE if settings.offline else ""
-    reports = ReportFolder(settings.data_dir / "reports", deps.evidence, notice=notice)
+    reports = ReportFolder(settings.data_dir / "reports", deps.evidence, ttl_seconds=ttl, notice=notice)
     graph = build(deps, RedisSaver(client, ttl_seconds=ttl))
     callbacks = stack.enter_context(tracing(settings))
     jobs = Jobs(

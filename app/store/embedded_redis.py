@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
+from app.config.folders import private
 from app.errors import AppError
 
 SOCKET_NAME = "valkey.sock"
@@ -74,8 +75,7 @@ def embedded_redis(data_dir: Path) -> Iterator[str]:
     home = data_dir.absolute() / "redis"
     with contextlib.ExitStack() as stack:
         with _blame(home):
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            home.chmod(0o700)
+            private(home)
             server = _Server(home, stack.enter_context(_short_path(home)) / SOCKET_NAME)
             users = stack.enter_context((home / "users.lock").open("ab"))
             with _turn(home):

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 REDELIVER = 1.5  # leases: a call of a worker that is silent for so long is given to another, who then gets the lease
 BUSY_S = 1.0
 LATE_ENOUGH_S = 1.0  # after the time for an answer, by clocks that agree about as well
-REAP_S = 15.0
+REAP_S, TIDY_S = 15.0, 600.0
 ADOPTED_S = 2.0  # what waits, or waits for less, stays as it is
 SOON_S, LATE_S = 1.0, 60.0  # waits after an error: of ours, and of a service that somebody has to mend
 LONGEST_S = 600.0
@@ -218,25 +218,28 @@ async def work_until(stop: asyncio.Event, work: Work, settings: Settings) -> Non
         asyncio.create_task(Taker(work.queue, jobs, work.run, work.conditions.allowed).until(stop), name="jobs"),
         asyncio.create_task(Taker(work.calls, webhooks, work.notify).until(stop), name="webhooks"),
     ]
-    reaping = asyncio.create_task(_reap(work), name="reaps reservations")
+    beside = [
+        asyncio.create_task(_regularly(work.ledger.reap, REAP_S), name="reaps reservations"),
+        asyncio.create_task(_regularly(work.jobs.tidy, TIDY_S), name="removes files of jobs that are gone"),
+    ]
     stopping = asyncio.create_task(stop.wait(), name="waits for the signal")
     try:
-        await asyncio.wait({*taking, reaping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({*taking, *beside, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
         work.drain()
         await asyncio.wait(taking, timeout=settings.drain_s)
     finally:
-        for each in (*taking, reaping, stopping):
+        for each in (*taking, *beside, stopping):
             each.cancel()
-        await asyncio.wait({*taking, reaping, stopping})
-    for each in (*taking, reaping):
+        await asyncio.wait({*taking, *beside, stopping})
+    for each in (*taking, *beside):
         if not each.cancelled():
             each.result()  # a worker that cannot take calls must not look like one that was told to stop
 
 
-async def _reap(work: Work) -> None:
-    """Charge what dead processes have left reserved, for ever. Every worker does: doing it twice changes nothing."""
+async def _regularly(act: Callable[[], Awaitable[object]], every_s: float) -> None:
+    """Do this again and again. Every worker does: doing it twice changes nothing."""
     while True:
-        with contextlib.suppress(LedgerUnavailable):  # the next time
-            await work.ledger.reap()
-        await asyncio.sleep(REAP_S * random.uniform(0.5, 1))  # noqa: S311  not a secret
+        with contextlib.suppress(LedgerUnavailable, *STORE_FAILED):  # the next time
+            await act()
+        await asyncio.sleep(every_s * random.uniform(0.5, 1))  # noqa: S311  not a secret

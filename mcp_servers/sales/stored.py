@@ -3,6 +3,7 @@
 Several servers may share the folder. A server holds its file open, so another may remove it at any time.
 """
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable
@@ -16,12 +17,15 @@ ABANDONED_S = 3600.0
 
 
 def folder(data_dir: Path) -> Path:
-    """The folder of all versions, made if need be. Raises StartupError."""
+    """The folder of all versions, made if need be, and closed to others. Raises StartupError."""
+    found = data_dir / "sales"
     try:
-        (data_dir / "sales").mkdir(parents=True, exist_ok=True)
+        found.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(PermissionError):  # it is another's, who has let us in
+            found.chmod(0o700)
     except OSError as error:
         raise StartupError(f"cannot write to {data_dir} ({error.strerror}); choose another with --data-dir") from error
-    return data_dir / "sales"
+    return found
 
 
 def path(data_dir: Path, version: str) -> Path:

@@ -57,7 +57,7 @@ async def over(
             deps = dependencies(settings, url, http, gateway, client)
             deps = dataclasses.replace(deps, now=lambda: datetime.now(UTC) + timedelta(seconds=later_s))
             graph = build_research_graph(deps, RedisSaver(client, ttl_seconds=600))
-            reports = ReportFolder(settings.data_dir / "reports", deps.evidence)
+            reports = ReportFolder(settings.data_dir / "reports", deps.evidence, ttl_seconds=600)
             yield Jobs(graph, deps, client, reports, ttl_seconds=600)
 
 

@@ -14,18 +14,21 @@ from standardwebhooks import Webhook
 from app.access.audit import trail
 from app.running.processes import Addresses
 from tests.app.queued import WAITS, deployment, ended, order, stopped, submitted
+from tests.app.test_private_files import old
 from tests.app.test_webhooks import SECRET
 from tests.chaos.soundness import assert_sound
 from tests.raw_server import Answer, raw_server, status
 
 
 async def test_a_worker_runs_what_was_ordered(tmp_path: Path) -> None:
+    forgotten = old(tmp_path / ".data/reports/job-20250101-000000-0a1b2c3d4e")
     with deployment(tmp_path) as here:
         async with here.service() as service:
             record, new = await submitted(service, order(here.settings))
             assert (record.status, new) == ("queued", True)
             with here.worker() as process:
                 done = await ended(service, record.job_id)
+                await until(lambda: not forgotten.exists())
                 assert stopped(process) == 0
             await assert_sound(here, service, [record.job_id])
             assert (await service.sizes())["jobs_waiting"] == 0

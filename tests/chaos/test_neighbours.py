@@ -15,6 +15,7 @@ from app.running.processes import Addresses
 from app.work.service import Service
 from tests.app.queued import Deployment, deployment, ended, order, submitted
 from tests.app.test_webhooks import SECRET
+from tests.app.test_worker import until
 from tests.raw_server import RawServer, raw_server, status
 
 OTHERS = [f"other{number}" for number in range(7)]
@@ -76,8 +77,7 @@ async def test_seven_others_do_not_notice_one_in_a_rage(
                     await lot(here, service, receiver)
                     quiet = await lot(here, service, receiver)
                     async with rage(here, service, tarpit, jobs):
-                        while tarpit.connections < 5:
-                            await asyncio.sleep(0.05)
+                        await until(lambda: tarpit.connections >= 5)
                         loud = await lot(here, service, receiver)
                     assert not [key async for key in service.client.scan_iter("tollgate:breaker:*")]
     assert {each.status for each in [*quiet.records, *loud.records]} == {"completed"}

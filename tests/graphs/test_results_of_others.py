@@ -55,7 +55,7 @@ async def test_a_job_reports_what_results_of_strangers_carry(
             deps = replace(dependencies(tiers, url, http, gateway, redis_client), agents=(READER, ANALYST))
             asked: Any = {"job_id": "job-test", "question": "How many?", "limits": Limits().model_dump()}
             state: Any = await build_research_graph(deps).ainvoke(asked)
-            written = await ReportFolder(tmp_path, deps.evidence).write(state, state["report"])
+            written = await ReportFolder(tmp_path, deps.evidence, ttl_seconds=600).write(state, state["report"])
             stored = await deps.evidence.many("job-test", state["evidence"])
     assert state["status"] == "completed"
     assert {each["kind"] for each in state["evidence"].values()} == {"text"}

@@ -200,7 +200,7 @@ def read_by_all(stored: Evidence, folder: Path) -> None:
     json.dumps(reference, allow_nan=False)
     assert page("![a](evidence/E1.svg) [b](evidence/E1.md)", {"E1": stored})
     (folder / "job" / "evidence").mkdir(parents=True, exist_ok=True)
-    ReportFolder(folder, None)._write({"job_id": "job"}, "text", {"E1": stored})  # type: ignore[arg-type, typeddict-item]
+    ReportFolder(folder, None, ttl_seconds=600)._write({"job_id": "job"}, "text", {"E1": stored})  # type: ignore[arg-type, typeddict-item]
     with contextlib.suppress(ToolFailure):
         filled({"evidence_id": "E1"}, {"E1": stored})
 
