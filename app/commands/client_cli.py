@@ -20,7 +20,7 @@ from app.config.settings import Settings
 from app.errors import ApiFailed, BadInput
 from app.jobs.formats import Format
 from app.jobs.states import Status
-from app.running.processes import LOOPBACK
+from app.running.servers import LOOPBACK
 from graphs.governance.limits import OnLimit
 
 if TYPE_CHECKING:

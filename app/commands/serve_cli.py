@@ -6,7 +6,8 @@ import typer
 
 from app.config import ports
 from app.config import settings as configuration
-from app.running.processes import LOOPBACK, redis_running, services
+from app.running.processes import redis_running, services
+from app.running.servers import LOOPBACK
 
 cli = typer.Typer()
 

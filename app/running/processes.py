@@ -1,44 +1,13 @@
-"""Starts the programs that a job needs beside this one, and leaves none behind.
-
-Each child gets a listening socket that is already bound: its address is known before it runs, connections made early
-wait in the backlog, and no port can be lost between choosing and binding it. A child ends when its stdin closes, so
-it ends with us even when we are killed.
-"""
+"""Starts the programs that a job needs beside this one, keeps them running, and leaves none behind."""
 
 import contextlib
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from app.config.folders import private
 from app.config.settings import Settings, child_environment, variable
-from app.errors import BadInput
+from app.running.keeping import Program, Store
+from app.running.servers import Server
 from app.store.embedded_redis import embedded_redis
-
-LOOPBACK = "127.0.0.1"
-STOP_S = 5.0
-
-
-@dataclass(frozen=True)
-class Child:
-    """A running program and where it listens."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    address: str
-    log: Path
-
-    def failure(self) -> str | None:
-        """The last line it logged, when it has ended by itself; None while it runs. Blocks up to a second."""
-        try:
-            self.process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            return None
-        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        return lines[-1].removeprefix("error: ") if lines else f"exit code {self.process.returncode}"
 
 
 @dataclass(frozen=True)
@@ -47,7 +16,7 @@ class Addresses:
 
     model: str
     servers: dict[str, str]
-    children: tuple[Child, ...]
+    children: tuple[Server, ...]
 
 
 @contextlib.contextmanager
@@ -57,19 +26,27 @@ def redis_running(settings: Settings) -> Iterator[str]:
         yield settings.redis_url.get_secret_value()
     else:
         with embedded_redis(settings.data_dir) as url:
-            yield url
+            store = Store(settings.data_dir, url)
+            store.keep()
+            try:
+                yield url
+            finally:
+                store.let_go()
 
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[Addresses]:
     """The stand-in model and the MCP servers that are not running elsewhere, until the block ends."""
-    children: list[Child] = []
+    children: list[Server] = []
 
     def started(name: str, arguments: Sequence[str]) -> str:
-        children.append(_start(name, arguments, settings))
-        return children[-1].address
+        child = Server(name, arguments, mcp_environment(settings, name), settings.data_dir)
+        child.keep()
+        children.append(child)
+        return child.address
 
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(end, children)
         model = settings.model_url or started("stand_in_model", _stand_in(settings)) + "/v1"
         elsewhere = {name: server.address for name, server in settings.mcp.items()}
         commands = mcp_commands(settings, model)
@@ -77,8 +54,14 @@ def running(settings: Settings) -> Iterator[Addresses]:
         quiet = ["--log-level", "warning"]  # nothing keeps the files of logs small
         here = {name: started(name, [*commands[name], *quiet]) + "/mcp" for name in missing}
         yield Addresses(model, elsewhere | here, tuple(children))
-    finally:
-        _stop([child.process for child in children])
+
+
+def end(programs: Sequence[Program]) -> None:
+    """Let them end, all at the same time, and wait until they have."""
+    for each in programs:
+        each.told_to_end()
+    for each in programs:
+        each.ended()
 
 
 @contextlib.contextmanager
@@ -124,37 +107,3 @@ def mcp_environment(settings: Settings, name: str) -> dict[str, str]:
 def _stand_in(settings: Settings) -> list[str]:
     profile = ["--profile", settings.stand_in_profile] if settings.stand_in_profile else []
     return ["-m", "app.offline_model", "--latency-ms", str(settings.stand_in_latency_ms), *profile]
-
-
-def _start(name: str, arguments: Sequence[str], settings: Settings) -> Child:
-    log = settings.data_dir / "logs" / f"{name}.log"
-    try:
-        private(log.parent)
-    except OSError as error:
-        raise BadInput(
-            f"cannot write to the data folder {settings.data_dir} ({error.strerror}); set TOLLGATE_DATA_DIR"
-        ) from error
-    with socket.create_server((LOOPBACK, 0)) as listener, log.open("wb") as output:
-        port = listener.getsockname()[1]
-        process = subprocess.Popen(  # noqa: S603
-            [sys.executable, *arguments, "--fd", str(listener.fileno()), "--exit-with-stdin"],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-            pass_fds=[listener.fileno()],
-            env=mcp_environment(settings, name),
-            start_new_session=True,  # Ctrl-C is ours to handle
-        )
-    return Child(name, process, f"http://{LOOPBACK}:{port}", log)
-
-
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    for process in processes:  # all at once: they end at the same time
-        if process.stdin:
-            process.stdin.close()
-    for process in processes:
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

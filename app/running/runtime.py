@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-import httpx
 from openai import DefaultAsyncHttpxClient
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -15,13 +14,13 @@ from agents import AGENTS
 from app.config.models import STAND_IN_NOTICE, Models
 from app.config.prices import pricer
 from app.config.settings import Settings
-from app.errors import BadInput, OperatorMustAct
 from app.jobs.jobs import Jobs
 from app.jobs.records import Records
 from app.jobs.reports import ReportFolder
 from app.observing.redaction import Redaction
 from app.observing.telemetry import tracing
-from app.running.processes import Addresses, Child
+from app.running.processes import Addresses
+from app.running.servers import Server
 from app.store.clock import StoreClock
 from app.store.redis import checked, connect
 from graphs.checkpoint import RedisSaver
@@ -135,22 +134,6 @@ def dependencies(
     )
 
 
-async def ready(children: tuple[Child, ...]) -> None:
-    """Wait until every program that was started answers, or one has ended.
-
-    Raises:
-        BadInput: a program ended at its start; the line is its own last word.
-        OperatorMustAct: a program neither ended nor answered in time.
-    """
-    async with httpx.AsyncClient(timeout=READY_S) as http:
-        await asyncio.gather(*(_ready(child, http) for child in children))
-
-
-async def _ready(child: Child, http: httpx.AsyncClient) -> None:
-    try:
-        # The socket listens since before the child ran: this waits for it, and breaks off when it dies.
-        (await http.get(f"{child.address}/healthz")).raise_for_status()
-    except httpx.HTTPError as error:
-        if (why := await asyncio.to_thread(child.failure)) is not None:
-            raise BadInput(f"{child.name} did not start: {why}") from error
-        raise OperatorMustAct(f"{child.name} at {child.address} does not answer; its log is {child.log}") from error
+async def ready(children: tuple[Server, ...]) -> None:
+    """Wait until every program that was started answers. Raises as `Server.wait_until_up`."""
+    await asyncio.gather(*(asyncio.to_thread(child.wait_until_up, READY_S) for child in children))

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from app.config.folders import private
 from app.errors import AppError
@@ -61,6 +61,29 @@ class RedisError(AppError):
 
 class EmbeddedRedisError(RedisError):
     """The embedded server could not be started, reached or ended."""
+
+
+def start_again(data_dir: Path) -> None:
+    """Start the server of this data folder, which has died, unless another user has already. Its address stays.
+
+    Blocks until it has read its data. Raises `EmbeddedRedisError`.
+    """
+    home = data_dir.absolute() / "redis"
+    with _blame(home), _short_path(home) as folder, _turn(home):
+        _Server(home, folder / SOCKET_NAME).ensure_running()
+
+
+def is_gone(url: str) -> bool:
+    """Whether nobody listens at this URL of an embedded server. One that is busy is not gone."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1.0)
+        try:
+            connection.connect(unquote(url.removeprefix("unix://")))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
+        except (BlockingIOError, TimeoutError):
+            return False
+    return False
 
 
 @contextlib.contextmanager

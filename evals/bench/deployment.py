@@ -66,7 +66,7 @@ async def deployed(latency_ms: int, **given: str) -> AsyncIterator[Deployment]:
             api = await programs.enter_async_context(program(folder, env, "api", "api", "--port", "0"))
             await asyncio.gather(*(said(each, "worker: up to") for each in workers))
             line = await said(api, "api: http")
-            children = {each.name: each.process.pid for each in addresses.children}
+            children = {each.name: each.pid for each in addresses.children}
             model = children.pop("stand_in_model")
             pids = {"api": (api.pid,), "workers": tuple(each.pid for each in workers)}
             pids |= {"MCP servers": tuple(children.values()), "model": (model,)}

@@ -14,6 +14,7 @@ from typing import Any
 
 TOLLGATE = str(Path(sys.executable).parent / "tollgate")
 SECONDS = 90
+LONGEST_S = 300  # that a program lives in the background, whatever becomes of its test
 HELLO = (
     '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},'
     '"clientInfo":{"name":"test","version":"1"}}}\n'
@@ -43,7 +44,10 @@ def answered(folder: Path, *arguments: str, **settings: str) -> tuple[int, dict[
 
 @contextmanager
 def background(
-    command: Sequence[str], folder: Path, ending: signal.Signals = signal.SIGINT, **settings: str
+    command: Sequence[str],
+    folder: Path,
+    ending: signal.Signals = signal.SIGINT,
+    **settings: str,
 ) -> Iterator[subprocess.Popen[str]]:
     """A program in a process group of its own, which gets the ending signal if it is still there."""
     process = subprocess.Popen(
@@ -56,7 +60,7 @@ def background(
         text=True,
         start_new_session=True,
     )
-    watchdog = threading.Timer(SECONDS, process.kill)
+    watchdog = threading.Timer(LONGEST_S, process.kill)
     watchdog.start()
     try:
         with process:
@@ -85,16 +89,21 @@ def seen(process: subprocess.Popen[str], wanted: Callable[[str], bool]) -> list[
     raise AssertionError(f"it ended without the line: {''.join(lines)}")
 
 
-def left_behind(folder: Path) -> list[str]:
-    """Command lines of living processes that work in this folder."""
-    found = []
+def processes(folder: Path) -> dict[int, str]:
+    """The command lines of living processes that work in this folder, by their ids."""
+    found = {}
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and (entry / "cwd").readlink().is_relative_to(folder):
-                found.append((entry / "cmdline").read_text().replace("\0", " "))
+                found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
         except OSError:
             continue
     return found
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Command lines of living processes that work in this folder."""
+    return list(processes(folder).values())
 
 
 def all_gone(folder: Path, seconds: float = 10) -> bool:

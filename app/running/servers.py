@@ -1,0 +1,160 @@
+"""Servers that are kept running on this machine, at an address that stays the same.
+
+Each gets a listening socket that is already bound: its address is known before it runs, and connections made early wait
+in the backlog. The socket stays open here, so a call made between two lives of the server is answered by the next one.
+Before a longer pause it is closed: callers are then refused at once, and can do without. The next start binds the same
+port again, because others have the address.
+
+A server that hangs counts as dead, too.
+"""
+
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from app.config.folders import private
+from app.errors import BadInput, OperatorMustAct
+from app.running.keeping import FIRST_LOOK_S, LOOK_S, Program
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+PATIENCE_S = 1.0  # callers are not made to wait for a longer pause
+HANGS_S = 30.0
+QUESTIONS = 6  # in that time
+QUESTION = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+
+
+class Server(Program):
+    """A program that answers at a port of this machine, the same in all its lives, and writes into a log of its own.
+
+    Args:
+        name, arguments, environment: see `Program`.
+        data_dir: folder with the folder of logs.
+        hangs_s: seconds without an answer after which it is killed.
+
+    Raises BadInput when there can be no log.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        data_dir: Path,
+        hangs_s: float = HANGS_S,
+    ) -> None:
+        super().__init__(name, arguments, environment)
+        self._hangs_s = hangs_s
+        self.log = data_dir / "logs" / f"{name}.log"
+        try:
+            private(self.log.parent)
+            self.log.write_bytes(b"")
+        except OSError as error:
+            raise BadInput(
+                f"cannot write to the data folder {data_dir} ({error.strerror}); set TOLLGATE_DATA_DIR"
+            ) from error
+        self._listener: socket.socket | None = socket.create_server((LOOPBACK, 0))
+        self._port: int = self._listener.getsockname()[1]
+        self._question: socket.socket | None = None
+        self._ask_at = self._silent_since = 0.0
+
+    @property
+    def address(self) -> str:
+        return f"http://{LOOPBACK}:{self._port}"
+
+    def check(self) -> None:
+        """Raises BadInput when its first start came to nothing, with its own last word."""
+        if self._gives_up():
+            lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+            why = lines[-1].removeprefix("error: ") if lines else f"exit code {self._process.returncode}"
+            raise BadInput(f"{self.name} did not start: {why}")
+
+    def wait_until_up(self, seconds: float) -> None:
+        """Returns once it has answered.
+
+        Raises:
+            BadInput: its first start came to nothing, with its own last word.
+            OperatorMustAct: it did not answer in time.
+        """
+        until = time.monotonic() + seconds
+        while not self._was_up:
+            self.check()
+            if time.monotonic() > until:
+                raise OperatorMustAct(f"{self.name} at {self.address} does not answer; its log is {self.log}")
+            time.sleep(FIRST_LOOK_S)
+
+    def told_to_end(self) -> None:
+        super().told_to_end()
+        self._ask_no_more()
+        self._refuse_callers()
+
+    def _begin(self) -> None:
+        if self._listener is None:
+            self._listener = socket.create_server((LOOPBACK, self._port))
+        self._ask_no_more()
+        self._ask_at = self._silent_since = 0.0
+        fd = self._listener.fileno()
+        with self.log.open("ab") as output:
+            self._run([*self._arguments, "--fd", str(fd)], output.fileno(), [fd])
+
+    def _paused(self, seconds: float) -> bool:
+        if seconds > PATIENCE_S:
+            self._refuse_callers()
+        return super()._paused(seconds)
+
+    def _refuse_callers(self) -> None:
+        if self._listener:
+            self._listener.close()
+            self._listener = None
+
+    def _trouble(self) -> str | None:
+        if self._up_since and self._process.poll() is None and not self._is_up():
+            logger.warning("%s: gave no answer for %g s; killed", self.name, self._hangs_s)
+            self._process.kill()
+            self._process.wait()
+        trouble = super()._trouble()
+        if trouble and self._gives_up():
+            self._refuse_callers()
+        return trouble
+
+    def _is_up(self) -> bool:
+        """Whether it answers: at its start at all, later within `hangs_s`. Waits for nothing."""
+        now = time.monotonic()
+        if self._question is None:
+            if now >= self._ask_at:
+                self._ask(now)
+        elif (answer := self._answer()) is not None:
+            self._ask_no_more()
+            self._ask_at = now + self._hangs_s / QUESTIONS
+            if answer:
+                return True
+        silent = self._silent_since and now - self._silent_since > self._hangs_s
+        return self._up_since is not None and not silent
+
+    def _ask(self, now: float) -> None:
+        self._silent_since = self._silent_since or now
+        with contextlib.suppress(OSError):  # its backlog is full
+            self._question = socket.create_connection((LOOPBACK, self._port), LOOK_S)
+            self._question.sendall(QUESTION)
+            self._question.setblocking(False)
+
+    def _answer(self) -> bool | None:
+        """Whether it says that it is well; None while it says nothing."""
+        try:
+            well = self._question is not None and b" 200 " in self._question.recv(15)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return False
+        if well:
+            self._silent_since = 0.0
+        return well
+
+    def _ask_no_more(self) -> None:
+        if self._question:
+            self._question.close()
+            self._question = None
