@@ -64,10 +64,20 @@ _WRONG_TYPE: _Refusal = (
 
 def explained(error: BaseException) -> str:
     """What an error of the store is, its words, and what to do: one line, for whoever runs the service."""
-    if refusal := _found(error, (*_OUT_OF_ORDER, _WRONG_TYPE)):
-        _, _, what, remedy = refusal
-        return f"{what} ({_line(error)}); {remedy}"
-    return f"Redis refuses a command ({_line(error)}); see its version and its log"
+    what, remedy = _refusal(error)
+    return f"{what} ({_line(error)}); {remedy}"
+
+
+def briefly(error: BaseException) -> str:
+    """What an error of the store is, without its words, which may hold an address: fit for everybody."""
+    return _refusal(error)[0]
+
+
+def _refusal(error: BaseException) -> tuple[str, str]:
+    """What it is, and what to do."""
+    if found := _found(error, (*_OUT_OF_ORDER, _WRONG_TYPE)):
+        return found[2], found[3]
+    return "Redis refuses a command", "see its version and its log"
 
 
 def is_outage(error: BaseException) -> bool:

@@ -11,7 +11,8 @@ from fastapi import Depends, Request
 from app.access.audit import Audit, trail
 from app.access.keys import Keys
 from app.config.settings import Settings
-from app.running.serving import opened_service
+from app.running.serving import NEEDED, opened_service
+from app.work.readiness import Readiness
 from app.work.service import Service
 from graphs.governance.rate_limit import RateLimit
 from graphs.state import Json
@@ -29,6 +30,7 @@ class Backend:
     keys: Keys
     rate: RateLimit
     audit: Audit
+    readiness: Readiness
 
     async def noted(
         self, action: str, actor: str, tenant: str, job_id: str, detail: Json | None, trace_id: str
@@ -62,6 +64,7 @@ async def opened_backend(settings: Settings, redis_url: str, warn: Callable[[str
             Keys(client),
             RateLimit(client, per_minute=settings.requests_per_minute, burst=settings.requests_burst),
             trail(settings, client),
+            Readiness(client, NEEDED),
         )
 
 

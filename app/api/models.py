@@ -227,6 +227,12 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class Readiness(Health):
+    """That jobs are accepted and can be run, and the parts that it takes, as far as they are known."""
+
+    parts: dict[str, Literal["ok"]]
+
+
 def summary(record: Record) -> Json:
     """What `JobSummary` has, for its constructor and those of its heirs."""
     same = ("status", "question", "created_at", "updated_at", "metadata")

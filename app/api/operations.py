@@ -1,23 +1,32 @@
 """For whoever runs the deployment: dead letters, spend, health, metrics, and what each problem means."""
 
-import asyncio
 from datetime import UTC
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from redis.exceptions import RedisError
 
 from app.access.keys import Scope
 from app.api.auth import Admin, Reader
 from app.api.backend import Here, RequestId
 from app.api.jobs import COMMON, JobId, shown
 from app.api.metrics import Metrics
-from app.api.models import Accepted, DeadLetter, DeadLetters, Health, JobDocument, SpendDocument, day_budget, summary
-from app.api.problems import KINDS, Refused, documented
+from app.api.models import (
+    Accepted,
+    DeadLetter,
+    DeadLetters,
+    Health,
+    JobDocument,
+    Readiness,
+    SpendDocument,
+    day_budget,
+    summary,
+)
+from app.api.problems import KINDS, RETRY_S, Refused, answer, documented
+from app.observing.redaction import redacted
+from app.work.readiness import OK, lacking
 from graphs.store_failures import STORE_FAILED
 
-READY_S = 2.0
 _OF_DEAD = documented("no-such-job", "conflict")
 
 
@@ -65,14 +74,18 @@ def router(metrics: Metrics) -> APIRouter:
     async def healthz() -> Health:
         return Health()
 
-    @routes.get("/readyz", summary="Whether it can serve: Redis answers", responses=documented("unavailable"))
-    async def readyz(here: Here) -> Health:
-        try:
-            async with asyncio.timeout(READY_S):
-                await here.service.client.ping()
-        except TimeoutError as error:
-            raise RedisError(f"no answer in {READY_S:g} s") from error
-        return Health()
+    @routes.get(
+        "/readyz",
+        summary="Whether jobs are accepted and can be run",
+        response_model=Readiness,
+        responses=documented("unavailable"),
+    )
+    async def readyz(here: Here, request_id: RequestId) -> Readiness | Response:
+        parts = await here.readiness.parts()
+        if said := lacking(parts):  # answered here: it is no error, which would be logged as one each time
+            problem = Refused("unavailable", said, headers={"Retry-After": str(RETRY_S)})
+            return answer(problem, request_id, redacted)
+        return Readiness(parts=dict.fromkeys(parts, OK))
 
     @routes.get(
         "/metrics",

@@ -8,14 +8,16 @@ from prometheus_client import CollectorRegistry
 
 from agents import AGENTS
 from app.access.audit import trail
+from app.config.data_settings import SERVERS
 from app.config.settings import Settings
 from app.jobs.events import EventLog
 from app.observing.redaction import Redaction
 from app.running.processes import Addresses
 from app.running.runtime import Parts, assembled, ready
 from app.store.redis import checked
-from app.work.conditions import Conditions, Provider
+from app.work.conditions import CLOCK, MODEL, Conditions, Provider
 from app.work.queue import JOBS, WEBHOOKS, Queue
+from app.work.readiness import telling
 from app.work.registry import Registry
 from app.work.service import Service
 from app.work.webhooks import Webhooks
@@ -23,6 +25,7 @@ from app.work.worker import Work
 from graphs.supervisor import build_research_graph
 from safe_http import public
 
+NEEDED = (MODEL, CLOCK, *SERVERS)  # by jobs
 NO_MODEL = "http://127.0.0.1:9/v1"  # the discard port: a process that calls no model
 
 
@@ -45,12 +48,16 @@ async def opened_worker(
             outside = public.client(settings.webhook_allow_private, settings.webhook_timeout_s)
             http = await stack.enter_async_context(outside)
             webhooks = Webhooks(http, settings.webhook_secret, timeout_s=settings.webhook_timeout_s)
-        asking = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
-        provider = Provider(addresses.model, key, parts.deps.model.toll.breaker, asking)
-        needed = sorted({tool.partition(".")[0] for agent in AGENTS for tool in agent.tools})
-        conditions = Conditions(parts.client, parts.clock, parts.deps.gateway, needed, provider, warn)
+        conditions = Conditions(
+            parts.client,
+            parts.clock,
+            parts.deps.gateway,
+            sorted({tool.partition(".")[0] for agent in AGENTS for tool in agent.tools}),
+            await _provider(stack, settings, addresses, parts),
+            warn,
+        )
         await conditions.allowed(0, 0)  # says at the start what is missing
+        await stack.enter_async_context(telling(parts.client, conditions.parts))
         work = Work(
             parts.jobs,
             parts.records,
@@ -66,6 +73,22 @@ async def opened_worker(
         )
         await work.adopt()
         yield work
+
+
+async def _provider(
+    stack: contextlib.AsyncExitStack, settings: Settings, addresses: Addresses, parts: Parts
+) -> Provider:
+    alone = {"Connection": "close"}  # a kept connection dies with its server, and says nothing of the next one
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+    return Provider(
+        addresses.model,
+        parts.deps.model.toll.breaker,
+        await stack.enter_async_context(
+            httpx.AsyncClient(trust_env=False, headers=alone | {"Authorization": f"Bearer {key}"})
+        ),
+        is_ours=settings.offline,
+        has_other=settings.fallback_model is not None,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import httpx
 from redis.asyncio import Redis
@@ -23,26 +24,44 @@ logger = logging.getLogger(__name__)
 LOOK_S = 1.0  # between two looks; in between, the last one counts
 PROBE_S = 3.0
 CLOCK_S = 5.0  # that clocks may differ: leases last longer, and machines that keep time agree far better
+ANY = 2**31
+MODEL, CLOCK = "model", "clock of a worker"
 CANARY, CANARY_S = "tollgate:canary", 60
 
 
 @dataclass(frozen=True)
 class Provider:
-    """The model provider, as it is asked whether it is there: at a page that costs nothing."""
+    """The model provider, as a worker sees it.
+
+    Attributes:
+        url: where it is.
+        breaker: what calls have met.
+        http: with its key. It is asked at a page that costs nothing.
+        is_ours: whether it runs beside us, and may be asked at any time.
+        has_other: whether another one is asked while it is away.
+    """
 
     url: str
-    key: str
     breaker: Breaker
     http: httpx.AsyncClient
+    is_ours: bool = False
+    has_other: bool = False
 
-    async def answers(self) -> bool:
+    async def standing(self) -> Literal["there", "back", "away"]:
+        """Whether it can be called. `back` is one that answers again, and has not carried out a call since."""
+        wait_s = await self.breaker.wait_s()
+        if self.has_other or (wait_s is None and not self.is_ours):
+            return "there"
+        if wait_s or not await self._answers():
+            return "away"
+        return "there" if wait_s is None else "back"
+
+    async def _answers(self) -> bool:
         """Whether there is anybody. What it answers does not count: few errors of a request say that a provider is
         away."""
         try:
-            async with asyncio.timeout(PROBE_S):
-                headers = {"Authorization": f"Bearer {self.key}"}
-                async with self.http.stream("GET", f"{self.url.rstrip('/')}/models", headers=headers) as answer:
-                    return answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR
+            async with asyncio.timeout(PROBE_S), self.http.stream("GET", f"{self.url.rstrip('/')}/models") as answer:
+                return answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR
         except (httpx.HTTPError, TimeoutError):
             return False
 
@@ -69,6 +88,7 @@ class Conditions:
     _missing: str = ""
     _looked: float = field(default=-LOOK_S)
     _most: int = 0
+    _ahead_s: float = 0.0
 
     async def allowed(self, free: int, running: int) -> int:
         """How many of the free places may be filled. After an outage of the provider it is one, until a job has got an
@@ -80,26 +100,36 @@ class Conditions:
             self._missing, self._looked = missing, time.monotonic()
         return max(0, min(free, self._most - running))
 
+    async def parts(self) -> dict[str, bool]:
+        """Of each thing that jobs need, whether it is there."""
+        refusing = await self.gateway.refusing(self.needed)
+        return {
+            MODEL: await self.provider.standing() != "away",
+            CLOCK: abs(self._ahead_s) <= CLOCK_S,
+            **{name: there and name not in refusing for name, there in self.gateway.there().items()},
+        }
+
     async def _look(self) -> tuple[str, int]:
         looks: tuple[Callable[[], Awaitable[str]], ...] = (self._of_the_store, self._of_the_sources)
         for look in looks:
             if missing := await look():
                 return missing, 0
-        wait_s = await self.provider.breaker.wait_s()
-        if wait_s is None:
-            return "", 2**31
-        if wait_s > 0 or not await self.provider.answers():
-            return "the model provider does not answer", 0
-        return "", 1
+        match await self.provider.standing():
+            case "away":
+                return "the model provider does not answer", 0
+            case "back":
+                return "", 1
+            case "there":
+                return "", ANY
 
     async def _of_the_store(self) -> str:
         try:
             await self.client.set(CANARY, "", ex=CANARY_S)
-            ahead = await self.clock.measured()
+            self._ahead_s = await self.clock.measured()
         except STORE_FAILED as error:
             return explained(error)
-        if abs(ahead) > CLOCK_S:
-            told = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'}"
+        if abs(self._ahead_s) > CLOCK_S:
+            told = f"{abs(self._ahead_s):.0f} s {'ahead of' if self._ahead_s > 0 else 'behind'}"
             return f"the clock of this machine is {told} that of the store; set it right (NTP)"
         return ""
 

@@ -73,6 +73,11 @@ class Replicas:
         """Calls in line."""
         return len(self._line)
 
+    def there(self) -> bool:
+        """Whether one of them is ready, as far as is known. They are asked from now on."""
+        self._probe_from_now_on()
+        return any(each.up for each in self.all)
+
     @contextlib.asynccontextmanager
     async def place(self, avoided: Collection[Replica] = ()) -> AsyncIterator[Replica]:
         """A place at a replica, until the block ends; at one of the avoided only if there is no other.

@@ -120,6 +120,10 @@ class ToolGateway:
         refused = await asyncio.gather(*(self._servers[name].refuses_us() for name in known))
         return [name for name, refuses in zip(known, refused, strict=True) if refuses]
 
+    def there(self) -> dict[str, bool]:
+        """Of each server, whether it is ready, as far as is known."""
+        return {name: server.replicas.there() for name, server in self._servers.items()}
+
     async def tools(self, agent: Agent) -> list[BaseTool]:
         """The tools of this agent, described for a model, called `server__tool`: `call` runs them.
 

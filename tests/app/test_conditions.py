@@ -30,7 +30,7 @@ def _looks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
 async def conditions(client: Redis, url: str = NOWHERE, **servers: str) -> AsyncIterator[tuple[Conditions, list[str]]]:
     said: list[str] = []
     async with httpx.AsyncClient() as http, ToolGateway(servers, client=client) as gateway:
-        provider = Provider(url, "key", Breaker(client, "provider", failures=1, open_s=0.1), http)
+        provider = Provider(url, Breaker(client, "provider", failures=1, open_s=0.1), http)
         yield Conditions(client, StoreClock(client), gateway, list(servers), provider, said.append), said
 
 

@@ -1,5 +1,6 @@
 """An MCP server dies or hangs while jobs need it: they end in time, name what is missing, and go on when it is back."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -13,6 +14,9 @@ from pathlib import Path
 import httpx
 
 from app.running.processes import Addresses
+from app.running.serving import NEEDED
+from app.work.readiness import Readiness
+from app.work.service import Service
 from tests.app.queued import deployment, ended, order, submitted, told
 from tests.chaos.soundness import assert_sound
 
@@ -63,9 +67,11 @@ async def test_a_job_names_the_source_that_went_away_and_the_next_one_waits_unti
             assert any("the MCP server sales does not answer" in gap for gap in without.result["gaps"])
             assert without.result["findings"], "what the others found is there"
             waits = (await submitted(service, order(here.settings, BOTH)))[0].job_id
+            await says(service, "sales", "is missing")
             with sales(tmp_path / "sales", port):
                 found = await ended(service, waits)
                 assert found.status == "completed", found.result
+                await says(service, "sales", "ok")
             await assert_sound(here, service, [under_way, waits])
 
 
@@ -88,6 +94,14 @@ async def test_a_source_that_hangs_costs_its_deadline_and_no_more(tmp_path: Path
             os.kill(server.pid, signal.SIGCONT)
             again = await ended(service, (await submitted(service, order(here.settings, BOTH)))[0].job_id)
             assert again.status == "completed", again.result
+
+
+async def says(service: Service, part: str, state: str) -> None:
+    """Wait until the deployment says this of the part."""
+    readiness, until = Readiness(service.client, NEEDED), time.monotonic() + 30
+    while (parts := await readiness.parts()).get(part) != state:
+        assert time.monotonic() < until, parts
+        await asyncio.sleep(0.05)
 
 
 def _free_port() -> int:

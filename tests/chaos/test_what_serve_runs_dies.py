@@ -60,6 +60,15 @@ def completed(http: httpx.Client, most: int, seconds: float) -> list[dict[str, A
         time.sleep(0.1)
 
 
+def ready(http: httpx.Client, seconds: float) -> list[str]:
+    """The parts that are ready, when all are."""
+    until = time.monotonic() + seconds
+    while not (answer := http.get("/readyz")).is_success:
+        assert time.monotonic() < until, answer.text
+        time.sleep(0.1)
+    return list(answer.json()["parts"])
+
+
 @pytest.mark.timeout(300)
 async def test_jobs_complete_whatever_is_killed(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     number = 50 if pytestconfig.getoption("--all-chaos") else 10
@@ -73,6 +82,8 @@ async def test_jobs_complete_whatever_is_killed(tmp_path: Path, pytestconfig: py
             [pid] = [pid for pid, command in processes(tmp_path).items() if victim in command]
             os.kill(pid, signal.SIGKILL)
         jobs = completed(http, number, AFTER_THE_LAST_S)
+        parts = ready(http, AFTER_THE_LAST_S)
+        assert set(parts) == {"store", "worker", "model", "knowledge_base", "sales", "analytics"}
         store = said[0].removeprefix("redis: ").strip()
         settings = Settings(_env_file=None, data_dir=tmp_path / ".data")
         async with opened_service(settings, store, lambda _: None) as service:

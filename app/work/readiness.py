@@ -1,0 +1,113 @@
+"""Whether jobs are accepted and can be run: whether the store takes writes, and what workers say that they lack.
+
+Workers know what jobs need and where it is; the API, which tells the world, may not even reach it. So each worker says
+every other second that it lives, and of each thing that jobs need whether it has it. What it says expires by the clock
+of the store: who is gone says nothing. Where there never was a worker, none is missed.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+from redis.asyncio import Redis
+
+from graphs.store_failures import STORE_FAILED, briefly, explained
+
+logger = logging.getLogger(__name__)
+
+TELL_EVERY_S = 2.0
+SAID_MS, LACKING_MS = 10_000, 5_000  # for so long it is believed; what one worker lacks is lacking
+MISSED_S = 3600  # after the last worker is gone
+LOOK_S = 2.0
+OK = "ok"
+
+Needs = Callable[[], Awaitable[Mapping[str, bool]]]
+
+
+def _key(says: str, part: str) -> str:
+    return f"tollgate:{{ready}}:{says}:{part}"
+
+
+@contextlib.asynccontextmanager
+async def telling(client: Redis, needs: Needs) -> AsyncIterator[None]:
+    """Say that this worker lives, and what it has of what `needs` names, until the block ends."""
+
+    async def tell() -> None:
+        while True:
+            found = await needs()
+            with contextlib.suppress(*STORE_FAILED):  # whoever reads it knows that, too
+                await _tell(client, found)
+            await asyncio.sleep(TELL_EVERY_S)
+
+    task = asyncio.create_task(tell(), name="says what this worker lacks")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def _tell(client: Redis, found: Mapping[str, bool]) -> None:
+    async with client.pipeline(transaction=False) as pipe:
+        pipe.set(_key("had", "worker"), 1, ex=MISSED_S)
+        pipe.set(_key("has", "worker"), 1, px=SAID_MS)
+        for part, there in found.items():
+            pipe.set(_key("has" if there else "lacks", part), 1, px=SAID_MS if there else LACKING_MS)
+        await pipe.execute()
+
+
+class Readiness:
+    """What is ready, as far as this process knows.
+
+    Args:
+        client: of the store.
+        parts: names of what jobs may need.
+    """
+
+    def __init__(self, client: Redis, parts: tuple[str, ...]) -> None:
+        self._client = client
+        self._parts = parts
+        self._look: asyncio.Task[dict[str, str]] | None = None
+        self._told: dict[str, str] = {}
+
+    async def parts(self) -> dict[str, str]:
+        """Each part that is known of, by its name: `OK`, or what is wrong with it, fit for everybody.
+
+        Costs one round trip, which all share who ask at the same time, and two seconds at most.
+        """
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._looked())
+        return await asyncio.shield(self._look)
+
+    async def _looked(self) -> dict[str, str]:
+        why = ""
+        try:
+            async with asyncio.timeout(LOOK_S):
+                found = {"store": OK} | await self._said()
+        except TimeoutError:
+            found = {"store": "Redis does not answer"}
+        except STORE_FAILED as error:
+            found, why = {"store": briefly(error)}, explained(error)
+        if found != self._told and (missing := lacking(found)):
+            logger.warning("not ready: %s", why or missing)
+        self._told = found
+        return found
+
+    async def _said(self) -> dict[str, str]:
+        """What workers say. Raises RedisError, also when the store can only be read."""
+        names = ("worker", *self._parts)
+        async with self._client.pipeline(transaction=False) as pipe:
+            # A write that is refused like any other, and changes nothing: there is no such key.
+            pipe.set(_key("no", "write"), 1, xx=True, px=1)
+            for says in ("has", "lacks"):
+                pipe.mget([_key(says, name) for name in names])
+            pipe.get(_key("had", "worker"))
+            _, has, lacks, had_worker = await pipe.execute()
+        state = {name: "is missing" if lacks[at] else OK for at, name in enumerate(names) if has[at] or lacks[at]}
+        return {"worker": "none is running"} | state if had_worker else state
+
+
+def lacking(parts: Mapping[str, str]) -> str:
+    """What is wrong, in one line."""
+    return "; ".join(f"{name}: {state}" for name, state in parts.items() if state != OK)

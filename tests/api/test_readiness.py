@@ -1,0 +1,71 @@
+"""`/readyz` says what is missing, and no more than everybody may know."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.config.settings import Settings
+from app.store.embedded_redis import embedded_redis
+from app.work.readiness import telling
+from tests.api.in_process import Api, api_over
+
+
+@pytest.fixture
+async def api(settings: Settings, tmp_path: Path) -> AsyncIterator[Api]:
+    """The API over a store of its own, to be mistreated."""
+    with embedded_redis(tmp_path) as url:
+        async with api_over(settings, url) as api:
+            yield api
+
+
+async def ready(api: Api) -> httpx.Response:
+    async with api.client() as client:
+        return await client.get("/readyz")
+
+
+@pytest.mark.parametrize(
+    ("hurt", "mended", "said"),
+    [
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "store: Redis has no memory left"),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "store: Redis is a replica, which cannot be written to"),
+        ("CLIENT PAUSE 60000 WRITE", "CLIENT UNPAUSE", "store: Redis does not answer"),
+    ],
+    ids=["full", "read-only", "stuck"],
+)
+async def test_a_store_that_takes_no_writes_is_named(api: Api, hurt: str, mended: str, said: str) -> None:
+    admin: Any = api.service.client
+    assert (await ready(api)).json() == {"status": "ok", "parts": {"store": "ok"}}
+    assert await admin.keys("tollgate:{ready}*") == [], "looking leaves nothing behind"
+    await admin.execute_command(*hurt.split())
+    answer = await ready(api)
+    assert (answer.status_code, answer.json()["detail"]) == (503, said)
+    assert answer.headers["retry-after"] == "5"
+    await admin.execute_command(*mended.split())
+    assert (await ready(api)).status_code == 200
+
+
+async def test_what_a_worker_lacks_is_named_until_no_worker_says_so(api: Api) -> None:
+    store, found = api.service.client, {"model": True, "sales": False}
+
+    async def needs() -> dict[str, bool]:
+        return found
+
+    async with telling(store, needs):
+        while await store.get("tollgate:{ready}:has:worker") is None:
+            pass
+        answer = await ready(api)
+        assert (answer.status_code, answer.json()["detail"]) == (503, "sales: is missing")
+        found["sales"] = True
+        while await store.get("tollgate:{ready}:has:sales") is None:
+            pass
+        assert 0 < await store.pttl("tollgate:{ready}:lacks:sales") <= 5000, "another worker may still lack it"
+        await store.delete("tollgate:{ready}:lacks:sales")
+        parts = {"store": "ok", "worker": "ok", "model": "ok", "sales": "ok"}
+        assert (await ready(api)).json() == {"status": "ok", "parts": parts}
+    assert 0 < await store.pttl("tollgate:{ready}:has:worker") <= 10_000
+    await store.delete("tollgate:{ready}:has:worker")
+    answer = await ready(api)
+    assert (answer.status_code, answer.json()["detail"]) == (503, "worker: none is running")
