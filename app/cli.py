@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -18,6 +19,8 @@ from app.config import settings as configuration
 from app.config.folders import keep_files_private
 from app.config.settings import Settings
 from app.errors import AppError, OperatorMustAct
+from app.observing.logs import configure
+from app.observing.redaction import Redaction
 from app.running.processes import beside, mcp_commands, mcp_environment, redis_running, services
 from graphs.governance.limits import MICRO, OnLimit
 
@@ -124,7 +127,7 @@ def mcp(
     command += ["--host", host] if host is not None else []
     command += ["--port", str(port)] if port is not None else []
     command += context.args
-    os.execve(sys.executable, command, mcp_environment(settings, name))  # noqa: S606
+    os.execve(sys.executable, command, mcp_environment(settings, name, settings.model_url))  # noqa: S606
 
 
 @cli.command()
@@ -157,6 +160,7 @@ def main() -> NoReturn:
     keep_files_private()
     for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends a job as cleanly as Ctrl-C
         signal.signal(ending, lambda *_: signal.raise_signal(signal.SIGINT))
+    configure(Redaction(), logging.WARNING)  # also what libraries say has its secrets taken out
     try:
         cli()
     except OperatorMustAct as error:

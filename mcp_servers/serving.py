@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable
 
+import httpx
 from mcp.types import ToolAnnotations
 
 from mcp_servers import http_program
@@ -14,6 +15,7 @@ from mcp_servers.admission import Room
 from mcp_servers.http_program import LOOPBACK, Bounds, is_loopback
 from mcp_servers.observing import configure_logs
 from mcp_servers.server import CallLimits, Ready, Server
+from safe_http.shown import shown
 
 BAD_INPUT = 2
 SECRET = "TOLLGATE_MCP_SECRET"  # noqa: S105  its name
@@ -58,6 +60,44 @@ def parser(program: str, description: str, default_port: int) -> argparse.Argume
     names.add_argument("--allowed-host", action="append", help="a name others call this server by; unset: see README")
     names.add_argument("--allowed-origin", action="append", help="a web page that may call: https://chat.example.org")
     return options
+
+
+def takes_url(options: argparse.ArgumentParser, name: str, what: str) -> None:
+    """The options `--name-url` and `--name-url-variable`, of which one may be given; `url` reads them."""
+    group = options.add_mutually_exclusive_group()
+    group.add_argument(f"--{name}-url", metavar="URL", help=what)
+    group.add_argument(
+        f"--{name}-url-variable",
+        metavar="NAME",
+        help="environment variable that holds it: nobody can read a password there",
+    )
+
+
+def url(given: argparse.Namespace, name: str) -> str | None:
+    """What one of the two options says, without a slash at its end. Raises StartupError."""
+    option = f"--{name}-url"
+    address: str | None = getattr(given, f"{name}_url")
+    if variable := getattr(given, f"{name}_url_variable"):
+        option, address = variable, os.environ.get(variable)
+        if not address:
+            raise StartupError(f"--{name}-url-variable names {variable}, which is not set")
+    elif address and "@" in address:
+        raise StartupError(
+            f"everyone on this machine can read a password in {option}; put the URL into an environment variable and "
+            f"name that with {option}-variable"
+        )
+    return address and checked_url(option, address)
+
+
+def checked_url(name: str, address: str) -> str:
+    """The address without a slash at its end. Raises StartupError when it is none of HTTP."""
+    try:
+        read = httpx.URL(address)
+    except httpx.InvalidURL:
+        read = httpx.URL()
+    if read.scheme not in {"http", "https"} or not read.host:
+        raise StartupError(f"{name} {shown(address)} is not an http(s) address")
+    return address.rstrip("/")
 
 
 def run(build: Callable[[argparse.Namespace], Server], options: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from app.store.redis import connect, preflight
 from graphs.errors import GraphError
 from graphs.governance.limits import dollars
 from graphs.governance.tools import Asking, ToolGateway
+from safe_http.shown import shown
 
 
 class Line(NamedTuple):
@@ -64,18 +65,18 @@ async def _model(settings: Settings, addresses: Addresses) -> Line:
         return Line(False, "model", str(error))
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    url = f"{addresses.model.rstrip('/')}/models"
+    url, where = f"{addresses.model.rstrip('/')}/models", shown(addresses.model)
     try:
         async with httpx.AsyncClient(timeout=10, headers=headers) as http, http.stream("GET", url) as answer:
             status = answer.status_code  # the rest is not read, however much it is
             is_page = answer.is_success and answer.headers.get("content-type", "").startswith("text/html")
     except httpx.HTTPError as error:
-        return Line(False, "model", f"{addresses.model} does not answer ({error}); check OPENAI_BASE_URL")
+        return Line(False, "model", f"{where} does not answer ({error}); check OPENAI_BASE_URL")
     if status in {401, 403}:
-        return Line(False, "model", f"{addresses.model} refuses the key; check OPENAI_API_KEY")
+        return Line(False, "model", f"{where} refuses the key; check OPENAI_API_KEY")
     if is_page:
-        return Line(False, "model", f"{addresses.model} answers with a page: is OPENAI_BASE_URL missing /v1?")
-    who = "the stand-in (rules, not a language model)" if settings.offline else addresses.model
+        return Line(False, "model", f"{where} answers with a page: is OPENAI_BASE_URL missing /v1?")
+    who = "the stand-in (rules, not a language model)" if settings.offline else where
     return Line(True, "model", f"{settings.model}, planning with {settings.supervisor_model}, from {who}")
 
 
@@ -103,11 +104,12 @@ async def _servers(settings: Settings, addresses: Addresses) -> AsyncIterator[Li
         return
     async with ToolGateway(addresses.servers, secret=settings.mcp_secret) as gateway:
         for name in sorted(addresses.servers):
+            where = shown(addresses.servers[name])
             try:
                 tools = await gateway.tools(Asking("doctor", (f"{name}.*",)))
-                yield Line(True, f"mcp {name}", f"{len(tools)} tools at {addresses.servers[name]}")
+                yield Line(True, f"mcp {name}", f"{len(tools)} tools at {where}")
             except GraphError as error:
-                yield Line(False, f"mcp {name}", f"{addresses.servers[name]}: {error}")
+                yield Line(False, f"mcp {name}", f"{where}: {error}")
 
 
 def _web(settings: Settings) -> Line:

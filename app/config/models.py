@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable
 from datetime import datetime
-from urllib.parse import urlsplit
 
 import httpx2
 from openai import DefaultAsyncHttpxClient
@@ -19,6 +18,7 @@ from graphs.governance.breaker import Breaker
 from graphs.governance.governed_model import GovernedChatOpenAI
 from graphs.governance.ledger import Ledger
 from graphs.governance.toll import Toll, Turnstile
+from safe_http.shown import shown
 
 NO_KEY = SecretStr("none")
 STAND_IN_NOTICE = (
@@ -64,10 +64,10 @@ class Models:
         http.event_hooks = {"request": [turnstile.admit]}
         self._http = http
         self._synchronous = httpx2.Client(transport=_NoSynchronousRequests(), trust_env=False)
-        breaker = Breaker(client, _place(base_url), now=now)
+        breaker = Breaker(client, shown(base_url), now=now)
         self._toll = Toll(ledger, prices, breaker, turnstile, settings.limits, now=now)
         self._base_url = base_url
-        self._fallback = self._other_provider(Breaker(client, _place(str(settings.fallback_base_url)), now=now))
+        self._fallback = self._other_provider(Breaker(client, shown(str(settings.fallback_base_url)), now=now))
 
     def named(self, name: str) -> GovernedChatOpenAI:
         """The model of this name. It makes no call before it is `charged_to` an account."""
@@ -101,9 +101,3 @@ class Models:
             dialect=Dialect(limit="max_completion_tokens" if url == OPENAI_URL else "max_tokens"),
             fallback=fallback,
         )
-
-
-def _place(url: str) -> str:
-    """What breakers are named by: where a provider is, without a password that its address may hold."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

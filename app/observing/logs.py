@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from typing import TextIO
 
 from app.observing.redaction import Redaction
 
@@ -17,9 +18,17 @@ class _Redacting(logging.Formatter):
         return str(self._redact(super().format(record)))
 
 
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is by then: a live display puts itself in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.setStream(sys.stderr)
+        super().emit(record)
+
+
 def configure(redact: Redaction, level: int = logging.INFO) -> None:
     """Log to stderr: what this project does from this level on, libraries from WARNING on."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStderr()
     handler.setFormatter(_Redacting(redact))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("app").setLevel(level)

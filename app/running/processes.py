@@ -39,8 +39,9 @@ def running(settings: Settings) -> Iterator[Addresses]:
     """The stand-in model and the MCP servers that are not running elsewhere, until the block ends."""
     children: list[Server] = []
 
-    def started(name: str, arguments: Sequence[str]) -> str:
-        child = Server(name, arguments, mcp_environment(settings, name), settings.data_dir)
+    def started(name: str, arguments: Sequence[str], embeddings_url: str | None = None) -> str:
+        environment = mcp_environment(settings, name, embeddings_url)
+        child = Server(name, arguments, environment, settings.data_dir)
         child.keep()
         children.append(child)
         return child.address
@@ -52,7 +53,7 @@ def running(settings: Settings) -> Iterator[Addresses]:
         commands = mcp_commands(settings, model)
         missing = [name for name in settings.servers if name not in elsewhere]
         quiet = ["--log-level", "warning"]  # nothing keeps the files of logs small
-        here = {name: started(name, [*commands[name], *quiet]) + "/mcp" for name in missing}
+        here = {name: started(name, [*commands[name], *quiet], model) + "/mcp" for name in missing}
         yield Addresses(model, elsewhere | here, tuple(children))
 
 
@@ -80,15 +81,18 @@ def beside(settings: Settings, redis_url: str, addresses: Addresses) -> dict[str
 
 
 def mcp_commands(settings: Settings, embeddings_url: str | None) -> dict[str, list[str]]:
-    """The arguments after `python` that run each MCP server on the configured data."""
+    """The arguments after `python` that run each MCP server on the configured data.
+
+    Everybody on the machine can read them, so an address, which may hold a password, is named by its variable.
+    """
     here = ["--data-dir", str(settings.data_dir)]
     documents = ["--data", str(settings.knowledge_base_data)] if settings.knowledge_base_data else []
     sales = ["--data-variable", variable("sales_data")] if settings.sales_data else []
     sales += ["--refresh-s", str(settings.sales_refresh_s)] if settings.sales_refresh_s else []
     embeddings = ["--embedding-model", settings.embedding_model]
     if embeddings_url:
-        embeddings += ["--embeddings-url", embeddings_url]
-    web = ["--search-url", str(settings.web_search_url)] if settings.web_search_url else []
+        embeddings += ["--embeddings-url-variable", variable("openai_base_url")]
+    web = ["--search-url-variable", variable("web_search_url")] if settings.web_search_url else []
     web += ["--allow-private"] if settings.web_allow_private else []
     return {
         "knowledge_base": ["-m", "mcp_servers.knowledge_base", *here, *documents, *embeddings],
@@ -98,9 +102,15 @@ def mcp_commands(settings: Settings, embeddings_url: str | None) -> dict[str, li
     }
 
 
-def mcp_environment(settings: Settings, name: str) -> dict[str, str]:
+def mcp_environment(settings: Settings, name: str, embeddings_url: str | None) -> dict[str, str]:
     """The environment of an MCP server, which nobody else can read: secrets, and only those that it needs."""
-    own = settings.secrets_for_sales() if name == "sales" else {}
+    own: dict[str, str] = {}
+    if name == "sales":
+        own = settings.secrets_for_sales()
+    elif name == "knowledge_base" and embeddings_url:
+        own = {variable("openai_base_url"): embeddings_url}
+    elif name == "web" and settings.web_search_url:
+        own = {variable("web_search_url"): str(settings.web_search_url)}
     return child_environment(settings.secrets_for_children() | own)
 
 

@@ -9,6 +9,7 @@ from app.observing.logs import configure
 from app.observing.redaction import Redaction
 from app.running.keeping import LOOK_S, Program
 from app.running.processes import Addresses, beside, end
+from safe_http.shown import shown
 
 ENDING_S = 15.0  # beyond what a worker takes to hand over
 
@@ -44,7 +45,5 @@ def supervise(
 
 
 def _introduce(redis_url: str, addresses: Addresses, say: Callable[[str], None]) -> None:
-    say(f"redis: {redis_url.rpartition('@')[2] if '@' in redis_url else redis_url}")
-    say(f"model: {addresses.model}")
-    for name, url in addresses.servers.items():
-        say(f"{name}: {url}")
+    for name, address in {"redis": redis_url, "model": addresses.model, **addresses.servers}.items():
+        say(f"{name}: {shown(address)}")

@@ -25,6 +25,7 @@ from graphs.governance.tool_session import KeptSession
 from graphs.governance.tool_transport import Caller, Signer, Transport, Unanswered
 from graphs.state import Json
 from graphs.store_failures import STORE_FAILED
+from safe_http.shown import shown
 
 Given = TypeVar("Given")
 
@@ -164,7 +165,7 @@ class ToolServer:
             if problem.retry_after_s is None:  # it is away, and not busy
                 report = "failed"
                 # Where it is, only the log says: the message goes into events and reports, which tenants read.
-                where = ", ".join(each.address for each in self.replicas.all)
+                where = ", ".join(shown(each.address) for each in self.replicas.all)
                 logger.warning("the MCP server %s at %s does not answer: %s", self.name, where, problem)
             said = f"the MCP server {self.name} does not answer ({problem}); go on without it"
             raise ServerUnavailable(said) from problem

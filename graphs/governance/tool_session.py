@@ -71,7 +71,7 @@ class KeptSession:
         self._numbers = itertools.count(1)
         self._closing = asyncio.Event()
         self._ready: asyncio.Future[ClientSession] = asyncio.get_running_loop().create_future()
-        self._owner = asyncio.create_task(self._hold(), name=f"mcp session {address}")
+        self._owner = asyncio.create_task(self._hold(), name=f"mcp session with {server}")
 
     @property
     def alive(self) -> bool:

@@ -26,6 +26,7 @@ from pydantic_core import from_json
 
 from graphs.clock import utc_now
 from safe_http.bodies import TooLarge, body, parts
+from safe_http.shown import shown
 
 NOT_ANSWERED = -32050  # a code that JSON-RPC leaves to implementations
 TOKEN_S = 60
@@ -242,7 +243,7 @@ async def _refusal(request: httpx.Request, response: httpx.Response) -> Unanswer
         return Unanswered(f"it answered with {known[0] if known else 'what it does not name'}, not JSON")
     after = response.headers.get("retry-after", "")
     if said := await _said(response):  # only here: it may name machines, and the message goes into events and reports
-        logger.warning("%s answered HTTP %d: %s", request.url, status, said)
+        logger.warning("%s answered HTTP %d: %s", shown(str(request.url)), status, said)
     return Unanswered(
         f"HTTP {status}",
         may_be_done=status >= 500 and status != 503,

@@ -15,7 +15,7 @@ def main() -> None:
     """Read the options and serve."""
     options = serving.parser("knowledge_base", "Market documents over MCP: search and read.", DEFAULT_PORT)
     options.add_argument("--data", type=Path, help="folder of Markdown, HTML or PDF (default: the sample briefs)")
-    options.add_argument("--embeddings-url", help="OpenAI-compatible endpoint for semantic search (default: none)")
+    serving.takes_url(options, "embeddings", "OpenAI-compatible endpoint for semantic search (default: none)")
     options.add_argument("--embedding-model", default=DEFAULT_MODEL, help="its model (default: %(default)s)")
     options.add_argument(
         "--data-dir", type=Path, default=Path(".data"), help="folder that keeps the vectors (default: %(default)s)"
@@ -30,11 +30,8 @@ def main() -> None:
 
 
 def _build(options: argparse.Namespace) -> Server:
-    embeddings = None
-    if options.embeddings_url:
-        if not options.embeddings_url.startswith(("http://", "https://")):
-            raise serving.StartupError(f"--embeddings-url {options.embeddings_url} is not an http(s) address")
-        embeddings = Embeddings(options.embeddings_url, options.embedding_model, options.data_dir)
+    url = serving.url(options, "embeddings")
+    embeddings = Embeddings(url, options.embedding_model, options.data_dir) if url else None
     return build(options.data, embeddings, options.refresh_s)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from openai import APIStatusError, APITimeoutError, AsyncOpenAI, OpenAIError
 
 from mcp_servers.knowledge_base.embeddings import Embeddings, EmbeddingsUnavailable
+from safe_http.shown import shown
 
 Vector = NDArray[np.float32]
 
@@ -85,7 +86,7 @@ class Vectors:
 
     def _logged(self, error: OpenAIError) -> str:
         """What kind of error it is. Its words are for whoever runs this server: they may hold keys and addresses."""
-        logger.warning("%s: %s", self._url, _one_line(error))
+        logger.warning("%s: %s", shown(self._url), _one_line(error))
         if isinstance(error, APIStatusError):
             return f"the embeddings endpoint answered with status {error.status_code}"
         if isinstance(error, APITimeoutError):

@@ -3,8 +3,6 @@
 import argparse
 import os
 
-import httpx
-
 from mcp_servers import serving
 from mcp_servers.server import Server
 from mcp_servers.web.fetching import Fetcher
@@ -12,12 +10,13 @@ from mcp_servers.web.search import BRAVE_URL, TAVILY_URL, Provider, brave, searx
 from mcp_servers.web.server import build
 
 DEFAULT_PORT = 7804
+SEARXNG = "SEARXNG_URL"
 
 
 def main() -> None:
     """Read the options and serve."""
     options = serving.parser("mcp_servers.web", "The web over MCP: search and read pages.", DEFAULT_PORT)
-    options.add_argument("--search-url", help="a proxy for the API of Tavily or Brave (default: theirs)")
+    serving.takes_url(options, "search", "a proxy for the API of Tavily or Brave (default: theirs)")
     options.add_argument(
         "--allow-private", action="store_true", help="pages may be at private and loopback addresses too, on any port"
     )
@@ -25,30 +24,18 @@ def main() -> None:
 
 
 def _build(options: argparse.Namespace) -> Server:
-    return build(_provider(options.search_url), Fetcher(allow_private=options.allow_private))
+    return build(_provider(serving.url(options, "search")), Fetcher(allow_private=options.allow_private))
 
 
 def _provider(url: str | None) -> Provider | None:
     """The first for which there is a key, or an address: Tavily, Brave, SearXNG."""
-    if url:
-        _check("--search-url", url)
     if key := os.environ.get("TAVILY_API_KEY"):
-        return tavily(key, (url or TAVILY_URL).rstrip("/"))
+        return tavily(key, url or TAVILY_URL)
     if key := os.environ.get("BRAVE_API_KEY"):
-        return brave(key, (url or BRAVE_URL).rstrip("/"))
-    if address := os.environ.get("SEARXNG_URL"):
-        _check("SEARXNG_URL", address)
-        return searxng(address.rstrip("/"))
+        return brave(key, url or BRAVE_URL)
+    if address := os.environ.get(SEARXNG):
+        return searxng(serving.checked_url(SEARXNG, address))
     return None
-
-
-def _check(name: str, url: str) -> None:
-    try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL:
-        address = httpx.URL()
-    if address.scheme not in {"http", "https"} or not address.host:
-        raise serving.StartupError(f"{name} is not an http(s) address")
 
 
 if __name__ == "__main__":

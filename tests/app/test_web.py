@@ -133,4 +133,4 @@ def test_it_runs_alone_with_the_settings_of_the_rest(tmp_path: Path, monkeypatch
     assert '"name":"web"' in ended.stdout
     monkeypatch.setenv("TOLLGATE_WEB_SEARCH_URL", "http://proxy:8080")
     command = mcp_commands(Settings(_env_file=None), None)["web"]
-    assert command == ["-m", "mcp_servers.web", "--search-url", "http://proxy:8080/"]
+    assert command == ["-m", "mcp_servers.web", "--search-url-variable", "TOLLGATE_WEB_SEARCH_URL"]

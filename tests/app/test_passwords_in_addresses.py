@@ -1,0 +1,91 @@
+"""An address of the settings may hold a password, which nobody but its server is to see."""
+
+import re
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+
+from safe_http.shown import shown
+from tests.api.programs import shown as job_shown
+from tests.app.command_line import TOLLGATE, background, processes, seen, tollgate
+from tests.app.queued import QUESTION, Deployment, deployment
+
+PASSWORD = "geheim7"
+
+
+def with_password(url: str) -> str:
+    return url.replace("://", f"://app:{PASSWORD}@")
+
+
+def settings_of(here: Deployment) -> dict[str, str]:
+    """Everything that takes an address has one with a password; nobody listens where no job needs it."""
+    nowhere = f"http://app:{PASSWORD}@127.0.0.1:9"
+    with redis.Redis.from_url(here.redis_url) as admin:
+        admin.acl_setuser(
+            "app", enabled=True, passwords=[f"+{PASSWORD}"], keys=["*"], channels=["*"], categories=["+@all"]
+        )
+    return {
+        "REDIS_URL": with_password(here.redis_url),
+        "OPENAI_BASE_URL": with_password(here.model),
+        "TOLLGATE_STAND_IN_URL": nowhere,
+        "TOLLGATE_FALLBACK_MODEL": "gpt-5-nano",
+        "TOLLGATE_FALLBACK_BASE_URL": nowhere,
+        "TAVILY_API_KEY": "tvly-0",
+        "SEARXNG_URL": nowhere,
+        "TOLLGATE_WEB_SEARCH_URL": nowhere,
+        "MCP__ANALYTICS__URL": f"{nowhere}/mcp",
+        "LANGSMITH_TRACING": "true",
+        "LANGSMITH_API_KEY": "lsv2_0",
+        "LANGSMITH_ENDPOINT": nowhere,
+    }
+
+
+async def test_no_program_and_no_line_shows_one(tmp_path: Path) -> None:
+    said: list[str] = []
+    with deployment(tmp_path) as here:
+        given = settings_of(here)
+        with (
+            ThreadPoolExecutor(1) as rest,
+            background([TOLLGATE, "serve", "--port", "0"], tmp_path, signal.SIGTERM, **given) as process,
+        ):
+            said += seen(process, lambda line: line.startswith("api: http"))
+            assert process.stderr
+            rest.submit(said.extend, process.stderr)
+            url = said[-1].removeprefix("api: ").strip()
+            async with httpx.AsyncClient(base_url=url) as client:
+                job = (await client.post("/v1/jobs", json={"question": QUESTION})).raise_for_status().json()
+                await job_shown(client, job["links"]["self"], "completed", 60)
+            commands = processes(tmp_path)
+        doctor = tollgate(tmp_path, "doctor", **given)
+        run = tollgate(tmp_path, "run", QUESTION, **given)
+        with redis.Redis.from_url(here.redis_url) as admin:
+            keys = " ".join(map(str, admin.scan_iter()))
+    logs = {path.name: path.read_text() for path in (tmp_path / ".data" / "logs").iterdir()}
+    assert {"sales.log", "web.log", "knowledge_base.log"} == set(logs)
+    assert "mcp_servers.web" in " ".join(commands.values())
+    assert "127.0.0.1:9/mcp" in doctor.stdout, "where it is may be seen"
+    assert "LangSmith" in "".join(said), "a library tells where it fails"
+    everything = [*commands.values(), *said, doctor.stdout, doctor.stderr, run.stdout, run.stderr, *logs.values(), keys]
+    assert not [each for each in everything if PASSWORD in each]
+
+
+@pytest.mark.parametrize(
+    ("address", "safe"),
+    [
+        ("http://user:secret@host:80/mcp?key=secret#secret", "http://host:80/mcp"),
+        ("https://secret@host", "https://host"),
+        ("http://a:secret@one/mcp,http://b:secr,et@two/mcp", "http://one/mcp,http://two/mcp"),
+        ("redis://:se/secret@host/0", "redis://…"),
+        ("redis://:se?secret@host/0", "redis://…"),
+        ("unix://app:secret@/data/valkey.sock?password=secret", "unix:///data/valkey.sock"),
+        ("npx server --token secret", "npx"),
+        ("http://127.0.0.1:7800/v1", "http://127.0.0.1:7800/v1"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_secret(address: str, safe: str) -> None:
+    assert shown(address) == safe
+    assert not re.search("secret", shown(address))
