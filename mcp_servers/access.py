@@ -1,7 +1,8 @@
 """Who may call a server over HTTP: the names it answers to, the web pages it answers, and bearer tokens."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
@@ -14,16 +15,24 @@ ALGORITHM = "HS256"
 LEEWAY_S = 30  # that clocks of machines may differ
 SECRET_CHARS = 32
 EVERY_TOOL = "*"
+PARTY_CHARS = 64
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 PROBES = frozenset({"/healthz", "/readyz"})  # whoever probes has no token, and calls by an address
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever calls. `tools` are the only ones it may use; None: all, and the server's resources."""
+    """Whoever calls.
+
+    Attributes:
+        agent: its name.
+        tools: the only ones it may use; None: all, and the server's resources.
+        party: with whom it shares its turns; "" while that is not known.
+    """
 
     agent: str
     tools: frozenset[str] | None = None
+    party: str = ""
 
     def may_use(self, tool: str) -> bool:
         """Whether its token covers this tool."""
@@ -31,6 +40,16 @@ class Caller:
 
 
 ANYBODY = Caller("-")
+
+
+def told_by(caller: Caller, params: Any, address: str) -> Caller:
+    """A caller without a token, with its party: the tenant that the parameters of its request name, or its address."""
+    if caller.party:
+        return caller
+    match params:
+        case {"_meta": {"caller": {"tenant": str(tenant)}}}:
+            return replace(caller, party=f"tenant {tenant[:PARTY_CHARS]}")
+    return replace(caller, party=f"address {address}")
 
 
 class Unauthorized(Exception):
@@ -107,7 +126,8 @@ def verified(token: str, server: str, secret: str) -> Caller:
     except jwt.InvalidTokenError as error:
         raise Unauthorized(f"the token does not open {server}: {error}") from error
     scopes = str(claims.get("scope", "")).split()
-    return Caller(claims["sub"], None if EVERY_TOOL in scopes else frozenset(scopes))
+    party = f"tenant {claims['tenant']}" if "tenant" in claims else f"agent {claims['sub']}"
+    return Caller(claims["sub"], None if EVERY_TOOL in scopes else frozenset(scopes), party)
 
 
 def _name(url: str) -> str | None:

@@ -1,5 +1,6 @@
 """How many calls a server takes on at once: so many, a few more wait, and the rest are told to come again.
 
+Callers take turns (`turns.py`): none has all places, and of those who wait none is served twice before another is once.
 It decides before the SDK's work on a request (some milliseconds of CPU time), so a server that has too much to do goes
 on answering, and says so, instead of becoming slower for everybody. Lists and handshakes are always answered.
 """
@@ -13,7 +14,9 @@ import anyio
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mcp_servers.access import told_by
 from mcp_servers.observing import Metrics
+from mcp_servers.turns import Full, Turns
 
 RETRY_AFTER_S = 1.0
 PARSE_ERROR = -32700
@@ -39,11 +42,11 @@ class Admission:
         self._path = path
         self._room = room
         self._metrics = metrics
-        self._places = anyio.CapacityLimiter(room.calls)
+        self._turns = Turns(lambda: room.calls, most_waiting=room.waiting)
         self._closed = False
         self._one_ended = anyio.Event()
-        metrics.in_flight.set_function(lambda: self._places.borrowed_tokens)
-        metrics.waiting.set_function(lambda: self._waiting)
+        metrics.in_flight.set_function(lambda: self._turns.under_way)
+        metrics.waiting.set_function(lambda: self._turns.waiting)
 
     @property
     def closed(self) -> bool:
@@ -53,7 +56,7 @@ class Admission:
     async def close(self) -> None:
         """Send every new call away, and wait until those under way have ended."""
         self._closed = True
-        while self._places.borrowed_tokens or self._waiting:
+        while self._turns.under_way or self._turns.waiting:
             self._one_ended = anyio.Event()
             await self._one_ended.wait()
 
@@ -71,22 +74,11 @@ class Admission:
         if not isinstance(message, dict) or message.get("method") != "tools/call":
             return await self._app(scope, _once(body, receive), send)
         call = message.get("id")
-        refusal = self._refusal(call)
-        if refusal is not None:
-            return await refusal(scope, receive, send)
-        return await self._while_wanted(call, body, scope, receive, send)
-
-    @property
-    def _waiting(self) -> int:
-        return self._places.statistics().tasks_waiting
-
-    def _refusal(self, call: Any) -> JSONResponse | None:
         if self._closed:
-            return self._busy(call, "stopping", "this server is stopping")
-        if self._places.available_tokens < 1 and self._waiting >= self._room.waiting:
-            reason = f"{self._room.calls} calls are served and {self._room.waiting} wait"
-            return self._busy(call, "queue_full", reason)
-        return None
+            return await self._busy(call, "stopping", "this server is stopping")(scope, receive, send)
+        address, _ = scope.get("client") or ("", 0)
+        scope["caller"] = told_by(scope["caller"], message.get("params"), address)
+        return await self._while_wanted(call, body, scope, receive, send)
 
     async def _while_wanted(self, call: Any, body: Message, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -98,15 +90,20 @@ class Admission:
             self._one_ended.set()
 
     async def _in_turn(self, call: Any, scope: Scope, receive: Receive, send: Send) -> None:
-        with anyio.move_on_after(self._room.wait_s) as wait:
-            await self._places.acquire()
+        party = scope["caller"].party
+        try:
+            with anyio.move_on_after(self._room.wait_s) as wait:
+                await self._turns.take(party)
+        except Full:
+            reason = f"{self._turns.under_way} calls are served and {self._turns.waiting} wait"
+            return await self._busy(call, "queue_full", reason)(scope, receive, send)
         if wait.cancelled_caught:
             reason = f"it was not this call's turn within {self._room.wait_s:g} s"
             return await self._busy(call, "waited_too_long", reason)(scope, receive, send)
         try:
             return await self._app(scope, receive, send)
         finally:
-            self._places.release()
+            self._turns.give_back(party)
 
     def _busy(self, call: Any, label: str, reason: str) -> JSONResponse:
         """A result, not an HTTP error: at one of those the SDK's client gives up its whole session."""

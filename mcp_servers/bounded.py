@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,6 @@ class Died(Exception):
         super().__init__(f"the process ended with code {code}")
 
 
-class Engaged(Exception):
-    """The process does the work of others."""
-
-
 class Bounded:
     """Keeps one process of a module and starts another when a request has killed it. Thread-safe: one at a time."""
 
@@ -42,29 +38,15 @@ class Bounded:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
 
-    def ask(self, request: dict[str, Any], patience_s: float = -1) -> dict[str, Any]:
-        """The answer.
-
-        Raises:
-            Died: the process ended instead.
-            Engaged: it was busy with others for `patience_s`; a negative number waits for ever.
-        """
-        with self._turn(patience_s):
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer. Raises Died when the process ended instead."""
+        with self._lock:
             process = self._started()
             line = _exchanged(process, json.dumps(request))
             if not line:
                 raise Died(self._ended(process))
         answer: dict[str, Any] = json.loads(line)
         return answer
-
-    @contextlib.contextmanager
-    def _turn(self, patience_s: float) -> Iterator[None]:
-        if not self._lock.acquire(timeout=patience_s):
-            raise Engaged
-        try:
-            yield
-        finally:
-            self._lock.release()
 
     def _started(self) -> "subprocess.Popen[str]":
         if self._process is None:

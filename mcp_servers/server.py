@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from mcp.server.fastmcp import FastMCP
@@ -16,7 +16,7 @@ from mcp.types import CallToolResult, Resource, ResourceTemplate, TextContent, T
 from pydantic import AnyUrl, ValidationError
 from pydantic_core import to_json
 
-from mcp_servers.access import ANYBODY, Caller
+from mcp_servers.access import ANYBODY, Caller, told_by
 from mcp_servers.observing import Metrics, log_call
 
 Ready = Callable[[], str | None]  # the version of the data; None while they are loaded
@@ -59,12 +59,12 @@ class Server(FastMCP[None]):
         self.data_version = ready
 
     async def list_tools(self) -> list[Tool]:
-        caller = self._caller()
+        caller = self.caller()
         return [tool for tool in await super().list_tools() if caller.may_use(tool.name)]
 
     async def call_tool(self, name: str, arguments: dict[str, Any]) -> Any:
         """Call a tool within the limits. Raises ToolError, whose message says what to do."""
-        caller, began, outcome, size = self._caller(), time.perf_counter(), "error", 0
+        caller, began, outcome, size = self.caller(), time.perf_counter(), "error", 0
         try:
             result = await self._called(caller, name, arguments)
             outcome, size = "ok", self._checked_size(name, result)
@@ -82,24 +82,27 @@ class Server(FastMCP[None]):
             log_call(tool, caller.agent, outcome, seconds, size)
 
     async def list_resources(self) -> list[Resource]:
-        return [] if self._caller().tools is not None else await super().list_resources()
+        return [] if self.caller().tools is not None else await super().list_resources()
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
-        return [] if self._caller().tools is not None else await super().list_resource_templates()
+        return [] if self.caller().tools is not None else await super().list_resource_templates()
 
     async def read_resource(self, uri: AnyUrl | str) -> list[ReadResourceContents]:
         """Read a resource. Raises ResourceError for a token that names tools, and for one that is not there."""
-        if self._caller().tools is not None:
+        if self.caller().tools is not None:
             raise ResourceError("this token is for tools alone; use them")
         return list(await super().read_resource(uri))
 
-    def _caller(self) -> Caller:
+    def caller(self) -> Caller:
+        """Whoever makes the call that is served now."""
         try:
-            request = self.get_context().request_context.request
+            context = self.get_context().request_context
         except ValueError:  # no request: a program calls this object itself
             return ANYBODY
-        caller: Caller = request.scope["caller"] if request else ANYBODY  # no HTTP request: stdio
-        return caller
+        if context.request:
+            return cast("Caller", context.request.scope["caller"])
+        told = context.meta.model_extra if context.meta else {}
+        return told_by(ANYBODY, {"_meta": told}, "")  # over stdio
 
     async def _called(self, caller: Caller, name: str, arguments: dict[str, Any]) -> Any:
         if not caller.may_use(name):

@@ -55,7 +55,7 @@ def parser(program: str, description: str, default_port: int) -> argparse.Argume
         ("--max-request-bytes", 2**20, "bytes of a request"),
         ("--grace-s", 20.0, "seconds that calls under way have to end when the server is told to stop"),
     ):
-        limits.add_argument(name, type=_positive(type(default)), default=default, help=f"{what} (default: {default})")
+        limits.add_argument(name, type=positive(type(default)), default=default, help=f"{what} (default: {default})")
     names = options.add_argument_group("names, over HTTP")
     names.add_argument("--allowed-host", action="append", help="a name others call this server by; unset: see README")
     names.add_argument("--allowed-origin", action="append", help="a web page that may call: https://chat.example.org")
@@ -154,7 +154,9 @@ def _bound(host: str, port: int) -> socket.socket:
         raise StartupError(f"cannot listen on {host}:{port} ({reason}); choose another with --port") from error
 
 
-def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """Reads an option that is a number above 0."""
+
     def number(text: str) -> float:
         value = kind(text)
         if not value > 0:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mcp_servers import serving
 from mcp_servers.sales.sandbox import TIME_LIMIT_S
-from mcp_servers.sales.server import build
+from mcp_servers.sales.server import QUERIES_AT_ONCE, build
 from mcp_servers.server import Server
 
 SCHEMES = ("postgresql://", "postgres://")
@@ -33,11 +33,23 @@ def main() -> None:
     options.add_argument(
         "--time-limit-s", type=float, default=TIME_LIMIT_S, help="seconds a query may take (default: %(default)s)"
     )
+    options.add_argument(
+        "--queries-at-once",
+        type=serving.positive(int),
+        default=QUERIES_AT_ONCE,
+        help="queries that run at the same time, in 512 MB each; of one caller one less (default: %(default)s)",
+    )
     serving.run(_build, options.parse_args())
 
 
 def _build(given: argparse.Namespace) -> Server:
-    return build(_data(given), given.data_dir, refresh_s=given.refresh_s, time_limit_s=given.time_limit_s)
+    return build(
+        _data(given),
+        given.data_dir,
+        refresh_s=given.refresh_s,
+        time_limit_s=given.time_limit_s,
+        queries=given.queries_at_once,
+    )
 
 
 def _data(given: argparse.Namespace) -> Path | str | None:

@@ -1,11 +1,13 @@
 """The MCP server over the company's sales: five tools, all of them reading only."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio
 import anyio.to_thread
 from mcp.server.fastmcp.exceptions import ToolError
 from mcp.types import CallToolResult
@@ -21,6 +23,7 @@ from mcp_servers.sales.sql_guard import Refused
 from mcp_servers.sales.stored import folder
 from mcp_servers.sales.warehouse import Warehouse
 from mcp_servers.server import Server
+from mcp_servers.turns import Turns
 
 INSTRUCTIONS = (
     "The company's own sales. Call describe_schema first to learn tables, columns and their values. Prefer "
@@ -32,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 FILES_REFRESH_S = 2.0
 POSTGRES_REFRESH_S = 60.0
+QUERIES_AT_ONCE = 2
+START_S = 5.0  # that the process of a query may take to start
 
 FilterArgument = Annotated[
     Filters | None,
@@ -58,18 +63,20 @@ def build(
     *,
     refresh_s: float | None = None,
     time_limit_s: float = TIME_LIMIT_S,
+    queries: int = QUERIES_AT_ONCE,
 ) -> Server:
     """The server over `data`, files or the URL of a Postgres database, or over the sample business when it is None.
 
     The sample is generated into `data_dir` at the first tool call. Own data are looked at for changes every
-    `refresh_s`; a query may take `time_limit_s`.
+    `refresh_s`; a query may take `time_limit_s`, and so many `queries` run at once.
 
     Raises:
         serving.StartupError: own data cannot be read, or `data_dir` cannot be written to.
     """
     current = _current(data, data_dir, refresh_s, time_limit_s)
     server = serving.new_server("sales", INSTRUCTIONS, ready=current.ready)
-    _add_schema_and_query(server, current)
+    _add_schema(server, current)
+    _add_query(server, current, Turns(lambda: queries), time_limit_s + START_S)
     _add_prepared(server, current)
     return server
 
@@ -93,12 +100,14 @@ def _sample(data_dir: Path) -> tuple[Path, str]:
     return generate.ensure(data_dir)
 
 
-def _add_schema_and_query(server: Server, current: Current) -> None:
+def _add_schema(server: Server, current: Current) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def describe_schema() -> Annotated[CallToolResult, Table]:
         """The tables and columns, what they mean, and which values they hold."""
         return await _answer(current, catalog.describe)
 
+
+def _add_query(server: Server, current: Current, turns: Turns, wait_s: float) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def query(
         sql: Annotated[
@@ -113,7 +122,16 @@ def _add_schema_and_query(server: Server, current: Current) -> None:
         max_rows: Annotated[int, Field(ge=1, le=1000, description="rows to return at most")] = 200,
     ) -> Annotated[CallToolResult, Table]:
         """Answers any question about the data by SQL of your own."""
-        return await _answer(current, _query, sql, max_rows)
+        party = server.caller().party
+        try:
+            with anyio.fail_after(wait_s):
+                await turns.take(party)
+        except TimeoutError as late:
+            raise ToolError("busy: other queries are running; try again in 1 s, or use another tool") from late
+        answer = asyncio.create_task(_answer(current, _query, sql, max_rows))
+        # It has its turn until it has ended, even if nobody waits for it any more.
+        answer.add_done_callback(lambda _: turns.give_back(party))
+        return await asyncio.shield(answer)
 
 
 def _add_prepared(server: Server, current: Current) -> None:

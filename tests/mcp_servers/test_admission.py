@@ -16,8 +16,8 @@ from tests.mcp_servers.program import HEADERS, SECONDS, Program, Start, call, me
 
 @pytest.fixture
 def narrow(start: Start) -> Iterator[Program]:
-    """Room for two calls, one more may wait, for a minute."""
-    with start("--max-calls", "2", "--max-waiting", "1", "--max-wait-s", "60") as program:
+    """Room for three calls, two of them of one caller; one more may wait, for a minute."""
+    with start("--max-calls", "3", "--max-waiting", "1", "--max-wait-s", "60") as program:
         yield program
 
 
@@ -51,6 +51,28 @@ async def test_calls_beyond_the_room_and_the_queue_are_answered_busy(narrow: Pro
     assert [answer.json()["result"]["isError"] for answer in answers] == [False] * 3
     assert (tmp_path / "done").read_text().split() == ["first", "first", "third"]
     assert metric(narrow, "tollgate_mcp_calls_refused_total", reason="queue_full") == 1
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "by address"])
+async def test_a_caller_that_fills_the_line_keeps_no_other_waiting(
+    narrow: Program, tmp_path: Path, named: bool
+) -> None:
+    def said(tenant: str) -> dict[str, Any]:
+        message = call("wait", file="go", name=tenant)
+        message["params"]["_meta"] = {"caller": {"agent": "one", "scope": "*", "tenant": tenant}}
+        return message
+
+    async with httpx.AsyncClient() as client:
+        many = [asked(client, narrow, said("a") if named else call("wait", file="go", name="a")) for _ in range(3)]
+        await asyncio.to_thread(until, busy(narrow, 2, 1), "one caller has what it may have")
+        other = asked(client, narrow, said("b"))
+        await asyncio.to_thread(until, busy(narrow, 3, 1), "another is served at once")
+        next_in_line = asked(client, narrow, said("c"))
+        refused = await many[2]
+        (tmp_path / "go").touch()
+        answers = [await each for each in (*many[:2], other, next_in_line)]
+    assert refused.json()["result"]["content"][0]["text"] == "busy: 3 calls are served and 1 wait; try again in 1 s"
+    assert [answer.json()["result"]["isError"] for answer in answers] == [False] * 4
 
 
 async def test_the_sdks_client_goes_on_after_it_was_told_busy(narrow: Program, tmp_path: Path) -> None:

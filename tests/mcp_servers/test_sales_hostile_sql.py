@@ -108,7 +108,7 @@ def test_rows_keep_the_order_that_the_statement_asks_for(sandbox: Sandbox) -> No
 def test_the_worker_ends_with_its_sandbox(database: Path) -> None:
     sandbox = Sandbox(database)
     sandbox.run("SELECT 1", 1)
-    worker = sandbox._process._process
+    worker = sandbox._idle[0]._process
     assert worker is not None
     del sandbox
     gc.collect()

@@ -1,17 +1,17 @@
 """No question keeps the sales server for long, whoever asked it and whether or not somebody still waits."""
 
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
 from pathlib import Path
+from typing import Any, cast
 
 import duckdb
 import httpx
 import pytest
 from mcp.server.fastmcp.exceptions import ToolError
 
-from mcp_servers.sales.sandbox import Sandbox
+from mcp_servers.sales import server as server_module
 from mcp_servers.sales.server import build
-from mcp_servers.sales.sql_guard import Refused
-from tests.mcp_servers.program import HEADERS, SECONDS, call, served
+from tests.mcp_servers.program import HEADERS, SECONDS, call, served, until
 
 ENDLESS = "SELECT count(*) AS n FROM range(100000000) x, range(100000) y WHERE x.range * y.range % 7 = 3"
 
@@ -27,20 +27,18 @@ def made(path: Path, statement: str) -> Path:
     return path
 
 
-def refusal(sandbox: Sandbox) -> str:
-    with pytest.raises(Refused) as refused:
-        sandbox.run(ENDLESS, 1)
-    return str(refused.value)
-
-
-def test_a_query_waits_for_those_of_others_only_so_long(database: Path) -> None:
-    sandbox = Sandbox(database, time_limit_s=1.0)
-    assert sandbox.run("SELECT a FROM t", 1)["rows"] == [[1]]
-    with ThreadPoolExecutor(4) as threads:
-        said = [each.result() for each in [threads.submit(refusal, sandbox) for _ in range(4)]]
-    assert any(each.startswith("busy: queries of others are running; try again in 1 s") for each in said)
-    assert any(each.startswith("stopped after the time limit of 1 seconds") for each in said)
-    assert sandbox.run("SELECT a FROM t", 1)["rows"] == [[1]], "the turn was given back"
+async def test_a_query_waits_for_others_of_its_caller_only_so_long(
+    tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "START_S", 0.0)
+    server = build(database, tmp_path / "data", time_limit_s=1.0)
+    assert (await server.call_tool("query", {"sql": "SELECT a FROM t"})).structuredContent["rows"] == [[1]]
+    asked = [server.call_tool("query", {"sql": ENDLESS}) for _ in range(4)]
+    said = [str(each) for each in await asyncio.gather(*asked, return_exceptions=True)]
+    assert any("busy: other queries are running; try again in 1 s" in each for each in said)
+    assert any("stopped after the time limit of 1 seconds" in each for each in said)
+    after = await server.call_tool("query", {"sql": "SELECT a FROM t"})
+    assert after.structuredContent["rows"] == [[1]], "the turn was given back"
 
 
 async def test_a_prepared_question_is_stopped_by_the_database(tmp_path: Path) -> None:
@@ -50,11 +48,23 @@ async def test_a_prepared_question_is_stopped_by_the_database(tmp_path: Path) ->
         await build(path, tmp_path / "data").call_tool("revenue_by", {"dimensions": []})
 
 
-def test_who_asks_too_much_is_told_so_while_the_database_still_works_on_it(tmp_path: Path, database: Path) -> None:
+def test_who_asks_too_much_is_told_so_and_has_its_turn_until_the_database_has_stopped(
+    tmp_path: Path, database: Path
+) -> None:
+    def asked(tenant: str, sql: str) -> dict[str, Any]:
+        message = call("query", sql=sql)
+        message["params"]["_meta"] = {"caller": {"agent": "sales", "scope": "*", "tenant": tenant}}
+        result = httpx.post(program.endpoint, json=message, headers=HEADERS, timeout=SECONDS).json()["result"]
+        return cast("dict[str, Any]", result)
+
     options = ("--data", str(database), "--data-dir", str(tmp_path / "data"), "--max-call-s", "1")
     with served("mcp_servers.sales", tmp_path, *options) as program:
-        answer = httpx.post(program.endpoint, json=call("query", sql=ENDLESS), headers=HEADERS, timeout=SECONDS).json()
-    assert answer["result"]["content"][0]["text"] == "query was stopped after 1 s; ask for less, by filters"
+        said = {asked("a", ENDLESS)["content"][0]["text"] for _ in range(3)}
+        until(lambda: not asked("b", "SELECT a FROM t")["isError"], "another caller is answered")
+        threads = Path(f"/proc/{program.process.pid}/task")
+        processes = [child for each in threads.glob("*/children") for child in each.read_text().split()]
+    assert said == {"query was stopped after 1 s; ask for less, by filters"}
+    assert len(processes) <= 2, "one for each caller"
 
 
 async def test_a_schema_of_very_many_columns_is_cut(tmp_path: Path) -> None:
