@@ -1,4 +1,7 @@
-"""Places for which callers take turns, so that one who asks for much does not keep the others waiting."""
+"""Places for which callers take turns, so that one who asks for much does not keep the others waiting.
+
+The application and the MCP servers have this file each: neither imports the other.
+"""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Answers of tools, kept for a while, and one flight for equal calls that are made at the same time."""
+"""Answers of tools, kept for a while, and one flight for equal calls of a tenant that are made at the same time."""
 
 import asyncio
 import hashlib
@@ -53,20 +53,22 @@ class ToolCache:
         )
         self._max_bytes = max_bytes
         self._keeps = keeps
-        self._flights: dict[bytes, _Flight] = {}
+        self._flights: dict[tuple[bytes, str], _Flight] = {}
 
-    async def answer(self, key: bytes, call: Callable[[], Awaitable[bytes]]) -> tuple[bytes, bool]:
+    async def answer(self, key: bytes, call: Callable[[], Awaitable[bytes]], tenant: str = "") -> tuple[bytes, bool]:
         """The answer under this key, and whether it was had without a call of one's own.
 
-        Raises what the call raises, to everyone who waits for it; a failure is not kept. The call is cancelled when
-        nobody waits for it any more.
+        Raises what the call raises, to everyone of the tenant who waits for it; a failure is not kept. The call is
+        cancelled when nobody waits for it any more. Nobody waits for a call of another tenant, which may be behind
+        many others of that tenant.
         """
         if (kept := self._kept.get(key)) is not None:
             return kept, True
-        flight = self._flights.get(key)
+        mine = key, tenant
+        flight = self._flights.get(mine)
         joined = flight is not None and not flight.call.done()
         if flight is None or not joined:
-            flight = self._flights[key] = _Flight(asyncio.create_task(self._fly(key, call)))
+            flight = self._flights[mine] = _Flight(asyncio.create_task(self._fly(key, call)))
         flight.waiting += 1
         try:
             return await asyncio.shield(flight.call), joined
@@ -74,8 +76,8 @@ class ToolCache:
             flight.waiting -= 1
             if not flight.waiting:
                 flight.call.cancel()
-                if self._flights.get(key) is flight:
-                    del self._flights[key]
+                if self._flights.get(mine) is flight:
+                    del self._flights[mine]
 
     def clear(self) -> None:
         """Forget every answer."""

@@ -14,8 +14,10 @@ class ToolLimits:
         result_bytes: bytes of an answer that are read.
         cache_seconds: how long the answer of a tool that its server annotates as read-only and idempotent serves equal
             calls, of all jobs, when the server names the version of its data; 0 for none.
-        at_once: calls that one replica gets at a time; our servers carry out eight by default.
-        most_waiting: calls that wait for a place at a server; one more is refused.
+        at_once: calls that one replica gets at a time, those of one tenant one less; our servers carry out eight by
+            default.
+        most_waiting: calls that wait for a place at a server; one more, or another of the tenant with the most, is
+            refused.
         per_minute: calls of one tool in a minute, over all processes.
         rates: other numbers than that, by `server.tool`.
         failures: so many failed calls in a minute open the breaker of a server.

@@ -1,16 +1,15 @@
 """The replicas of one MCP server: which is asked next, how many calls at once, who waits.
 
 A call takes a place at the replica that is up and has the fewest calls under way; when none has a place, it waits in
-line, as long as its caller does. A replica that fails a call is not asked again until its `/readyz` says that it is
-ready, or there is no other. A program that is spoken to over stdio has no `/readyz`: after a failure it is pinged, and
-ended when it does not answer, so that the next call starts it anew.
+line, as long as its caller does. Tenants take turns, and none has all places. A replica that fails a call is not asked
+again until its `/readyz` says that it is ready, or there is no other. A program that is spoken to over stdio has no
+`/readyz`: after a failure it is pinged, and ended when it does not answer, so that the next call starts it anew.
 """
 
 import asyncio
 import contextlib
 import json
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +18,7 @@ import httpx
 from graphs.errors import ServerUnavailable
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_session import KeptSession, is_url
+from graphs.governance.turns import Full, Turns
 from safe_http.bodies import body
 
 PROBE_TIMEOUT_S = 2.0
@@ -64,14 +64,16 @@ class Replicas:
     limits: ToolLimits
     http: httpx.AsyncClient
     changed: Callable[[str], None]
-    _line: deque[asyncio.Future[Replica]] = field(default_factory=deque)
     _probing: asyncio.Task[None] | None = None
     _doubt: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._turns = Turns(self._places, lambda: len(self._asked), self.limits.most_waiting)
 
     @property
     def waiting(self) -> int:
         """Calls in line."""
-        return len(self._line)
+        return self._turns.waiting
 
     def there(self) -> bool:
         """Whether one of them is ready, as far as is known. They are asked from now on."""
@@ -79,18 +81,24 @@ class Replicas:
         return any(each.up for each in self.all)
 
     @contextlib.asynccontextmanager
-    async def place(self, avoided: Collection[Replica] = ()) -> AsyncIterator[Replica]:
+    async def place(self, tenant: str, avoided: Collection[Replica] = ()) -> AsyncIterator[Replica]:
         """A place at a replica, until the block ends; at one of the avoided only if there is no other.
 
-        Raises ServerUnavailable when the line is full.
+        Raises ServerUnavailable when the line is full, and this tenant is not one to make room for.
         """
         self._probe_from_now_on()
-        replica = await self._taken(avoided)
+        try:
+            await self._turns.take(tenant)
+        except Full as full:
+            said = f"the MCP server {self.server} is busy, and {self.waiting} calls wait already"
+            raise ServerUnavailable(said) from full
+        replica = self._next(avoided)
+        replica.under_way += 1
         try:
             yield replica
         finally:
             replica.under_way -= 1
-            self._serve_the_line()
+            self._turns.give_back(tenant)
 
     def failed(self, replica: Replica) -> None:
         """A call has failed there: it is asked again when it says that it is ready, or when there is no other."""
@@ -121,37 +129,20 @@ class Replicas:
             await asyncio.wait({self._probing})
         await asyncio.gather(*(each.kept.close() for each in self.all if each.kept))
 
-    async def _taken(self, avoided: Collection[Replica]) -> Replica:
-        if not self._line and (replica := self._free(avoided)):
-            replica.under_way += 1
-            return replica
-        if len(self._line) >= self.limits.most_waiting:
-            raise ServerUnavailable(f"the MCP server {self.server} is busy, and {len(self._line)} calls wait already")
-        turn: asyncio.Future[Replica] = asyncio.get_running_loop().create_future()
-        self._line.append(turn)
-        try:
-            return await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # given a place in the moment in which its wait ended
-                turn.result().under_way -= 1
-                self._serve_the_line()
-            with contextlib.suppress(ValueError):
-                self._line.remove(turn)
-            raise
+    @property
+    def _asked(self) -> Sequence[Replica]:
+        return [each for each in self.all if each.up] or self.all
 
-    def _free(self, avoided: Collection[Replica] = ()) -> Replica | None:
-        """The replica to ask next, if it has a place."""
-        preferred = [each for each in self.all if each.up and each not in avoided]
-        candidates = preferred or [each for each in self.all if each not in avoided] or list(self.all)
-        chosen = min(candidates, key=lambda each: each.under_way)
-        return chosen if chosen.under_way < self.limits.at_once else None
+    def _places(self) -> int:
+        """Those at replicas that are asked; what is still under way at others is in no place of theirs."""
+        asked = self._asked
+        return len(asked) * self.limits.at_once + sum(each.under_way for each in self.all if each not in asked)
 
-    def _serve_the_line(self) -> None:
-        while self._line and (replica := self._free()):
-            turn = self._line.popleft()
-            if not turn.done():
-                replica.under_way += 1
-                turn.set_result(replica)
+    def _next(self, avoided: Collection[Replica]) -> Replica:
+        def order(each: Replica) -> tuple[bool, bool, bool, int]:
+            return each.under_way >= self.limits.at_once, each in avoided, not each.up, each.under_way
+
+        return min(self.all, key=order)
 
     def _probe_from_now_on(self) -> None:
         if self._probing is None:
@@ -165,7 +156,7 @@ class Replicas:
                     await self._doubt.wait()
             self._doubt.clear()
             await asyncio.gather(*(self._look_at(each) for each in self.all))
-            self._serve_the_line()
+            self._turns.serve()
 
     async def _look_at(self, replica: Replica) -> None:
         if is_url(replica.address):

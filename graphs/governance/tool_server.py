@@ -89,7 +89,8 @@ class ToolServer:
         """Its tools by name, as a session listed them when it was opened. Raises as `ask`."""
         if kept := self.replicas.kept():
             return kept.tools
-        return (await self._guarded(f"the list of tools of {self.name}", self._deadline(), True, Replica.session)).tools
+        what, until = f"the list of tools of {self.name}", self._deadline()
+        return (await self._guarded(what, "", until, True, Replica.session)).tools
 
     async def ask(self, caller: Caller, tool: str, arguments: Json) -> Answer:
         """Call a tool: once, or twice when the first call changed nothing.
@@ -106,7 +107,7 @@ class ToolServer:
         async def called(replica: Replica) -> Answer:
             return _unless_busy(await (await replica.session()).call(caller, tool, arguments))
 
-        return await self._guarded(f"{self.name}.{tool}", until, again, called)
+        return await self._guarded(f"{self.name}.{tool}", caller.tenant, until, again, called)
 
     async def refuses_us(self) -> bool:
         """Whether it does not take our token. A kept session says that it does."""
@@ -141,12 +142,14 @@ class ToolServer:
                 raise ServerUnavailable(said)
             await asyncio.sleep(wait)
 
-    async def _guarded(self, what: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]) -> Given:
+    async def _guarded(
+        self, what: str, tenant: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]
+    ) -> Given:
         """Ask for something behind the breaker, which is told how it went."""
         await self._admitted(until)
         report: Literal["abandoned", "succeeded", "failed"] = "abandoned"
         try:
-            answer = await self._tried(until, again, act)
+            answer = await self._tried(tenant, until, again, act)
             report = "succeeded"
         except TimeoutError as late:
             report = "failed"
@@ -198,7 +201,7 @@ class ToolServer:
             case "abandoned":
                 await self._breaker.abandoned()
 
-    async def _tried(self, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]) -> Given:
+    async def _tried(self, tenant: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]) -> Given:
         """Do it at a replica, and once more at another one, or later, when that can do no harm.
 
         Raises Unanswered; TimeoutError when a replica had the full time; ServerUnavailable when it was waited away.
@@ -206,7 +209,7 @@ class ToolServer:
         failed: list[Replica] = []
         earlier: Unanswered | None = None
         while True:
-            async with self._place(failed, until) as replica:
+            async with self._place(tenant, failed, until) as replica:
                 left = until - asyncio.get_running_loop().time()
                 try:
                     async with asyncio.timeout_at(until):
@@ -245,13 +248,13 @@ class ToolServer:
         return now + AWAY_LOOK_S < min(until, self._away_since + self._limits.away_s)
 
     @contextlib.asynccontextmanager
-    async def _place(self, failed: Sequence[Replica], until: float) -> AsyncIterator[Replica]:
+    async def _place(self, tenant: str, failed: Sequence[Replica], until: float) -> AsyncIterator[Replica]:
         """A place at a replica, waited for until then. Raises ServerUnavailable."""
         began = time.monotonic()
         async with contextlib.AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout_at(until):
-                    replica = await stack.enter_async_context(self.replicas.place(failed))
+                    replica = await stack.enter_async_context(self.replicas.place(tenant, failed))
             except TimeoutError as late:
                 raise ServerUnavailable(f"the MCP server {self.name} is busy: no place within the deadline") from late
             finally:

@@ -96,7 +96,7 @@ class KeptSession:
         """
         session = await self.opened()
         number = next(self._numbers)
-        meta: Json = {"caller": {"agent": caller.agent, "scope": caller.scope}, "call": number}
+        meta: Json = {"caller": caller.claims(), "call": number}
         call = asyncio.create_task(_asked(session, tool, arguments, meta))
         try:
             await asyncio.wait({call, self._owner}, return_when=asyncio.FIRST_COMPLETED)

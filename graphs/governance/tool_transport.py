@@ -7,6 +7,7 @@ one that was answered with something else than JSON-RPC, for which the SDK's cli
 """
 
 import contextlib
+import hmac
 import json
 import logging
 import re
@@ -42,10 +43,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """In whose name a request is made: an agent, and the tools of the server that it may call; `*` for all."""
+    """In whose name a request is made: an agent, and the tools of the server that it may call; `*` for all.
+
+    `tenant` is the pseudonym of the tenant it works for, who takes turns with others; "" for none.
+    """
 
     agent: str
     scope: str
+    tenant: str = ""
+
+    def claims(self) -> dict[str, str]:
+        """What the server is told."""
+        told = {"agent": self.agent, "scope": self.scope}
+        return {**told, "tenant": self.tenant} if self.tenant else told
 
 
 GATEWAY = Caller("gateway", "*")  # who opens sessions and lists tools
@@ -111,8 +121,15 @@ class Signer:
         if self.secret is None:
             return None
         now = self.now()
-        claims = {"iss": "tollgate", "sub": caller.agent, "aud": server, "scope": caller.scope, "iat": now}
+        told = caller.claims()
+        claims = {"iss": "tollgate", "sub": told.pop("agent"), "aud": server, **told, "iat": now}
         return jwt.encode({**claims, "exp": now + timedelta(seconds=seconds)}, self.secret.get_secret_value(), "HS256")
+
+    def pseudonym(self, tenant: str, server: str) -> str:
+        """What this server is told of a tenant: always the same, and nothing that another server is told. "" for
+        none."""
+        key = self.secret.get_secret_value() if self.secret else server
+        return hmac.digest(key.encode(), f"{server} {tenant}".encode(), "sha256").hex()[:16] if tenant else ""
 
 
 class Transport(httpx.AsyncBaseTransport):

@@ -95,7 +95,7 @@ class ToolGateway:
         self._limits = limits or ToolLimits()
         self._metrics = ToolMetrics(registry or CollectorRegistry())
         self._probes = httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False)
-        signer = Signer(secret, now)
+        self._signer = signer = Signer(secret, now)
         self._servers = {
             name: ToolServer(name, replicas_of(address), self._limits, self._metrics, self._probes, client, signer)
             for name, address in servers.items()
@@ -141,15 +141,16 @@ class ToolGateway:
             chosen |= {each.name: each for each in wanted}
         return list(chosen.values())
 
-    async def call(self, agent: Agent, server_name: str, tool: str, arguments: Json) -> ToolResult:
+    async def call(self, agent: Agent, server_name: str, tool: str, arguments: Json, *, tenant: str = "") -> ToolResult:
         """Call a tool, or answer from the cache. A call that changed nothing yet, or cannot, is made once more.
+        Tenants take turns where calls have to wait.
 
         Raises:
             ToolFailure: the tool refused, failed, or gave nothing usable or too much; or it is not the agent's.
             ServerUnavailable: the server cannot be reached, hangs, is busy or asked too often, or its breaker is open.
         """
         server, started, outcome = self._server(server_name), time.monotonic(), "failed"
-        caller = _in_the_name_of(agent, server_name, tool)
+        caller = _in_the_name_of(agent, server_name, tool, self._signer.pseudonym(tenant, server_name))
         try:
             answer, cached = await self._answered(server, caller, tool, arguments)
             outcome = "cached" if cached else "answered"
@@ -171,7 +172,7 @@ class ToolGateway:
 
         if server.cache is None or not _repeatable((await server.offered()).get(tool)):
             return await call(), False
-        return await server.cache.answer(cache_key(server.name, tool, arguments), call)
+        return await server.cache.answer(cache_key(server.name, tool, arguments), call, caller.tenant)
 
     def _as_json(self, server: ToolServer, answer: Answer) -> bytes:
         text, content = read(answer, self._limits.output_chars)
@@ -186,12 +187,12 @@ class ToolGateway:
         return self._servers[name]
 
 
-def _in_the_name_of(agent: Agent, server: str, tool: str) -> Caller:
+def _in_the_name_of(agent: Agent, server: str, tool: str, tenant: str) -> Caller:
     """Who calls, with all that it may call of this server. Raises ToolFailure when this tool is not among it."""
     names = {name.partition(".")[2] for name in agent.tools if name.partition(".")[0] == server}
     if not names & {tool, "*"}:
         raise ToolFailure(f"{agent.name} has no tool {server}.{tool}; it has: {', '.join(agent.tools)}")
-    return Caller(agent.name, "*" if "*" in names else " ".join(sorted(names)))
+    return Caller(agent.name, "*" if "*" in names else " ".join(sorted(names)), tenant)
 
 
 def _repeatable(tool: BaseTool | None) -> bool:

@@ -146,7 +146,7 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         server, tool = name.partition(SEPARATOR)[0], str((allowed[name].metadata or {})[TOOL])
         resolved, called_at = await store.resolved(job_id, arguments), self._deps.now()
         try:
-            result = await gateway.call(self._spec, server, tool, resolved)
+            result = await gateway.call(self._spec, server, tool, resolved, tenant=run.account.tenant)
         except ToolFailure as failure:
             raise _ServerFailed(str(failure)) from failure
         evidence = Evidence(

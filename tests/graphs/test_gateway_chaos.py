@@ -198,10 +198,10 @@ async def test_a_session_over_stdio_is_begun_anew_when_its_program_died(tmp_path
 
 async def test_calls_go_to_the_replica_with_the_fewest(two: tuple[Unruly, Unruly]) -> None:
     one, other = two
-    limits = ToolLimits(cache_seconds=0, at_once=3, most_waiting=2)
+    limits = ToolLimits(cache_seconds=0, at_once=4, most_waiting=2)
     async with ToolGateway({"unruly": f"{one.url},{other.url}"}, limits=limits) as gateway:
         asking = [asyncio.create_task(gateway.call(EVERYTHING, "unruly", "wait", {"name": "a"})) for _ in range(8)]
-        await eventually(lambda: len(one.calls) == len(other.calls) == 3)
+        await eventually(lambda: len(one.calls) == len(other.calls) == 3)  # a place at each is left to other tenants
         with pytest.raises(ServerUnavailable, match="is busy, and 2 calls wait already"):
             await gateway.call(EVERYTHING, "unruly", "wait", {"name": "a"})
         for each in two:

@@ -1,9 +1,12 @@
 """Callers take turns: nobody has all places, nobody is passed over, and nothing is lost when one goes away."""
 
 import asyncio
+import inspect
 
 import pytest
 
+from graphs.governance import turns as ours
+from mcp_servers import turns
 from mcp_servers.turns import Full, Turns
 
 
@@ -97,8 +100,12 @@ async def test_a_place_that_is_new_is_given_away() -> None:
 
 
 async def test_a_turn_ends_with_its_block() -> None:
-    turns = Turns(lambda: 1)
+    queue = Turns(lambda: 1)
     with pytest.raises(KeyError):
-        async with turns.turn("a"):
+        async with queue.turn("a"):
             raise KeyError
-    assert turns.under_way == 0
+    assert queue.under_way == 0
+
+
+def test_the_application_has_the_same() -> None:
+    assert inspect.getsource(ours) == inspect.getsource(turns)

@@ -1,0 +1,118 @@
+"""Places for which callers take turns, so that one who asks for much does not keep the others waiting.
+
+The application and the MCP servers have this file each: neither imports the other.
+"""
+
+import asyncio
+import itertools
+import math
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+
+class Full(Exception):
+    """There is no room to wait."""
+
+
+@dataclass(eq=False)
+class _Caller:
+    """What is known of a caller while it has a place or waits. `since`: the number of when its last turn ended, or
+    it came."""
+
+    since: int
+    under_way: int = 0
+    line: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+
+class Turns:
+    """Places that callers share. No caller has all of them, as long as there is more than one.
+
+    A free place goes to the caller that has the fewest; among equals, to the one that has been without a turn for the
+    longest. When one waits too many, the last of the caller with the most places and waits is sent away. For one event
+    loop.
+
+    Args:
+        places: how many there are at the moment; `serve` is to be called when there are more.
+        spare: how many of them one caller leaves to others.
+        most_waiting: of all callers.
+    """
+
+    def __init__(
+        self, places: Callable[[], int], spare: Callable[[], int] = lambda: 1, most_waiting: float = math.inf
+    ) -> None:
+        self._places = places
+        self._spare = spare
+        self._most_waiting = most_waiting
+        self._callers: dict[str, _Caller] = {}
+        self._numbers = itertools.count()
+        self.under_way = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return sum(len(each.line) for each in self._callers.values())
+
+    @asynccontextmanager
+    async def turn(self, caller: str) -> AsyncIterator[None]:
+        """A place for this caller, until the block ends. Raises Full."""
+        await self.take(caller)
+        try:
+            yield
+        finally:
+            self.give_back(caller)
+
+    async def take(self, caller: str) -> None:
+        """Wait for a place, which `give_back` ends. Raises Full."""
+        mine = self._callers.setdefault(caller, _Caller(next(self._numbers)))
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        mine.line.append(turn)
+        self.serve()
+        if self.waiting > self._most_waiting:
+            self._send_one_away(mine)
+        try:
+            await turn
+        except BaseException:
+            if turn.cancelled() or turn.exception():
+                with suppress(ValueError):
+                    mine.line.remove(turn)
+                self._forget_idle(caller)
+            else:  # given in the moment in which the wait ended
+                self.give_back(caller)
+            raise
+
+    def give_back(self, caller: str) -> None:
+        """End a turn of this caller."""
+        mine = self._callers[caller]
+        self.under_way -= 1
+        mine.under_way -= 1
+        mine.since = next(self._numbers)
+        self._forget_idle(caller)
+        self.serve()
+
+    def serve(self) -> None:
+        """Give free places to those who wait."""
+        while self.under_way < self._places():
+            most = max(1, self._places() - self._spare())
+            able = [each for each in self._callers.values() if each.line and each.under_way < most]
+            if not able:
+                return
+            first = min(able, key=lambda each: (each.under_way, each.since))
+            turn = first.line.popleft()
+            if not turn.done():
+                self.under_way += 1
+                first.under_way += 1
+                turn.set_result(None)
+
+    def _send_one_away(self, newcomer: _Caller) -> None:
+        waiting = [each for each in self._callers.values() if each.line]
+        most = max(waiting, key=lambda each: (each.under_way + len(each.line), each is newcomer))
+        turn = most.line.pop()
+        if not turn.done():
+            turn.set_exception(Full())
+
+    def _forget_idle(self, caller: str) -> None:
+        known = self._callers.get(caller)
+        if known and not known.under_way and not known.line:
+            del self._callers[caller]
