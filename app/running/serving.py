@@ -78,14 +78,13 @@ async def opened_worker(
 async def _provider(
     stack: contextlib.AsyncExitStack, settings: Settings, addresses: Addresses, parts: Parts
 ) -> Provider:
-    alone = {"Connection": "close"}  # a kept connection dies with its server, and says nothing of the next one
-    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+    headers = {"Connection": "close"}  # a kept connection dies with its server, and says nothing of the next one
+    if key := settings.openai_api_key:
+        headers["Authorization"] = f"Bearer {key.get_secret_value()}"
     return Provider(
         addresses.model,
         parts.deps.model.toll.breaker,
-        await stack.enter_async_context(
-            httpx.AsyncClient(trust_env=False, headers=alone | {"Authorization": f"Bearer {key}"})
-        ),
+        await stack.enter_async_context(httpx.AsyncClient(trust_env=False, headers=headers)),
         is_ours=settings.offline,
         has_other=settings.fallback_model is not None,
     )

@@ -13,13 +13,18 @@ import pytest
 from app.jobs.records import Record
 from app.running.processes import Addresses
 from app.work.service import Service
+from app.work.worker import OF_ONE_TENANT
+from graphs.errors import ServerUnavailable, ToolFailure
+from graphs.governance.tools import Asking, ToolGateway
 from tests.app.queued import Deployment, deployment, ended, order, submitted
 from tests.app.test_webhooks import SECRET
 from tests.app.test_worker import until
 from tests.raw_server import RawServer, raw_server, status
 
 OTHERS = [f"other{number}" for number in range(7)]
-TARPITS = 30  # webhooks, each of which would be waited for ten seconds
+QUERIES = 8
+ASKING = Asking("sales", ("sales.query",))
+ENDLESS = "SELECT count(*) AS n FROM range(100000000) x, range(100000) y WHERE x.range * y.range % 7 = 3"
 
 
 async def never(_: asyncio.StreamWriter) -> None:
@@ -55,13 +60,26 @@ async def lot(here: Deployment, service: Service, receiver: RawServer) -> Lot:
 
 
 @contextlib.asynccontextmanager
-async def rage(here: Deployment, service: Service, tarpit: RawServer, jobs: int) -> AsyncIterator[list[str]]:
-    """So many jobs of one tenant, in one second each, with webhooks that nobody answers."""
-    ordered = []
+async def rage(here: Deployment, service: Service, tarpit: RawServer, jobs: int) -> AsyncIterator[None]:
+    """So many jobs of one tenant, in one second each, with webhooks that nobody answers, and queries without end."""
     for _ in range(jobs):
         wanted = order(here.settings, tenant="rage", deadline_s=1, on_limit="finish_partial")
-        ordered.append((await submitted(service, dataclasses.replace(wanted, webhook_url=tarpit.url)))[0].job_id)
-    yield ordered
+        await submitted(service, dataclasses.replace(wanted, webhook_url=tarpit.url))
+    async with ToolGateway({"sales": here.servers["sales"]}) as gateway:
+
+        async def ask() -> None:
+            while True:
+                with contextlib.suppress(ToolFailure, ServerUnavailable):
+                    await gateway.call(ASKING, "sales", "query", {"sql": ENDLESS}, tenant="rage")
+
+        asking = [asyncio.create_task(ask()) for _ in range(QUERIES)]
+        try:
+            await until(lambda: tarpit.connections >= OF_ONE_TENANT)
+            yield
+        finally:
+            for each in asking:
+                each.cancel()
+            await asyncio.wait(asking)
 
 
 @pytest.mark.timeout(600)
@@ -77,7 +95,6 @@ async def test_seven_others_do_not_notice_one_in_a_rage(
                     await lot(here, service, receiver)
                     quiet = await lot(here, service, receiver)
                     async with rage(here, service, tarpit, jobs):
-                        await until(lambda: tarpit.connections >= 5)
                         loud = await lot(here, service, receiver)
                     assert not [key async for key in service.client.scan_iter("tollgate:breaker:*")]
     assert {each.status for each in [*quiet.records, *loud.records]} == {"completed"}
