@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import subprocess
@@ -11,16 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
-from rich.console import Console
+from rich.text import Text
 
 from app.commands import client_cli, keys_cli, serve_cli
-from app.commands.terminal import BAD_INPUT, EXIT, FAILED, INTERRUPTED, program
-from app.config import settings as configuration
+from app.commands.terminal import BAD_INPUT, EXIT, FAILED, INTERRUPTED, Terminal, loaded, program
 from app.config.folders import keep_files_private
 from app.config.settings import Settings
 from app.errors import AppError, OperatorMustAct
-from app.observing.logs import configure
-from app.observing.redaction import Redaction
+from app.observing.terminals import harmless_json, keep_terminals_harmless
 from app.running.processes import beside, mcp_commands, mcp_environment, redis_running, services
 from graphs.governance.limits import MICRO, OnLimit
 
@@ -38,7 +35,7 @@ cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 cli.add_typer(keys_cli.cli)
 cli.add_typer(serve_cli.cli)
 cli.add_typer(client_cli.cli)
-progress = Console(stderr=True)
+progress = Terminal(stderr=True)
 
 Act = Callable[["Jobs", "OnEvent"], Awaitable["JobResult"]]
 Budget = Annotated[float | None, typer.Option(min=0.000001, max=1000, help="Budget of this job in US dollars.")]
@@ -78,14 +75,14 @@ def watch(job: JobId, url: client_cli.Url = None) -> None:
 
     With --url or TOLLGATE_URL it is a job of that API, and the exit codes are those of `run`.
     """
-    settings = configuration.load()
+    settings = loaded()
     if api := client_cli.chosen(settings, url):
         client_cli.watch(api, job)
     with redis_running(settings) as redis_url:
         from app.commands.progress import Progress  # noqa: PLC0415  heavy
         from app.commands.watching import watched  # noqa: PLC0415
 
-        with contextlib.suppress(KeyboardInterrupt), Progress(Console(highlight=False)) as on_event:
+        with contextlib.suppress(KeyboardInterrupt), Progress(Terminal()) as on_event:
             asyncio.run(watched(settings, redis_url, job, on_event))
 
 
@@ -102,7 +99,7 @@ def decide(
     """Answer the question that a job waits with, and go on with it; with --url or TOLLGATE_URL, at that API."""
     given = {"action": action, "amount_usd": amount_usd, "note": note}
     answer = {key: value for key, value in given.items() if value is not None}
-    settings = configuration.load()
+    settings = loaded()
     if api := client_cli.chosen(settings, url):
         client_cli.decide(api, job, answer, escalation, as_json=as_json)
 
@@ -121,7 +118,7 @@ def mcp(
     port: Annotated[int | None, typer.Option(help="Port to listen on; each server has a default.")] = None,
 ) -> None:
     """Run one MCP server alone, on the configured data. Its own options (limits, names, logs) may follow."""
-    settings = configuration.load()
+    settings = loaded()
     command = [sys.executable, *mcp_commands(settings, settings.model_url)[name]]
     command += ["--stdio"] if stdio else []
     command += ["--host", host] if host is not None else []
@@ -133,11 +130,11 @@ def mcp(
 @cli.command()
 def doctor() -> None:
     """Say what is found and what is missing: agents, model, Redis, MCP servers, limits, tracing."""
-    settings = configuration.load()
+    settings = loaded()
     with services(settings) as (redis_url, addresses):
         from app.commands.doctor import examine  # noqa: PLC0415  heavy
 
-        healthy = asyncio.run(examine(settings, redis_url, addresses, Console(highlight=False)))
+        healthy = asyncio.run(examine(settings, redis_url, addresses, Terminal()))
     raise SystemExit(0 if healthy else FAILED)
 
 
@@ -147,7 +144,7 @@ def studio(
     browser: Annotated[bool, typer.Option(help="Open LangGraph Studio.")] = True,
 ) -> None:
     """Open the graph in LangGraph Studio, with everything it needs running beside it."""
-    settings = configuration.load()
+    settings = loaded()
     with services(settings) as (redis_url, addresses):
         command = [sys.executable, "-m", "langgraph_cli", "dev", "--port", str(port), "--no-reload"]
         command += [] if browser else ["--no-browser"]
@@ -158,9 +155,9 @@ def studio(
 def main() -> NoReturn:
     """Entry point. Every expected error is one line on stderr; bad input exits with 2."""
     keep_files_private()
+    keep_terminals_harmless()
     for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends a job as cleanly as Ctrl-C
         signal.signal(ending, lambda *_: signal.raise_signal(signal.SIGINT))
-    configure(Redaction(), logging.WARNING)  # also what libraries say has its secrets taken out
     try:
         cli()
     except OperatorMustAct as error:
@@ -184,7 +181,7 @@ def _fail(message: str, code: int) -> NoReturn:
 def _ask(
     question: str, budget_usd: float | None = None, deadline_s: int | None = None, on_limit: OnLimit | None = None
 ) -> "JobResult":
-    settings = configuration.load()
+    settings = loaded()
     wanted: dict[str, Any] = {}
     if budget_usd is not None:
         wanted["budget_micro_usd"] = round(budget_usd * MICRO)
@@ -204,7 +201,7 @@ def _ask(
 
 def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None) -> "JobResult":
     """Run `act` with everything it needs running around it; when it is broken off, say how to go on."""
-    settings = settings or configuration.load()
+    settings = settings or loaded()
     known: list[str] = [job] if job else []
 
     def how() -> str:
@@ -237,23 +234,23 @@ def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None
             except GraphError as error:
                 raise OperatorMustAct(f"{error}{how()}") from error
     except KeyboardInterrupt:
-        progress.print(f"stopped{how()}", highlight=False, soft_wrap=True)
+        progress.print(f"stopped{how()}", soft_wrap=True)
         raise SystemExit(INTERRUPTED) from None
 
 
 def _warn(message: str) -> None:
-    progress.print(f"[yellow]warning[/]      {message}", highlight=False)
+    progress.print(Text.assemble(("warning", "yellow"), f"      {message}"))
 
 
 def _leave(result: "JobResult", *, as_json: bool, show_report: bool = False) -> NoReturn:
     from app.commands.progress import show, summary  # noqa: PLC0415
 
     if as_json:
-        typer.echo(result.model_dump_json(indent=2))
+        typer.echo(harmless_json(result.model_dump_json(indent=2)))
     else:
         if show_report and result.report_path:
-            show(Console(), result.report_path)
-        summary(Console(soft_wrap=True, highlight=False), result, program())
+            show(Terminal(), result.report_path)
+        summary(Terminal(soft_wrap=True), result, program())
     raise SystemExit(EXIT[result.status])
 
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from app.config import ports
+from app.observing.terminals import keep_terminals_harmless
 
 SERVING = {"api": ports.API, "serve": ports.API, "app.offline_model": ports.STAND_IN, **ports.MCP}
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  asked on loopback
@@ -25,6 +26,7 @@ class Unhealthy(Exception):
 
 def main() -> None:
     """Check PID, 1 unless one is given."""
+    keep_terminals_harmless()  # command lines are shown
     try:
         check(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
     except Exception as error:

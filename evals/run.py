@@ -17,6 +17,7 @@ from app.config.data_settings import WITHOUT_WEB
 from app.config.settings import Settings
 from app.errors import AppError
 from app.jobs.jobs import Jobs
+from app.observing.terminals import keep_terminals_harmless, raw
 from app.running.processes import Addresses, services
 from app.running.runtime import opened
 from evals.evaluators import EVALUATORS, read_outcome
@@ -35,6 +36,7 @@ FELL, NOT_MEASURED = 1, 2
 def main() -> int:
     """The command. Gives the exit code: 0, 1 when something fell below the baseline, 2 when nothing was measured."""
     given = _arguments()
+    keep_terminals_harmless()
     try:
         settings = on_sample_data(configuration.load())
         with services(settings) as (redis_url, addresses):
@@ -44,7 +46,8 @@ def main() -> int:
         return NOT_MEASURED
     kept = settings.data_dir / "evals" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     write_json(kept, document(results))
-    Console(width=None if sys.stdout.isatty() else 140).print(table(results))
+    stdout = raw(sys.stdout)
+    Console(file=stdout, width=None if stdout.isatty() else 140).print(table(results))
     print(f"answers by {'the stand-in model' if settings.offline else settings.model}; all scores are in {kept}")
     if given.update_baseline:
         write_json(BASELINE, baseline_of(results))

@@ -108,7 +108,8 @@ def run(build: Callable[[argparse.Namespace], Server], options: argparse.Namespa
         listener = None if options.stdio else _listener(options, secret)
         server = build(options)
     except StartupError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        said = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(error))
+        print(f"error: {said}", file=sys.stderr)  # noqa: T201  names of files may hold orders to a terminal
         raise SystemExit(BAD_INPUT) from error
     configure_logs(server.name, options.log_level or ("warning" if options.stdio else "info"), os.environ)
     server.limits = CallLimits(options.max_call_s, options.max_result_bytes)

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 
-from app.commands.terminal import EXIT, INTERRUPTED, program
+from app.commands.terminal import EXIT, INTERRUPTED, Terminal, loaded, program
 from app.config import ports
-from app.config import settings as configuration
 from app.config.settings import Settings
 from app.errors import ApiFailed, BadInput
 from app.jobs.formats import Format
 from app.jobs.states import Status
+from app.observing.terminals import harmless_json, raw
 from app.running.servers import LOOPBACK
 from graphs.governance.limits import OnLimit
 
@@ -63,7 +62,7 @@ def chosen(settings: Settings, url: str | None) -> Api | None:
 
 def api_of(url: str | None) -> Api:
     """The API to ask: the one that is named, or the one on this machine."""
-    settings = configuration.load()
+    settings = loaded()
     return chosen(settings, url) or Api(HERE, settings, f" --url {HERE}")
 
 
@@ -95,7 +94,7 @@ def submit(  # noqa: PLR0913, PLR0917  its options
             again = f"; to order it once, try again with --idempotency-key {shlex.quote(key)}"
             raise ApiFailed(f"{error}{again}") from error
         if wait:
-            _follow(client, api, job.id, as_json=as_json, console=Console(stderr=True))
+            _follow(client, api, job.id, as_json=as_json, console=Terminal(stderr=True))
     typer.echo(_document(job) if as_json else job.id)
     typer.echo(f"follow it with: {api.hint(f'watch {job.id}')}", err=True)
 
@@ -120,7 +119,8 @@ def list_jobs(
     """List jobs, the newest first: id, state, question."""
     with _client(api_of(url)) as client:
         for each in client.jobs(status, limit):
-            typer.echo(each.model_dump_json() if as_json else f"{each.id}  {each.status:<14}  {_line(each.question)}")
+            line = f"{each.id}  {each.status:<14}  {_line(each.question)}"
+            typer.echo(harmless_json(each.model_dump_json()) if as_json else line)
 
 
 @cli.command()
@@ -139,12 +139,12 @@ def report(
     url: Url = None,
 ) -> None:
     """Print the report of a job, or write it to a file."""
-    if form == "pdf" and output is None and sys.stdout.isatty():
+    if form == "pdf" and output is None and raw(sys.stdout).isatty():
         raise BadInput("a PDF is no text for a terminal; choose a file with -o")
     with _client(api_of(url)) as client:
         content = client.report(job, form)
     if output is None:
-        sys.stdout.buffer.write(content if form == "pdf" or content.endswith(b"\n") else content + b"\n")
+        _print_report(content, form)
         return
     try:
         output.write_bytes(content)
@@ -152,11 +152,19 @@ def report(
         raise BadInput(f"{output} cannot be written ({error.strerror}); choose another file with -o") from error
 
 
+def _print_report(content: bytes, form: Format) -> None:
+    if form == "pdf":
+        sys.stdout.buffer.write(content)
+        return
+    text = content.decode(errors="replace")
+    typer.echo(harmless_json(text) if form == "json" else text, nl=not text.endswith("\n"))
+
+
 def watch(api: Api, job_id: str) -> NoReturn:
     """`tollgate watch`, at this API."""
     with _client(api) as client:
         client.job(job_id)  # whether there is one is said at once
-        _follow(client, api, job_id, as_json=False, console=Console(highlight=False))
+        _follow(client, api, job_id, as_json=False, console=Terminal())
 
 
 def decide(api: Api, job_id: str, answer: dict[str, Any], escalation_id: str | None, *, as_json: bool) -> NoReturn:
@@ -164,11 +172,11 @@ def decide(api: Api, job_id: str, answer: dict[str, Any], escalation_id: str | N
     with _client(api) as client:
         seen = client.newest_event(job_id)
         client.decide(job_id, answer, escalation_id)
-        _follow(client, api, job_id, seen, as_json=as_json, console=Console(stderr=True))
+        _follow(client, api, job_id, seen, as_json=as_json, console=Terminal(stderr=True))
 
 
 def _follow(
-    client: "Client", api: Api, job_id: str, after: str | None = None, *, as_json: bool, console: Console
+    client: "Client", api: Api, job_id: str, after: str | None = None, *, as_json: bool, console: Terminal
 ) -> NoReturn:
     from app.commands.progress import Progress  # noqa: PLC0415  heavy
 
@@ -186,7 +194,7 @@ def _show(api: Api, job: "Job", *, as_json: bool) -> None:
     if as_json:
         typer.echo(_document(job))
         return
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Terminal(soft_wrap=True)
     console.print(f"job          {job.id}")
     console.print(f"status       {job.status.replace('_', ' ')}{', told to stop' if job.cancel_requested else ''}")
     if job.stop_reason:
@@ -221,7 +229,7 @@ def _pairs(given: list[str]) -> dict[str, str]:
 
 
 def _document(job: "Named") -> str:
-    return job.model_dump_json(indent=2)
+    return harmless_json(job.model_dump_json(indent=2))
 
 
 def _line(text: str) -> str:

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import httpx
 from redis.exceptions import NoPermissionError
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from agents import AGENTS
+from app.commands.terminal import Terminal
 from app.config.prices import pricer
 from app.config.settings import Settings
 from app.errors import AppError
@@ -30,12 +30,13 @@ class Line(NamedTuple):
     found: str
 
 
-async def examine(settings: Settings, redis_url: str, addresses: Addresses, console: Console) -> bool:
+async def examine(settings: Settings, redis_url: str, addresses: Addresses, console: Terminal) -> bool:
     """Print a line per part; whether all of them are good."""
     healthy = True
     async for line in _lines(settings, redis_url, addresses):
         healthy = healthy and line.good
-        console.print(f"{'[green]✓[/]' if line.good else '[red]✗[/]'} {line.what:<16} {escape(line.found)}")
+        sign = Text("✓", "green") if line.good else Text("✗", "red")
+        console.print(sign, f"{line.what:<16} {line.found}")
     return healthy
 
 

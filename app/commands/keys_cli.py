@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.config import settings as configuration
+from app.commands.terminal import loaded
 from app.config.data_settings import SERVERS
 from app.errors import BadInput, OperatorMustAct
 from app.running.processes import redis_running
@@ -90,7 +90,7 @@ def token(
     name: Annotated[str, typer.Option(help="Who the server's log says has called.")] = "command line",
 ) -> None:
     """Print a token for an MCP server that asks for one, for a client that is no agent."""
-    settings = configuration.load()
+    settings = loaded()
     if settings.mcp_secret is None:
         raise BadInput("there is no TOLLGATE_MCP_SECRET to sign a token with; without one servers ask for none")
     if server not in SERVERS:
@@ -138,7 +138,7 @@ def _line(key: "Key") -> str:
 
 
 def _with_stores(act: Act) -> None:
-    settings = configuration.load()
+    settings = loaded()
     with redis_running(settings) as url:
         from app.access.audit import trail  # noqa: PLC0415  heavy
         from app.access.keys import Keys  # noqa: PLC0415

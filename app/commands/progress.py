@@ -6,12 +6,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.live import Live
 from rich.markdown import Markdown
-from rich.markup import escape
 from rich.text import Text
 
+from app.commands.terminal import Terminal
 from app.jobs.results import JobResult
 from graphs.governance.limits import EXPLAINED, MICRO, StopReason
 from graphs.rendering import counted
@@ -24,7 +23,7 @@ _ARGUMENTS = 90
 class Progress:
     """Prints a line per event and keeps one line below with the running totals."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console = console
         self._budget = 0
         self._cost = 0
@@ -53,7 +52,7 @@ class Progress:
     def _on_job(self, event: Json) -> None:
         shown = str(event.get("status", event["job_id"]))
         if shown != "running":
-            self._console.print(f"        job  {shown.replace('_', ' ')}", highlight=False)
+            self._console.print(f"        job  {shown.replace('_', ' ')}")
 
     def _on_decision(self, event: Json) -> None:
         self._say("human", f"decides: {event['action']}")
@@ -67,9 +66,7 @@ class Progress:
         for task in tasks:
             after = f" after {', '.join(task['depends_on'])}" if task["depends_on"] else ""
             self._console.print(
-                f"             {task['id']} → {task['agent']}{after}: {escape(task['objective'])}",
-                highlight=False,
-                soft_wrap=True,
+                f"             {task['id']} → {task['agent']}{after}: {task['objective']}", soft_wrap=True
             )
 
     def _on_task_started(self, event: Json) -> None:
@@ -124,9 +121,7 @@ class Progress:
         self._say("warning", event["message"])
 
     def _say(self, who: str, what: str) -> None:
-        self._console.print(
-            f"[{_COLOURS.get(who, 'white')}]{who:>11}[/]  {escape(what)}", highlight=False, soft_wrap=True
-        )
+        self._console.print(Text.assemble((f"{who:>11}", _COLOURS.get(who, "white")), f"  {what}"), soft_wrap=True)
 
     def _totals(self) -> Text:
         of = f" of ${self._budget / MICRO:.2f}" if self._budget else ""
@@ -134,16 +129,16 @@ class Progress:
         return Text(f"  spent ${self._cost / MICRO:.4f}{of} · {calls} · {counted(self._steps, 'step')}", style="bold")
 
 
-def show(console: Console, report_path: str) -> None:
+def show(console: Terminal, report_path: str) -> None:
     """The report, rendered for a terminal, or as it is for a pipe."""
     text = Path(report_path).read_text(encoding="utf-8")
     if console.is_terminal:
         console.print(Markdown(text))
     else:
-        console.out(text, highlight=False)
+        console.out(text)
 
 
-def summary(console: Console, result: JobResult, program: str) -> None:
+def summary(console: Terminal, result: JobResult, program: str) -> None:
     """The last lines of a run: where the report is, why it ended, what it cost, what it waits for.
 
     `program` is how the command was called, for the hints.
@@ -169,7 +164,7 @@ def summary(console: Console, result: JobResult, program: str) -> None:
         ask(console, result.escalation, lambda choice: f"{program} decide {result.job_id} {choice}", "a resume")
 
 
-def ask(console: Console, escalation: Json, command: Callable[[str], str], who: str) -> None:
+def ask(console: Terminal, escalation: Json, command: Callable[[str], str], who: str) -> None:
     """What a human may answer, as commands to paste.
 
     Args:
@@ -179,9 +174,9 @@ def ask(console: Console, escalation: Json, command: Callable[[str], str], who: 
         who: finishes the report when nobody answers.
     """
     detail = f" ({escalation['detail']})" if escalation["detail"] else ""
-    console.print(f"waiting      {escalation['what_happened']}{detail}", markup=False)
+    console.print(f"waiting      {escalation['what_happened']}{detail}")
     if escalation["remedy"]:
-        console.print(f"to go on     {escalation['remedy']}", markup=False)
+        console.print(f"to go on     {escalation['remedy']}")
     least, most = escalation["least_amount_usd"], escalation["most_amount_usd"]
     if least <= most:
         console.print(f"amount       from ${least:.6f} to ${most:.6f}")
@@ -190,5 +185,5 @@ def ask(console: Console, escalation: Json, command: Callable[[str], str], who: 
         amount = f"{min(most, max(0.1, math.ceil(least * 100) / 100)):.6f}".rstrip("0").rstrip(".")
         choices = [f"approve_more --amount-usd {amount}", f"redirect --note '...' --amount-usd {amount}", *choices]
     for before, choice in zip(["answer with", *["or"] * 3], choices, strict=False):
-        console.print(f"{before:<11}  {command(f'--action {choice}')}", markup=False)
+        console.print(f"{before:<11}  {command(f'--action {choice}')}")
     console.print(f"by           {escalation['answer_by']}; then {who} finishes the report from what there is")

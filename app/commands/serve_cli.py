@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from app.commands.terminal import loaded
 from app.config import ports
-from app.config import settings as configuration
 from app.running.processes import redis_running, services
 from app.running.servers import LOOPBACK
 
@@ -19,7 +19,7 @@ WithStdin = Annotated[bool, typer.Option("--exit-with-stdin", hidden=True)]
 @cli.command()
 def serve(host: Host = LOOPBACK, port: Port = ports.API) -> None:
     """Serve research jobs over HTTP with all it takes on this machine: API, worker, MCP servers, store."""
-    settings = configuration.load()
+    settings = loaded()
     with services(settings) as (redis_url, addresses):
         from app.running.supervisor import supervise  # noqa: PLC0415  heavy
 
@@ -29,7 +29,7 @@ def serve(host: Host = LOOPBACK, port: Port = ports.API) -> None:
 @cli.command()
 def api(host: Host = LOOPBACK, port: Port = ports.API, exit_with_stdin: WithStdin = False) -> None:
     """Serve research jobs over HTTP, until told to stop; workers run them."""
-    settings = configuration.load()
+    settings = loaded()
     with redis_running(settings) as redis_url:
         from app.commands.programs import api as program  # noqa: PLC0415  heavy
 
@@ -45,7 +45,7 @@ def worker(
     exit_with_stdin: WithStdin = False,
 ) -> None:
     """Run jobs from the queue, until told to stop; what runs then is handed over."""
-    settings = configuration.load()
+    settings = loaded()
     with services(settings) as (redis_url, addresses):
         from app.commands.programs import worker as program  # noqa: PLC0415  heavy
 

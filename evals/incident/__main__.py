@@ -16,6 +16,7 @@ from pathlib import Path
 
 from app.config.data_settings import WITHOUT_WEB
 from app.config.settings import Settings
+from app.observing.terminals import keep_terminals_harmless
 from app.running.processes import running
 from evals.incident.drills import DRILLS, Drill
 from evals.incident.invoice import Invoice
@@ -37,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="evals.incident", description="Seven disasters, without guards and with.")
     parser.add_argument("--only", choices=[drill.name for drill in DRILLS], help="one drill instead of all")
     chosen = parser.parse_args().only
+    keep_terminals_harmless()
     drills = [drill for drill in DRILLS if chosen in (None, drill.name)]
     with tempfile.TemporaryDirectory(prefix="tollgate-incident-") as folder:
         problems = asyncio.run(_run(drills, Path(folder)))

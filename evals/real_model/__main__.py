@@ -12,6 +12,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from app.observing.terminals import keep_terminals_harmless
 from evals.questions import Question, questions
 from evals.real_model.checks import Ended, faults
 from evals.real_model.runs import deployed
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=10, help="of all kinds (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="of each question (default: %(default)s)")
     given = parser.parse_args()
+    keep_terminals_harmless()
     asked, jobs, failed = chosen(given.questions), list[Ended](), False
     print("| seed | question | outcome | findings | model calls | tokens in | cached | tokens out | seconds |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")

@@ -104,3 +104,11 @@ def test_a_variable_that_is_not_set_is_told(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mcp_servers.sales", "--port", "0", "--data-variable", "NOT_SET"]
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (2, "error: --data-variable names NOT_SET, which is not set\n")
+
+
+def test_the_name_of_a_file_is_no_order_to_a_terminal(tmp_path: Path) -> None:
+    named = ["--data-dir", str(tmp_path), "--data", "no\x1b]0;owned\x07\u202e.csv"]
+    command = [sys.executable, "-m", "mcp_servers.sales", "--port", "0", *named]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "no\ufffd]0;owned\ufffd\ufffd.csv" in ended.stderr
