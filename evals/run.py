@@ -14,6 +14,7 @@ from rich.console import Console
 
 from app.config import settings as configuration
 from app.config.data_settings import WITHOUT_WEB
+from app.config.folders import private
 from app.config.settings import Settings
 from app.errors import AppError
 from app.jobs.jobs import Jobs
@@ -45,6 +46,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return NOT_MEASURED
     kept = settings.data_dir / "evals" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
+    private(kept.parent)
     write_json(kept, document(results))
     stdout = raw(sys.stdout)
     Console(file=stdout, width=None if stdout.isatty() else 140).print(table(results))

@@ -5,12 +5,13 @@ import contextlib
 import json
 import re
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from redis.asyncio import Redis
 
 from app.errors import BadInput
-from graphs.state import SCHEMA_VERSION
+from graphs.state import SCHEMA_VERSION, EvidenceRef, FindingState, TaskState
 from tests.api.in_process import Api
 from tests.api.programs import replica
 from tests.app.command_line import tollgate
@@ -56,6 +57,17 @@ async def test_a_job_that_has_ended_is_read_in_all_forms(file: str, api: Api, re
     assert trace["spend"]["cost_usd"] == job["cost_usd"] > 0
     assert trace["events"][-1]["data"]["status"] == "completed"
     assert events.count("event: ") == len(trace["events"])
+
+
+@pytest.mark.parametrize("file", FILES)
+async def test_the_state_has_all_that_is_read_today(file: str, api: Api, redis_client: Redis) -> None:
+    jobs = stored(file)
+    await load(redis_client, jobs)
+    state = (await api.service.jobs.snapshot(jobs.completed)).values
+    for name, kind in {"tasks": TaskState, "findings": FindingState, "evidence": EvidenceRef}.items():
+        assert state[name], name
+        for each in state[name].values():
+            assert set(get_type_hints(kind)) <= set(each), name
 
 
 @pytest.mark.parametrize("file", FILES)
