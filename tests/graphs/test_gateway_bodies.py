@@ -69,3 +69,10 @@ async def test_a_stream_of_what_is_said_unasked_is_not_opened() -> None:
             await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
             await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
     assert (unruly.requests["GET"], unruly.requests["DELETE"]) == (0, 1)
+
+
+async def test_what_a_connection_says_is_in_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async with nothing_left(), ToolGateway({"unruly": "http://127.0.0.1:1/mcp"}, limits=BARE) as gateway:
+        with pytest.raises(ServerUnavailable, match=r"the MCP server unruly does not answer \(connect error\); go on"):
+            await gateway.tools(EVERYTHING)
+    assert "http://127.0.0.1:1/mcp: All connection attempts failed" in caplog.text
