@@ -10,16 +10,17 @@ from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match
 
-from app.api import jobs, operations, outcomes
+from app.api import docs_page, jobs, operations, outcomes
 from app.api.auth import Gate
 from app.api.backend import Backend, State
 from app.api.limits import BodyLimit
 from app.api.metrics import Metrics
-from app.api.observing import DOCS, Observed
+from app.api.observing import Observed
 from app.api.problems import Refused, refused
+from app.api.report_page import POLICY
 from app.api.schema import openapi
 from app.config.settings import Settings
 from app.observing.redaction import Redaction
@@ -47,9 +48,8 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
         title="Tollgate",
         version=version("tollgate"),
         lifespan=lifespan,
-        docs_url=DOCS,
+        docs_url=None,  # FastAPI's pages are scripts from elsewhere
         redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
         middleware=[
             Middleware(Observed, metrics=metrics, redact=redact),
@@ -62,6 +62,11 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
         for route in router.routes:
             app.router.routes.append(route)
     app.openapi = functools.cache(lambda: openapi(app, settings))  # type: ignore[method-assign]
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(docs_page.page(app.openapi()), headers={"Content-Security-Policy": POLICY})
+
     return app
 
 

@@ -21,7 +21,6 @@ _SECURITY = {
     "Referrer-Policy": "no-referrer",
 }
 _NO_CONTENT = "default-src 'none'; frame-ancestors 'none'"
-DOCS = "/docs"  # a page that loads scripts
 
 
 class Observed:
@@ -72,8 +71,7 @@ class Observed:
 
 def _complete(headers: MutableHeaders, path: str, more: dict[str, str]) -> None:
     headers.update({**_SECURITY, **more})
-    if path != DOCS:
-        headers.setdefault("Content-Security-Policy", _NO_CONTENT)
+    headers.setdefault("Content-Security-Policy", _NO_CONTENT)
     if path.startswith("/v1"):
         headers["Cache-Control"] = "no-store"
 

@@ -15,6 +15,7 @@ from app.api import create_app
 from app.api.problems import KINDS, MEDIA_TYPE, Problem
 from app.config.settings import Settings
 from tests.api.in_process import QUESTION, Api
+from tests.api.test_report_page import Seen
 
 UNKNOWN_JOB = "job-20261121-101500-0a1b2c3d4e"
 BODIES: dict[str, Any] = {"/v1/jobs": {"question": QUESTION}, "/v1/jobs/{job_id}/decision": {"action": "abort"}}
@@ -172,6 +173,20 @@ def test_every_error_is_documented_as_a_problem(route: Route) -> None:
     if route in GUARDED:
         assert {"401", "403", "421", "429", "500", "503"} <= set(errors)
         assert route.operation["security"]
+
+
+async def test_the_docs_tell_all_routes_and_need_nothing_from_elsewhere(api: Api) -> None:
+    async with api.client() as client:
+        answer = await client.get("/docs")
+    seen = Seen(answer.text)
+    for route in ROUTES:
+        assert f"<code>{route.method} {route.path}</code>" in answer.text
+    schemas = {f"#{name}" for name in api.app.openapi()["components"]["schemas"]}
+    assert {place for _, place in seen.references} <= schemas | {"/openapi.json"}
+    assert seen.tags.isdisjoint({"script", "img", "link", "iframe"})
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
 
 
 async def test_every_kind_of_problem_has_a_line_of_text(api: Api) -> None:

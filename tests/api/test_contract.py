@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 import schemathesis
-import uvicorn
 from prometheus_client import CollectorRegistry
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import from_schema
@@ -16,6 +15,7 @@ from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinish
 from app.api import create_app
 from app.api.backend import opened_backend
 from app.config.settings import Settings
+from safe_http.serving import HttpServer
 from tests.api.in_process import UNHURRIED, api_over
 
 EXAMPLES = 10  # of each route, beside those that cover its schema
@@ -28,7 +28,7 @@ def contract(settings: Settings, redis_url: str) -> Iterator[tuple[str, str]]:
     given = settings.model_copy(update=UNHURRIED)
     opening = opened_backend(given, redis_url, lambda _: None)
     app = create_app(given, opening, loopback=True, registry=CollectorRegistry())
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none", http="h11", lifespan="on"))
+    server = HttpServer(app, ending_s=1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
