@@ -44,6 +44,8 @@ PROBLEM = "application/problem+json"
 def most_connections() -> int:
     """As many as this process has descriptors for, and some left."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
     return min(MOST_CONNECTIONS, max(FEWEST_CONNECTIONS, soft - RESERVED))
 
 
@@ -88,6 +90,8 @@ class Connections(ServerState):
 
     def make_room_for(self, new: "BoundedConnection") -> None:
         """Close one when there are too many. If nobody else is waited for, it is the new one."""
+        if len(self.connections) <= self.bounds.connections // 2:
+            return
         there = [each for each in cast("set[BoundedConnection]", self.connections) if not each.closed]
         waiting = [each for each in there if each.turn is not Turn.OURS]
         per_address = Counter(each.address for each in waiting)
@@ -96,7 +100,7 @@ class Connections(ServerState):
         elif len(there) <= self.bounds.connections:
             return
         self._made_room += 1
-        oldest = min(waiting, key=lambda each: (-per_address[each.address], each.since))
+        oldest = min(waiting, key=lambda each: (-per_address[each.address], each.since), default=new)
         if oldest is new:
             oldest.refuse(503, "all connections are in use; try again in a second", {"Retry-After": "1"})
         else:
@@ -201,12 +205,13 @@ class BoundedConnection(H11Protocol):
         """Answer in the place of the application, if nothing was answered yet, and close."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             answer = _problem(status, detail, headers)
-            for event in (
-                h11.Response(status_code=status, headers=answer.raw_headers, reason=_phrase(status).encode()),
-                h11.Data(data=bytes(answer.body)),
-                h11.EndOfMessage(),
-            ):
-                self.transport.write(self.conn.send(event) or b"")
+            with contextlib.suppress(h11.LocalProtocolError):  # to a HEAD the head is all
+                for event in (
+                    h11.Response(status_code=status, headers=answer.raw_headers, reason=_phrase(status).encode()),
+                    h11.Data(data=bytes(answer.body)),
+                    h11.EndOfMessage(),
+                ):
+                    self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
     def _take_turns(self) -> None:

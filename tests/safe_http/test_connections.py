@@ -30,7 +30,7 @@ class Served(HttpServer):
 
     def __init__(self, bounds: Bounds) -> None:
         self.asked: list[bytes] = []
-        routes = [Route("/", self._answer, methods=["GET", "POST"]), Route("/stream", self._stream)]
+        routes = [Route("/", self._answer, methods=["GET", "POST", "HEAD"]), Route("/stream", self._stream)]
         super().__init__(Starlette(routes=routes), ending_s=1, bounds=bounds)
 
     async def _answer(self, request: Request) -> Response:
@@ -97,6 +97,7 @@ UNFINISHED = {
     "a byte": b"G",
     "half a head": GET[:-2],
     "half a body": POST + b"Content-Length: 9\r\n\r\nhalf",
+    "half a body of a HEAD": b"HEAD / " + HEAD + b"Content-Length: 9\r\n\r\nhalf",
     "chunks": POST + b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
 }
 
