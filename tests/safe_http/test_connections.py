@@ -123,7 +123,7 @@ async def test_what_does_not_come_is_not_waited_for(caplog: pytest.LogCaptureFix
 
 
 async def test_nor_what_comes_byte_by_byte() -> None:
-    async with serving(SHORT) as (_, port), connected(port) as client:
+    async with serving(SHORT) as (server, port), connected(port) as client:
         await client.answer(GET)
 
         async def dribble() -> None:
@@ -132,8 +132,10 @@ async def test_nor_what_comes_byte_by_byte() -> None:
                 await asyncio.sleep(0.02)
 
         dribbling = asyncio.create_task(dribble())
-        assert b"408 Request Timeout" in await client.rest()
+        with contextlib.suppress(ConnectionError):  # a byte that comes too late resets it
+            await client.rest()
         dribbling.cancel()
+        assert not server.open
 
 
 async def test_nor_the_rest_of_a_request_that_was_answered() -> None:
