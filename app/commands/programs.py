@@ -5,9 +5,9 @@ import contextlib
 import gc
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, make_asgi_app
 
 from app.api import create_app
 from app.api.auth import is_loopback
@@ -23,6 +23,7 @@ from app.work.worker import work_until
 from safe_http.serving import WAITING_AT_THE_DOOR, HttpServer
 
 ENDING_S = 10  # that requests under way have when the API is told to stop
+METRICS_ENDING_S = 1
 
 
 Say = Callable[[str], None]
@@ -43,9 +44,7 @@ def worker(
         BadInput: the address for the metrics cannot be listened on; and as `opened_worker`.
     """
     configure(Redaction(settings.secrets))
-    registry = _registry()
-    with _told(registry, metrics, say):
-        asyncio.run(_worker(settings, redis_url, addresses, say, exit_with_stdin, registry))
+    asyncio.run(_worker(settings, redis_url, addresses, say, exit_with_stdin, metrics))
 
 
 async def _worker(
@@ -54,11 +53,14 @@ async def _worker(
     addresses: Addresses,
     say: Say,
     exit_with_stdin: bool,
-    registry: CollectorRegistry,
+    metrics: tuple[str, int] | None,
 ) -> None:
-    stop = asyncio.Event()
+    stop, registry = asyncio.Event(), _registry()
     _when_told_to_stop(stop.set, exit_with_stdin)
-    async with opened_worker(settings, redis_url, addresses, say, registry) as work:
+    async with (
+        _told(registry, metrics, say),
+        opened_worker(settings, redis_url, addresses, say, registry) as work,
+    ):
         _keep_what_is_there()
         say(f"worker: up to {settings.worker_jobs} jobs at once")
         await work_until(stop, work, settings)
@@ -73,7 +75,7 @@ def api(settings: Settings, redis_url: str, host: str, port: int, say: Say, *, e
         RedisError: no usable Redis.
     """
     configure(Redaction(settings.secrets))
-    with _listening(host, port) as listener:
+    with _listening(host, port, "--host, --port") as listener:
         asyncio.run(_api(settings, redis_url, listener, say, exit_with_stdin))
 
 
@@ -107,27 +109,26 @@ def _registry() -> CollectorRegistry:
     return registry
 
 
-@contextlib.contextmanager
-def _told(registry: CollectorRegistry, address: tuple[str, int] | None, say: Say) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def _told(registry: CollectorRegistry, address: tuple[str, int] | None, say: Say) -> AsyncIterator[None]:
     """Tell Prometheus at this address until the block ends. Raises BadInput."""
     if address is None:
         yield
         return
-    host, port = address
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except (OSError, OverflowError) as error:
-        raise BadInput(
-            f"{host} port {port} cannot be listened on ({error}); choose others with --metrics-host, --metrics-port"
-        ) from error
-    server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones have it from there
-    say(f"worker: metrics at http://{host}:{server.server_port}/metrics")
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with _listening(*address, "--metrics-host, --metrics-port") as listener:
+        shown = f"http://{address[0]}:{listener.getsockname()[1]}/metrics"
+        server = HttpServer(
+            make_asgi_app(registry),
+            ending_s=METRICS_ENDING_S,
+            lifespan="off",
+            started=lambda: say(f"worker: metrics at {shown}"),
+        )
+        serving = asyncio.create_task(server.serve([listener]), name="tells Prometheus")
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
 
 
 def _keep_what_is_there() -> None:
@@ -151,12 +152,10 @@ def _when_told_to_stop(stop: Callable[[], None], exit_with_stdin: bool) -> None:
         stdin.when_it_closes(gone)
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens; early connections wait in its backlog. Raises BadInput."""
+def _listening(host: str, port: int, options: str) -> socket.socket:
+    """A socket that listens; early connections wait in its backlog. Raises BadInput, which names these options."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=WAITING_AT_THE_DOOR)
     except (OSError, OverflowError, UnicodeError) as error:
-        raise BadInput(
-            f"{host} port {port} cannot be listened on ({error}); choose others with --host, --port"
-        ) from error
+        raise BadInput(f"{host} port {port} cannot be listened on ({error}); choose others with {options}") from error
