@@ -1,5 +1,6 @@
 """What comes of a job: its events as they happen, its report, its trace."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
@@ -14,8 +15,10 @@ from app.api.report_pdf import Typesetter
 from app.api.sse import Streams, event_stream
 from app.jobs.events import Event
 from app.jobs.formats import MEDIA, Format
+from graphs.governance.turns import Turns
 from safe_http.connections import most_connections
 
+PAGES_AT_ONCE = 2
 _FORMS = {media: form for form, media in MEDIA.items()}
 _AFTER = "Id of the last event that you got; without it, from the start."
 _EVENT = {
@@ -33,7 +36,7 @@ def router() -> APIRouter:
     """The routes of outcomes."""
     routes = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], responses={**COMMON, **documented("no-such-job")})
 
-    typesetter, streams = Typesetter(), Streams(most_connections())
+    typesetter, pages, streams = Typesetter(), Turns(lambda: PAGES_AT_ONCE), Streams(most_connections())
 
     @routes.get(
         "/events",
@@ -85,8 +88,11 @@ def router() -> APIRouter:
             case "html" | "pdf":
                 stored = await here.service.deps.evidence.many(job_id, [each["id"] for each in result.evidence])
                 if form == "pdf":
-                    return Response(await typesetter.pdf(text, stored), media_type=MEDIA[form])
-                return Response(page(text, stored), media_type=MEDIA[form], headers={"Content-Security-Policy": POLICY})
+                    made = await typesetter.pdf(text, stored, caller.tenant)
+                    return Response(made, media_type=MEDIA[form])
+                async with pages.turn(caller.tenant):  # a page may take a second, in which others are answered
+                    shown = await asyncio.to_thread(page, text, stored)
+                return Response(shown, media_type=MEDIA[form], headers={"Content-Security-Policy": POLICY})
             case "json":
                 told = ReportDocument(result=result.model_dump(mode="json", exclude={"report_path"}), report=text)
                 return Response(told.model_dump_json(), media_type=MEDIA[form])

@@ -16,10 +16,12 @@ from app.api.report_text import parsed, title_of
 from app.api.typesetting import REFUSED
 from app.errors import NotTypeset, OperatorMustAct
 from graphs.evidence import Evidence
+from graphs.governance.turns import Turns
 from graphs.rendering import about
 
 EVIDENCE_CHARS = 2_000  # of each piece; the HTML page has all of it
 DEEPEST = 8  # what is nested deeper is set as if it were not; Typst refuses what is much deeper
+AT_ONCE = 2
 WAIT_S = 10.0
 SECONDS = 20.0
 # As a file: of a module its package would be imported, too, which takes seconds.
@@ -32,13 +34,14 @@ logger = logging.getLogger(__name__)
 
 
 class Typesetter:
-    """Makes one PDF at a time, for each takes a CPU that answers the others."""
+    """Makes few PDFs at a time, for each takes a CPU that answers the others. Tenants take turns: none has it to
+    itself."""
 
     def __init__(self) -> None:
-        self._one = asyncio.Lock()
+        self._turns = Turns(lambda: AT_ONCE)
 
-    async def pdf(self, text: str, evidence: Mapping[str, Evidence]) -> bytes:
-        """The document of this report, given as Markdown.
+    async def pdf(self, text: str, evidence: Mapping[str, Evidence], tenant: str) -> bytes:
+        """The document of this tenant's report, given as Markdown.
 
         Raises:
             NotTypeset: it takes too much time, memory or nesting, or has a chart that is none.
@@ -46,16 +49,16 @@ class Typesetter:
         """
         try:
             async with asyncio.timeout(WAIT_S):
-                await self._one.acquire()
+                await self._turns.take(tenant)
         except TimeoutError as error:
             raise OperatorMustAct("other reports are being typeset; ask again later, or for HTML") from error
         try:
             async with asyncio.timeout(SECONDS):
-                return await _typeset(_document(text, evidence))
+                return await _typeset(await asyncio.to_thread(_document, text, evidence))
         except TimeoutError as error:
             raise NotTypeset(f"the report takes longer than {SECONDS:g} s to typeset; ask for HTML") from error
         finally:
-            self._one.release()
+            self._turns.give_back(tenant)
 
 
 async def _typeset(document: bytes) -> bytes:

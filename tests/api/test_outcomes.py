@@ -1,8 +1,13 @@
 """Reports in the form that is asked for, and the answer to each error."""
 
+import asyncio
+import threading
+from types import SimpleNamespace
+
 import pytest
 from redis.exceptions import ConnectionError as NoConnection
 
+from app.api import outcomes
 from app.api.outcomes import accepted
 from app.api.problems import Refused, refused
 from app.errors import BadInput, Busy, DecisionRefused, NoSuchJob, NotTypeset, OperatorMustAct, Repeated, TooLate
@@ -41,6 +46,29 @@ async def test_a_job_without_a_report_says_so(api: Api) -> None:
         assert "queued" in problem(await client.get(report), "no-report").detail
         problem(await client.get(report, params={"format": "png"}), "invalid")
         problem(await client.get(report, headers={"Accept": "image/png"}), "not-acceptable")
+
+
+async def test_a_page_that_takes_long_to_make_keeps_no_other_request_waiting(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    async def report(_record: object) -> tuple[str, SimpleNamespace]:
+        return "# Report", SimpleNamespace(evidence=[])
+
+    def page(_text: str, _evidence: object) -> str:
+        begun.set()
+        return "made" if may_end.wait(10) else "too late"
+
+    monkeypatch.setattr(api.service.jobs, "report", report)
+    monkeypatch.setattr(outcomes, "page", page)
+    async with api.client() as client:
+        address = (await client.post("/v1/jobs", json={"question": QUESTION})).json()["links"]["report"]
+        reading = asyncio.create_task(client.get(address, params={"format": "html"}))
+        await asyncio.to_thread(begun.wait, 10)
+        assert (await client.get("/healthz")).status_code == 200
+        may_end.set()
+        assert (await reading).text == "made"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ TYPST = ['#read("/etc/passwd")', "#eval(", "$x^2$", "#import", "@E1", "<E1>", "#
 
 
 async def _pdf(text: str, known: dict[str, Evidence] | None = None) -> PdfReader:
-    return PdfReader(io.BytesIO(await Typesetter().pdf(text, known or {})))
+    return PdfReader(io.BytesIO(await Typesetter().pdf(text, known or {}, "a")))
 
 
 def _text(document: PdfReader) -> str:
@@ -175,48 +175,56 @@ async def test_where_all_is_shown_nothing_is_said(caplog: pytest.LogCaptureFixtu
 @pytest.mark.parametrize("svg", ["no chart", "<svg", '<svg xmlns="http://www.w3.org/2000/svg">' + "<g>" * 100_000])
 async def test_what_cannot_be_typeset_says_so(svg: str) -> None:
     with pytest.raises(NotTypeset, match="something that cannot be typeset"):
-        await Typesetter().pdf("![x](evidence/E1.svg)", {"E1": evidence(kind="chart", svg=svg)})
+        await Typesetter().pdf("![x](evidence/E1.svg)", {"E1": evidence(kind="chart", svg=svg)}, "a")
 
 
 async def test_a_typesetter_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", "exit 1"))
     with pytest.raises(OperatorMustAct, match="does not work"):
-        await Typesetter().pdf("# x\n" * 50_000, {})
+        await Typesetter().pdf("# x\n" * 50_000, {}, "a")
 
 
 async def test_who_waits_too_long_for_others_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_pdf, "WAIT_S", 0.1)
     monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", "cat && sleep 0.5"))
     typesetter = Typesetter()
-    first = asyncio.create_task(typesetter.pdf("# 1", {}))
+    first = asyncio.create_task(typesetter.pdf("# 1", {}, "a"))
     with pytest.raises(OperatorMustAct, match="other reports"):
-        await asyncio.gather(typesetter.pdf("# 2", {}), typesetter.pdf("# 3", {}))
+        await asyncio.gather(typesetter.pdf("# 2", {}, "a"), typesetter.pdf("# 3", {}, "a"))
     assert await first
 
 
 async def test_what_is_nested_without_end_says_so() -> None:
     with pytest.raises(NotTypeset, match="nested too deeply"):
-        await Typesetter().pdf("*" * 8000 + "a" + "*" * 8000, {})
+        await Typesetter().pdf("*" * 8000 + "a" + "*" * 8000, {}, "a")
 
 
 async def test_one_that_takes_too_much_memory_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_pdf, "SECONDS", 100)
     with pytest.raises(NotTypeset, match="something that cannot be typeset"):
-        await Typesetter().pdf("a *b* c\n\n" * 20_000, {})
+        await Typesetter().pdf("a *b* c\n\n" * 20_000, {}, "a")
 
 
-async def test_one_is_made_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    alone = f"mkdir {tmp_path}/busy && cat && sleep 0.1 && rmdir {tmp_path}/busy"
-    monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", alone))
+async def test_of_a_tenant_one_is_made_at_a_time_and_of_another_beside_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    heavy = f"mkdir {tmp_path}/busy && until test -e {tmp_path}/go; do sleep 0.02; done && rmdir {tmp_path}/busy"
+    command = f'read -r report; case "$report" in *heavy*) {heavy};; esac && printf made'
+    monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", command))
     typesetter = Typesetter()
-    assert len(await asyncio.gather(*(typesetter.pdf(f"# {number}", {}) for number in range(4)))) == 4
+    many = [asyncio.create_task(typesetter.pdf("heavy", {}, "a")) for _ in range(3)]
+    while not (tmp_path / "busy").exists():  # noqa: ASYNC110  another process makes it
+        await asyncio.sleep(0.01)
+    others = [await typesetter.pdf("light", {}, tenant) for tenant in ("b", "c")]
+    (tmp_path / "go").touch()
+    assert [*others, *await asyncio.gather(*many)] == [b"made"] * 5
 
 
 async def test_one_that_takes_too_long_is_given_up_and_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_pdf, "SECONDS", 0.5)
     monkeypatch.setattr(report_pdf, "_COMMAND", ("sleep", "61.25"))
     with pytest.raises(NotTypeset, match=r"longer than 0\.5 s"):
-        await Typesetter().pdf("# x", {})
+        await Typesetter().pdf("# x", {}, "a")
     assert not _commands_with(b"61.25")
 
 
@@ -227,4 +235,4 @@ async def test_no_file_is_within_its_reach(tmp_path: Path, monkeypatch: pytest.M
     image = f'<image href="{file.format(folder=tmp_path)}" width="9" height="9"/>'
     chart = evidence(kind="chart", svg=f'<svg xmlns="http://www.w3.org/2000/svg">{image}</svg>')
     with pytest.raises(NotTypeset):
-        await Typesetter().pdf("![x](evidence/E1.svg)", {"E1": chart})
+        await Typesetter().pdf("![x](evidence/E1.svg)", {"E1": chart}, "a")
