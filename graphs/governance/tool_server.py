@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from graphs.errors import ServerRefused, ServerUnavailable, ToolFailure
 from graphs.governance.breaker import PROBE_LOOK_S, Breaker
-from graphs.governance.rate_limit import RateLimit
+from graphs.governance.tool_buckets import ToolBuckets
 from graphs.governance.tool_cache import ToolCache
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_metrics import ToolMetrics
@@ -24,14 +24,12 @@ from graphs.governance.tool_results import Answer
 from graphs.governance.tool_session import KeptSession
 from graphs.governance.tool_transport import Caller, Signer, Transport, Unanswered
 from graphs.state import Json
-from graphs.store_failures import STORE_FAILED
 from safe_http.shown import shown
 
 Given = TypeVar("Given")
 
 logger = logging.getLogger(__name__)
 
-BURST_SHARE = 10  # a bucket holds a tenth of a minute's calls
 AWAY_LOOK_S = 0.5  # between two attempts at a server that is away
 FULL_SHARE = 0.8  # of the time that a call may take: who had less at a replica learned nothing of it
 
@@ -68,14 +66,13 @@ class ToolServer:
         self.cache = ToolCache(limits.cache_seconds, keeps=self._is_dated) if limits.cache_seconds else None
         self._limits = limits
         self._metrics = metrics
-        self._client = client
         self._breaker = (
             Breaker(client, f"mcp:{name}", failures=limits.failures, open_s=limits.open_s, now=signer.now)
             if client
             else None
         )
-        self._buckets: dict[str, RateLimit] = {}
         self._away_since: float | None = None
+        self._buckets = ToolBuckets(name, limits, client) if client else None
         self.replicas = Replicas(
             name,
             tuple(Replica(address, opened) for address in addresses),
@@ -102,7 +99,8 @@ class ToolServer:
         """
         again = read_only((await self.offered()).get(tool))
         until = self._deadline()
-        await self._take_a_token(tool, until)
+        if self._buckets:
+            await self._buckets.take(caller.tenant, tool, until)
 
         async def called(replica: Replica) -> Answer:
             return _unless_busy(await (await replica.session()).call(caller, tool, arguments))
@@ -132,15 +130,6 @@ class ToolServer:
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._limits.timeout_s
-
-    async def _take_a_token(self, tool: str, until: float) -> None:
-        """Wait for the tool's token bucket, as long as there is time. Raises ServerUnavailable."""
-        bucket = self._bucket(tool)
-        while bucket and (wait := await _wait(bucket, f"tool:{self.name}.{tool}")):
-            if asyncio.get_running_loop().time() + wait > until:
-                said = f"{self.name}.{tool} is called too often by all jobs together; go on without it"
-                raise ServerUnavailable(said)
-            await asyncio.sleep(wait)
 
     async def _guarded(
         self, what: str, tenant: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]
@@ -261,14 +250,6 @@ class ToolServer:
                 self._metrics.wait.labels(self.name).observe(time.monotonic() - began)
             yield replica
 
-    def _bucket(self, tool: str) -> RateLimit | None:
-        if self._client is None:
-            return None
-        if tool not in self._buckets:
-            rate = self._limits.rates.get(f"{self.name}.{tool}", self._limits.per_minute)
-            self._buckets[tool] = RateLimit(self._client, per_minute=rate, burst=max(1, rate // BURST_SHARE))
-        return self._buckets[tool]
-
 
 def read_only(tool: BaseTool | None) -> bool:
     """Whether the server says that the tool changes nothing."""
@@ -282,11 +263,3 @@ def _unless_busy(result: Answer) -> Answer:
     if isinstance(after, int | float) and 0 <= after < math.inf:
         raise Unanswered("it is busy", may_be_done=False, retry_after_s=float(after))
     return result
-
-
-async def _wait(bucket: RateLimit, key: str) -> float:
-    """Seconds until the call may be made. Without Redis it may be made: the ledger, which is there too, refuses."""
-    try:
-        return (await bucket.take(key)).retry_after_s or 0.0
-    except STORE_FAILED:
-        return 0.0

@@ -11,8 +11,10 @@ from typing import Any
 import duckdb
 import pytest
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from graphs.errors import ServerUnavailable
+from graphs.governance.tool_buckets import BURST_SHARE
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_transport import Signer
 from graphs.governance.tools import Asking, ToolGateway
@@ -21,6 +23,7 @@ from tests.mcp_servers.program import SECRET, served
 
 AGENT = Asking("sales", ("sales.*",))
 BARE = ToolLimits(cache_seconds=0)
+BURST = 12
 ENDLESS = "SELECT count(*) AS n FROM range(100000000) x, range(100000) y WHERE x.range * y.range % 7 = 3"
 
 
@@ -87,6 +90,23 @@ async def test_a_tenant_whose_calls_wait_keeps_none_of_another_waiting(unruly: U
                     await asyncio.wait_for(many[5], 30)
                 unruly.may_answer.set()
                 await asyncio.gather(*many[:5], *others)
+
+
+async def test_a_tenant_who_calls_too_often_leaves_tokens_to_others(unruly: Unruly, redis_client: Redis) -> None:
+    limits = ToolLimits(cache_seconds=0, rates={"unruly.read": BURST * BURST_SHARE})
+    async with ToolGateway(unruly.servers, client=redis_client, limits=limits) as gateway:
+
+        async def read(tenant: str) -> object:
+            return await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}, tenant=tenant)
+
+        await gateway.tools(EVERYTHING)
+        async with begun(read("a") for _ in range(BURST + 12)) as many:
+            for first in asyncio.as_completed(many):
+                await first
+                if (before := sum(each.done() for each in many)) >= BURST:
+                    break
+            await read("b")
+            assert sum(each.done() for each in many) - before <= 4, "every other token is for this tenant"
 
 
 async def test_a_server_is_told_a_pseudonym_of_the_tenant(unruly: Unruly) -> None:

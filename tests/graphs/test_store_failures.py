@@ -15,7 +15,7 @@ from graphs.errors import LedgerUnavailable
 from graphs.governance.breaker import PROBE_LOOK_S, Breaker
 from graphs.governance.ledger import Ledger
 from graphs.governance.rate_limit import RateLimit
-from graphs.governance.tool_server import _wait
+from graphs.governance.tool_buckets import _wait
 from graphs.store_failures import STORE_AWAY, STORE_FAILED, explained
 from tests.graphs.ledgers import TTL
 
