@@ -17,6 +17,7 @@ import httpx
 from anyio import BrokenWorkerProcess, to_process
 
 from mcp_servers.formats import Unreadable
+from mcp_servers.turns import Turns
 from mcp_servers.web import reading
 from mcp_servers.web.reading import HTML, MOST_BYTES, PDF, TEXT, UNTOLD, Page
 from mcp_servers.web.robots import MOST_BYTES as MOST_ROBOTS_BYTES
@@ -92,9 +93,13 @@ class Fetcher:
         tls = tls or httpx.create_ssl_context(trust_env=False)  # made once: it takes longer than a request
         self._client = partial(public.client, allow_private, STEP_S, resolve=resolve, network=network, tls=tls)
         self._robots = Robots()
+        self._turns = Turns(lambda: int(to_process.current_default_process_limiter().total_tokens))
 
-    async def page(self, url: str) -> tuple[str, Page]:
-        """The address where the page was found in the end, and what it says. Raises NotFetched."""
+    async def page(self, url: str, party: str = "") -> tuple[str, Page]:
+        """The address where the page was found in the end, and what it says. Raises NotFetched.
+
+        `party`: who asks; pages that take long to read leave a process to others.
+        """
         try:
             async with asyncio.timeout(self._fetching_s), self._client() as http:
                 answer = await self._answer(http, url)
@@ -102,7 +107,7 @@ class Fetcher:
             raise NotFetched(f"{url} did not arrive within {self._fetching_s:g} s; read another source") from error
         except Unreachable as error:
             raise NotFetched(f"{error}; read another source") from error
-        return str(answer.url), await self._read(answer)
+        return str(answer.url), await self._read(answer, party)
 
     async def _answer(self, http: httpx.AsyncClient, url: str) -> Answer:
         answer = await self._followed(http, url, is_page=True)
@@ -154,11 +159,11 @@ class Fetcher:
             raise NotFetched(f"{checked} has a port of its own; only 80 (http) and 443 (https) are read")
         return checked
 
-    async def _read(self, answer: Answer) -> Page:
+    async def _read(self, answer: Answer, party: str) -> Page:
         media_type, charset = _content_type(answer.headers)
         reads = partial(reading.read, answer.body, is_packed=answer.is_packed, media_type=media_type, charset=charset)
         try:
-            async with asyncio.timeout(self._reading_s):
+            async with asyncio.timeout(self._reading_s), self._turns.turn(party):
                 return await to_process.run_sync(reads, cancellable=True)
         except Unreadable as error:
             raise NotFetched(f"{answer.url} cannot be read: {error}; read another source") from error

@@ -66,7 +66,7 @@ def build(
     async def fetch_page(url: Url, part: Part = 1) -> Annotated[CallToolResult, WebPage]:
         """The text of one page, HTML, PDF or plain text, with what a citation needs."""
         try:
-            found, page = await fetcher.page(url)
+            found, page = await fetcher.page(url, server.caller().party)
         except NotFetched as reason:
             raise ToolError(str(reason)) from reason
         return results.page_result(_page(found, page, part, now()))

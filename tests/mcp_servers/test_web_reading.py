@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import os
 import time
 import zlib
 from encodings.aliases import aliases
@@ -138,6 +139,24 @@ async def test_a_page_that_takes_too_long_to_read_stops_its_process_and_nothing_
     working.cancel()
     assert ticks > 10, "the server answered nobody meanwhile"
     assert SENTENCE in await got(html())
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="there is one process for all")
+async def test_pages_of_one_caller_that_take_long_to_read_leave_a_process_to_others() -> None:
+    table = b"<html><body><table>" + b"<tr><td>a</td><td>b</td></tr>" * 100_000
+    fetcher = Fetcher(allow_private=True)
+    async with site({"/slow": html(table), "/page": html()}) as server:
+        assert SENTENCE in (await fetcher.page(f"{server.url}/page", "b"))[1].text
+        slow = [asyncio.create_task(fetcher.page(f"{server.url}/slow", "a")) for _ in range(2 * (os.cpu_count() or 1))]
+        while fetcher._turns.under_way + fetcher._turns.waiting < len(slow):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        _, read = await fetcher.page(f"{server.url}/page", "b")
+        ended = [each for each in slow if each.done()]
+        for each in slow:
+            each.cancel()
+        await asyncio.wait(slow)
+    assert SENTENCE in read.text
+    assert not ended
 
 
 async def test_a_page_that_takes_too_much_memory_is_refused() -> None:
