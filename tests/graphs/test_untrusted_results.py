@@ -24,7 +24,7 @@ from app.running.processes import Addresses
 from app.running.runtime import dependencies
 from graphs.evidence import Evidence
 from graphs.governance.limits import Limits
-from graphs.governance.tools import ToolGateway
+from graphs.governance.tools import ToolGateway, ToolResult
 from graphs.rendering import about, rendered
 from graphs.supervisor import build_research_graph
 from tests.scripted_model import REPORT, Json, Script, assign, call, finding, quoting, result, serving, task
@@ -97,6 +97,7 @@ class Ran:
         self.state: Any = {}
         self.events: list[Json] = []
         self.stored: dict[str, Evidence] = {}
+        self.tenants: set[str] = set()
 
     @property
     def results(self) -> list[str]:
@@ -105,13 +106,25 @@ class Ran:
         return list(dict.fromkeys(each["content"] for each in sent if each["role"] == "tool"))
 
 
+class Noting(ToolGateway):
+    """Notes for which tenants tools are called."""
+
+    def __init__(self, servers: dict[str, str], tenants: set[str]) -> None:
+        super().__init__(servers)
+        self._tenants = tenants
+
+    async def call(self, agent: Any, server_name: str, tool: str, arguments: Json, *, tenant: str = "") -> ToolResult:
+        self._tenants.add(tenant)
+        return await super().call(agent, server_name, tool, arguments, tenant=tenant)
+
+
 @pytest.fixture
 def ran(settings: Settings, addresses: Addresses, redis_client: Redis, pages: str) -> Any:
     async def run(script: Script) -> Ran:
         done = Ran(script)
         servers = {"pages": pages, "analytics": addresses.servers["analytics"]}
         with serving(script) as url:
-            async with ToolGateway(servers) as gateway, DefaultAsyncHttpxClient() as http:
+            async with Noting(servers, tenants=done.tenants) as gateway, DefaultAsyncHttpxClient() as http:
                 tiers = settings.model_copy(update={"supervisor_model": settings.model})
                 deps = replace(dependencies(tiers, url, http, gateway, redis_client), agents=(READER, ANALYST))
                 given: Any = {
@@ -152,6 +165,7 @@ def once(*tasks: Json) -> Any:
 async def test_results_reach_the_model_as_data_and_untrusted_ones_line_by_line(ran: Any) -> None:
     done = await ran(Script(once(task(1, "researcher")), reading("own", "plain"), quoting))
     own, plain = done.results
+    assert done.tenants == {"local"}, "who takes turns with others"
     assert re.fullmatch(r"E1\n<data-(\w{8})>\nChargers rose to 1,000\.\n</data-\1>", own)
     head, first, *lines, last = plain.splitlines()
     mark = first[6:14]
