@@ -136,6 +136,13 @@ local function put(member, delay)
   return 1
 end
 
+local function ensure(member)
+  local tenant, call = split(member)
+  local known = redis.call('ZSCORE', TAKEN, member) or redis.call('ZSCORE', LATER, member)
+  if not known and not redis.call('ZSCORE', PREFIX .. 'of:' .. tenant, call) then join(member, now) end
+  return 1
+end
+
 local function look()
   local waiting = 0
   for _, tenant in ipairs(redis.call('ZRANGE', TURNS, '0', '-1')) do
@@ -153,5 +160,7 @@ elseif operation == 'done' then
   return done(given[1], given[2], given[3])
 elseif operation == 'put' then
   return put(given[1], tonumber(given[2]))
+elseif operation == 'ensure' then
+  return ensure(given[1])
 end
 return look()

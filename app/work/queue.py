@@ -84,6 +84,10 @@ class Queue:
         """Let a worker carry out the call, after so many seconds; sooner, if it is to be made sooner already."""
         await self._run("put", call.member, _ms(delay_s))
 
+    async def ensure(self, call: Call) -> None:
+        """Let a worker carry out the call, unless it is in the queue, whenever it is to be made."""
+        await self._run("ensure", call.member)
+
     async def take(self, worker: Worker, free: int) -> Taken:
         """At most so many calls, each tenant's in turn, for this worker.
 

@@ -35,7 +35,6 @@ REDELIVER = 1.5  # leases: a call of a worker that is silent for so long is give
 BUSY_S = 1.0
 LATE_ENOUGH_S = 1.0  # after the time for an answer, by clocks that agree about as well
 REAP_S, TIDY_S = 15.0, 600.0
-ADOPTED_S = 2.0  # what waits, or waits for less, stays as it is
 SOON_S, LATE_S = 1.0, 60.0  # waits after an error: of ours, and of a service that somebody has to mend
 LONGEST_S = 600.0
 WEBHOOKS_AT_ONCE, OF_ONE_TENANT = 20, 5
@@ -93,12 +92,12 @@ class Work:
             self.running.discard(control)
 
     async def adopt(self) -> None:
-        """Put every job that has not ended into the queue, where it may be already: whatever a version before this one
-        left elsewhere, or an operator lost with the queue, goes on."""
+        """See to it that every job that has not ended is in the queue: whatever a version before this one left
+        elsewhere, or an operator lost with the queue, goes on."""
         async for tenant, job_ids in self.registry.all():
             for record in await self.records.many(job_ids):
                 if record.status not in TERMINAL:
-                    await self.queue.put(Call(tenant, record.job_id), ADOPTED_S)
+                    await self.queue.ensure(Call(tenant, record.job_id))
 
     async def notify(self, call: Call) -> float | None:
         """Call the job's webhook once, and see to another attempt when it is worth one."""

@@ -137,6 +137,19 @@ async def test_a_call_is_made_at_its_time_and_sooner_when_somebody_wants_it_soon
     assert (await queue.take(mine, 1)).calls == [call]
 
 
+async def test_what_is_in_the_queue_stays_as_it_is_and_what_is_not_is_put_there(redis_client: Redis) -> None:
+    queue, mine = queue_of(redis_client), worker()
+    taken, waiting, due, lost = (Call("acme", name) for name in ("taken", "waiting", "due", "lost"))
+    await queue.put(taken)
+    await queue.take(mine, 1)
+    await queue.put(waiting)
+    await queue.put(due, 60)
+    for call in (taken, waiting, due, lost):
+        await queue.ensure(call)
+    await queue.done(mine, taken)
+    assert await queue.take(mine, 9) == ([lost, waiting], 60.0)
+
+
 @ANY
 @given(
     steps=st.lists(
