@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from app.commands.terminal import EXIT, INTERRUPTED, Terminal, loaded, program
+from app.commands.terminal import EXIT, INTERRUPTED, Terminal, in_full, loaded, program
 from app.config import ports
 from app.config.settings import Settings
 from app.errors import ApiFailed, BadInput
@@ -20,7 +20,7 @@ from app.jobs.formats import Format
 from app.jobs.states import Status
 from app.observing.terminals import harmless_json, raw
 from app.running.servers import LOOPBACK
-from graphs.governance.limits import OnLimit
+from graphs.governance.limits import MICRO, OnLimit
 
 if TYPE_CHECKING:
     from app.client.http_client import Client, Job, Named
@@ -199,7 +199,7 @@ def _show(api: Api, job: "Job", *, as_json: bool) -> None:
     console.print(f"status       {job.status.replace('_', ' ')}{', told to stop' if job.cancel_requested else ''}")
     if job.stop_reason:
         console.print(f"stop reason  {job.stop_reason}")
-    console.print(f"cost         ${job.cost_usd:.6f} of ${job.budget_usd:.2f}")
+    console.print(f"cost         ${job.cost_usd:.6f} of {in_full(round(job.budget_usd * MICRO))}")
     if job.status in {"completed", "partial"}:
         console.print(f"report       {api.hint(f'report {job.id}')}")
     if job.escalation:

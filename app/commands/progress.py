@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.text import Text
 
-from app.commands.terminal import Terminal
+from app.commands.terminal import Terminal, in_full
 from app.jobs.results import JobResult
 from graphs.governance.limits import EXPLAINED, MICRO, StopReason
 from graphs.rendering import counted
@@ -124,7 +124,7 @@ class Progress:
         self._console.print(Text.assemble((f"{who:>11}", _COLOURS.get(who, "white")), f"  {what}"), soft_wrap=True)
 
     def _totals(self) -> Text:
-        of = f" of ${self._budget / MICRO:.2f}" if self._budget else ""
+        of = f" of {in_full(self._budget)}" if self._budget else ""
         calls = f"{counted(self._calls, 'model call')} · {counted(self._tools, 'tool call')}"
         return Text(f"  spent ${self._cost / MICRO:.4f}{of} · {calls} · {counted(self._steps, 'step')}", style="bold")
 
@@ -155,7 +155,7 @@ def summary(console: Terminal, result: JobResult, program: str) -> None:
         console.print(f"report       {result.report_path}")
     console.print(f"job          {result.job_id}")
     console.print(f"stop reason  {result.stop_reason} ({result.status})")
-    console.print(f"cost         ${result.cost_usd:.6f} of ${result.budget_usd:.2f} for {used}")
+    console.print(f"cost         ${result.cost_usd:.6f} of {in_full(round(result.budget_usd * MICRO))} for {used}")
     if result.estimated_usd:
         console.print(f"             of it ${result.estimated_usd:.6f} estimated: the provider reported no usage")
     if result.reserved_usd:

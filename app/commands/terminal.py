@@ -13,6 +13,7 @@ from app.config.settings import Settings
 from app.observing.logs import configure
 from app.observing.redaction import Redaction
 from app.observing.terminals import harmless, raw
+from graphs.governance.limits import dollars
 
 EXIT = {"completed": 0, "failed": 1, "cancelled": 1, "dead": 1, "partial": 3, "awaiting_human": 4}
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -33,6 +34,11 @@ class Terminal(Console):
                 yield Segment(text, style, control)
             else:
                 yield Segment(harmless(text), style.update_link(None) if style and style.link else style)
+
+
+def in_full(micro_usd: int) -> str:
+    """`$0.25`; a small amount has as many digits as it needs: `$0.0008`."""
+    return dollars(micro_usd).replace("USD ", "$")
 
 
 def program() -> str:
