@@ -1,6 +1,7 @@
 """Wires a worker, and what is behind the HTTP API. Apart from `runtime`, which starts faster without the queue."""
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -24,6 +25,8 @@ from app.work.webhooks import Webhooks
 from app.work.worker import Work
 from graphs.supervisor import build_research_graph
 from safe_http import public
+
+logger = logging.getLogger(__name__)
 
 NEEDED = (MODEL, CLOCK, *SERVERS)  # by jobs
 NO_MODEL = "http://127.0.0.1:9/v1"  # the discard port: a process that calls no model
@@ -54,7 +57,7 @@ async def opened_worker(
             parts.deps.gateway,
             sorted({tool.partition(".")[0] for agent in AGENTS for tool in agent.tools}),
             await _provider(stack, settings, addresses, parts),
-            warn,
+            logger.warning,
         )
         await conditions.allowed(0, 0)  # says at the start what is missing
         await stack.enter_async_context(telling(parts.client, conditions.parts))

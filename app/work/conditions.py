@@ -5,7 +5,6 @@ step. They are taken again as soon as it is back, without anybody doing anything
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +17,6 @@ from app.store.clock import StoreClock
 from graphs.governance.breaker import Breaker
 from graphs.governance.tools import ToolGateway
 from graphs.store_failures import STORE_FAILED, explained
-
-logger = logging.getLogger(__name__)
 
 LOOK_S = 1.0  # between two looks; in between, the last one counts
 PROBE_S = 3.0
