@@ -21,6 +21,7 @@ SAID_MS, LACKING_MS = 10_000, 5_000  # for so long it is believed; what one work
 MISSED_S = 3600  # after the last worker is gone
 LOOK_S = 2.0
 OK = "ok"
+UNUSABLE = "unusable (a worker's log says why)"
 
 Needs = Callable[[], Awaitable[Mapping[str, bool]]]
 
@@ -104,7 +105,7 @@ class Readiness:
                 pipe.mget([_key(says, name) for name in names])
             pipe.get(_key("had", "worker"))
             _, has, lacks, had_worker = await pipe.execute()
-        state = {name: "is missing" if lacks[at] else OK for at, name in enumerate(names) if has[at] or lacks[at]}
+        state = {name: UNUSABLE if lacks[at] else OK for at, name in enumerate(names) if has[at] or lacks[at]}
         return {"worker": "none is running"} | state if had_worker else state
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.config.settings import Settings
 from app.store.embedded_redis import embedded_redis
-from app.work.readiness import telling
+from app.work.readiness import UNUSABLE, telling
 from tests.api.in_process import Api, api_over
 
 
@@ -57,7 +57,7 @@ async def test_what_a_worker_lacks_is_named_until_no_worker_says_so(api: Api) ->
         while await store.get("tollgate:{ready}:has:worker") is None:
             pass
         answer = await ready(api)
-        assert (answer.status_code, answer.json()["detail"]) == (503, "sales: is missing")
+        assert (answer.status_code, answer.json()["detail"]) == (503, f"sales: {UNUSABLE}")
         found["sales"] = True
         while await store.get("tollgate:{ready}:has:sales") is None:
             pass

@@ -15,7 +15,7 @@ import httpx
 
 from app.running.processes import Addresses
 from app.running.serving import NEEDED
-from app.work.readiness import Readiness
+from app.work.readiness import UNUSABLE, Readiness
 from app.work.service import Service
 from tests.app.queued import deployment, ended, order, submitted, told
 from tests.chaos.soundness import assert_sound
@@ -67,7 +67,7 @@ async def test_a_job_names_the_source_that_went_away_and_the_next_one_waits_unti
             assert any("the MCP server sales does not answer" in gap for gap in without.result["gaps"])
             assert without.result["findings"], "what the others found is there"
             waits = (await submitted(service, order(here.settings, BOTH)))[0].job_id
-            await says(service, "sales", "is missing")
+            await says(service, "sales", UNUSABLE)
             with sales(tmp_path / "sales", port):
                 found = await ended(service, waits)
                 assert found.status == "completed", found.result
