@@ -161,7 +161,7 @@ class Keys:
 
         async def unless_there_is_one(pipe: Pipeline) -> None:
             if await pipe.zcard(_INDEX):  # the pipeline sends this at once: the key is watched
-                raise BadInput("there is a key, and who has none stays out; `tollgate keys list` shows those to revoke")
+                raise BadInput("there is a key that is not revoked; `tollgate keys list` shows it")
             pipe.multi()  # type: ignore[no-untyped-call]
             pipe.delete(_REQUIRED)
 

@@ -62,7 +62,7 @@ KINDS = {
         Kind("invalid", 422, "Invalid request", "A field or parameter cannot be used; `errors` and detail name it."),
         Kind("idempotency-key-reused", 422, "Idempotency-Key reused", "The key stands for another order."),
         Kind("too-many-requests", 429, "Too many requests", "Wait for as many seconds as Retry-After says."),
-        Kind("queue-full", 429, "Queue full", "As many of your jobs wait as may; order more when some have begun."),
+        Kind("queue-full", 429, "Queue full", "You have too many jobs waiting; order more when some have begun."),
         Kind("internal", 500, "Internal error", "An error of ours; its request_id is in our log."),
         Kind("unavailable", 503, "Unavailable", "What it takes is away or busy; repeat with the same Idempotency-Key."),
     )

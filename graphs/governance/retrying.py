@@ -92,7 +92,7 @@ def _log(account: Account, what: str, error: Exception) -> None:
     refusal = refusal_of(error)
     cause = f" ({error.__cause__})" if error.__cause__ else ""
     said = f"status {refusal.status}: {refusal.says}" if refusal else f"{error}{cause}"
-    logger.warning("%s: the %s %s: %s", account.job_id, account.agent, what, said)
+    logger.warning("%s: %s %s: %s", account.job_id, account.agent, what, said)
 
 
 def _passes(error: Exception) -> bool:
