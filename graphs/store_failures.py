@@ -50,6 +50,7 @@ _OUT_OF_ORDER: tuple[_Refusal, ...] = (
         "Redis is a replica, which cannot be written to",
         "point REDIS_URL at its primary",
     ),
+    ((), r"\bNOREPLICAS\b", "Redis has lost its replicas", "start them, or lower its min-replicas-to-write"),
     ((), r"\bMISCONF\b", "Redis cannot write its data to disk", "mend what its log says, or make room on that disk"),
     ((BusyLoadingError,), r"\bLOADING\b", "Redis is still loading its data", "wait until it has finished"),
     (STORE_AWAY, r"(?!)", "Redis does not answer", "start it, or correct REDIS_URL"),

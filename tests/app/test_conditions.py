@@ -46,8 +46,13 @@ def swapped(module: Any, name: str, value: Any) -> Iterator[None]:
     [
         (("CONFIG SET", "maxmemory", "1"), ("CONFIG SET", "maxmemory", "0"), "Redis has no memory left"),
         (("REPLICAOF", "127.0.0.1", "9"), ("REPLICAOF", "NO", "ONE"), "Redis is a replica"),
+        (
+            ("CONFIG SET", "min-replicas-to-write", "1"),
+            ("CONFIG SET", "min-replicas-to-write", "0"),
+            "Redis has lost its replicas",
+        ),
     ],
-    ids=["full", "read-only"],
+    ids=["full", "read-only", "alone"],
 )
 async def test_a_store_that_takes_nothing_is_an_outage(
     redis_client: Redis, broken: tuple[str, ...], mended: tuple[str, ...], why: str
