@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.metrics import Metrics
 from app.api.problems import answer, refused
 from app.observing.redaction import Redaction
+from graphs.store_failures import explained, is_outage
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,11 @@ class Observed:
         except Exception as error:
             problem = refused(error)
             if problem.kind.status >= 500 or status:
-                logger.exception("%s %s failed, request %s", scope["method"], _path(scope), request_id)
+                told = (scope["method"], _path(scope), request_id)
+                if is_outage(error):
+                    logger.error("%s %s failed, request %s: %s", *told, explained(error))
+                else:
+                    logger.exception("%s %s failed, request %s", *told)
             if status:  # the answer has begun: all that can be done is to break it off
                 raise
             await answer(problem, request_id, self.redact)(scope, receive, sent)

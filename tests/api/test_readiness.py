@@ -69,3 +69,16 @@ async def test_what_a_worker_lacks_is_named_until_no_worker_says_so(api: Api) ->
     await store.delete("tollgate:{ready}:has:worker")
     answer = await ready(api)
     assert (answer.status_code, answer.json()["detail"]) == (503, "worker: none is running")
+
+
+async def test_a_request_that_a_full_store_fails_is_no_traceback_in_the_log(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    admin: Any = api.service.client
+    await admin.execute_command("CONFIG", "SET", "maxmemory", "1")
+    async with api.client() as client:
+        assert (await client.get("/v1/jobs")).status_code == 503
+    await admin.execute_command("CONFIG", "SET", "maxmemory", "0")
+    failed = [each for each in caplog.records if " failed, request " in each.getMessage()]
+    assert ["raise its maxmemory" in each.getMessage() for each in failed] == [True]
+    assert failed[0].exc_info is None
