@@ -9,7 +9,6 @@ from prometheus_client import CollectorRegistry
 
 from agents import AGENTS
 from app.access.audit import trail
-from app.config.data_settings import SERVERS
 from app.config.settings import Settings
 from app.jobs.events import EventLog
 from app.observing.redaction import Redaction
@@ -28,7 +27,8 @@ from safe_http import public
 
 logger = logging.getLogger(__name__)
 
-NEEDED = (MODEL, CLOCK, *SERVERS)  # by jobs
+SOURCES = sorted({tool.partition(".")[0] for agent in AGENTS for tool in agent.tools})  # that no job can do without
+NEEDED = (MODEL, CLOCK, *SOURCES)
 NO_MODEL = "http://127.0.0.1:9/v1"  # the discard port: a process that calls no model
 
 
@@ -55,7 +55,7 @@ async def opened_worker(
             parts.client,
             parts.clock,
             parts.deps.gateway,
-            sorted({tool.partition(".")[0] for agent in AGENTS for tool in agent.tools}),
+            SOURCES,
             await _provider(stack, settings, addresses, parts),
             logger.warning,
         )

@@ -98,12 +98,12 @@ class Conditions:
         return max(0, min(free, self._most - running))
 
     async def parts(self) -> dict[str, bool]:
-        """Of each thing that jobs need, whether it is there."""
-        refusing = await self.gateway.refusing(self.needed)
+        """Of each thing that jobs cannot do without, whether it is there."""
+        there, refusing = self.gateway.there(), await self.gateway.refusing(self.needed)
         return {
             MODEL: await self.provider.standing() != "away",
             CLOCK: abs(self._ahead_s) <= CLOCK_S,
-            **{name: there and name not in refusing for name, there in self.gateway.there().items()},
+            **{name: there[name] and name not in refusing for name in self.needed if name in there},
         }
 
     async def _look(self) -> tuple[str, int]:

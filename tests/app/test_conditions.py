@@ -139,3 +139,9 @@ def failing(error: Exception) -> Any:
         raise error
 
     return fails
+
+
+async def test_a_source_that_jobs_go_on_without_is_not_missed(redis_client: Redis) -> None:
+    async with conditions(redis_client, sales=NOWHERE, web=NOWHERE) as (found, _):
+        found.needed = ["sales"]
+        assert set(await found.parts()) == {module.MODEL, module.CLOCK, "sales"}
