@@ -75,7 +75,9 @@ class Breaker:
 
     async def wait_s(self) -> float | None:
         """Seconds until it is worth asking again whether a call may be made: until a probe is let through, and a moment
-        while one is under way, for its outcome may come at any time. None when it is closed."""
+        while one is under way, for its outcome may come at any time. None when it is closed.
+
+        A probe whose process died ends like any other, when the breaker has stayed open for it."""
         try:
             found = await cast("Awaitable[list[bytes | None]]", self._client.hmget(self._key, ["retry_at", "probing"]))
         except STORE_FAILED:
@@ -83,9 +85,8 @@ class Breaker:
         retry_at, probing = (int(each or 0) for each in found)
         if not retry_at:
             return None
-        if probing:
-            return PROBE_LOOK_S
-        return max(0.0, retry_at / 1000 - self._now().timestamp())
+        left = max(0.0, retry_at / 1000 - self._now().timestamp())
+        return min(PROBE_LOOK_S, left) if probing else left
 
     async def abandoned(self) -> None:
         """Nothing was learned of the provider: the call was refused before it was made, or cancelled. A probe that was

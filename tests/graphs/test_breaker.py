@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from graphs.governance.breaker import Breaker
+from graphs.governance.breaker import PROBE_LOOK_S, Breaker
 from tests.graphs.redis_servers import Client, Connect
 
 FAILURES, WINDOW_S, OPEN_S = 3, 10, 4
@@ -86,7 +86,9 @@ async def test_a_prober_that_died_is_replaced_by_one(valkey_client: Client, cloc
     assert await dead.admits()
     others = [breaker(valkey_client, clock) for _ in range(20)]
     assert not any(await asyncio.gather(*(each.admits() for each in others)))
+    assert await others[0].wait_s() == PROBE_LOOK_S
     clock.advance(OPEN_S)
+    assert await others[0].wait_s() == 0  # else workers would take no jobs, none would probe, and so on
     assert sum(await asyncio.gather(*(each.admits() for each in others))) == 1
 
 
