@@ -136,6 +136,6 @@ class Conditions:
                 f"{', '.join(refusing)} refuses our tokens; give this worker and that server the same "
                 "TOLLGATE_MCP_SECRET, and their machines the same time"
             )
-        if away := self.gateway.away(self.needed):
+        if away := await self.gateway.away(self.needed):
             return f"{', '.join(away)} does not answer"
         return ""

@@ -18,13 +18,13 @@ import httpx
 from graphs.errors import ServerUnavailable
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_session import KeptSession, is_url
+from graphs.governance.tool_transport import BY_A_PROXY
 from graphs.governance.turns import Full, Turns
 from safe_http.bodies import body
 
 PROBE_TIMEOUT_S = 2.0
 PROBE_BYTES = 65_536
 DOWN_LOOK_S = 1.0
-NOT_READY = 503
 PLAIN = {"Accept-Encoding": "identity"}
 
 
@@ -35,7 +35,7 @@ class Replica:
     address: str
     open: Callable[[str], KeptSession]
     up: bool = True
-    away: bool = False  # nobody answered when it was last asked whether it is ready
+    away: bool = False  # nobody, or only a proxy, answered when it was last asked whether it is ready
     under_way: int = 0
     kept: KeptSession | None = None
 
@@ -170,8 +170,8 @@ class Replicas:
         try:
             url = httpx.URL(replica.address).copy_with(path="/readyz", query=None)
             async with asyncio.timeout(PROBE_TIMEOUT_S), self.http.stream("GET", url, headers=PLAIN) as answer:
-                replica.up = answer.status_code != NOT_READY  # one of another make may know no /readyz
-                replica.away = False
+                replica.away = answer.status_code in BY_A_PROXY  # one of another make may know no /readyz
+                replica.up = not replica.away
                 version = await _data_version(answer) if answer.is_success else None
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
             replica.up, replica.away = False, True

@@ -118,6 +118,10 @@ class ToolServer:
             pass
         return False
 
+    async def away(self) -> bool:
+        """Whether none of its replicas is there, or its breaker lets no call through."""
+        return self.replicas.away() or bool(self._breaker and await self._breaker.wait_s())
+
     def noticed(self, data_version: str) -> None:
         """What it answers with by now; what was kept of other data is dropped."""
         if self.cache and self.data_version not in {None, data_version}:

@@ -110,9 +110,9 @@ class ToolGateway:
         await asyncio.gather(*(server.replicas.close() for server in self._servers.values()))
         await self._probes.aclose()
 
-    def away(self, names: Iterable[str]) -> list[str]:
-        """Those of these servers that nobody answers at."""
-        return [name for name in names if name in self._servers and self._servers[name].replicas.away()]
+    async def away(self, names: Iterable[str]) -> list[str]:
+        """Those of these servers that calls would get no answer of."""
+        return [name for name in names if name in self._servers and await self._servers[name].away()]
 
     async def refusing(self, names: Iterable[str]) -> list[str]:
         """Those of these servers that do not take our tokens."""

@@ -118,9 +118,10 @@ async def test_a_provider_that_nobody_answers_at_is_not_asked_by_a_job(redis_cli
     ("answer", "why"),
     [
         ("401 Unauthorized", "sales refuses our tokens; give this worker and that server the same TOLLGATE_MCP_SECRET"),
+        ("502 Bad Gateway", "sales does not answer"),
         (None, "sales does not answer"),
     ],
-    ids=["another secret", "away"],
+    ids=["another secret", "a proxy alone", "away"],
 )
 async def test_a_source_that_cannot_be_asked_is_waited_for(redis_client: Redis, answer: str | None, why: str) -> None:
     async with raw_server(status(answer or "404 Not Found")) as there:
@@ -131,7 +132,18 @@ async def test_a_source_that_cannot_be_asked_is_waited_for(redis_client: Redis, 
                 pass
             assert await found.allowed(4, 0) == 0
         assert said[-1].startswith(f"worker: takes no jobs: {why}")
-    assert await redis_client.exists("tollgate:breaker:mcp:sales") == (0 if answer else 1)
+    assert await redis_client.exists("tollgate:breaker:mcp:sales") == (0 if "refuses" in why else 1)
+    assert not await redis_client.hexists("tollgate:breaker:mcp:sales", "retry_at")  # it was seen before
+
+
+async def test_a_source_that_is_back_is_asked_when_its_breaker_lets_calls_through(redis_client: Redis) -> None:
+    await Breaker(redis_client, "mcp:sales", failures=1).failed()
+    async with raw_server(status("404 Not Found")) as there:
+        async with conditions(redis_client, sales=f"{there.url}/mcp") as (found, said):
+            assert await found.allowed(4, 0) == 0
+            await redis_client.delete("tollgate:breaker:mcp:sales")
+            assert await found.allowed(4, 0) == 4
+    assert said == ["worker: takes no jobs: sales does not answer", "worker: takes jobs again"]
 
 
 def failing(error: Exception) -> Any:
