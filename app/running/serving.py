@@ -87,7 +87,7 @@ async def _provider(
     return Provider(
         addresses.model,
         parts.deps.model.toll.breaker,
-        await stack.enter_async_context(httpx.AsyncClient(trust_env=False, headers=headers)),
+        await stack.enter_async_context(httpx.AsyncClient(trust_env=not settings.offline, headers=headers)),
         is_ours=settings.offline,
         has_other=settings.fallback_model is not None,
     )

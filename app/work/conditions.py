@@ -26,7 +26,7 @@ MODEL, CLOCK = "model", "clock of a worker"
 CANARY, CANARY_S = "tollgate:canary", 60
 
 
-@dataclass(frozen=True)
+@dataclass
 class Provider:
     """The model provider, as a worker sees it.
 
@@ -36,6 +36,7 @@ class Provider:
         http: with its key. It is asked at a page that costs nothing.
         is_ours: whether it runs beside us, and may be asked at any time.
         has_other: whether another one is asked while it is away.
+        _tells: whether it has answered at this page, as far as is known.
     """
 
     url: str
@@ -43,13 +44,23 @@ class Provider:
     http: httpx.AsyncClient
     is_ours: bool = False
     has_other: bool = False
+    _tells: bool | None = None
 
     async def standing(self) -> Literal["there", "back", "away"]:
-        """Whether it can be called. `back` is one that answers again, and has not carried out a call since."""
+        """Whether it can be called. `back` is one that answers again, and has not carried out a call since; also one
+        that may, when it does not answer at this page at all, as little as while all was well."""
         wait_s = await self.breaker.wait_s()
-        if self.has_other or (wait_s is None and not self.is_ours):
+        if self.has_other:
             return "there"
-        if wait_s or not await self._answers():
+        if wait_s is None and not self.is_ours:
+            if self._tells is None:
+                self._tells = await self._answers()
+            return "there"
+        if wait_s:
+            return "away"
+        answers = await self._answers()
+        self._tells = answers or self._tells
+        if not answers and (self.is_ours or self._tells is not False):
             return "away"
         return "there" if wait_s is None else "back"
 

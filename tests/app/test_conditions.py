@@ -114,6 +114,15 @@ async def test_a_provider_that_nobody_answers_at_is_not_asked_by_a_job(redis_cli
         assert await found.allowed(4, 0) == 0
 
 
+async def test_a_provider_that_has_no_such_page_is_tried_by_one_job(redis_client: Redis) -> None:
+    async with raw_server(status("500 Internal")) as there, conditions(redis_client, there.url) as (found, _):
+        assert await found.allowed(4, 0) == 4
+        await found.provider.breaker.failed()
+        assert await found.allowed(4, 0) == 0
+        await redis_client.hset("tollgate:breaker:provider", "retry_at", "1")
+        assert (await found.allowed(4, 0), await found.allowed(3, 1)) == (1, 0)
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
@@ -138,11 +147,13 @@ async def test_a_source_that_cannot_be_asked_is_waited_for(redis_client: Redis, 
 
 async def test_a_source_that_is_back_is_asked_when_its_breaker_lets_calls_through(redis_client: Redis) -> None:
     await Breaker(redis_client, "mcp:sales", failures=1).failed()
-    async with raw_server(status("404 Not Found")) as there:
-        async with conditions(redis_client, sales=f"{there.url}/mcp") as (found, said):
-            assert await found.allowed(4, 0) == 0
-            await redis_client.delete("tollgate:breaker:mcp:sales")
-            assert await found.allowed(4, 0) == 4
+    async with (
+        raw_server(status("404 Not Found")) as there,
+        conditions(redis_client, sales=f"{there.url}/mcp") as (found, said),
+    ):
+        assert await found.allowed(4, 0) == 0
+        await redis_client.delete("tollgate:breaker:mcp:sales")
+        assert await found.allowed(4, 0) == 4
     assert said == ["worker: takes no jobs: sales does not answer", "worker: takes jobs again"]
 
 
