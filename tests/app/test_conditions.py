@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.work import conditions as module
 from app.work.conditions import Conditions, Provider
 from graphs.governance.breaker import Breaker
 from graphs.governance.tools import ToolGateway
+from tests.certificates import certificate
 from tests.raw_server import raw_server, status
 
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -143,6 +145,21 @@ async def test_a_source_that_cannot_be_asked_is_waited_for(redis_client: Redis, 
         assert said[-1].startswith(f"worker: takes no jobs: {why}")
     assert await redis_client.exists("tollgate:breaker:mcp:sales") == (0 if "refuses" in why else 1)
     assert not await redis_client.hexists("tollgate:breaker:mcp:sales", "retry_at")  # it was seen before
+
+
+async def test_a_source_is_looked_at_with_the_certificates_that_calls_trust(
+    redis_client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls, _ = certificate(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+    async with (
+        raw_server(status("404 Not Found"), tls) as there,
+        conditions(redis_client, sales=f"https://localhost:{there.port}/mcp") as (found, _),
+    ):
+        until = time.monotonic() + 10
+        while not any(each.head[0].startswith("GET /readyz") for each in there.received):
+            assert time.monotonic() < until
+            await found.allowed(4, 0)
 
 
 async def test_a_source_that_is_back_is_asked_when_its_breaker_lets_calls_through(redis_client: Redis) -> None:
