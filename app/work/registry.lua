@@ -14,6 +14,7 @@ if fingerprint ~= '' then
   if first and first ~= ours then return first end
   writes[#writes + 1] = { 'SET', repeated, ours, 'EX', key_ttl }
 end
+if redis.call('ZSCORE', jobs, job) then return ours end -- the client sends a command again when the answer got lost
 if waiting >= tonumber(ARGV[8]) then return '' end
 for _, write in ipairs({
   { 'ZADD', jobs, 0, job },

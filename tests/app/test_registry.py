@@ -143,6 +143,7 @@ async def test_of_one_tenants_jobs_only_so_many_wait(redis_client: Redis) -> Non
     with pytest.raises(QueueFull, match="2 jobs of yours wait already"):
         await registry.enter("acme", job(2), "key 2", b"order")
     assert await registry.enter("acme", job(3), "key 1", b"order") == job(1), "a repetition is no new job"
+    assert await registry.enter("acme", job(1), "key 1", b"order") == job(1), "the same command, sent again"
     assert await registry.enter("umbrella", job(4), "key 2", b"order") == job(4)
     assert await registry.listed("acme", None, 10) == [job(1), job(0)]
     assert sorted(await queued(redis_client)) == [job(0), job(1), job(4)]
