@@ -240,8 +240,10 @@ class BoundedConnection(H11Protocol):
                 await asyncio.sleep(0)  # now uvicorn learns of it, and does not write on
             await send(message)
 
+        if scope["method"] == "CONNECT":  # to which any success would end HTTP on this connection
+            await _problem(405, "this is no proxy")(scope, receive, send)
         # Whoever stands before us may have gone by the other one, and take the rest for the next request.
-        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+        elif {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
             refusal = _problem(400, "a request has Content-Length or Transfer-Encoding, not both")
             await refusal(scope, receive, send)
         else:

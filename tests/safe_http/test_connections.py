@@ -30,7 +30,7 @@ class Served(HttpServer):
 
     def __init__(self, bounds: Bounds) -> None:
         self.asked: list[bytes] = []
-        routes = [Route("/", self._answer, methods=["GET", "POST", "HEAD"]), Route("/stream", self._stream)]
+        routes = [Route("/", self._answer, methods=["GET", "POST", "HEAD", "CONNECT"]), Route("/stream", self._stream)]
         super().__init__(Starlette(routes=routes), ending_s=1, bounds=bounds)
 
     async def _answer(self, request: Request) -> Response:
@@ -160,6 +160,13 @@ async def test_a_request_of_two_lengths_is_refused_and_ends_the_connection() -> 
             assert b"content-type: application/problem+json" in head
             assert json.loads(body)["status"] == 400
         assert server.asked == []
+
+
+async def test_a_tunnel_is_refused_whatever_the_application_says(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(Bounds()) as (server, port), connected(port) as client:
+        client.writer.write(b"CONNECT / " + HEAD + b"\r\n")
+        assert (await client.rest()).startswith(b"HTTP/1.1 405 ")
+    assert (server.asked, caplog.messages) == ([], [])
 
 
 async def test_broken_http_gets_a_problem_document() -> None:
