@@ -114,7 +114,7 @@ class ToolServer:
                 await self.offered()
         except ServerRefused:
             return True
-        except (ServerUnavailable, TimeoutError):  # whether it is away, its replicas know
+        except (ServerUnavailable, ToolFailure, TimeoutError):  # whether it is away, its replicas know
             pass
         return False
 

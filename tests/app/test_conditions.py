@@ -16,6 +16,7 @@ from app.store.clock import StoreClock
 from app.work import conditions as module
 from app.work.conditions import Conditions, Provider
 from graphs.governance.breaker import Breaker
+from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tools import ToolGateway
 from tests.certificates import certificate
 from tests.raw_server import raw_server, status
@@ -160,6 +161,12 @@ async def test_a_source_is_looked_at_with_the_certificates_that_calls_trust(
         while not any(each.head[0].startswith("GET /readyz") for each in there.received):
             assert time.monotonic() < until
             await found.allowed(4, 0)
+
+
+async def test_a_source_that_says_too_much_ends_no_worker(redis_client: Redis) -> None:
+    endless = status("200 OK", b" " * (ToolLimits().result_bytes + 1), content_type="application/json")
+    async with raw_server(endless) as there, conditions(redis_client, sales=f"{there.url}/mcp") as (found, _):
+        assert await found.allowed(4, 0) == 4
 
 
 async def test_a_source_that_is_back_is_asked_when_its_breaker_lets_calls_through(redis_client: Redis) -> None:
