@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from redis.asyncio import Redis
 
 from app.errors import Busy, DecisionRefused, NoSuchJob
-from app.jobs.states import Status
+from app.jobs.states import TERMINAL, Status
 from graphs.clock import utc_now
 from graphs.fencing import lease_key
 from graphs.governance.limits import Limits
@@ -96,6 +96,16 @@ class Records:
             for job_id, row in zip(job_ids, rows, strict=True)
         ]
         return [_record(job_id, fields) for job_id, fields in found if fields]
+
+    async def not_ended(self, job_ids: Sequence[str]) -> list[str]:
+        """Those of these jobs that have not ended. Nothing else of a record is read: one that a later version wrote
+        concerns nobody here."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hget(record_key(job_id), "status")
+            found = await pipe.execute()
+        statuses = zip(job_ids, found, strict=True)
+        return [job_id for job_id, status in statuses if status and json.loads(status) not in TERMINAL]
 
     async def gone(self, job_ids: Sequence[str]) -> list[str]:
         """Those of these jobs that there is no record of."""

@@ -95,9 +95,8 @@ class Work:
         """See to it that every job that has not ended is in the queue: whatever a version before this one left
         elsewhere, or an operator lost with the queue, goes on."""
         async for tenant, job_ids in self.registry.all():
-            for record in await self.records.many(job_ids):
-                if record.status not in TERMINAL:
-                    await self.queue.ensure(Call(tenant, record.job_id))
+            for job_id in await self.records.not_ended(job_ids):
+                await self.queue.ensure(Call(tenant, job_id))
 
     async def notify(self, call: Call) -> float | None:
         """Call the job's webhook once, and see to another attempt when it is worth one."""

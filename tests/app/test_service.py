@@ -33,11 +33,15 @@ async def test_a_job_that_was_entered_is_run_whatever_became_of_the_queue(tmp_pa
             entered = await service.jobs.create(accepted.question, accepted.limits, "acme")
             await service.registry.enter("acme", entered)
             lost = (await submitted(service, order(here.settings)))[0].job_id
+            newer = await service.jobs.create(accepted.question, accepted.limits, "acme")
+            await service.registry.enter("acme", newer)
+            await service.records.write(newer, {"status": "completed", "limits": {"of a later version": 1}})
             await service.client.delete("tollgate:{jobs}:queue:of:acme")  # as in a queue of an older version
             with here.worker():
                 assert (await ended(service, entered)).status == "completed"
                 assert (await ended(service, lost)).status == "completed"
             assert (await service.records.get(recorded)).status == "queued"
+            await service.records.remove(newer)
             assert {each.job_id for each in (await service.listed("acme"))[0]} == {lost, entered}
             assert (await service.sizes())["jobs_waiting"] == 0
             await assert_sound(here, service, [entered, lost])
