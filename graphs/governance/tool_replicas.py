@@ -20,11 +20,13 @@ from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_session import KeptSession, is_url
 from graphs.governance.tool_transport import BY_A_PROXY
 from graphs.governance.turns import Full, Turns
+from graphs.state import Json
 from safe_http.bodies import body
 
 PROBE_TIMEOUT_S = 2.0
 PROBE_BYTES = 65_536
 DOWN_LOOK_S = 1.0
+HERE = {"loading", "stopping"}  # what ours say at /readyz who are there and not ready
 PLAIN = {"Accept-Encoding": "identity"}
 
 
@@ -170,13 +172,13 @@ class Replicas:
         try:
             url = httpx.URL(replica.address).copy_with(path="/readyz", query=None)
             async with asyncio.timeout(PROBE_TIMEOUT_S), self.http.stream("GET", url, headers=PLAIN) as answer:
-                replica.away = answer.status_code in BY_A_PROXY  # one of another make may know no /readyz
-                replica.up = not replica.away
-                version = await _data_version(answer) if answer.is_success else None
+                replica.up = answer.status_code not in BY_A_PROXY  # one of another make may know no /readyz
+                told = await _told(answer)
+                replica.away = not replica.up and told.get("status") not in HERE
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
             replica.up, replica.away = False, True
             return
-        if version:
+        if replica.up and isinstance(version := told.get("data_version"), str):
             self.changed(version)
 
 
@@ -185,10 +187,9 @@ def replicas_of(address: str) -> tuple[str, ...]:
     return tuple(each.strip() for each in address.split(",")) if is_url(address) else (address,)
 
 
-async def _data_version(answer: httpx.Response) -> str | None:
+async def _told(answer: httpx.Response) -> Json:
     try:
         told: Any = json.loads(await body(answer, PROBE_BYTES))
     except (httpx.DecodingError, ValueError):
-        return None
-    version = told.get("data_version") if isinstance(told, dict) else None
-    return version if isinstance(version, str) else None
+        return {}
+    return told if isinstance(told, dict) else {}

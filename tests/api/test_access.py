@@ -205,7 +205,7 @@ async def test_metrics_count_by_template(api: Api) -> None:
     assert 'tollgate_http_requests_total{method="other",route="/healthz",status="405"} 1.0' in text
     assert 'tollgate_http_request_seconds_count{method="GET",route="/v1/jobs/{job_id}"} 2.0' in text
     assert "tollgate_dead_letters 1.0" in text
-    assert "tollgate_outbox 1.0" in text
+    assert "tollgate_jobs_waiting 1.0" in text
 
 
 # -- money of the day --

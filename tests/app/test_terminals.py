@@ -131,6 +131,7 @@ def walk(job_id: str, url: str) -> list[list[str]]:
         ["studio", "--port", HOSTILE],
         ["keys", "create", "--tenant", "acme", "--scope", "read", "--name", HOSTILE],
         ["keys", "list"],
+        ["keys", "waive"],
         ["keys", "revoke", HOSTILE],
         ["token", HOSTILE],
         ["audit"],

@@ -14,6 +14,7 @@ import pytest
 
 from app.config.settings import Settings
 from app.running.serving import opened_service
+from app.work.conditions import CLOCK
 from tests.app.command_line import TOLLGATE, background, processes, seen
 from tests.app.queued import LONG, QUESTION
 from tests.chaos.soundness import assert_told
@@ -83,7 +84,7 @@ async def test_jobs_complete_whatever_is_killed(tmp_path: Path, pytestconfig: py
             os.kill(pid, signal.SIGKILL)
         jobs = completed(http, number, AFTER_THE_LAST_S)
         parts = ready(http, AFTER_THE_LAST_S)
-        assert set(parts) == {"store", "worker", "model", "knowledge_base", "sales", "analytics"}
+        assert set(parts) == {"store", "worker", "model", CLOCK, "knowledge_base", "sales", "analytics"}
         store = said[0].removeprefix("redis: ").strip()
         settings = Settings(_env_file=None, data_dir=tmp_path / ".data")
         async with opened_service(settings, store, lambda _: None) as service:
