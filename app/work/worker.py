@@ -238,6 +238,10 @@ async def work_until(stop: asyncio.Event, work: Work, settings: Settings) -> Non
 async def _regularly(act: Callable[[], Awaitable[object]], every_s: float) -> None:
     """Do this again and again. Every worker does: doing it twice changes nothing."""
     while True:
-        with contextlib.suppress(LedgerUnavailable, *STORE_FAILED):  # the next time
+        try:
             await act()
+        except (LedgerUnavailable, *STORE_FAILED):  # the next time
+            pass
+        except OSError as error:  # files that another removes at the same time, a disk: no reason to run no jobs
+            logger.warning("files could not be tidied up, which is tried again: %s", error)
         await asyncio.sleep(every_s * random.uniform(0.5, 1))  # noqa: S311  not a secret

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 from standardwebhooks import Webhook
 
 from app.access.audit import trail
 from app.running.processes import Addresses
+from app.work import worker as module
 from tests.app.queued import WAITS, deployment, ended, order, stopped, submitted
 from tests.app.test_private_files import old
 from tests.app.test_webhooks import SECRET
@@ -104,3 +106,17 @@ async def until(true: Callable[[], bool], seconds: float = 30) -> None:
     while not true():
         assert time.monotonic() < end
         await asyncio.sleep(0.05)
+
+
+async def test_files_that_cannot_be_removed_end_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+    twice = asyncio.Event()
+
+    async def tidy() -> None:
+        if caplog.messages:
+            twice.set()
+        raise FileNotFoundError("gone")
+
+    regularly = asyncio.create_task(module._regularly(tidy, 0))
+    await asyncio.wait({asyncio.create_task(twice.wait()), regularly}, return_when=asyncio.FIRST_COMPLETED)
+    assert regularly.cancel(), "it goes on"
+    assert caplog.messages[0] == "files could not be tidied up, which is tried again: gone"
