@@ -101,7 +101,10 @@ class Store(Kept):
         self._up_since = time.monotonic()
 
     def _trouble(self) -> str | None:
-        return "has died" if is_gone(self._url) else None
+        try:
+            return "has died" if is_gone(self._url) else None
+        except OSError:  # it could not be asked, for want of descriptors perhaps
+            return None
 
 
 class Program(Kept):

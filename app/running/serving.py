@@ -84,12 +84,13 @@ async def _provider(
     headers = {"Connection": "close"}  # a kept connection dies with its server, and says nothing of the next one
     if key := settings.openai_api_key:
         headers["Authorization"] = f"Bearer {key.get_secret_value()}"
+    model = parts.deps.model
     return Provider(
         addresses.model,
-        parts.deps.model.toll.breaker,
+        model.toll.breaker,
         await stack.enter_async_context(httpx.AsyncClient(trust_env=not settings.offline, headers=headers)),
         is_ours=settings.offline,
-        has_other=settings.fallback_model is not None,
+        other=model.fallback.toll.breaker if model.fallback else None,
     )
 
 

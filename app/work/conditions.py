@@ -35,7 +35,7 @@ class Provider:
         breaker: what calls have met.
         http: with its key. It is asked at a page that costs nothing.
         is_ours: whether it runs beside us, and may be asked at any time.
-        has_other: whether another one is asked while it is away.
+        other: the breaker of the one that is asked while it is away.
         _tells: whether it has answered at this page, as far as is known.
     """
 
@@ -43,14 +43,14 @@ class Provider:
     breaker: Breaker
     http: httpx.AsyncClient
     is_ours: bool = False
-    has_other: bool = False
+    other: Breaker | None = None
     _tells: bool | None = None
 
     async def standing(self) -> Literal["there", "back", "away"]:
         """Whether it can be called. `back` is one that answers again, and has not carried out a call since; also one
         that may, when it does not answer at this page at all, as little as while all was well."""
         wait_s = await self.breaker.wait_s()
-        if self.has_other:
+        if self.other and not await self.other.wait_s():
             return "there"
         if wait_s is None and not self.is_ours:
             if self._tells is None:

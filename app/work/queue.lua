@@ -84,7 +84,8 @@ local function take(worker, places, free, per_tenant, silent)
   while #given < free and #given > before do
     before = #given
     for _, tenant in ipairs(redis.call('ZRANGE', TURNS, '0', '-1')) do
-      if #given < free and (busy[tenant] or 0) < share then
+      if #given == free then break end
+      if (busy[tenant] or 0) < share then
         local member = next_of(tenant, worker, silent)
         if member then
           given[#given + 1] = member

@@ -17,7 +17,7 @@ from graphs.store_failures import STORE_FAILED, briefly, explained
 logger = logging.getLogger(__name__)
 
 TELL_EVERY_S = 2.0
-SAID_MS, LACKING_MS = 10_000, 5_000  # for so long it is believed; what one worker lacks is lacking
+WORKER_MS, PART_MS = 10_000, 5_000  # for so long it is believed; what one worker has is there
 MISSED_S = 3600  # after the last worker is gone
 LOOK_S = 2.0
 OK = "ok"
@@ -36,9 +36,12 @@ async def telling(client: Redis, needs: Needs) -> AsyncIterator[None]:
 
     async def tell() -> None:
         while True:
-            found = await needs()
-            with contextlib.suppress(*STORE_FAILED):  # whoever reads it knows that, too
-                await _tell(client, found)
+            try:
+                await _tell(client, await needs())
+            except STORE_FAILED:  # whoever reads it knows that, too
+                pass
+            except Exception:
+                logger.exception("what this worker lacks cannot be told; tried again")
             await asyncio.sleep(TELL_EVERY_S)
 
     task = asyncio.create_task(tell(), name="says what this worker lacks")
@@ -52,9 +55,9 @@ async def telling(client: Redis, needs: Needs) -> AsyncIterator[None]:
 async def _tell(client: Redis, found: Mapping[str, bool]) -> None:
     async with client.pipeline(transaction=False) as pipe:
         pipe.set(_key("had", "worker"), 1, ex=MISSED_S)
-        pipe.set(_key("has", "worker"), 1, px=SAID_MS)
+        pipe.set(_key("has", "worker"), 1, px=WORKER_MS)
         for part, there in found.items():
-            pipe.set(_key("has" if there else "lacks", part), 1, px=SAID_MS if there else LACKING_MS)
+            pipe.set(_key("has" if there else "lacks", part), 1, px=PART_MS)
         await pipe.execute()
 
 
@@ -105,7 +108,7 @@ class Readiness:
                 pipe.mget([_key(says, name) for name in names])
             pipe.get(_key("had", "worker"))
             _, has, lacks, had_worker = await pipe.execute()
-        state = {name: UNUSABLE if lacks[at] else OK for at, name in enumerate(names) if has[at] or lacks[at]}
+        state = {name: OK if has[at] else UNUSABLE for at, name in enumerate(names) if has[at] or lacks[at]}
         return {"worker": "none is running"} | state if had_worker else state
 
 

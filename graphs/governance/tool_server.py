@@ -199,6 +199,8 @@ class ToolServer:
 
         Raises Unanswered; TimeoutError when a replica had the full time; ServerUnavailable when it was waited away.
         """
+        if any(each.up for each in self.replicas.all):
+            self._away_since = None  # it was back meanwhile, whether or not anybody called it
         failed: list[Replica] = []
         earlier: Unanswered | None = None
         while True:
