@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_servers.access import told_by
 from mcp_servers.observing import Metrics
-from mcp_servers.turns import Full, Turns
+from safe_http.turns import Full, Turns
 
 RETRY_AFTER_S = 1.0
 PARSE_ERROR = -32700

@@ -15,8 +15,8 @@ from app.api.report_pdf import Typesetter
 from app.api.sse import Streams, event_stream
 from app.jobs.events import Event
 from app.jobs.formats import MEDIA, Format
-from graphs.governance.turns import Turns
 from safe_http.connections import most_connections
+from safe_http.turns import Turns
 
 PAGES_AT_ONCE = 2
 _FORMS = {media: form for form, media in MEDIA.items()}

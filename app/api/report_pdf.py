@@ -16,8 +16,8 @@ from app.api.report_text import parsed, title_of
 from app.api.typesetting import REFUSED
 from app.errors import NotTypeset, OperatorMustAct
 from graphs.evidence import Evidence
-from graphs.governance.turns import Turns
 from graphs.rendering import about
+from safe_http.turns import Turns
 
 EVIDENCE_CHARS = 2_000  # of each piece; the HTML page has all of it
 DEEPEST = 8  # what is nested deeper is set as if it were not; Typst refuses what is much deeper

@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 from graphs.errors import ServerUnavailable
 from graphs.governance.rate_limit import RateLimit
 from graphs.governance.tool_limits import ToolLimits
-from graphs.governance.turns import Turns
 from graphs.store_failures import STORE_FAILED
+from safe_http.turns import Turns
 
 BURST_SHARE = 10  # a bucket holds a tenth of a minute's calls
 

@@ -19,9 +19,9 @@ from graphs.errors import ServerUnavailable
 from graphs.governance.tool_limits import ToolLimits
 from graphs.governance.tool_session import KeptSession, is_url
 from graphs.governance.tool_transport import BY_A_PROXY
-from graphs.governance.turns import Full, Turns
 from graphs.state import Json
 from safe_http.bodies import body
+from safe_http.turns import Full, Turns
 
 PROBE_TIMEOUT_S = 2.0
 PROBE_BYTES = 65_536

@@ -23,7 +23,7 @@ from mcp_servers.sales.sql_guard import Refused
 from mcp_servers.sales.stored import folder
 from mcp_servers.sales.warehouse import Warehouse
 from mcp_servers.server import Server
-from mcp_servers.turns import Turns
+from safe_http.turns import Turns
 
 INSTRUCTIONS = (
     "The company's own sales. Call describe_schema first to learn tables, columns and their values. Prefer "

@@ -17,12 +17,12 @@ import httpx
 from anyio import BrokenWorkerProcess, to_process
 
 from mcp_servers.formats import Unreadable
-from mcp_servers.turns import Turns
 from mcp_servers.web import reading
 from mcp_servers.web.reading import HTML, MOST_BYTES, PDF, TEXT, UNTOLD, Page
 from mcp_servers.web.robots import MOST_BYTES as MOST_ROBOTS_BYTES
 from mcp_servers.web.robots import USER_AGENT, Robots, RulesUnknown
 from safe_http import public
+from safe_http.turns import Turns
 
 REDIRECTS = 5
 FETCHING_S = 20.0  # for all of it: robots.txt, redirects, the page

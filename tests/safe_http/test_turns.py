@@ -1,13 +1,10 @@
 """Callers take turns: nobody has all places, nobody is passed over, and nothing is lost when one goes away."""
 
 import asyncio
-import inspect
 
 import pytest
 
-from graphs.governance import turns as ours
-from mcp_servers import turns
-from mcp_servers.turns import Full, Turns
+from safe_http.turns import Full, Turns
 
 
 class Queue:
@@ -105,7 +102,3 @@ async def test_a_turn_ends_with_its_block() -> None:
         async with queue.turn("a"):
             raise KeyError
     assert queue.under_way == 0
-
-
-def test_the_application_has_the_same() -> None:
-    assert inspect.getsource(ours) == inspect.getsource(turns)

@@ -1,7 +1,4 @@
-"""Places for which callers take turns, so that one who asks for much does not keep the others waiting.
-
-The application and the MCP servers have this file each: neither imports the other.
-"""
+"""Places for which callers take turns, so that one who asks for much does not keep the others waiting."""
 
 import asyncio
 import itertools
