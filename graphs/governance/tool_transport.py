@@ -287,7 +287,7 @@ def _error(message_id: int | None, problem: Unanswered) -> httpx.Response:
 
 def _broken(request: httpx.Request, error: httpx.RequestError) -> str:
     """What an error of the connection is. Its own words are logged only: they may name machines."""
-    logger.warning("%s: %s", request.url, error or type(error).__name__)
+    logger.warning("%s: %s", shown(str(request.url)), error or type(error).__name__)
     return kind_of(error)
 
 
