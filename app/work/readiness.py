@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from redis.asyncio import Redis
 
+from app.work.taking import ended
 from graphs.store_failures import STORE_FAILED, briefly, explained
 
 logger = logging.getLogger(__name__)
@@ -48,8 +49,7 @@ async def telling(client: Redis, needs: Needs) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await ended(task)
 
 
 async def _tell(client: Redis, found: Mapping[str, bool]) -> None:

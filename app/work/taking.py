@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 IDLE_S = 1.0  # between two looks, when nobody rings
 STORE_S = 1.0  # between two attempts at a store that fails
 AGAIN_S = 5.0  # after an error that nobody expected: the call is not lost
+SWALLOWED_S = 1.0  # for so long a cancellation is believed to be on its way
 RENEWALS = 6  # in the time after which a silent worker's calls are given to another
 
 Act = Callable[[Call], Awaitable[float | None]]
@@ -22,6 +23,15 @@ Allowed = Callable[[int, int], Awaitable[int]]
 async def as_many_as_are_free(free: int, _: int) -> int:
     """For calls that need nothing but the store."""
     return free
+
+
+async def ended(*tasks: "asyncio.Task[None]") -> None:
+    """Cancel these, until they have ended: Python 3.11's wait_for, under the Redis client, can swallow a cancellation,
+    and a task that works in rounds then goes on with the next."""
+    while pending := {each for each in tasks if not each.done()}:
+        for each in pending:
+            each.cancel()
+        await asyncio.wait(pending, timeout=SWALLOWED_S)
 
 
 class Taker:
@@ -42,7 +52,6 @@ class Taker:
         self._running: dict[asyncio.Task[None], Call] = {}  # a call may be here twice, while its first run ends
         self._look = asyncio.Event()
         self._failing = False
-        self._over = False
 
     async def until(self, stop: asyncio.Event) -> None:
         """Take calls until `stop` is set, then let what runs come to its end. Cancelled, it breaks that off; the queue
@@ -61,10 +70,11 @@ class Taker:
             while self._running:
                 await asyncio.wait(self._running)
         finally:
-            self._over = True  # too, for Python 3.11's wait_for, under the Redis client, can swallow a cancellation
-            for each in beside.union(self._running):
+            for each in self._running:
                 each.cancel()
-            await asyncio.wait(beside.union(self._running))
+            if self._running:
+                await asyncio.wait(self._running)
+            await ended(*beside)
 
     async def _taken(self) -> float:
         """Take what may be taken; seconds until it is worth looking again."""
@@ -103,7 +113,7 @@ class Taker:
         self._look.set()
 
     async def _listen(self) -> None:
-        while not self._over:
+        while True:
             try:
                 await self._queue.rung(IDLE_S)
                 self._look.set()
@@ -111,7 +121,7 @@ class Taker:
                 await asyncio.sleep(STORE_S)
 
     async def _renew(self) -> None:
-        while not self._over:
+        while True:
             await asyncio.sleep(self._worker.silence_s / RENEWALS)
             with contextlib.suppress(*STORE_FAILED):  # the next one counts
                 await self._queue.renew(self._worker, list(self._running.values()))

@@ -22,7 +22,7 @@ from app.jobs.states import TERMINAL
 from app.work.conditions import Conditions
 from app.work.queue import Call, Queue, Worker
 from app.work.registry import Registry
-from app.work.taking import Taker
+from app.work.taking import Taker, ended
 from app.work.webhooks import Webhooks, delay
 from graphs.errors import LedgerUnavailable, OperatorMustAct
 from graphs.governance.ledger import Ledger
@@ -227,9 +227,10 @@ async def work_until(stop: asyncio.Event, work: Work, settings: Settings) -> Non
         work.drain()
         await asyncio.wait(taking, timeout=settings.drain_s)
     finally:
-        for each in (*taking, *beside, stopping):
+        for each in (*taking, stopping):
             each.cancel()
-        await asyncio.wait({*taking, *beside, stopping})
+        await asyncio.wait({*taking, stopping})
+        await ended(*beside)
     for each in (*taking, *beside):
         if not each.cancelled():
             each.result()  # a worker that cannot take calls must not look like one that was told to stop

@@ -30,7 +30,7 @@ Given = TypeVar("Given")
 
 logger = logging.getLogger(__name__)
 
-AWAY_LOOK_S = 0.5  # between two attempts at a server that is away
+AWAY_LOOK_S = 1.0  # between two attempts at a server that is away
 FULL_SHARE = 0.8  # of the time that a call may take: who had less at a replica learned nothing of it
 
 
@@ -108,13 +108,19 @@ class ToolServer:
         return await self._guarded(f"{self.name}.{tool}", caller.tenant, until, again, called)
 
     async def refuses_us(self) -> bool:
-        """Whether it does not take our token. A kept session says that it does."""
+        """Whether it does not take our token. A kept session says that it does; whether it is away, its replicas know.
+        Nobody is called: so neither its breaker nor those who wait for it learn of this."""
+        replica = next((each for each in self.replicas.all if each.up and not each.away), None)
+        if replica is None or self.replicas.kept():
+            return False
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                await self.offered()
-        except ServerRefused:
-            return True
-        except (ServerUnavailable, ToolFailure, TimeoutError):  # whether it is away, its replicas know
+                await replica.session()
+        except Unanswered as problem:
+            if problem.away:
+                self.replicas.failed(replica)
+            return problem.refused
+        except TimeoutError:
             pass
         return False
 

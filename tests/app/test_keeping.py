@@ -111,7 +111,10 @@ def test_one_that_hangs_is_killed_and_started_again(tmp_path: Path, caplog: pyte
 
 
 def test_one_that_cannot_start_ends_serve_with_its_last_line(tmp_path: Path) -> None:
+    began = time.monotonic()
     ended = tollgate(tmp_path, "serve", "--port", "0", TOLLGATE_SALES_DATA="nowhere.csv")
+    assert time.monotonic() - began < 40, "a worker that looks for the source ends when it is told to"
+    assert ended.stderr.count("All connection attempts failed") < 10
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1].startswith("error: sales did not start: "), ended.stderr
 
