@@ -9,7 +9,9 @@ import httpx
 import pytest
 from mcp.server.fastmcp.exceptions import ToolError
 
+from mcp_servers.bounded import Bounded, Died
 from mcp_servers.sales import server as server_module
+from mcp_servers.sales.sandbox import Sandbox
 from mcp_servers.sales.server import build
 from tests.mcp_servers.program import HEADERS, SECONDS, call, served, until
 
@@ -25,6 +27,21 @@ def made(path: Path, statement: str) -> Path:
     with duckdb.connect(str(path)) as connection:
         connection.execute(statement)
     return path
+
+
+def test_a_file_that_is_removed_while_its_process_starts_is_read_all_the_same(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox, ask = Sandbox(database), Bounded.ask
+
+    def dies_first(process: Bounded, request: Any) -> Any:
+        if database.exists():
+            database.unlink()
+            raise Died(1)
+        return ask(process, request)
+
+    monkeypatch.setattr(Bounded, "ask", dies_first)
+    assert sandbox.run("SELECT a FROM t", 1)["rows"] == [[1]]
 
 
 async def test_a_query_waits_for_others_of_its_caller_only_so_long(
