@@ -6,7 +6,6 @@ what it allocates. One JSON request a line goes in on stdin, one JSON answer a l
 
 import contextlib
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -18,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[1]
-
-GIVES_WAY = 10  # what strangers make us compute waits for all else on the machine, and not the other way round
 
 
 class Died(Exception):
@@ -81,7 +78,6 @@ def serve(answer: Callable[[dict[str, Any]], dict[str, Any]], seconds: float, me
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server closes stdin
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    os.nice(GIVES_WAY)
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_REAL, seconds)
         reply = json.dumps(answer(json.loads(line)))

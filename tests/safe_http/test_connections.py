@@ -258,7 +258,8 @@ async def test_without_descriptors_little_is_logged_and_it_goes_on(caplog: pytes
                 await asyncio.sleep(1.1)  # asyncio has tried again
         async with connected(port) as client:
             assert b"ok" in await client.answer(GET)
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    ours = [record.levelno for record in caplog.records if record.name.startswith(("safe_http", "asyncio", "uvicorn"))]
+    assert ours == [logging.ERROR]  # others in this process have no descriptors either
     assert "ulimit -n" in caplog.text
 
 
