@@ -6,7 +6,7 @@ step. They are taken again as soon as it is back, without anybody doing anything
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -118,10 +118,8 @@ class Conditions:
         }
 
     async def _look(self) -> tuple[str, int]:
-        looks: tuple[Callable[[], Awaitable[str]], ...] = (self._of_the_store, self._of_the_sources)
-        for look in looks:
-            if missing := await look():
-                return missing, 0
+        if missing := await self._of_the_store() or await self._of_the_sources():
+            return missing, 0
         match await self.provider.standing():
             case "away":
                 return "the model provider does not answer", 0
