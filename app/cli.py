@@ -19,7 +19,7 @@ from app.config.settings import Settings
 from app.errors import AppError, OperatorMustAct
 from app.observing.terminals import harmless_json, keep_terminals_harmless
 from app.running.processes import beside, mcp_commands, mcp_environment, redis_running, services
-from graphs.governance.limits import MICRO, OnLimit
+from graphs.spending.limits import MICRO, OnLimit
 
 if TYPE_CHECKING:
     from app.jobs.driver import OnEvent
@@ -165,7 +165,7 @@ def main() -> NoReturn:
     except AppError as error:
         _fail(str(error), BAD_INPUT)
     except Exception as error:
-        from graphs.store_failures import STORE_FAILED, explained  # noqa: PLC0415  heavy
+        from graphs.redis.failures import STORE_FAILED, explained  # noqa: PLC0415  heavy
 
         if isinstance(error, STORE_FAILED):
             _fail(explained(error), FAILED)
@@ -212,7 +212,7 @@ def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None
             from app.commands.progress import Progress  # noqa: PLC0415  heavy imports, while the programs start
             from app.running.runtime import opened  # noqa: PLC0415
             from graphs.errors import GraphError  # noqa: PLC0415
-            from graphs.store_failures import STORE_FAILED, explained  # noqa: PLC0415
+            from graphs.redis.failures import STORE_FAILED, explained  # noqa: PLC0415
 
             async def session() -> "JobResult":
                 async with opened(settings, redis_url, addresses, _warn) as jobs:

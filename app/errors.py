@@ -3,7 +3,7 @@
 AppError
 ├── BadInput            whoever typed the command or the setting
 │   ├── NoSuchJob       whoever named the job
-│   └── Repeated        whoever sent another order under a key that was used
+│   └── IdempotencyKeyReused  whoever sent another order under a key that was used
 ├── QueueFull           whoever ordered: too many of their jobs wait already
 ├── Busy                whoever wants to drive a job that another process drives
 │   └── LeaseLost       nobody: its lease could not be renewed, because the store did not answer
@@ -36,7 +36,7 @@ class NoSuchJob(BadInput):
         super().__init__(f"there is no job {job_id}")
 
 
-class Repeated(BadInput):
+class IdempotencyKeyReused(BadInput):
     """An idempotency key that stands for another order."""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from app.config import ports
 from app.observing.terminals import keep_terminals_harmless
 
-SERVING = {"api": ports.API, "serve": ports.API, "app.offline_model": ports.STAND_IN, **ports.MCP}
+SERVING = {"api": ports.API, "serve": ports.API, "app.stand_in": ports.STAND_IN, **ports.MCP}
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  asked on loopback
 TIMEOUT_S = 3.0
 STOPPED = {"T", "t", "Z"}  # states in /proc: stopped, traced, ended

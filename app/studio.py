@@ -14,8 +14,8 @@ from app.config import ports
 from app.config.settings import Settings, load
 from app.running.runtime import dependencies
 from app.store.redis import connect
-from graphs.governance.tools import ToolGateway
-from graphs.supervisor import ResearchGraph, build_research_graph
+from graphs.research import ResearchGraph, build_research_graph
+from graphs.tools.gateway import ToolGateway
 
 DEFAULT_REDIS = "redis://127.0.0.1:6379"
 DEFAULT_MODEL = f"http://127.0.0.1:{ports.STAND_IN}/v1"

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 
 from app.config.settings import OPENAI_URL, Settings, variable
 from app.running.runtime import dependencies
-from graphs.governance.tools import ToolGateway
-from graphs.supervisor import build_research_graph
+from graphs.research import build_research_graph
+from graphs.tools.gateway import ToolGateway
 
 ROOT = Path(__file__).parents[1]
 PICTURE = re.compile(r"(?<=<!-- graph -->\n).*?(?=<!-- /graph -->)", re.DOTALL)

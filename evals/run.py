@@ -25,8 +25,8 @@ from evals.evaluators import EVALUATORS, read_outcome
 from evals.questions import Question, questions
 from evals.scoreboard import Answer, Results, baseline_of, document, fallen, read_baseline, table, write_json
 from evals.truth import truth
+from graphs.research import build_research_graph
 from graphs.single_agent import build_single_agent_graph
-from graphs.supervisor import build_research_graph
 
 BASELINE = Path(__file__).with_name("baseline.json")
 SYSTEMS = {"team": build_research_graph, "single_agent": build_single_agent_graph}

@@ -10,13 +10,13 @@ from langchain_core.runnables import RunnableConfig
 from agents import AGENTS
 from agents.base import AgentSpec
 from graphs.clock import utc_now
-from graphs.evidence import EvidenceStore
-from graphs.fencing import fence_of
-from graphs.governance.account import Account
-from graphs.governance.governed_model import GovernedChatOpenAI
-from graphs.governance.ledger import Ledger
-from graphs.governance.limits import Limits
-from graphs.governance.tools import ToolGateway
+from graphs.evidence.store import EvidenceStore
+from graphs.redis.fencing import fence_of
+from graphs.spending.ledger import Ledger
+from graphs.spending.limits import Limits
+from graphs.spending.model import GovernedChatOpenAI
+from graphs.spending.spend import Account
+from graphs.tools.gateway import ToolGateway
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ GraphError
     ├── ServerUnavailable   an MCP server that gave no answer: away, hanging, busy, or asked too often
     │   └── ServerRefused   one that does not take our token
     ├── ModelUnavailable    a model provider that gives no answer, after all retries
-    │   ├── LeftAlone       it failed several times in a row, so it is not asked for a while
+    │   ├── CircuitOpen       it failed several times in a row, so it is not asked for a while
     │   └── NoCompletion    it answered with something that is no completion
     ├── ModelRefused        a model provider that refuses the request as it is
     │   └── AccountRefused  it refuses every request: a key, a quota or a bill is to be mended first
@@ -31,8 +31,8 @@ from typing import Literal
 
 from langchain_core.messages.ai import UsageMetadata
 
-from graphs.governance.limits import EXPLAINED, StopReason
-from graphs.store_failures import STORE_FAILED
+from graphs.redis.failures import STORE_FAILED
+from graphs.stop_reasons import EXPLAINED, StopReason
 
 INTERNAL = "an internal error, which the log has"  # what tenants are told of what nobody has raised on purpose
 STORE = "the store of jobs and money cannot be used"  # and of what whoever runs the service has to mend in it
@@ -129,7 +129,7 @@ class ModelUnavailable(OperatorMustAct):
     """The provider refused, failed or took too long, after every retry that was worth making."""
 
 
-class LeftAlone(ModelUnavailable):
+class CircuitOpen(ModelUnavailable):
     """The breaker of the provider is open; it may be asked again in `wait_s` seconds."""
 
     def __init__(self, message: str, wait_s: float) -> None:

@@ -7,8 +7,8 @@ was asked, answered, and does not have it. Whatever is less than that is `partia
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from graphs.governance.limits import StopReason
 from graphs.state import ResearchState, TaskState, of_status
+from graphs.stop_reasons import StopReason
 
 _WITHOUT_REPORT = {StopReason.ABORTED, StopReason.REFUSED}
 

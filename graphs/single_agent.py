@@ -7,10 +7,10 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from agents import AGENTS
 from agents.base import AgentSpec, Task
 from graphs.deps import Deps
-from graphs.plan import ready, validated
+from graphs.planning.plan import ready, validated
 from graphs.prompts import prompt
+from graphs.research import Plan, ResearchGraph, wired
 from graphs.state import ResearchState
-from graphs.supervisor import Plan, ResearchGraph, wired
 
 
 class Generalist(AgentSpec):

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from langgraph.managed import RemainingSteps
 from typing_extensions import TypedDict  # pydantic cannot use the one of typing before Python 3.12
 
-from graphs.governance.limits import StopReason
-from graphs.governance.loops import HandoffRecord
+from graphs.stop_reasons import StopReason
 
 SCHEMA_VERSION = 3  # to be raised when jobs under way cannot be run on: they are left to who runs the service
 MAX_TASKS = 24
@@ -43,7 +42,7 @@ class TaskState(TypedDict):
 class FindingState(TypedDict):
     """A claim as an agent made it, and what verification said of it.
 
-    `marks` say why it is not to be believed as it stands (graphs/trust.py); `confidence` is then lowered.
+    `marks` say why it is not to be believed as it stands (graphs/evidence/trust.py); `confidence` is then lowered.
     """
 
     id: str
@@ -84,6 +83,15 @@ class EvidenceRef(TypedDict):
     called_at: str
     untrusted: bool
     flags: list[str]
+
+
+class HandoffRecord(TypedDict):
+    """One hand-off. `fresh` is how much came of it: evidence with new content, and findings newly verified."""
+
+    task: str
+    agent: str
+    objective: str
+    fresh: int
 
 
 class Halt(TypedDict):

@@ -29,7 +29,7 @@ from app.config.settings import Settings
 from app.errors import BadInput
 from app.observing.redaction import Redaction, redacted
 from graphs.clock import utc_now
-from graphs.redis_script import Script
+from graphs.redis.script import Script
 from graphs.state import Json
 
 DETAIL_BYTES = 4096

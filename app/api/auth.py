@@ -19,7 +19,7 @@ from app.access.keys import Keys
 from app.access.keys import Scope as Permission
 from app.api.backend import Backend, backend_of
 from app.api.problems import Refused
-from graphs.store_failures import STORE_FAILED
+from graphs.redis.failures import STORE_FAILED
 
 OPEN_TENANT = "local"
 _OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs"}

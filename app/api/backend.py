@@ -14,9 +14,9 @@ from app.config.settings import Settings
 from app.running.serving import NEEDED, opened_service
 from app.work.readiness import Readiness
 from app.work.service import Service
-from graphs.governance.rate_limit import RateLimit
+from graphs.redis.failures import STORE_FAILED, explained
+from graphs.redis.rate_limit import RateLimit
 from graphs.state import Json
-from graphs.store_failures import STORE_FAILED, explained
 
 logger = logging.getLogger(__name__)
 
@@ -76,5 +76,5 @@ def request_id_of(request: Request) -> str:
     return cast("str", request.state.request_id)
 
 
-Here = Annotated[Backend, Depends(backend_of)]
+BackendDep = Annotated[Backend, Depends(backend_of)]
 RequestId = Annotated[str, Depends(request_id_of)]

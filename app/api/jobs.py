@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
 from app.access.keys import Scope
 from app.api.auth import Caller, Canceller, Decider, Reader, Submitter
-from app.api.backend import Backend, Here, RequestId
+from app.api.backend import Backend, BackendDep, RequestId
 from app.api.metrics import Metrics
 from app.api.models import (
     Accepted,
@@ -24,10 +24,10 @@ from app.api.models import (
 from app.api.problems import Refused, documented
 from app.jobs.records import JOB_ID, Record
 from app.jobs.states import TERMINAL, Status
-from app.work.service import Order
+from app.work.service import Submission
 from app.work.webhooks import checked_webhook_url
-from graphs.governance.limits import MICRO
-from graphs.governance.spend import Spend
+from graphs.spending.limits import MICRO
+from graphs.spending.spend import Spend
 from graphs.state import Json
 
 _JOB = re.compile(JOB_ID, re.ASCII)
@@ -71,7 +71,7 @@ def router(metrics: Metrics) -> APIRouter:
     )
     async def submit(
         job: JobRequest,
-        here: Here,
+        here: BackendDep,
         caller: Submitter,
         request_id: RequestId,
         response: Response,
@@ -80,7 +80,7 @@ def router(metrics: Metrics) -> APIRouter:
         """The answer to a repetition under the same Idempotency-Key is the first job."""
         webhook_url = checked_webhook_url(job.webhook_url, here.settings) if job.webhook_url is not None else None
         limits = here.settings.limits.model_copy(update=job.wanted)
-        order = Order(job.question, limits, caller.tenant, caller.id, dict(job.metadata), webhook_url)
+        order = Submission(job.question, limits, caller.tenant, caller.id, dict(job.metadata), webhook_url)
         record, new = await here.service.accept(order, idempotency_key, job.model_dump_json().encode())
         told = {**job.wanted, "replayed": not new}
         written = here.noted("submit", caller.id, caller.tenant, record.job_id, told, request_id)
@@ -96,7 +96,7 @@ def router(metrics: Metrics) -> APIRouter:
 
     @routes.get("", summary="List jobs, the newest first", responses=documented("invalid"))
     async def listed(
-        here: Here,
+        here: BackendDep,
         caller: Reader,
         status: Annotated[Status | None, Query()] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -108,7 +108,7 @@ def router(metrics: Metrics) -> APIRouter:
         return JobList(items=items, next_cursor=_encoded(last) if last else None)
 
     @routes.get("/{job_id}", summary="A job", responses=documented("no-such-job"))
-    async def one(job_id: JobId, here: Here, caller: Reader) -> JobDocument:
+    async def one(job_id: JobId, here: BackendDep, caller: Reader) -> JobDocument:
         return await document(here, await here.service.get(caller.tenant, job_id))
 
     @routes.post(
@@ -117,7 +117,7 @@ def router(metrics: Metrics) -> APIRouter:
         responses={**WITH_BODY, **documented("no-such-job", "conflict", "too-late", "invalid")},
     )
     async def decide(
-        job_id: JobId, decision: DecisionRequest, here: Here, caller: Decider, request_id: RequestId
+        job_id: JobId, decision: DecisionRequest, here: BackendDep, caller: Decider, request_id: RequestId
     ) -> Json:
         """The first answer counts, and is returned; any other gets 409, or 410 when the time was over."""
         answer = await here.service.decide(caller.tenant, job_id, decision.answer, decision.escalation_id, caller.id)
@@ -130,7 +130,9 @@ def router(metrics: Metrics) -> APIRouter:
         summary="Stop a job at its next step",
         responses=documented("no-such-job", "conflict"),
     )
-    async def cancel(job_id: JobId, here: Here, caller: Canceller, request_id: RequestId) -> JobDocument | Accepted:
+    async def cancel(
+        job_id: JobId, here: BackendDep, caller: Canceller, request_id: RequestId
+    ) -> JobDocument | Accepted:
         """A key with the scope submit alone may stop what was ordered with it."""
         record = await here.service.get(caller.tenant, job_id)
         if Scope.CANCEL not in caller.scopes and record.actor != caller.id:

@@ -8,10 +8,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from app.jobs.records import Record
 from app.jobs.states import Status
-from graphs.governance.limits import MICRO, OnLimit
-from graphs.governance.spend import Amount, Spend
-from graphs.screening import MAX_QUESTION
+from graphs.spending.limits import MICRO, OnLimit
+from graphs.spending.spend import Amount, Spend
 from graphs.state import Json
+from graphs.untrusted.screening import MAX_QUESTION
 
 MOST_USD = 1000
 
@@ -88,7 +88,7 @@ class DecisionRequest(_Sent):
 
     @property
     def answer(self) -> Json:
-        """As `graphs.decision` has it."""
+        """As `graphs.planning.decision` has it."""
         return self.model_dump(mode="json", exclude={"escalation_id", "amount_usd"}, exclude_none=True) | (
             {} if self.amount_usd is None else {"amount_usd": float(self.amount_usd)}
         )

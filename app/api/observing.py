@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.metrics import Metrics
 from app.api.problems import answer, refused
 from app.observing.redaction import Redaction
-from graphs.store_failures import explained, is_outage
+from graphs.redis.failures import explained, is_outage
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.access.keys import Scope
 from app.api.auth import Admin, Reader
-from app.api.backend import Here, RequestId
+from app.api.backend import BackendDep, RequestId
 from app.api.jobs import COMMON, JobId, shown
 from app.api.metrics import Metrics
 from app.api.models import (
@@ -25,7 +25,7 @@ from app.api.models import (
 from app.api.problems import KINDS, RETRY_S, Refused, answer, documented
 from app.observing.redaction import redacted
 from app.work.readiness import OK, lacking
-from graphs.store_failures import STORE_FAILED
+from graphs.redis.failures import STORE_FAILED
 
 _OF_DEAD = documented("no-such-job", "conflict")
 
@@ -35,7 +35,7 @@ def router(metrics: Metrics) -> APIRouter:
     routes = APIRouter(tags=["operations"])
 
     @routes.get("/v1/dead-letters", summary="Jobs that failed again and again", responses=COMMON)
-    async def dead(here: Here, caller: Admin) -> DeadLetters:
+    async def dead(here: BackendDep, caller: Admin) -> DeadLetters:
         records = await here.service.dead(caller.tenant)
         return DeadLetters(
             items=[DeadLetter(**summary(each), attempts=each.attempts, last_error=each.last_error) for each in records]
@@ -47,19 +47,19 @@ def router(metrics: Metrics) -> APIRouter:
         summary="Try a dead job again from where it stands",
         responses={**COMMON, **_OF_DEAD},
     )
-    async def requeue(job_id: JobId, here: Here, caller: Admin, request_id: RequestId) -> JobDocument | Accepted:
+    async def requeue(job_id: JobId, here: BackendDep, caller: Admin, request_id: RequestId) -> JobDocument | Accepted:
         record = await here.service.requeue(caller.tenant, job_id)
         await here.noted("requeue", caller.id, caller.tenant, job_id, None, request_id)
         return await shown(here, record, caller)
 
     @routes.post("/v1/dead-letters/{job_id}/discard", summary="Give a dead job up", responses={**COMMON, **_OF_DEAD})
-    async def discard(job_id: JobId, here: Here, caller: Admin, request_id: RequestId) -> JobDocument | Accepted:
+    async def discard(job_id: JobId, here: BackendDep, caller: Admin, request_id: RequestId) -> JobDocument | Accepted:
         record = await here.service.discard(caller.tenant, job_id)
         await here.noted("discard", caller.id, caller.tenant, job_id, None, request_id)
         return await shown(here, record, caller)
 
     @routes.get("/v1/spend", summary="What was spent today, and the limits", responses=COMMON)
-    async def spend(here: Here, caller: Reader) -> SpendDocument:
+    async def spend(here: BackendDep, caller: Reader) -> SpendDocument:
         deps = here.service.deps
         today = await deps.ledger.spent_today(caller.tenant)
         limits = deps.limits
@@ -80,7 +80,7 @@ def router(metrics: Metrics) -> APIRouter:
         response_model=Readiness,
         responses=documented("unavailable"),
     )
-    async def readyz(here: Here, request_id: RequestId) -> Readiness | Response:
+    async def readyz(here: BackendDep, request_id: RequestId) -> Readiness | Response:
         parts = await here.readiness.parts()
         if said := lacking(parts):  # answered here: it is no error, which would be logged as one each time
             problem = Refused("unavailable", said, headers={"Retry-After": str(RETRY_S)})
@@ -93,7 +93,7 @@ def router(metrics: Metrics) -> APIRouter:
         response_class=PlainTextResponse,
         responses=COMMON,
     )
-    async def scraped(here: Here, _: Admin) -> Response:
+    async def scraped(here: BackendDep, _: Admin) -> Response:
         try:
             text = metrics.text(**await here.service.sizes())
         except STORE_FAILED:  # what this process knows is worth telling

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from app.api.auth import Reader, still_admitted
-from app.api.backend import Here
+from app.api.backend import BackendDep
 from app.api.jobs import COMMON, JobId
 from app.api.models import ReportDocument, Trace, TraceEvent, job_cost
 from app.api.problems import Refused, documented
@@ -14,7 +14,7 @@ from app.api.report_page import POLICY, page
 from app.api.report_pdf import Typesetter
 from app.api.sse import Streams, event_stream
 from app.jobs.events import Event
-from app.jobs.formats import MEDIA, Format
+from app.jobs.states import MEDIA, Format
 from safe_http.connections import most_connections
 from safe_http.turns import Turns
 
@@ -50,7 +50,7 @@ def router() -> APIRouter:
     )
     async def events(
         job_id: JobId,
-        here: Here,
+        here: BackendDep,
         caller: Reader,
         last_event_id: Annotated[str | None, Header(description=_AFTER)] = None,
         after: Annotated[str | None, Query(description=f"{_AFTER} The header counts more.")] = None,
@@ -71,7 +71,7 @@ def router() -> APIRouter:
     )
     async def report(
         job_id: JobId,
-        here: Here,
+        here: BackendDep,
         caller: Reader,
         wanted: Annotated[Format | None, Query(alias="format", description="Counts more than Accept.")] = None,
         accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
@@ -100,7 +100,7 @@ def router() -> APIRouter:
     @routes.get("/trace", summary="What happened in a job and what it cost", responses=documented("invalid"))
     async def trace(
         job_id: JobId,
-        here: Here,
+        here: BackendDep,
         caller: Reader,
         after: Annotated[str, Query(description="`next_after` of the page before.")] = "0",
         limit: Annotated[int, Query(ge=1, le=500, description="Events in one answer.")] = 200,

@@ -16,16 +16,16 @@ from app.errors import (
     BadInput,
     Busy,
     DecisionRefused,
+    IdempotencyKeyReused,
     NoSuchJob,
     NotTypeset,
     OperatorMustAct,
     QueueFull,
-    Repeated,
     TooLate,
 )
 from app.observing.redaction import Redaction, redacted
 from graphs.errors import LedgerUnavailable
-from graphs.store_failures import STORE_FAILED
+from graphs.redis.failures import STORE_FAILED
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 5  # when what is away may be back
@@ -71,7 +71,7 @@ KINDS = {
 _BY_STATUS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 _RAISED: Sequence[tuple[type[Exception], str]] = (
     (NoSuchJob, "no-such-job"),
-    (Repeated, "idempotency-key-reused"),
+    (IdempotencyKeyReused, "idempotency-key-reused"),
     (BadInput, "invalid"),
     (TooLate, "too-late"),
     (DecisionRefused, "conflict"),

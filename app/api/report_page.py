@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from markdown_it.token import Token
 
 from app.api.report_text import parsed, title_of
-from graphs.evidence import Evidence
-from graphs.markdown import MARKDOWN
-from graphs.rendering import about
+from graphs.evidence.markdown import MARKDOWN
+from graphs.evidence.rendering import about
+from graphs.evidence.store import Evidence
 
 STYLE = (
     "body{max-width:50rem;margin:2rem auto;padding:0 1rem;font:1rem/1.5 system-ui,sans-serif;color:#1a1a1a}"

@@ -15,8 +15,8 @@ from markdown_it.tree import SyntaxTreeNode
 from app.api.report_text import parsed, title_of
 from app.api.typesetting import REFUSED
 from app.errors import NotTypeset, OperatorMustAct
-from graphs.evidence import Evidence
-from graphs.rendering import about
+from graphs.evidence.rendering import about
+from graphs.evidence.store import Evidence
 from safe_http.turns import Turns
 
 EVIDENCE_CHARS = 2_000  # of each piece; the HTML page has all of it

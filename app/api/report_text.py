@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from markdown_it.common.utils import unescapeAll
 from markdown_it.token import Token
 
-from graphs.evidence import Evidence
-from graphs.inert import is_address
-from graphs.markdown import MARKDOWN
-from graphs.rendering import EVIDENCE_FOLDER
+from graphs.evidence.markdown import MARKDOWN
+from graphs.evidence.rendering import EVIDENCE_FOLDER
+from graphs.evidence.store import Evidence
+from graphs.untrusted.inert import is_address
 
 NOWHERE = "#"
 LONGEST_ADDRESS = 2048

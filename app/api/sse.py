@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.problems import RETRY_S, Refused
 from app.jobs.events import Event, EventLog
-from graphs.store_failures import STORE_FAILED
+from graphs.redis.failures import STORE_FAILED
 
 RETRY = b"retry: 2000\n\n"  # milliseconds until a browser comes back
 HEARTBEAT = b": heartbeat\n\n"

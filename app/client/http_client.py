@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from app.client.http_requests import IS_IT, Ask, Json, Requests, events
 from app.errors import ApiFailed
-from app.jobs.formats import MEDIA, Format
-from app.jobs.states import TERMINAL
+from app.jobs.states import MEDIA, TERMINAL, Format
 
 BRIEFLY_S = 3.0  # that a question is repeated; whoever asked is waiting
 PATIENTLY_S = 30.0  # that an order or an answer is

@@ -16,11 +16,10 @@ from app.commands.terminal import EXIT, INTERRUPTED, Terminal, in_full, loaded, 
 from app.config import ports
 from app.config.settings import Settings
 from app.errors import ApiFailed, BadInput
-from app.jobs.formats import Format
-from app.jobs.states import Status
+from app.jobs.states import Format, Status
 from app.observing.terminals import harmless_json, raw
 from app.running.servers import LOOPBACK
-from graphs.governance.limits import MICRO, OnLimit
+from graphs.spending.limits import MICRO, OnLimit
 
 if TYPE_CHECKING:
     from app.client.http_client import Client, Job, Named

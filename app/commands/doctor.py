@@ -17,8 +17,8 @@ from app.running.processes import Addresses
 from app.running.runtime import ready
 from app.store.redis import connect, preflight
 from graphs.errors import GraphError
-from graphs.governance.limits import dollars
-from graphs.governance.tools import Asking, ToolGateway
+from graphs.spending.limits import dollars
+from graphs.tools.gateway import Asking, ToolGateway
 from safe_http.shown import shown
 
 

@@ -95,7 +95,7 @@ def token(
         raise BadInput("there is no TOLLGATE_MCP_SECRET to sign a token with; without one servers ask for none")
     if server not in SERVERS:
         raise BadInput(f"{server} is no MCP server; there are: {', '.join(SERVERS)}")
-    from graphs.governance.tool_transport import Caller, Signer  # noqa: PLC0415  heavy
+    from graphs.tools.transport import Caller, Signer  # noqa: PLC0415  heavy
 
     caller = Caller(name, " ".join(tools) if tools else "*")
     typer.echo(Signer(settings.mcp_secret).token(server, caller, hours * 3600))
@@ -143,7 +143,7 @@ def _with_stores(act: Act) -> None:
         from app.access.audit import trail  # noqa: PLC0415  heavy
         from app.access.keys import Keys  # noqa: PLC0415
         from app.store.redis import checked, connect  # noqa: PLC0415
-        from graphs.store_failures import STORE_FAILED, explained  # noqa: PLC0415
+        from graphs.redis.failures import STORE_FAILED, explained  # noqa: PLC0415
 
         async def session() -> None:
             async with contextlib.aclosing(connect(url)) as client:

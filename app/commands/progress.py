@@ -12,9 +12,10 @@ from rich.text import Text
 
 from app.commands.terminal import Terminal, in_full
 from app.jobs.results import JobResult
-from graphs.governance.limits import EXPLAINED, MICRO, StopReason
-from graphs.rendering import counted
+from graphs.evidence.rendering import counted
+from graphs.spending.limits import MICRO
 from graphs.state import Json
+from graphs.stop_reasons import EXPLAINED, StopReason
 
 _COLOURS = {"supervisor": "magenta", "researcher": "cyan", "sales": "green", "analyst": "yellow", "report": "blue"}
 _ARGUMENTS = 90

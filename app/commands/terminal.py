@@ -13,7 +13,7 @@ from app.config.settings import Settings
 from app.observing.logs import configure
 from app.observing.redaction import Redaction
 from app.observing.terminals import harmless, raw
-from graphs.governance.limits import dollars
+from graphs.spending.limits import dollars
 
 EXIT = {"completed": 0, "failed": 1, "cancelled": 1, "dead": 1, "partial": 3, "awaiting_human": 4}
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130

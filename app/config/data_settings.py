@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import BaseModel, Field, HttpUrl, SecretStr, TypeAdapter, model_validator
 from pydantic_settings import BaseSettings
 
-from graphs.governance.tool_limits import ToolLimits
+from graphs.tools.limits import ToolLimits
 
 SERVERS = ("knowledge_base", "sales", "analytics", "web")
 WITHOUT_WEB = {"tavily_api_key": None, "brave_api_key": None, "searxng_url": None}  # each of which turns it on

@@ -14,10 +14,10 @@ from app.config.settings import OPENAI_URL, Settings
 from graphs.answers.dialect import Dialect
 from graphs.clock import utc_now
 from graphs.errors import Unaccounted
-from graphs.governance.breaker import Breaker
-from graphs.governance.governed_model import GovernedChatOpenAI
-from graphs.governance.ledger import Ledger
-from graphs.governance.toll import Toll, Turnstile
+from graphs.redis.breaker import Breaker
+from graphs.spending.ledger import Ledger
+from graphs.spending.model import GovernedChatOpenAI
+from graphs.spending.toll import Toll, Turnstile
 from safe_http.shown import shown
 
 NO_KEY = SecretStr("none")

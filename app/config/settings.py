@@ -15,7 +15,7 @@ from pydantic_settings import SettingsConfigDict, SettingsError
 from app.config.data_settings import DataSettings
 from app.config.secrets import secrets_in
 from app.errors import BadInput
-from graphs.governance.limits import MICRO, Limits, OnLimit
+from graphs.spending.limits import MICRO, Limits, OnLimit
 
 PREFIX = "TOLLGATE_"
 ENV_FILE = ".env"

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from app.errors import DecisionRefused, TooLate
 from app.jobs.records import record_key
-from graphs.decision import NO_ANSWER
+from graphs.planning.decision import NO_ANSWER
 from graphs.state import Json
 
 

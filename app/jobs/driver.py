@@ -22,11 +22,11 @@ from app.jobs.states import TERMINAL
 from app.observing.redaction import Redaction, redacted
 from graphs.deps import Deps
 from graphs.errors import for_tenants
-from graphs.fencing import FENCE
-from graphs.governance.limits import EXPLAINED, StopReason
+from graphs.redis.failures import STORE_FAILED, is_outage
+from graphs.redis.fencing import FENCE
+from graphs.research import ResearchGraph
 from graphs.state import SCHEMA_VERSION, Json, ResearchState
-from graphs.store_failures import STORE_FAILED, is_outage
-from graphs.supervisor import ResearchGraph
+from graphs.stop_reasons import EXPLAINED, StopReason
 from graphs.upgrade import upgraded
 
 OnEvent = Callable[[Json], None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
-from graphs.store_failures import STORE_FAILED
+from graphs.redis.failures import STORE_FAILED
 
 logger = logging.getLogger(__name__)
 

@@ -22,10 +22,10 @@ from app.jobs.states import TERMINAL
 from app.observing.redaction import Redaction, redacted
 from graphs.clock import utc_now
 from graphs.errors import Fenced
-from graphs.fencing import lease_key
-from graphs.redis_script import Script
+from graphs.redis.failures import STORE_AWAY
+from graphs.redis.fencing import lease_key
+from graphs.redis.script import Script
 from graphs.state import Json
-from graphs.store_failures import STORE_AWAY
 
 EVENT_BYTES = 16 * 1024
 READ_AT_ONCE = 20  # events of one follower; it keeps EVENT_BYTES of them and reads the others again

@@ -19,14 +19,14 @@ from app.jobs.reports import ReportFolder
 from app.jobs.results import JobResult, result_of
 from app.jobs.states import TERMINAL
 from app.observing.redaction import Redaction, redacted
-from graphs.decision import decided, in_the_way
 from graphs.deps import Deps
 from graphs.errors import Fenced
-from graphs.governance.limits import Limits
-from graphs.screening import refused
+from graphs.planning.decision import decided, in_the_way
+from graphs.redis.failures import STORE_FAILED, explained, is_outage
+from graphs.research import ResearchGraph
+from graphs.spending.limits import Limits
 from graphs.state import Json, ResearchState
-from graphs.store_failures import STORE_FAILED, explained, is_outage
-from graphs.supervisor import ResearchGraph
+from graphs.untrusted.screening import refused
 
 
 class Jobs:

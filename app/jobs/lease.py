@@ -20,9 +20,9 @@ from redis.asyncio import Redis
 
 from app.errors import Busy, LeaseLost
 from graphs.clock import utc_now
-from graphs.fencing import lease_key
-from graphs.redis_script import Script
-from graphs.store_failures import STORE_FAILED
+from graphs.redis.failures import STORE_FAILED
+from graphs.redis.fencing import lease_key
+from graphs.redis.script import Script
 
 _SCRIPT = Script(Path(__file__).with_suffix(".lua"))
 

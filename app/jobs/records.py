@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 from app.errors import Busy, DecisionRefused, NoSuchJob
 from app.jobs.states import TERMINAL, Status
 from graphs.clock import utc_now
-from graphs.fencing import lease_key
-from graphs.governance.limits import Limits
-from graphs.redis_script import Script
+from graphs.redis.fencing import lease_key
+from graphs.redis.script import Script
+from graphs.spending.limits import Limits
 from graphs.state import Json
 
 JOB_ID = r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6,12}"

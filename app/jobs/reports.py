@@ -10,8 +10,8 @@ from pathlib import Path
 
 from app.config.folders import private
 from app.jobs.records import JOB_ID, Records
-from graphs.evidence import Evidence, EvidenceStore
-from graphs.rendering import EVIDENCE_FOLDER, about, rendered
+from graphs.evidence.rendering import EVIDENCE_FOLDER, about, rendered
+from graphs.evidence.store import Evidence, EvidenceStore
 from graphs.state import Report, ResearchState
 
 REPORT = "report.md"

@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict
 from app.jobs.decisions import escalated
 from app.jobs.records import Record
 from app.jobs.states import TERMINAL, Status
-from graphs.governance.limits import MICRO, StopReason
-from graphs.governance.spend import Spend
-from graphs.rendering import gaps
+from graphs.evidence.rendering import gaps
+from graphs.spending.limits import MICRO
+from graphs.spending.spend import Spend
 from graphs.state import Json, ResearchState, of_status
+from graphs.stop_reasons import StopReason
 
 _COUNTS = ("model_calls", "tool_calls", "steps", "handoffs", "input_tokens", "cached_tokens", "output_tokens")
 

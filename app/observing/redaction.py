@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
-from graphs.screening import masked
+from graphs.untrusted.screening import masked
 
 DEEPEST = 40
 LONGEST = 64 * 1024  # characters of one text; nobody reads more in a log, and looking through it takes its time
@@ -48,7 +48,7 @@ class Redaction:
     """Makes copies that are JSON, without secrets and personal data; a mask says what was there.
 
     Masked are keys of providers and of ours, passwords in addresses, whatever has the name of a secret, and what
-    `graphs.screening` masks. Numbers stay. What is not JSON (NaN included) becomes its text.
+    `graphs.untrusted.screening` masks. Numbers stay. What is not JSON (NaN included) becomes its text.
 
     Args:
         secrets: the configured ones (`Settings.secrets`): they are masked wherever they stand, as they are and as they

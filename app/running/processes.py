@@ -116,4 +116,4 @@ def mcp_environment(settings: Settings, name: str, embeddings_url: str | None) -
 
 def _stand_in(settings: Settings) -> list[str]:
     profile = ["--profile", settings.stand_in_profile] if settings.stand_in_profile else []
-    return ["-m", "app.offline_model", "--latency-ms", str(settings.stand_in_latency_ms), *profile]
+    return ["-m", "app.stand_in", "--latency-ms", str(settings.stand_in_latency_ms), *profile]

@@ -23,13 +23,13 @@ from app.running.processes import Addresses
 from app.running.servers import Server
 from app.store.clock import StoreClock
 from app.store.redis import checked, connect
-from graphs.checkpoint import RedisSaver
+from graphs.checkpoint.saver import RedisSaver
 from graphs.clock import utc_now
 from graphs.deps import Deps
-from graphs.evidence import EvidenceStore
-from graphs.governance.ledger import Ledger
-from graphs.governance.tools import ToolGateway
-from graphs.supervisor import ResearchGraph, build_research_graph
+from graphs.evidence.store import EvidenceStore
+from graphs.research import ResearchGraph, build_research_graph
+from graphs.spending.ledger import Ledger
+from graphs.tools.gateway import ToolGateway
 
 READY_S = 30.0
 

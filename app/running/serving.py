@@ -22,7 +22,7 @@ from app.work.registry import Registry
 from app.work.service import Service
 from app.work.webhooks import Webhooks
 from app.work.worker import Work
-from graphs.supervisor import build_research_graph
+from graphs.research import build_research_graph
 from safe_http import public
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 
 from app.errors import BadInput
 from app.store.embedded_redis import RedisError
-from graphs.store_failures import STORE_AWAY, STORE_FAILED, explained
+from graphs.redis.failures import STORE_AWAY, STORE_FAILED, explained
 
 OLDEST_REDIS = (6, 2)
 PINGS = 20

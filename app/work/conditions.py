@@ -14,9 +14,9 @@ import httpx
 from redis.asyncio import Redis
 
 from app.store.clock import StoreClock
-from graphs.governance.breaker import Breaker
-from graphs.governance.tools import ToolGateway
-from graphs.store_failures import STORE_FAILED, explained
+from graphs.redis.breaker import Breaker
+from graphs.redis.failures import STORE_FAILED, explained
+from graphs.tools.gateway import ToolGateway
 
 LOOK_S = 1.0  # between two looks; in between, the last one counts
 PROBE_S = 3.0

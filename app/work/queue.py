@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from graphs.redis_script import Script
+from graphs.redis.script import Script
 
 JOBS, WEBHOOKS = "tollgate:{jobs}:queue:", "tollgate:{webhooks}:queue:"
 

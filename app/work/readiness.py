@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from redis.asyncio import Redis
 
-from app.work.taking import ended
-from graphs.store_failures import STORE_FAILED, briefly, explained
+from app.work.queue_worker import ended
+from graphs.redis.failures import STORE_FAILED, briefly, explained
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from app.errors import QueueFull, Repeated
+from app.errors import IdempotencyKeyReused, QueueFull
 from app.work.queue import JOBS, LINE
 from graphs.clock import utc_now
-from graphs.redis_script import Script
+from graphs.redis.script import Script
 
 _PREFIX = "tollgate:{jobs}"
 PAGE = 500
@@ -64,7 +64,7 @@ class Registry:
         Returns: the id of the job that counts.
 
         Raises:
-            Repeated: another order was made under this key.
+            IdempotencyKeyReused: another order was made under this key.
             QueueFull: too many jobs of the tenant wait already; nothing was entered.
         """
         fingerprint = hashlib.sha256(order).hexdigest() if key is not None else ""
@@ -77,7 +77,9 @@ class Registry:
             raise QueueFull(f"{self._most_waiting} jobs of yours wait already; order more when some of them have begun")
         first, _, before = entered.decode().partition(" ")
         if before != fingerprint:
-            raise Repeated(f"this Idempotency-Key was used for another order before ({first}); send a new key")
+            raise IdempotencyKeyReused(
+                f"this Idempotency-Key was used for another job before ({first}); send a new key"
+            )
         return str(first)
 
     async def listed(self, tenant: str, before: str | None, most: int) -> list[str]:

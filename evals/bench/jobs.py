@@ -33,9 +33,9 @@ from app.access.keys import Keys, Scope
 from app.jobs.states import TERMINAL
 from evals.bench.deployment import CLIENTS, MACHINE, WAITED, Deployment, deployed
 from evals.incident.invoice import Invoice, invoice
-from graphs.governance.ledger import Ledger
-from graphs.governance.limits import MICRO
-from graphs.governance.spend import Spend
+from graphs.spending.ledger import Ledger
+from graphs.spending.limits import MICRO
+from graphs.spending.spend import Spend
 
 QUESTION = "What was Voltbay's revenue in Germany in 2024?"
 LATENCY_MS, JOBS_AT_ONCE, TWICE, MOST_MS = 200, 50, 10, 100.0

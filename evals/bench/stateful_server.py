@@ -2,8 +2,8 @@
 
 import logging
 
-from mcp_servers import serving
 from mcp_servers.analytics.server import build
+from mcp_servers.base import serving
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ from rich.table import Table
 
 from evals.bench.servers import Served, served
 from graphs.errors import GraphError
-from graphs.governance.tool_limits import ToolLimits
-from graphs.governance.tools import Asking, ToolGateway
+from graphs.tools.gateway import Asking, ToolGateway
+from graphs.tools.limits import ToolLimits
 
 AGENT = Asking("bench", ("sales.*",))
 DEADLINE_S, GRACE_S, LEAST_GAIN = 60.0, 2.0, 1.6

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from evals.incident import proofs
 from evals.incident.proofs import Proof
-from graphs.governance.limits import StopReason
+from graphs.stop_reasons import StopReason
 
 REVENUE = "How did Voltbay's revenue in Germany develop from 2023 to 2025, by channel?"
 BOTH = "Compare Voltbay's sales growth in France with the growth of the French electric car market."

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from evals.incident.invoice import Invoice
-from graphs.governance.limits import EXPLAINED, Limits, StopReason
+from graphs.spending.limits import Limits
+from graphs.stop_reasons import EXPLAINED, StopReason
 
 MOST_HANDOFFS = 8
 TRIES_OF_A_TOOL = 2

@@ -152,7 +152,7 @@ def _stand_in(profile: str) -> Iterator[str]:
         options = ["--fd", str(listener.fileno()), "--exit-with-stdin", "--latency-ms", str(LATENCY_MS)]
         options += ["--profile", profile] if profile else []
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.offline_model", *options],
+            [sys.executable, "-m", "app.stand_in", *options],
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
         )

@@ -8,7 +8,7 @@ from langchain_mcp_adapters.client import MultiServerMCPClient  # noqa: TID251  
 from mcp.types import CallToolResult, TextContent
 
 from graphs.errors import ToolFailure
-from graphs.evidence import Evidence, filled
+from graphs.evidence.store import Evidence, filled
 
 
 class Tools:

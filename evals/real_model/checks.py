@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from evals.evaluators import read_outcome
 from evals.report_text import uncarried
-from graphs.governance.limits import EXPLAINED, Limits, StopReason
+from graphs.spending.limits import Limits
+from graphs.stop_reasons import EXPLAINED, StopReason
 
 GRACE_S = 60  # beyond the deadline: programs start, the report is written, programs end
 EXIT_CODES = {"completed": 0, "partial": 3}

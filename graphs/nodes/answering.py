@@ -13,10 +13,9 @@ from graphs.answers.message import new_id
 from graphs.answers.reading import fitted, read, told
 from graphs.deps import Deps
 from graphs.errors import LimitReached, UnusableAnswer
-from graphs.governance.account import Account
-from graphs.governance.limits import StopReason
-from graphs.governance.spend import AgentSpend
 from graphs.nodes.toolbox import CUT_SHORT, TaskRun
+from graphs.spending.spend import Account, AgentSpend
+from graphs.stop_reasons import StopReason
 
 RESULT = AgentResult.__name__
 GIVING = "giving its result"  # as readers of a report know it; the model is told whom to call

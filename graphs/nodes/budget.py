@@ -8,14 +8,14 @@ from langgraph.runtime import Runtime
 from langgraph.types import Send
 
 from graphs.deps import Deps
-from graphs.fencing import fence_of
-from graphs.governance.assess import Verdict, assess
-from graphs.governance.limits import Limits
-from graphs.governance.loops import HandoffRecord, in_handoffs
-from graphs.governance.spend import Spend
-from graphs.handoff import handoff
-from graphs.plan import ready
-from graphs.state import Json, ResearchState, TaskState
+from graphs.planning.handoff import handoff
+from graphs.planning.plan import ready
+from graphs.redis.fencing import fence_of
+from graphs.spending.assess import Verdict, assess
+from graphs.spending.limits import Limits
+from graphs.spending.loops import in_handoffs
+from graphs.spending.spend import Spend
+from graphs.state import HandoffRecord, Json, ResearchState, TaskState
 
 _AT_LIMIT = {"escalate": "escalate", "finish_partial": "report", "fail": "finish"}
 

@@ -6,13 +6,13 @@ from typing import Any
 from langgraph.types import interrupt
 from pydantic import ValidationError
 
-from graphs.decision import applied, escalation
 from graphs.deps import Deps
+from graphs.planning.decision import applied, escalation
 from graphs.state import ResearchState
 
 
 def escalate(deps: Deps) -> Any:
-    """The node. The answer is one of `graphs.decision.Decision`, or NO_ANSWER when nobody gave one in time."""
+    """The node. The answer is one of `graphs.planning.decision.Decision`, or NO_ANSWER when nobody gave one in time."""
 
     async def escalate_node(state: ResearchState) -> dict[str, Any]:
         answer = interrupt(escalation(state, deps.ceiling))

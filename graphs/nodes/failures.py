@@ -14,10 +14,10 @@ from graphs.errors import (
     ServerUnavailable,
     UnusableAnswer,
 )
-from graphs.governance.account import Account
-from graphs.governance.limits import EXPLAINED, StopReason, dollars
-from graphs.governance.spend import AgentSpend
+from graphs.spending.limits import dollars
+from graphs.spending.spend import Account, AgentSpend
 from graphs.state import Halt, halt
+from graphs.stop_reasons import EXPLAINED, StopReason
 
 logger = logging.getLogger(__name__)
 

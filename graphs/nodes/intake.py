@@ -7,9 +7,10 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from graphs.deps import Deps
-from graphs.governance.limits import Limits, StopReason
-from graphs.screening import refused, screened
+from graphs.spending.limits import Limits
 from graphs.state import SCHEMA_VERSION, ResearchState
+from graphs.stop_reasons import StopReason
+from graphs.untrusted.screening import refused, screened
 
 LOCAL = "local"
 

@@ -9,12 +9,12 @@ from langgraph.runtime import Runtime
 
 from agents.base import ReportDraft
 from graphs.answers.asking import asked
-from graphs.citations import cited
 from graphs.deps import Deps
 from graphs.errors import ENDS_THE_RUN, GraphError, UnusableAnswer
-from graphs.handoff import newest
+from graphs.evidence.citations import cited
+from graphs.evidence.rendering import assembled, gaps
+from graphs.planning.handoff import newest
 from graphs.prompts import prompt
-from graphs.rendering import assembled, gaps
 from graphs.state import Report, ResearchState, of_status
 
 ATTEMPTS = 2

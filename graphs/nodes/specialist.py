@@ -20,16 +20,17 @@ from graphs.answers.reading import fitted
 from graphs.answers.schemas import strict
 from graphs.deps import Deps
 from graphs.errors import ENDS_THE_RUN
-from graphs.governance.account import Account
-from graphs.governance.limits import EXPLAINED, Limits, StopReason
-from graphs.governance.toll import Emit
-from graphs.handoff import Handoff, packet
-from graphs.injections import flags_of
 from graphs.nodes.answering import Answering
 from graphs.nodes.failures import Failure, failure_of
 from graphs.nodes.toolbox import CUT_SHORT, FAILED, FULL, UNANSWERED, TaskRun, Toolbox
+from graphs.planning.handoff import Handoff, packet
 from graphs.prompts import prompt
+from graphs.spending.limits import Limits
+from graphs.spending.spend import Account
+from graphs.spending.toll import Emit
 from graphs.state import MAX_ENTRIES, EvidenceRef, FindingState, Json, TaskState
+from graphs.stop_reasons import EXPLAINED, StopReason
+from graphs.untrusted.injections import flags_of
 
 HISTORY_TOKENS = 24_000  # about; older tool results then leave the conversation, and stay in the evidence store
 HISTORY_KEPT = 4

@@ -11,12 +11,13 @@ from agents.base import SupervisorDecision
 from graphs.answers.asking import asked
 from graphs.deps import Deps
 from graphs.errors import AccountRefused, LimitReached, ModelMustAct, ModelRefused, ModelUnavailable, PlanError
-from graphs.governance.assess import assess
-from graphs.governance.limits import Limits, StopReason
-from graphs.handoff import newest
-from graphs.plan import decision_for, ready, validated
+from graphs.planning.handoff import newest
+from graphs.planning.plan import decision_for, ready, validated
 from graphs.prompts import prompt
+from graphs.spending.assess import assess
+from graphs.spending.limits import Limits
 from graphs.state import ResearchState, TaskState, halt, of_status
+from graphs.stop_reasons import StopReason
 
 SAID = 500
 MOST_FINDINGS = 60

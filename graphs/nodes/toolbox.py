@@ -15,15 +15,15 @@ from langgraph.types import Command
 from agents.base import AgentSpec
 from graphs.deps import Deps
 from graphs.errors import ENDS_THE_RUN, GraphError, LimitReached, ServerUnavailable, ToolFailure
-from graphs.evidence import Evidence
-from graphs.governance.account import Account
-from graphs.governance.governed_model import GovernedChatOpenAI
-from graphs.governance.loops import Loop, ToolCallRecord, in_tool_calls
-from graphs.governance.toll import Emit
-from graphs.governance.tool_session import SEPARATOR, TOOL
-from graphs.injections import flags_of, visible
-from graphs.spotlight import FLAGGED, UNTRUSTED, spotlighted
+from graphs.evidence.store import Evidence
+from graphs.spending.loops import Loop, ToolCallRecord, in_tool_calls
+from graphs.spending.model import GovernedChatOpenAI
+from graphs.spending.spend import Account
+from graphs.spending.toll import Emit
 from graphs.state import MAX_ENTRIES, EvidenceRef, Json
+from graphs.tools.session import SEPARATOR, TOOL
+from graphs.untrusted.injections import flags_of, visible
+from graphs.untrusted.spotlight import FLAGGED, UNTRUSTED, spotlighted
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,11 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from graphs.deps import Deps
-from graphs.evidence import Evidence
-from graphs.governance.loops import HandoffRecord
-from graphs.injections import flags_of
-from graphs.numbers import quantities, unknown
-from graphs.state import FindingState, FindingStatus, ResearchState, TaskState, of_status
-from graphs.trust import at_most, marks_of
+from graphs.evidence.numbers import quantities, unknown
+from graphs.evidence.store import Evidence
+from graphs.evidence.trust import at_most, marks_of
+from graphs.state import FindingState, FindingStatus, HandoffRecord, ResearchState, TaskState, of_status
+from graphs.untrusted.injections import flags_of
 
 ATTEMPTS = 2
 

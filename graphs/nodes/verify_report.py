@@ -4,12 +4,12 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from graphs.citations import Problem, cited, marked, problems
 from graphs.deps import Deps
-from graphs.evidence import Evidence
-from graphs.markdown import below
+from graphs.evidence.citations import Problem, cited, marked, problems
+from graphs.evidence.markdown import below
+from graphs.evidence.rendering import MISSING, gaps
+from graphs.evidence.store import Evidence
 from graphs.nodes.report import ATTEMPTS, short
-from graphs.rendering import MISSING, gaps
 from graphs.state import Report, ResearchState
 
 MARK = "*(not verified)*"

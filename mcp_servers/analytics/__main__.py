@@ -1,8 +1,8 @@
 """`python -m mcp_servers.analytics`."""
 
-from mcp_servers import serving
 from mcp_servers.analytics.forecasting import use_one_thread
 from mcp_servers.analytics.server import build
+from mcp_servers.base import serving
 
 DEFAULT_PORT = 7803
 

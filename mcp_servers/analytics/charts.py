@@ -7,7 +7,7 @@ from mcp.server.fastmcp.exceptions import ToolError
 
 from mcp_servers.analytics.measures import DATA_VERSION
 from mcp_servers.analytics.series import Observed, Series, clean, missing_between, observe, some
-from mcp_servers.results import Chart
+from mcp_servers.base.results import Chart
 
 Kind = Literal["line", "bar"]
 

@@ -8,7 +8,7 @@ from mcp.server.fastmcp.exceptions import ToolError
 
 from mcp_servers.analytics.measures import percent_change, table
 from mcp_servers.analytics.series import PER_YEAR, Observed, Period, Series, observe_in_time, refuse_gaps
-from mcp_servers.results import Cell, Table
+from mcp_servers.base.results import Cell, Table
 
 MIN_POINTS = 8
 MAX_HORIZON = 36

@@ -21,7 +21,7 @@ from mcp_servers.analytics.series import (
     refuse_gaps,
     some,
 )
-from mcp_servers.results import Cell, Table
+from mcp_servers.base.results import Cell, Table
 
 # Part of the cache key of every answer: raise it when a method changes.
 DATA_VERSION = "analytics-1"

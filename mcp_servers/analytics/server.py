@@ -8,9 +8,9 @@ from pydantic import Field
 
 from mcp_servers.analytics import charts, forecasting, measures
 from mcp_servers.analytics.series import PERIOD_FORMS, Series
-from mcp_servers.results import Chart, Table, chart_result, table_result
-from mcp_servers.server import Server
-from mcp_servers.serving import READ_ONLY, new_server
+from mcp_servers.base.results import Chart, Table, chart_result, table_result
+from mcp_servers.base.server import Server
+from mcp_servers.base.serving import READ_ONLY, new_server
 
 INSTRUCTIONS = (
     "Computes on a series of labelled values. Prefer evidence_id with label_column, value_column and where "

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from mcp_servers import serving
+from mcp_servers.base import serving
+from mcp_servers.base.server import Server
 from mcp_servers.knowledge_base.embeddings import DEFAULT_MODEL, Embeddings
 from mcp_servers.knowledge_base.server import REFRESH_S, build
-from mcp_servers.server import Server
 
 DEFAULT_PORT = 7801
 

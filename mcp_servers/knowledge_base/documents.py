@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mcp_servers.formats import RawText, Unreadable, read_file
-from mcp_servers.serving import StartupError
+from mcp_servers.base.formats import RawText, Unreadable, read_file
+from mcp_servers.base.serving import StartupError
 
 BRIEFS = Path(__file__).parent / "briefs"
 OWN = "own document"

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from mcp_servers.bounded import Bounded, Died
-from mcp_servers.formats import RawText, Unreadable
+from mcp_servers.base.bounded import Bounded, Died
+from mcp_servers.base.formats import RawText, Unreadable
 
 TIME_LIMIT_S = 30.0
 

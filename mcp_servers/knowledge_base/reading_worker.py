@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mcp_servers import bounded
-from mcp_servers.formats import Unreadable, read_file
+from mcp_servers.base import bounded
+from mcp_servers.base.formats import Unreadable, read_file
 
 PROCESS_MEMORY = 768 * 1024 * 1024
 FOR_PAGES = 2 / 3  # of the time limit: then a long PDF is cut at a page, before all of it is lost

@@ -10,15 +10,15 @@ from mcp.server.fastmcp.resources import FunctionResource
 from mcp.types import CallToolResult
 from pydantic import AnyUrl, Field
 
-from mcp_servers import results, serving
+from mcp_servers.base import results, serving
+from mcp_servers.base.reloading import Newest, Once
+from mcp_servers.base.results import Document, Table
+from mcp_servers.base.server import Server
 from mcp_servers.knowledge_base.documents import Library, SourceDocument
 from mcp_servers.knowledge_base.embeddings import Embeddings, EmbeddingsUnavailable
 from mcp_servers.knowledge_base.passages import excerpt
 from mcp_servers.knowledge_base.search import Hit
 from mcp_servers.knowledge_base.shelf import Folder, Shelf, sample
-from mcp_servers.reloading import Newest, Once
-from mcp_servers.results import Document, Table
-from mcp_servers.server import Server
 
 NAME = "knowledge_base"
 INSTRUCTIONS = (

@@ -5,12 +5,12 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_servers.base.serving import StartupError
 from mcp_servers.knowledge_base.documents import BRIEFS, Library, load, visible_files
 from mcp_servers.knowledge_base.embeddings import Embeddings
 from mcp_servers.knowledge_base.passages import passages_of
 from mcp_servers.knowledge_base.reading import Reader, State, state
 from mcp_servers.knowledge_base.search import Searcher
-from mcp_servers.serving import StartupError
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import argparse
 import os
 from pathlib import Path
 
-from mcp_servers import serving
+from mcp_servers.base import serving
+from mcp_servers.base.server import Server
 from mcp_servers.sales.sandbox import TIME_LIMIT_S
 from mcp_servers.sales.server import QUERIES_AT_ONCE, build
-from mcp_servers.server import Server
 
 SCHEMES = ("postgresql://", "postgres://")
 

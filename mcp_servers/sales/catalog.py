@@ -1,6 +1,6 @@
 """What the database holds, for someone who is about to write SQL over it."""
 
-from mcp_servers.results import Cell, Table
+from mcp_servers.base.results import Cell, Table
 from mcp_servers.sales.plain import quoted
 from mcp_servers.sales.warehouse import Warehouse
 

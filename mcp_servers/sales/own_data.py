@@ -11,13 +11,13 @@ from pathlib import Path
 
 import duckdb
 
+from mcp_servers.base.serving import StartupError
 from mcp_servers.sales import stored
 from mcp_servers.sales.columns import Reading, read_as
 from mcp_servers.sales.database import copy_atomically, write_atomically
 from mcp_servers.sales.naming import describe, original, plain_names, snake_case
 from mcp_servers.sales.plain import quoted
 from mcp_servers.sales.warehouse import Warehouse
-from mcp_servers.serving import StartupError
 
 LOADER = "2"
 TEXT_FILES = {".csv", ".tsv", ".txt"}

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the query worker starts faster without pydantic
-    from mcp_servers.results import Cell
+    from mcp_servers.base.results import Cell
 
 
 def cells(rows: Iterable[Sequence[object]]) -> "list[list[Cell]]":

@@ -18,13 +18,13 @@ import duckdb
 import psycopg
 from psycopg import Cursor, conninfo, sql
 
+from mcp_servers.base.serving import StartupError
 from mcp_servers.sales import postgres_catalog, postgres_types, stored
 from mcp_servers.sales.database import write_atomically
 from mcp_servers.sales.naming import describe, original, plain_names
 from mcp_servers.sales.plain import quoted
 from mcp_servers.sales.postgres_catalog import Relation
 from mcp_servers.sales.warehouse import Warehouse
-from mcp_servers.serving import StartupError
 
 LOADER = "postgres 1"
 MALFORMED = (

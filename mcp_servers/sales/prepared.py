@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mcp_servers.results import Table
+from mcp_servers.base.results import Table
 from mcp_servers.sales.arguments import Filters, Period
 from mcp_servers.sales.plain import cells
 from mcp_servers.sales.selection import (

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from mcp_servers import bounded
+from mcp_servers.base import bounded
 from mcp_servers.sales.database import open_locked
 from mcp_servers.sales.plain import cells, quoted
 from mcp_servers.sales.sql_guard import Guard, Refused

@@ -5,7 +5,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from mcp_servers.bounded import Bounded, Died
+from mcp_servers.base.bounded import Bounded, Died
 from mcp_servers.sales.sql_guard import Refused
 
 TIME_LIMIT_S = 5.0

@@ -13,16 +13,16 @@ from mcp.server.fastmcp.exceptions import ToolError
 from mcp.types import CallToolResult
 from pydantic import Field
 
-from mcp_servers import serving
-from mcp_servers.reloading import Newest, Once
-from mcp_servers.results import Table, table_result
+from mcp_servers.base import serving
+from mcp_servers.base.reloading import Newest, Once
+from mcp_servers.base.results import Table, table_result
+from mcp_servers.base.server import Server
 from mcp_servers.sales import catalog, prepared
 from mcp_servers.sales.arguments import Dimension, Filters, Period, TargetDimension
 from mcp_servers.sales.sandbox import TIME_LIMIT_S
 from mcp_servers.sales.sql_guard import Refused
 from mcp_servers.sales.stored import folder
 from mcp_servers.sales.warehouse import Warehouse
-from mcp_servers.server import Server
 from safe_http.turns import Turns
 
 INSTRUCTIONS = (

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from mcp_servers.base.serving import StartupError
 from mcp_servers.sales.warehouse import Warehouse
-from mcp_servers.serving import StartupError
 
 ATTEMPTS = 3
 ABANDONED_S = 3600.0

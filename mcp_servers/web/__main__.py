@@ -3,8 +3,8 @@
 import argparse
 import os
 
-from mcp_servers import serving
-from mcp_servers.server import Server
+from mcp_servers.base import serving
+from mcp_servers.base.server import Server
 from mcp_servers.web.fetching import Fetcher
 from mcp_servers.web.search import BRAVE_URL, TAVILY_URL, Provider, brave, searxng, tavily
 from mcp_servers.web.server import build

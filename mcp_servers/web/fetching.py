@@ -16,7 +16,7 @@ import httpcore
 import httpx
 from anyio import BrokenWorkerProcess, to_process
 
-from mcp_servers.formats import Unreadable
+from mcp_servers.base.formats import Unreadable
 from mcp_servers.web import reading
 from mcp_servers.web.reading import HTML, MOST_BYTES, PDF, TEXT, UNTOLD, Page
 from mcp_servers.web.robots import MOST_BYTES as MOST_ROBOTS_BYTES

@@ -11,7 +11,7 @@ import resource
 import zlib
 from dataclasses import dataclass
 
-from mcp_servers.formats import RawText, Unreadable, read_html, read_pdf
+from mcp_servers.base.formats import RawText, Unreadable, read_html, read_pdf
 
 MOST_BYTES = 5_000_000  # of a page, as it is sent and unpacked
 PROCESS_MEMORY = 512 * 1024 * 1024

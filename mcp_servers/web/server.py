@@ -9,9 +9,9 @@ from mcp.server.fastmcp.exceptions import ToolError
 from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
-from mcp_servers import results, serving
-from mcp_servers.results import WebPage, WebTable
-from mcp_servers.server import Server
+from mcp_servers.base import results, serving
+from mcp_servers.base.results import WebPage, WebTable
+from mcp_servers.base.server import Server
 from mcp_servers.web.fetching import Fetcher, NotFetched
 from mcp_servers.web.reading import Page
 from mcp_servers.web.search import MOST_TITLE, Hit, Provider, SearchFailed, one_line, search

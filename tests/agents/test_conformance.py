@@ -10,7 +10,7 @@ import pytest
 from agents import AGENTS
 from agents.base import PROMPTS, AgentResult, AgentSpec
 from app.running.processes import Addresses
-from graphs.governance.tools import ToolGateway
+from graphs.tools.gateway import ToolGateway
 
 every_agent = pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.name)
 

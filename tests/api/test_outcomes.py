@@ -10,7 +10,16 @@ from redis.exceptions import ConnectionError as NoConnection
 from app.api import outcomes
 from app.api.outcomes import accepted
 from app.api.problems import Refused, refused
-from app.errors import BadInput, Busy, DecisionRefused, NoSuchJob, NotTypeset, OperatorMustAct, Repeated, TooLate
+from app.errors import (
+    BadInput,
+    Busy,
+    DecisionRefused,
+    IdempotencyKeyReused,
+    NoSuchJob,
+    NotTypeset,
+    OperatorMustAct,
+    TooLate,
+)
 from graphs.errors import LedgerUnavailable
 from tests.api.in_process import QUESTION, Api
 from tests.api.test_conformance import problem
@@ -75,7 +84,7 @@ async def test_a_page_that_takes_long_to_make_keeps_no_other_request_waiting(
     ("error", "slug"),
     [
         (NoSuchJob("job-1"), "no-such-job"),
-        (Repeated("x"), "idempotency-key-reused"),
+        (IdempotencyKeyReused("x"), "idempotency-key-reused"),
         (BadInput("x"), "invalid"),
         (TooLate("x"), "too-late"),
         (DecisionRefused("x"), "conflict"),

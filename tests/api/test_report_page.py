@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.report_page import POLICY, STYLE, page
-from graphs.evidence import Evidence
+from graphs.evidence.store import Evidence
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text>38 &lt; 40</text></svg>'
 HARMLESS = {

@@ -15,7 +15,7 @@ from pypdf import PageObject, PdfReader
 from app.api import report_pdf
 from app.api.report_pdf import EVIDENCE_CHARS, Typesetter
 from app.errors import NotTypeset, OperatorMustAct
-from graphs.evidence import Evidence
+from graphs.evidence.store import Evidence
 from tests.api.test_report_page import PIECES, SVG, evidence
 
 REPORT = """# Revenue *rose*

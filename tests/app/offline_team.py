@@ -12,13 +12,13 @@ from mcp import ClientSession
 from mcp.shared.memory import create_connected_server_and_client_session as connected
 
 from agents.base import AgentResult, Finding, ReportDraft, SupervisorDecision, Task
-from app.offline_model.faults import HONEST, Profile
-from app.offline_model.server import build
-from graphs.citations import problems
-from graphs.evidence import Evidence, filled
-from graphs.handoff import at_hand
-from graphs.numbers import unknown
-from graphs.spotlight import spotlighted
+from app.stand_in.faults import HONEST, Profile
+from app.stand_in.server import build
+from graphs.evidence.citations import problems
+from graphs.evidence.numbers import unknown
+from graphs.evidence.store import Evidence, filled
+from graphs.planning.handoff import at_hand
+from graphs.untrusted.spotlight import spotlighted
 from mcp_servers.analytics.server import build as analytics
 from mcp_servers.knowledge_base.server import build as knowledge_base
 from mcp_servers.sales.server import build as sales

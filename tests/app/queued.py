@@ -14,10 +14,10 @@ from pathlib import Path
 from app.config.settings import Settings
 from app.jobs.records import Record
 from app.jobs.states import TERMINAL, Status
-from app.offline_model.faults import HONEST, Profile
 from app.running.serving import opened_service
+from app.stand_in.faults import HONEST, Profile
 from app.store.embedded_redis import embedded_redis
-from app.work.service import Order, Service
+from app.work.service import Service, Submission
 from tests.app.command_line import TOLLGATE, background, seen
 from tests.app.offline_team import billed, serving
 
@@ -79,12 +79,14 @@ def deployment(
         yield Deployment(folder, store, model, settings, servers or {})
 
 
-def order(settings: Settings, question: str = QUESTION, tenant: str = "acme", **limits: object) -> Order:
+def order(settings: Settings, question: str = QUESTION, tenant: str = "acme", **limits: object) -> Submission:
     """An order of this tenant, with these limits instead of the defaults."""
-    return Order(question, settings.limits.model_copy(update=limits), tenant, actor="test")
+    return Submission(question, settings.limits.model_copy(update=limits), tenant, actor="test")
 
 
-async def submitted(service: Service, ordered: Order, key: str | None = None, body: bytes = b"") -> tuple[Record, bool]:
+async def submitted(
+    service: Service, ordered: Submission, key: str | None = None, body: bytes = b""
+) -> tuple[Record, bool]:
     """Order a job as the API does."""
     return await service.accept(ordered, key, body)
 

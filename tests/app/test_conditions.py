@@ -15,9 +15,9 @@ from redis.exceptions import ConnectionError as NoConnection
 from app.store.clock import StoreClock
 from app.work import conditions as module
 from app.work.conditions import Conditions, Provider
-from graphs.governance.breaker import Breaker
-from graphs.governance.tool_limits import ToolLimits
-from graphs.governance.tools import ToolGateway
+from graphs.redis.breaker import Breaker
+from graphs.tools.gateway import ToolGateway
+from graphs.tools.limits import ToolLimits
 from tests.certificates import certificate
 from tests.raw_server import raw_server, status
 

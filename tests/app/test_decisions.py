@@ -20,9 +20,9 @@ from app.jobs.reports import ReportFolder
 from app.jobs.results import JobResult
 from app.running.processes import Addresses
 from app.running.runtime import dependencies
-from graphs.checkpoint import RedisSaver
-from graphs.governance.tools import ToolGateway
-from graphs.supervisor import build_research_graph
+from graphs.checkpoint.saver import RedisSaver
+from graphs.research import build_research_graph
+from graphs.tools.gateway import ToolGateway
 from tests.app.command_line import TOLLGATE, answered, environment
 from tests.scripted_model import Json, Script, assign, result, serving, task
 

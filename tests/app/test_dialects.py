@@ -10,14 +10,14 @@ from openai import DefaultAsyncHttpxClient
 from redis.asyncio import Redis
 
 from app.config.settings import Settings
-from app.offline_model.dialects import DIALECTS
-from app.offline_model.server import build
 from app.running.processes import Addresses
 from app.running.runtime import dependencies
-from graphs.checkpoint import RedisSaver
+from app.stand_in.dialects import DIALECTS
+from app.stand_in.server import build
+from graphs.checkpoint.saver import RedisSaver
 from graphs.deps import Deps
-from graphs.governance.tools import ToolGateway
-from graphs.supervisor import ResearchGraph, build_research_graph
+from graphs.research import ResearchGraph, build_research_graph
+from graphs.tools.gateway import ToolGateway
 from tests.app.offline_team import billed
 from tests.http_server import served
 

@@ -78,7 +78,7 @@ def checked(pid: int, **settings: str) -> tuple[int, str]:
             ("10.0.0.7", ports.MCP["sales"], "/readyz"),
         ),
         ("/sbin/docker-init -- tollgate mcp analytics --port 9000", ("127.0.0.1", 9000, "/readyz")),
-        (f"{PYTHON} -P -m app.offline_model --host 0.0.0.0", ("127.0.0.1", ports.STAND_IN, "/healthz")),
+        (f"{PYTHON} -P -m app.stand_in --host 0.0.0.0", ("127.0.0.1", ports.STAND_IN, "/healthz")),
     ],
 )
 def test_a_command_line_says_where_its_program_answers(command: str, found: tuple[str, int, str] | None) -> None:
@@ -92,7 +92,7 @@ def test_a_program_of_others_is_unhealthy() -> None:
 
 @pytest.mark.parametrize(
     ("role", "path"),
-    [(["api"], "/healthz"), (["mcp", "sales"], "/readyz"), (["app.offline_model"], "/healthz")],
+    [(["api"], "/healthz"), (["mcp", "sales"], "/readyz"), (["app.stand_in"], "/healthz")],
     ids=str,
 )
 def test_what_serves_is_healthy_while_it_says_so(role: list[str], path: str) -> None:

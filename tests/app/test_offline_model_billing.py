@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.offline_model.billing import MOST_BILLS, Invoice, PromptCache
-from app.offline_model.completion import Spoken, Usage
-from app.offline_model.wire import Function
+from app.stand_in.billing import MOST_BILLS, Invoice, PromptCache
+from app.stand_in.completion import Spoken, Usage
+from app.stand_in.wire import Function
 from tests.app.offline_team import serving
 
 Json = dict[str, Any]

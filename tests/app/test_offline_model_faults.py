@@ -13,12 +13,12 @@ import openai
 import pytest
 
 from agents.base import AgentResult, ReportDraft, SupervisorDecision, Task
-from app.offline_model.faults import HONEST, PROFILES, Profile
-from app.offline_model.faults.wordings import OPENERS, QUESTIONS, REASONS, SCOPES, wording
+from app.stand_in.faults import HONEST, PROFILES, Profile
+from app.stand_in.faults.wordings import OPENERS, QUESTIONS, REASONS, SCOPES, wording
 from graphs.errors import PlanError
-from graphs.evidence import Evidence
+from graphs.evidence.store import Evidence
 from graphs.nodes.verify import problem_with
-from graphs.plan import validated
+from graphs.planning.plan import validated
 from graphs.state import FindingState
 from tests.app.offline_team import Answered, serving, team
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from agents.base import SupervisorDecision
-from app.offline_model.packets import SupervisorPacket
-from app.offline_model.planner import decide
+from app.stand_in.packets import SupervisorPacket
+from app.stand_in.planner import decide
 
 AGENTS = [{"name": name, "does": ""} for name in ("researcher", "sales", "analyst")]
 MARKET, OWN, COMPUTED = ["researcher"], ["sales"], ["sales", "analyst"]

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "app.offline_model"]
+COMMAND = [sys.executable, "-m", "app.stand_in"]
 SECONDS = 30
 
 
@@ -62,7 +62,7 @@ def test_a_port_in_use_is_one_clear_line_and_exit_code_2() -> None:
 def test_it_imports_nothing_heavy() -> None:
     """It starts with every demo."""
     heavy = "{'langchain_core', 'openai', 'numpy', 'pandas', 'redis', 'mcp', 'langgraph', 'httpx', 'websockets'}"
-    script = f"import sys, app.offline_model.__main__; print(sorted({heavy} & set(sys.modules)))"
+    script = f"import sys, app.stand_in.__main__; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=SECONDS, check=True)
     assert done.stdout.strip() == "[]"
 

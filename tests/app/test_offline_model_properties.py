@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from agents.base import AgentResult, ReportDraft, SupervisorDecision
-from app.offline_model.embeddings import vector
-from app.offline_model.roles import reply_to
-from app.offline_model.schema_walk import minimal_instance
-from app.offline_model.wire import ChatRequest
+from app.stand_in.embeddings import vector
+from app.stand_in.roles import reply_to
+from app.stand_in.schema_walk import minimal_instance
+from app.stand_in.wire import ChatRequest
 
 SCHEMAS: dict[str, type[BaseModel]] = {each.__name__: each for each in (SupervisorDecision, AgentResult, ReportDraft)}
 VOCABULARY = (

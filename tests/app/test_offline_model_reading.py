@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.offline_model.parts import parts_of
-from app.offline_model.periods import times
-from app.offline_model.places import places
-from app.offline_model.reading import names, read
+from app.stand_in.parts import parts_of
+from app.stand_in.periods import times
+from app.stand_in.places import places
+from app.stand_in.reading import names, read
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from agents.base import AgentResult
-from app.offline_model.roles import reply_to
-from app.offline_model.unread import NO_SHARE_OF_MARKET
-from app.offline_model.wire import Call, ChatRequest
+from app.stand_in.roles import reply_to
+from app.stand_in.unread import NO_SHARE_OF_MARKET
+from app.stand_in.wire import Call, ChatRequest
 
 SCHEMA = """E1
 # Tables and columns

@@ -3,10 +3,10 @@
 import pytest
 
 from agents.base import AgentResult
-from app.offline_model.packets import SpecialistPacket
-from app.offline_model.researcher import researcher
-from app.offline_model.slots import unknown_goods
-from app.offline_model.unread import is_foreign, unread, without_share_of_market
+from app.stand_in.packets import SpecialistPacket
+from app.stand_in.researcher import researcher
+from app.stand_in.slots import unknown_goods
+from app.stand_in.unread import is_foreign, unread, without_share_of_market
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from app.jobs.records import Record, Records
 from app.jobs.reports import ReportFolder
 from graphs.clock import utc_now
-from graphs.governance.limits import Limits
+from graphs.spending.limits import Limits
 from tests.app.command_line import TOLLGATE, environment
 
 DAY_S = 86_400

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 
 import app.work.queue as module
 from app.work.queue import Call, Queue, Worker
-from app.work.taking import Taker
+from app.work.queue_worker import QueueWorker
 
 TENANTS = ("acme", "beta", "corp")
 SILENCE_S = 10.0
@@ -240,7 +240,7 @@ async def test_a_taker_fills_its_places_hears_of_new_calls_and_lets_what_runs_en
         await go.wait()
         return 0 if call.name == "again" and seen["again"] == 1 else None
 
-    taking = asyncio.create_task(Taker(queue, worker(places=3), act).until(stop))
+    taking = asyncio.create_task(QueueWorker(queue, worker(places=3), act).until(stop))
     async with asyncio.timeout(10):
         await asyncio.sleep(0)
         for at, name in enumerate(("again", "b", "c", "d")):

@@ -13,12 +13,12 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import app.work.registry as module
-from app.errors import Busy, DecisionRefused, NoSuchJob, QueueFull, Repeated
+from app.errors import Busy, DecisionRefused, IdempotencyKeyReused, NoSuchJob, QueueFull
 from app.jobs.lease import Leases
 from app.jobs.records import Record, Records, record_key
 from app.work.queue import JOBS, Queue, Worker
 from app.work.registry import Registry
-from graphs.governance.limits import Limits
+from graphs.spending.limits import Limits
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TTL = 600
@@ -84,7 +84,7 @@ async def test_an_order_that_the_store_refused_can_be_made_again(redis_client: R
 async def test_another_order_under_the_same_key_is_refused(redis_client: Redis) -> None:
     registry = Registry(redis_client, ttl_seconds=TTL, now=Clock())
     await registry.enter("acme", job(1), "key", b"order")
-    with pytest.raises(Repeated, match=rf"another order before \({job(1)}\)"):
+    with pytest.raises(IdempotencyKeyReused, match=rf"another job before \({job(1)}\)"):
         await registry.enter("acme", job(2), "key", b"other")
     assert await registry.enter("umbrella", job(3), "key", b"other") == job(3)
     assert await registry.enter("acme", job(4), "another key", b"other") == job(4)

@@ -13,13 +13,13 @@ from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from app.errors import BadInput, DecisionRefused, NoSuchJob, Repeated
-from app.offline_model.faults import PROFILES
+from app.errors import BadInput, DecisionRefused, IdempotencyKeyReused, NoSuchJob
 from app.running.processes import Addresses
-from graphs.checkpoint import UnsupportedValueError as Unsupported
+from app.stand_in.faults import PROFILES
+from graphs.checkpoint.saver import UnsupportedValueError as Unsupported
 from graphs.errors import INTERNAL, STORE, LedgerUnavailable
+from graphs.redis.failures import STORE_FAILED
 from graphs.state import SCHEMA_VERSION
-from graphs.store_failures import STORE_FAILED
 from tests.app.queued import WAITS, deployment, ended, order, stopped, submitted, told
 from tests.chaos.soundness import assert_sound
 from tests.graphs.insides import INSIDES
@@ -111,7 +111,7 @@ async def test_a_refused_request_wakes_nobody_and_leaves_nothing(tmp_path: Path)
     with deployment(tmp_path) as here:
         async with here.service() as service:
             job_id = (await submitted(service, order(here.settings), "key", b"one"))[0].job_id
-            with pytest.raises(Repeated):
+            with pytest.raises(IdempotencyKeyReused):
                 await submitted(service, order(here.settings), "key", b"two")
             await service.records.write(job_id, {"status": "failed"})
             with pytest.raises(DecisionRefused):

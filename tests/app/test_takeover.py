@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from app.offline_model.faults import HONEST
+from app.stand_in.faults import HONEST
 from tests.app.command_line import answered, seen, started, tollgate
 from tests.app.offline_team import serving
 from tests.app.queued import LONG

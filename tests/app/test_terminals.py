@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from app.access.audit import trail
 from app.cli import cli
-from app.jobs.formats import MEDIA
+from app.jobs.states import MEDIA
 from app.observing.terminals import harmless, harmless_json
 from app.running.processes import Addresses
 from tests.app.command_line import SECONDS, environment

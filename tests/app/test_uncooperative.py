@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.offline_model.faults import PROFILES
+from app.stand_in.faults import PROFILES
 from tests.app.command_line import answered, left_behind
 from tests.app.offline_team import billed, serving
 

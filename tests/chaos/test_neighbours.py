@@ -15,7 +15,7 @@ from app.running.processes import Addresses
 from app.work.service import Service
 from app.work.worker import OF_ONE_TENANT
 from graphs.errors import ServerUnavailable, ToolFailure
-from graphs.governance.tools import Asking, ToolGateway
+from graphs.tools.gateway import Asking, ToolGateway
 from tests.app.queued import Deployment, deployment, ended, order, submitted
 from tests.app.test_webhooks import SECRET
 from tests.app.test_worker import until

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.offline_model.faults import Failure, Profile
-from app.offline_model.faults.failures import OVERLOADED
 from app.running.processes import Addresses
+from app.stand_in.faults import Failure, Profile
+from app.stand_in.faults.failures import OVERLOADED
 from tests.app.queued import WAITS, deployment, ended, order, submitted
 from tests.chaos.soundness import assert_sound
 

@@ -21,7 +21,7 @@ from tests.chaos.soundness import assert_told
 
 AFTER_THE_LAST_S = 60
 # What marks the command line of each.
-VICTIMS = ("app.offline_model", "mcp_servers.knowledge_base", "mcp_servers.sales", "mcp_servers.analytics", "valkey-se")
+VICTIMS = ("app.stand_in", "mcp_servers.knowledge_base", "mcp_servers.sales", "mcp_servers.analytics", "valkey-se")
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.jobs.states import TERMINAL
-from app.offline_model.faults import PROFILES
 from app.running.processes import Addresses
+from app.stand_in.faults import PROFILES
 from app.work.service import Service
 from tests.app.queued import LONG, deployment, ended, order, stopped, submitted
 from tests.chaos.soundness import assert_sound

@@ -19,7 +19,7 @@ from app.config import settings as configuration
 from app.config.data_settings import SERVERS
 from app.config.settings import Settings
 from deploy.dockerfile import Ignore, Step, parse
-from mcp_servers.serving import parser
+from mcp_servers.base.serving import parser
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())

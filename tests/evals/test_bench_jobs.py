@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from evals.bench.jobs import Books, Outcome, Seen, measure
 from evals.incident.invoice import Invoice
-from graphs.governance.spend import Spend
+from graphs.spending.spend import Spend
 
 JOBS, CLIENTS = 20, 5
 

@@ -26,7 +26,7 @@ from evals.incident.drills import DRILLS, REVENUE, Drill
 from evals.incident.invoice import LONGEST_ANSWER, Invoice
 from evals.incident.runs import CallLimit, With, Without, environment, outcome_of
 from evals.incident.unguarded import Team
-from graphs.governance.limits import StopReason
+from graphs.stop_reasons import StopReason
 from tests.http_server import served
 from tests.scripted_model import Script, assign, finding, result, serving, task
 

@@ -8,7 +8,7 @@ from app.running.processes import Addresses
 from app.running.runtime import opened
 from evals.questions import Question, questions
 from evals.truth import truth
-from graphs.governance.loops import in_handoffs
+from graphs.spending.loops import in_handoffs
 
 with truth() as known:
     HONEST = [each for each in questions(known) if each.kind in {"both", "forecast", "sales"}]

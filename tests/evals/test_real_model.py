@@ -8,7 +8,8 @@ import pytest
 
 from evals.real_model.__main__ import chosen
 from evals.real_model.checks import TRACEBACK, Ended, Tokens, faults
-from graphs.governance.limits import EXPLAINED, Limits, StopReason
+from graphs.spending.limits import Limits
+from graphs.stop_reasons import EXPLAINED, StopReason
 
 TOKENS = Tokens(input=1000, cached=400, output=90)
 WHY = f"**This report is partial: {EXPLAINED[StopReason.FINDINGS_DROPPED]}.**"

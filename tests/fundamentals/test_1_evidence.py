@@ -1,7 +1,7 @@
 """1. Evidence. A tool result is stored once; claims rest on it; a claim without it falls."""
 
-from graphs.citations import problems
-from graphs.evidence import Evidence
+from graphs.evidence.citations import problems
+from graphs.evidence.store import Evidence
 from graphs.nodes.verify import problem_with
 from graphs.state import FindingState
 

@@ -4,7 +4,7 @@ import pytest
 
 from agents.base import Task
 from graphs.errors import PlanError
-from graphs.plan import ready, validated
+from graphs.planning.plan import ready, validated
 
 AGENTS = ["researcher", "sales", "analyst"]
 

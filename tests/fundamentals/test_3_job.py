@@ -8,7 +8,7 @@ from app.config.settings import Settings
 from app.jobs.jobs import Jobs
 from app.running.processes import Addresses
 from app.running.runtime import opened
-from graphs.governance.limits import Limits
+from graphs.spending.limits import Limits
 from graphs.state import Json
 
 QUESTION = "What was Voltbay's revenue in Germany in 2024?"

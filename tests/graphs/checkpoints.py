@@ -8,7 +8,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.base.id import uuid6
 
-from graphs.checkpoint import RedisSaver
+from graphs.checkpoint.saver import RedisSaver
 from tests.graphs.redis_servers import Client
 
 

@@ -10,10 +10,10 @@ from redis.asyncio import Redis, RedisCluster
 from app.config.settings import Settings
 from app.running.processes import Addresses
 from app.running.runtime import dependencies
-from graphs.checkpoint import RedisSaver
-from graphs.governance.ledger import Ledger
-from graphs.governance.tools import ToolGateway
-from graphs.supervisor import build_research_graph
+from graphs.checkpoint.saver import RedisSaver
+from graphs.research import build_research_graph
+from graphs.spending.ledger import Ledger
+from graphs.tools.gateway import ToolGateway
 from tests.graphs import redis_servers
 from tests.graphs.ledgers import TTL, Clock
 from tests.graphs.redis_servers import Client, Connect

@@ -12,10 +12,10 @@ from redis.asyncio import Redis
 from app.config.models import Models
 from app.config.prices import pricer
 from app.config.settings import Settings
-from graphs.governance.account import Account
-from graphs.governance.governed_model import GovernedChatOpenAI
-from graphs.governance.ledger import Ledger
-from graphs.governance.limits import Limits
+from graphs.spending.ledger import Ledger
+from graphs.spending.limits import Limits
+from graphs.spending.model import GovernedChatOpenAI
+from graphs.spending.spend import Account
 from tests.billing_provider import MODEL, Provider
 
 JOB = "job-gate"

@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from graphs.errors import LimitReached
-from graphs.governance.account import Account
-from graphs.governance.ledger import Ledger
-from graphs.governance.limits import Limits, StopReason
+from graphs.spending.ledger import Ledger
+from graphs.spending.limits import Limits
+from graphs.spending.spend import Account
+from graphs.stop_reasons import StopReason
 from tests.graphs.redis_servers import Client
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -6,8 +6,8 @@ from typing import Any
 
 from blockbuster import blockbuster_ctx
 
-from graphs.governance.limits import Limits
-from graphs.supervisor import ResearchGraph
+from graphs.research import ResearchGraph
+from graphs.spending.limits import Limits
 from tests.scripted_model import REPORT, Json
 
 JOB = "job-test"

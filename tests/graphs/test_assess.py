@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.governance.assess import STEPS_TO_FINISH, Verdict, assess
-from graphs.governance.limits import Limits, StopReason
-from graphs.governance.spend import Spend
+from graphs.spending.assess import STEPS_TO_FINISH, Verdict, assess
+from graphs.spending.limits import Limits
+from graphs.spending.spend import Spend
 from graphs.state import Halt, ResearchState
+from graphs.stop_reasons import StopReason
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIMITS = Limits(budget_micro_usd=1000, steps=50, handoffs=10, model_calls=20, tool_calls=30)

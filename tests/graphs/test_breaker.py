@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from graphs.governance.breaker import PROBE_LOOK_S, Breaker
+from graphs.redis.breaker import PROBE_LOOK_S, Breaker
 from tests.graphs.redis_servers import Client, Connect
 
 FAILURES, WINDOW_S, OPEN_S = 3, 10, 4

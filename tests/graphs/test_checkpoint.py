@@ -5,8 +5,8 @@ from langgraph.checkpoint.base import CheckpointTuple, copy_checkpoint
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from graphs.checkpoint import RedisSaver
-from graphs.checkpoint_store import Run, Store
+from graphs.checkpoint.saver import RedisSaver
+from graphs.checkpoint.store import Run, Store
 from tests.graphs.checkpoints import fields, keys, new_thread, put, read, thread_of, values_of
 from tests.graphs.redis_servers import Client, Connect
 

@@ -1,4 +1,4 @@
-from graphs.checkpoint_blobs import Blobs
+from graphs.checkpoint.blobs import Blobs
 
 
 def _kinds(blobs: Blobs, names: list[str], items: list[str]) -> str:

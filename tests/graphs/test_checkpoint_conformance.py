@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.conformance.capabilities import ALL_CAPABILITIES
 
-from graphs.checkpoint import RedisSaver
+from graphs.checkpoint.saver import RedisSaver
 from tests.graphs.redis_servers import Client
 
 

@@ -12,7 +12,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import Command, Send, interrupt
 
-from graphs.checkpoint import RedisSaver, UnsupportedValueError
+from graphs.checkpoint.saver import RedisSaver, UnsupportedValueError
 from tests.graphs.checkpoints import keys, new_thread
 from tests.graphs.redis_servers import Client, Connect
 

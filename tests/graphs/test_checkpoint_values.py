@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, Rem
 from langgraph.types import Interrupt, Overwrite, Send
 from pydantic import BaseModel
 
-from graphs.checkpoint import RedisSaver, UnsupportedValueError
+from graphs.checkpoint.saver import RedisSaver, UnsupportedValueError
 from tests.graphs.checkpoints import keys, new_thread, put, read, values_of
 from tests.graphs.redis_servers import Client
 from tests.graphs.strategies import json_values, same, texts

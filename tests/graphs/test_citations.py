@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.citations import cited, marked, numbered, problems, statements, with_chart_files
-from graphs.evidence import Evidence
+from graphs.evidence.citations import cited, marked, numbered, problems, statements, with_chart_files
+from graphs.evidence.store import Evidence
 
 
 def evidence(text: str) -> Evidence:

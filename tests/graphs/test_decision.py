@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from graphs.decision import DECISION, NO_ANSWER, applied, decided, escalation
-from graphs.governance.limits import Limits
-from graphs.governance.spend import AgentSpend, Spend
+from graphs.planning.decision import DECISION, NO_ANSWER, applied, decided, escalation
+from graphs.spending.limits import Limits
+from graphs.spending.spend import AgentSpend, Spend
 from graphs.state import Halt, ResearchState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

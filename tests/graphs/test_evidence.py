@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from graphs.errors import ToolFailure
-from graphs.evidence import Evidence, EvidenceStore
+from graphs.evidence.store import Evidence, EvidenceStore
 from graphs.state import Json
 
 TABLE: Json = {

@@ -27,9 +27,9 @@ from starlette.routing import Route
 from typing_extensions import TypedDict
 
 from graphs.errors import LedgerUnavailable, LimitReached, ModelRefused, ModelUnavailable, Unaccounted, UnusableAnswer
-from graphs.governance.breaker import Breaker
-from graphs.governance.ledger import Ledger
-from graphs.governance.limits import StopReason
+from graphs.redis.breaker import Breaker
+from graphs.spending.ledger import Ledger
+from graphs.stop_reasons import StopReason
 from tests.billing_provider import Provider, billing
 from tests.graphs.gates import JOB, Gate, account, gate
 from tests.http_server import served

@@ -17,9 +17,9 @@ import pytest
 
 from app.running.processes import Addresses
 from graphs.errors import ServerUnavailable, ToolFailure
-from graphs.governance.tool_limits import ToolLimits
-from graphs.governance.tool_session import TOOL
-from graphs.governance.tools import Asking, ToolGateway
+from graphs.tools.gateway import Asking, ToolGateway
+from graphs.tools.limits import ToolLimits
+from graphs.tools.session import TOOL
 from tests.graphs.unruly_mcp import Unruly
 
 EVERYTHING = Asking("test", ("analytics.*", "unruly.*", "knowledge_base.*", "sales.*"))
@@ -147,7 +147,7 @@ def test_the_gateway_is_the_only_user_of_the_adapters() -> None:
     sources = [path for folder in ("agents", "app", "graphs", "evals") for path in (root / folder).rglob("*.py")]
     users = {path.relative_to(root).as_posix() for path in sources if "langchain_mcp_adapters" in path.read_text()}
     peers = {"evals/incident/session_per_call.py", "evals/bench/gateway.py"}  # what the gateway is compared with
-    assert users - peers == {"graphs/governance/tool_session.py"}
+    assert users - peers == {"graphs/tools/session.py"}
 
 
 async def test_a_repeatable_call_is_made_once_and_answered_alike(unruly: Unruly) -> None:

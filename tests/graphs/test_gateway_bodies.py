@@ -5,8 +5,8 @@ import tracemalloc
 import pytest
 
 from graphs.errors import ServerUnavailable, ToolFailure
-from graphs.governance.tool_limits import ToolLimits
-from graphs.governance.tools import ToolGateway
+from graphs.tools.gateway import ToolGateway
+from graphs.tools.limits import ToolLimits
 from tests.graphs.test_gateway_chaos import nothing_left
 from tests.graphs.unruly_mcp import EVERYTHING, Fault, Unruly, bomb
 

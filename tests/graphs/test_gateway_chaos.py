@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from graphs.errors import ServerUnavailable, ToolFailure
-from graphs.governance.tool_limits import ToolLimits
-from graphs.governance.tools import Asking, ToolGateway
+from graphs.tools.gateway import Asking, ToolGateway
+from graphs.tools.limits import ToolLimits
 from tests.graphs.unruly_mcp import EVERYTHING, Fault, Unruly, claims
 from tests.mcp_servers.program import metric, served, until
 

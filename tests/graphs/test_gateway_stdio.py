@@ -14,8 +14,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from graphs.errors import ServerUnavailable, ToolFailure
-from graphs.governance.tool_limits import ToolLimits
-from graphs.governance.tools import Asking, ToolGateway
+from graphs.tools.gateway import Asking, ToolGateway
+from graphs.tools.limits import ToolLimits
 from tests.graphs import odd_program
 from tests.graphs.test_gateway_chaos import eventually, nothing_left, told
 

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from graphs.errors import ServerUnavailable
-from graphs.governance.tool_buckets import BURST_SHARE
-from graphs.governance.tool_limits import ToolLimits
-from graphs.governance.tool_transport import Signer
-from graphs.governance.tools import Asking, ToolGateway
+from graphs.tools.buckets import BURST_SHARE
+from graphs.tools.gateway import Asking, ToolGateway
+from graphs.tools.limits import ToolLimits
+from graphs.tools.transport import Signer
 from tests.graphs.unruly_mcp import EVERYTHING, Unruly, claims
 from tests.mcp_servers.program import SECRET, served
 

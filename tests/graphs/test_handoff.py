@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphs.errors import HandoffRefused
-from graphs.evidence import Evidence
-from graphs.governance.limits import Limits
-from graphs.handoff import MOST_EVIDENCE, MOST_FINDINGS, PACKET_CHARS, Handoff, handoff, newest, packet
+from graphs.evidence.store import Evidence
+from graphs.planning.handoff import MOST_EVIDENCE, MOST_FINDINGS, PACKET_CHARS, Handoff, handoff, newest, packet
+from graphs.spending.limits import Limits
 from graphs.state import FindingState, ResearchState, TaskState
 
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from starlette.responses import JSONResponse
 
 from agents import sales
-from graphs.evidence import Evidence, EvidenceStore
+from graphs.evidence.store import Evidence, EvidenceStore
 from graphs.state import MAX_ENTRIES
 from tests.graphs import test_handoff
 from tests.graphs.research import CONFIG, Run, invoked, once, started

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from graphs.inert import inert, one_line
+from graphs.untrusted.inert import inert, one_line
 
 SOURCE = "https://acea.example/report?year=2024"
 LIVE = re.compile(r"[a-z]://|www\.\w|\w@\w+\.", re.IGNORECASE)  # what programs make links of where they see it

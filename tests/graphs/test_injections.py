@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.injections import flags_of, visible
+from graphs.untrusted.injections import flags_of, visible
 
 ORDERS = {
     "override": [

@@ -6,8 +6,8 @@ import pytest
 
 from evals.questions import questions
 from evals.truth import truth
-from graphs.injections import flags_of
-from graphs.screening import screened
+from graphs.untrusted.injections import flags_of
+from graphs.untrusted.screening import screened
 from mcp_servers.knowledge_base.documents import BRIEFS, SourceDocument, load
 from mcp_servers.sales import generate
 from mcp_servers.sales.database import open_locked

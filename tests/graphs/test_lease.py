@@ -9,10 +9,10 @@ from redis.asyncio import Redis
 
 from app.errors import Busy
 from app.jobs.lease import Leases
-from graphs.checkpoint_store import Run, Store, member
+from graphs.checkpoint.store import Run, Store, member
 from graphs.errors import Fenced
-from graphs.fencing import lease_key
-from graphs.governance.ledger import Ledger
+from graphs.redis.fencing import lease_key
+from graphs.spending.ledger import Ledger
 from tests.graphs.gates import account
 from tests.graphs.redis_servers import Client
 

@@ -12,10 +12,9 @@ import pytest
 from redis.asyncio import Redis
 
 from graphs.errors import LimitReached
-from graphs.governance.account import Account
-from graphs.governance.ledger import Ledger
-from graphs.governance.limits import StopReason
-from graphs.governance.spend import AgentSpend, Amount, Spend, Tokens
+from graphs.spending.ledger import Ledger
+from graphs.spending.spend import Account, AgentSpend, Amount, Spend, Tokens
+from graphs.stop_reasons import StopReason
 from tests.graphs.ledgers import (
     EXPIRES_IN_S,
     TTL,

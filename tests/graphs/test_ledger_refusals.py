@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-import graphs.governance.ledger as module
+import graphs.spending.ledger as module
 from graphs.errors import LedgerUnavailable
-from graphs.governance.ledger import Ledger
-from graphs.governance.spend import Tokens
+from graphs.spending.ledger import Ledger
+from graphs.spending.spend import Tokens
 from tests.graphs.ledgers import EXPIRES_IN_S, TTL, Clock, account
 
 SCRIPT = Path(module.__file__).with_suffix(".lua").read_text(encoding="utf-8")

@@ -22,10 +22,10 @@ from hypothesis.stateful import (
 )
 
 from graphs.errors import LimitReached
-from graphs.governance.account import Account
-from graphs.governance.ledger import Ledger
-from graphs.governance.limits import Limits, StopReason
-from graphs.governance.spend import Tokens
+from graphs.spending.ledger import Ledger
+from graphs.spending.limits import Limits
+from graphs.spending.spend import Account, Tokens
+from graphs.stop_reasons import StopReason
 from tests.graphs.redis_servers import Client, Connect
 
 TENANT_OF = {"job-a": "acme", "job-b": "acme", "job-c": "zenith"}

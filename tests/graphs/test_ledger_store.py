@@ -8,8 +8,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from graphs.errors import LedgerUnavailable
-from graphs.governance.ledger import CLOSED_TTL_SECONDS, DAY_TTL_SECONDS, Ledger
-from graphs.governance.spend import Amount
+from graphs.spending.ledger import CLOSED_TTL_SECONDS, DAY_TTL_SECONDS, Ledger
+from graphs.spending.spend import Amount
 from tests.graphs.ledgers import EXPIRES_IN_S, NOON, TTL, Clock, account, reserved, seconds_to_live
 from tests.graphs.redis_servers import Client
 

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.governance.limits import Limits, StopReason
-from graphs.governance.loops import HandoffRecord, ToolCallRecord, in_handoffs, in_tool_calls
+from graphs.spending.limits import Limits
+from graphs.spending.loops import ToolCallRecord, in_handoffs, in_tool_calls
+from graphs.state import HandoffRecord
+from graphs.stop_reasons import StopReason
 
 DEFAULTS = Limits()
 MARKET = "Find what published sources say about this: {}"

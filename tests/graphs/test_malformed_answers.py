@@ -23,12 +23,12 @@ from starlette.routing import Route
 from app.config.settings import Settings
 from app.running.processes import Addresses
 from app.running.runtime import dependencies
-from graphs.checkpoint import RedisSaver
+from graphs.checkpoint.saver import RedisSaver
 from graphs.deps import Deps
-from graphs.governance.breaker import Breaker
-from graphs.governance.limits import Limits
-from graphs.governance.tools import ToolGateway
-from graphs.supervisor import ResearchGraph, build_research_graph
+from graphs.redis.breaker import Breaker
+from graphs.research import ResearchGraph, build_research_graph
+from graphs.spending.limits import Limits
+from graphs.tools.gateway import ToolGateway
 from tests.graphs.insides import INSIDES
 from tests.http_server import served
 from tests.malformed import AGAIN, OUTAGE, READ, Role, Way

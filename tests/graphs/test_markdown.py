@@ -5,8 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from graphs.inert import inert
-from graphs.markdown import MARKDOWN, below, closed
+from graphs.evidence.markdown import MARKDOWN, below, closed
+from graphs.untrusted.inert import inert
 
 TITLE = "What is missing"
 PIECES = st.sampled_from([

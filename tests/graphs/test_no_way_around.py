@@ -40,10 +40,10 @@ from app.running.processes import Addresses
 from app.running.runtime import dependencies
 from graphs.deps import Deps
 from graphs.errors import LimitReached, Unaccounted
-from graphs.governance.governed_model import GovernedChatOpenAI
-from graphs.governance.limits import Limits
-from graphs.governance.tools import ToolGateway
-from graphs.supervisor import build_research_graph
+from graphs.research import build_research_graph
+from graphs.spending.limits import Limits
+from graphs.spending.model import GovernedChatOpenAI
+from graphs.tools.gateway import ToolGateway
 from tests.billing_provider import MODEL, Behaviour, Provider, billing
 
 Json = dict[str, Any]
@@ -466,7 +466,7 @@ def test_import_linter_refuses_it_too(tmp_path: Path) -> None:
     for package in ("agents", "app", "evals", "graphs", "mcp_servers", "safe_http"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    rogue = "from langchain_openai import ChatOpenAI\nfrom graphs.governance.governed_model import GovernedChatOpenAI\n"
+    rogue = "from langchain_openai import ChatOpenAI\nfrom graphs.spending.model import GovernedChatOpenAI\n"
     (tmp_path / "graphs/nodes/rogue.py").write_text(rogue)
     told = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],

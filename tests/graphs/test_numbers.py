@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from graphs.numbers import numbers_in, quantities, unknown
+from graphs.evidence.numbers import numbers_in, quantities, unknown
 
 amounts = st.decimals(min_value=1, max_value=Decimal("1e9"), places=2)
 

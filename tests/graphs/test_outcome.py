@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.governance.limits import EXPLAINED, StopReason
 from graphs.outcome import outcome
 from graphs.state import Report
+from graphs.stop_reasons import EXPLAINED, StopReason
 
 Json = dict[str, Any]
 REPORT = Report(title="", body="", attempts=1, by_code=False, problems=[])

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.numbers import unknown
-from graphs.plain_results import numbers_of
+from graphs.evidence.numbers import unknown
+from graphs.evidence.plain_results import numbers_of
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from agents.base import Task
 from graphs.errors import PlanError
-from graphs.plan import ready, validated
+from graphs.planning.plan import ready, validated
 
 AGENTS = ["researcher", "sales"]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from graphs.governance.rate_limit import Allowance, RateLimit
+from graphs.redis.rate_limit import Allowance, RateLimit
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 

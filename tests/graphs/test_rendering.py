@@ -7,11 +7,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it.token import Token
 
-from graphs.governance.limits import EXPLAINED, Limits, StopReason
-from graphs.inert import one_line
-from graphs.markdown import MARKDOWN
-from graphs.rendering import rendered
+from graphs.evidence.markdown import MARKDOWN
+from graphs.evidence.rendering import rendered
+from graphs.spending.limits import Limits
 from graphs.state import Report
+from graphs.stop_reasons import EXPLAINED, StopReason
+from graphs.untrusted.inert import one_line
 from tests.graphs.test_markdown import BODIES, PARSERS
 
 NOTICE = "Written by the stand-in."

@@ -9,7 +9,7 @@ from langgraph.types import Command
 from redis.asyncio import Redis
 from starlette.responses import JSONResponse
 
-from graphs.decision import DECISION
+from graphs.planning.decision import DECISION
 from tests.graphs.research import JOB, Run, invoked, once, started
 from tests.scripted_model import (
     REPORT,

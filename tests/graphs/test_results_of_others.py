@@ -12,9 +12,9 @@ from app.api.report_page import page
 from app.config.settings import Settings
 from app.jobs.reports import ReportFolder
 from app.running.runtime import dependencies
-from graphs.governance.limits import Limits
-from graphs.governance.tools import ToolGateway
-from graphs.supervisor import build_research_graph
+from graphs.research import build_research_graph
+from graphs.spending.limits import Limits
+from graphs.tools.gateway import ToolGateway
 from tests.graphs.odd_results import giving, texts
 from tests.graphs.research import once
 from tests.scripted_model import Json, Script, assign, call, finding, quoting, result, serving, task

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from graphs.errors import ModelUnavailable
-from graphs.governance.retrying import ATTEMPTS
+from graphs.spending.retrying import ATTEMPTS
 from tests.billing_provider import Provider
 from tests.graphs.gates import JOB, Gate, gate
 from tests.http_server import served

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.screening import MAX_QUESTION, masked, refused, screened
+from graphs.untrusted.screening import MAX_QUESTION, masked, refused, screened
 
 
 @pytest.mark.parametrize("question", ["", "  ", "\n", "ab"])

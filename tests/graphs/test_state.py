@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from langgraph.managed.base import is_managed_value
 from typing_extensions import is_typeddict
 
-from graphs.checkpoint import RedisSaver
+from graphs.checkpoint.saver import RedisSaver
 from graphs.state import MAX_ENTRIES, ResearchState, merged
 from tests.graphs.checkpoints import new_thread, put, values_of
 from tests.graphs.redis_servers import Connect

@@ -12,11 +12,11 @@ from redis.backoff import NoBackoff
 
 import graphs
 from graphs.errors import LedgerUnavailable
-from graphs.governance.breaker import PROBE_LOOK_S, Breaker
-from graphs.governance.ledger import Ledger
-from graphs.governance.rate_limit import RateLimit
-from graphs.governance.tool_buckets import _wait
-from graphs.store_failures import STORE_AWAY, STORE_FAILED, explained
+from graphs.redis.breaker import PROBE_LOOK_S, Breaker
+from graphs.redis.failures import STORE_AWAY, STORE_FAILED, explained
+from graphs.redis.rate_limit import RateLimit
+from graphs.spending.ledger import Ledger
+from graphs.tools.buckets import _wait
 from tests.graphs.ledgers import TTL
 
 LEDGER_JOB = "tollgate:{ledger}:job:job"
@@ -92,4 +92,4 @@ def test_nobody_else_decides_what_a_failure_of_the_store_is() -> None:
                 caught = [*node.args]
             names = {ast.unparse(each).split(".")[-1] for one in caught for each in ast.walk(one)}
             found += [f"{file.relative_to(PROJECT)}:{node.lineno}" for _ in own & names]  # type: ignore[attr-defined]
-    assert found == [], "catch STORE_FAILED of graphs/store_failures.py there"
+    assert found == [], "catch STORE_FAILED of graphs/redis/failures.py there"

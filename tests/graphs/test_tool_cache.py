@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphs.errors import ToolFailure
-from graphs.governance.tool_cache import ToolCache, cache_key
+from graphs.tools.cache import ToolCache, cache_key
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

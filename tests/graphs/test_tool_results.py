@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from app.api.report_page import page
 from app.jobs.reports import ReportFolder
 from graphs.errors import ToolFailure
-from graphs.evidence import Evidence, filled
-from graphs.governance.tool_limits import ToolLimits
-from graphs.governance.tool_results import EMPTY, Answer, as_json, read
-from graphs.governance.tools import Asking, ToolGateway, ToolResult
-from graphs.numbers import unknown
+from graphs.evidence.numbers import unknown
+from graphs.evidence.store import Evidence, filled
+from graphs.tools.gateway import Asking, ToolGateway, ToolResult
+from graphs.tools.limits import ToolLimits
+from graphs.tools.results import EMPTY, Answer, as_json, read
 from tests.graphs.insides import INSIDES, pydantic_says
 from tests.graphs.odd_results import giving, texts
 

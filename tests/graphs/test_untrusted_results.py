@@ -22,11 +22,11 @@ from agents.base import AgentSpec
 from app.config.settings import Settings
 from app.running.processes import Addresses
 from app.running.runtime import dependencies
-from graphs.evidence import Evidence
-from graphs.governance.limits import Limits
-from graphs.governance.tools import ToolGateway, ToolResult
-from graphs.rendering import about, rendered
-from graphs.supervisor import build_research_graph
+from graphs.evidence.rendering import about, rendered
+from graphs.evidence.store import Evidence
+from graphs.research import build_research_graph
+from graphs.spending.limits import Limits
+from graphs.tools.gateway import ToolGateway, ToolResult
 from tests.scripted_model import REPORT, Json, Script, assign, call, finding, quoting, result, serving, task
 
 READER = AgentSpec(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.numbers import numbers_in, quantities, unknown
-from graphs.years import years
+from graphs.evidence.numbers import numbers_in, quantities, unknown
+from graphs.evidence.years import years
 
 YEARS = [
     *("in 2024", "since 2019", "by 2030", "until 2035", "through 2030", "during 2024", "before 2020", "as of 2024"),

@@ -19,7 +19,7 @@ from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from graphs.governance.tools import Asking
+from graphs.tools.gateway import Asking
 
 Fault = Literal[
     "503", "500", "wrong type", "dropped", "cut off", "oversized", "hang", "forbidden", "other content",

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from mcp_servers import bounded
+from mcp_servers.base import bounded
 
 SECONDS = 0.5
 MEMORY = 256 * 1024 * 1024

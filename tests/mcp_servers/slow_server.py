@@ -8,9 +8,9 @@ import anyio
 from mcp.server.fastmcp.exceptions import ToolError
 from mcp.types import CallToolResult
 
-from mcp_servers import serving
-from mcp_servers.results import Table, table_result
-from mcp_servers.server import Server
+from mcp_servers.base import serving
+from mcp_servers.base.results import Table, table_result
+from mcp_servers.base.server import Server
 
 
 def build(folder: Path) -> Server:

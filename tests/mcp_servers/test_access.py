@@ -13,7 +13,7 @@ import pytest
 from mcp import McpError
 from mcp.types import TextContent
 
-from mcp_servers.access import Unauthorized, verified
+from mcp_servers.base.access import Unauthorized, verified
 from tests.mcp_servers.program import (
     HEADERS,
     REPOSITORY,

@@ -13,7 +13,7 @@ from mcp.server.fastmcp.exceptions import ToolError
 
 from mcp_servers.analytics.forecasting import MIN_POINTS, forecast
 from mcp_servers.analytics.series import PER_YEAR, Frequency, Period, Series
-from mcp_servers.results import Table
+from mcp_servers.base.results import Table
 
 SLOW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

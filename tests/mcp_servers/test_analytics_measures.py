@@ -11,7 +11,7 @@ from mcp.server.fastmcp.exceptions import ToolError
 
 from mcp_servers.analytics import measures
 from mcp_servers.analytics.series import Period, Series
-from mcp_servers.results import Table
+from mcp_servers.base.results import Table
 
 POSITIVE = st.floats(0.01, 1e9, allow_nan=False)
 ANY = st.floats(-1e9, 1e9, allow_nan=False).map(lambda value: round(value, 3))

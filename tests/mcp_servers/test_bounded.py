@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mcp_servers.bounded import Bounded, Died
+from mcp_servers.base.bounded import Bounded, Died
 from tests.mcp_servers.waiting import PATIENCE_S, soon
 
 MODULE = "tests.mcp_servers.bounded_program"

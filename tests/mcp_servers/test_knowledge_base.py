@@ -13,11 +13,11 @@ from mcp.shared.memory import create_connected_server_and_client_session
 from mcp.types import CallToolResult, TextContent, TextResourceContents
 from pydantic import AnyUrl
 
+from mcp_servers.base.results import Document, Table
 from mcp_servers.knowledge_base.documents import BRIEFS, load, split_sections
 from mcp_servers.knowledge_base.passages import EXCERPT_CHARACTERS, excerpt, passages_of, terms
 from mcp_servers.knowledge_base.search import fuse
 from mcp_servers.knowledge_base.server import COLUMNS, build
-from mcp_servers.results import Document, Table
 
 LIBRARY = load(BRIEFS)
 PASSAGES = passages_of(LIBRARY)

@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from mcp_servers.base.results import Table
 from mcp_servers.knowledge_base.embeddings import Embeddings
 from mcp_servers.knowledge_base.server import build
 from mcp_servers.knowledge_base.vectors import PROBE
-from mcp_servers.results import Table
 from tests.http_server import served
 
 LENGTH = 256

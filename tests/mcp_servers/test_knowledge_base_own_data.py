@@ -9,11 +9,11 @@ import pytest
 from mcp.shared.memory import create_connected_server_and_client_session
 from mcp.types import TextContent
 
+from mcp_servers.base.results import Document, Table
+from mcp_servers.base.serving import StartupError
 from mcp_servers.knowledge_base.documents import load
 from mcp_servers.knowledge_base.passages import PASSAGE_CHARACTERS, passages_of
 from mcp_servers.knowledge_base.server import build
-from mcp_servers.results import Document, Table
-from mcp_servers.serving import StartupError
 from tests.mcp_servers.pdfs import pdf_of
 
 PAGE = """<html><head><title>Depot study</title></head><body><nav>Home | About</nav><article>

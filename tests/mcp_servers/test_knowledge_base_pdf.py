@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mcp_servers.formats import Unreadable, read_file
+from mcp_servers.base.formats import Unreadable, read_file
+from mcp_servers.base.results import Table
 from mcp_servers.knowledge_base.documents import SourceDocument, load
 from mcp_servers.knowledge_base.reading import Reader
 from mcp_servers.knowledge_base.server import build
-from mcp_servers.results import Table
 from tests.mcp_servers.pdfs import bomb, encrypted, endless, new, pdf_of
 
 LEFT = "Fleet operators in Austria ran depots in 2024, says the board. " * 20

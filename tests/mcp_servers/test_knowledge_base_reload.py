@@ -8,9 +8,9 @@ import httpx
 import pytest
 from mcp.server.fastmcp import FastMCP
 
+from mcp_servers.base.results import Table
 from mcp_servers.knowledge_base.server import build
 from mcp_servers.knowledge_base.shelf import Folder
-from mcp_servers.results import Table
 from tests.mcp_servers.pdfs import pdf_of
 from tests.mcp_servers.test_transports import Served, started
 from tests.mcp_servers.waiting import PATIENCE_S, soon

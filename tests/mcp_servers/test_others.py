@@ -23,12 +23,12 @@ from agents.base import AgentSpec
 from app.config.settings import Settings
 from app.running.runtime import dependencies
 from graphs.errors import ToolFailure
-from graphs.evidence import Evidence
-from graphs.governance.limits import Limits
-from graphs.governance.tools import Asking, ToolGateway
-from graphs.numbers import unknown
-from graphs.rendering import rendered
-from graphs.supervisor import build_research_graph
+from graphs.evidence.numbers import unknown
+from graphs.evidence.rendering import rendered
+from graphs.evidence.store import Evidence
+from graphs.research import build_research_graph
+from graphs.spending.limits import Limits
+from graphs.tools.gateway import Asking, ToolGateway
 from tests.mcp_servers import npm
 from tests.scripted_model import Json, Script, assign, call, finding, quoting, result, serving, task
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mcp_servers.reloading import RESTLESS_S, RETRY_S, Newest, Once
+from mcp_servers.base.reloading import RESTLESS_S, RETRY_S, Newest, Once
 from tests.mcp_servers.waiting import soon
 
 NEVER_S = 3600.0  # no look but those that a test makes

@@ -8,9 +8,9 @@ from mcp.server.fastmcp import FastMCP
 from mcp.shared.memory import create_connected_server_and_client_session
 from mcp.types import CallToolResult, TextContent
 
-from mcp_servers.results import Table
+from mcp_servers.base.results import Table
+from mcp_servers.base.serving import StartupError
 from mcp_servers.sales.server import build
-from mcp_servers.serving import StartupError
 
 COUNTRIES = ["France", "Germany", "Italy", "Netherlands", "Norway", "Spain", "Sweden", "United Kingdom"]
 

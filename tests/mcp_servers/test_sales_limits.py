@@ -9,7 +9,7 @@ import httpx
 import pytest
 from mcp.server.fastmcp.exceptions import ToolError
 
-from mcp_servers.bounded import Bounded, Died
+from mcp_servers.base.bounded import Bounded, Died
 from mcp_servers.sales import server as server_module
 from mcp_servers.sales.sandbox import Sandbox
 from mcp_servers.sales.server import build

@@ -16,11 +16,11 @@ import pytest
 from mcp.server.fastmcp import FastMCP
 from mcp.server.fastmcp.exceptions import ToolError
 
-from mcp_servers.results import Table
+from mcp_servers.base.results import Table
+from mcp_servers.base.serving import StartupError
 from mcp_servers.sales import own_data
 from mcp_servers.sales.database import open_locked
 from mcp_servers.sales.server import build
-from mcp_servers.serving import StartupError
 
 AWKWARD = """Bestell-Nr.;Order Date;Umsatz (€);Group;2nd Contact;Kunde;kunde;PLZ;Stück
 1;2024-01-31;"1.234,50";A;x;Müller;1,00;01234;3

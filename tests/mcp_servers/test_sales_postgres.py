@@ -14,12 +14,12 @@ import psycopg
 import pytest
 from mcp.server.fastmcp import FastMCP
 
-from mcp_servers.reloading import Newest
-from mcp_servers.results import Table
+from mcp_servers.base.reloading import Newest
+from mcp_servers.base.results import Table
+from mcp_servers.base.serving import StartupError
 from mcp_servers.sales.postgres import Bounds, Postgres
 from mcp_servers.sales.server import build
 from mcp_servers.sales.warehouse import Warehouse
-from mcp_servers.serving import StartupError
 from tests.mcp_servers.postgres_server import PASSWORD, Server
 from tests.mcp_servers.waiting import soon
 

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from app.config.settings import Settings
 from app.running.processes import Addresses, running
-from graphs.governance.tool_limits import ToolLimits
-from graphs.governance.tools import Asking, ToolGateway
+from graphs.tools.gateway import Asking, ToolGateway
+from graphs.tools.limits import ToolLimits
 from tests.app.command_line import tollgate
 from tests.mcp_servers.postgres_server import Server
 from tests.mcp_servers.waiting import soon

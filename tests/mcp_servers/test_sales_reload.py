@@ -15,7 +15,7 @@ import httpx
 import pytest
 from mcp.server.fastmcp import FastMCP
 
-from mcp_servers.results import Table
+from mcp_servers.base.results import Table
 from mcp_servers.sales import own_data, stored
 from mcp_servers.sales.server import build
 from mcp_servers.sales.sql_guard import Refused

@@ -19,7 +19,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.memory import create_connected_server_and_client_session
 from mcp.types import CallToolResult, TextContent
 
-from mcp_servers.results import WebPage, WebTable
+from mcp_servers.base.results import WebPage, WebTable
 from mcp_servers.web.fetching import Fetcher
 from mcp_servers.web.search import Provider, searxng
 from mcp_servers.web.server import PART_CHARACTERS, build, in_parts

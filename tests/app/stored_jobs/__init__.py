@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graphs.checkpoint import RedisSaver
+from graphs.checkpoint.saver import RedisSaver
 
 HERE = Path(__file__).parent
 TENANT = "local"

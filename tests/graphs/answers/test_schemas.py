@@ -8,10 +8,10 @@ from pydantic import BaseModel
 
 from agents import AGENTS
 from agents.base import ReportDraft, SupervisorDecision
-from app.offline_model.strict_mode import violations
+from app.stand_in.strict_mode import violations
 from graphs.answers.schemas import response_format, strict
 from graphs.nodes.specialist import AgentResult
-from graphs.plan import IDS, decision_for
+from graphs.planning.plan import IDS, decision_for
 
 Json = dict[str, Any]
 NAMES = [agent.name for agent in AGENTS]

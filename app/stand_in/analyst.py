@@ -1,0 +1,210 @@
+"""The analyst: choose the computation and the table, hand the table over by reference, state the result."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from agents.base import AgentResult, Finding
+from app.stand_in import analyst_findings as stated
+from app.stand_in.analyst_sources import Source, sources
+from app.stand_in.feedback import accepted
+from app.stand_in.packets import SpecialistPacket
+from app.stand_in.periods import Span
+from app.stand_in.reading import Reading, read
+from app.stand_in.turns import Answer, Script
+from app.stand_in.vocabulary import ANALYST_PURPOSE, TIME
+from app.stand_in.wire import Call
+
+DEFAULT_HORIZON = 12
+FARTHEST = 36
+MOST_CALLS = 10
+MOST_FINDINGS = 30
+LONGEST_TITLE = 150
+WHOLE_ONLY = "The forecast is of the whole, not of each part."
+MONTHS_IN = {"month": 1, "quarter": 3, "year": 12}
+
+
+@dataclass(frozen=True)
+class Work:
+    """One computation on one table, and the rule that states its result."""
+
+    call: Call
+    source: Source
+    state: Callable[[stated.Outcome], list[Finding]]
+    item: str = ""
+
+
+def analyst(packet: SpecialistPacket) -> Script:
+    """All computations in one round, then a chart of the forecast in a second."""
+    reading = _reading(packet.objective)
+    at_hand = sources(packet)
+    work = _work(reading, at_hand)[:MOST_CALLS]
+    if not work:
+        return AgentResult(findings=[], gaps=[_nothing_to_do(reading, at_hand)])
+    answers = yield [each.call for each in work]
+    charts = [_chart_of_forecast(each, answer) for each, answer in zip(work, answers, strict=True)]
+    if wanted := [call for call in charts if call]:
+        yield wanted
+    result = _result(reading, work, answers)
+    if "forecast" in reading.intents and set(reading.dimensions) - set(TIME):
+        result = AgentResult(findings=result.findings, gaps=[*result.gaps, WHOLE_ONLY])
+    return accepted(result, packet.feedback)
+
+
+def _reading(objective: str) -> Reading:
+    """What to compute stands before the purpose, where the objective names both; all else in the whole."""
+    head, purpose, _ = objective.partition(ANALYST_PURPOSE)
+    whole = read(objective)
+    return replace(whole, intents=read(head).intents | (whole.intents & {"monthly"})) if purpose else whole
+
+
+def _result(reading: Reading, work: list[Work], answers: list[Answer]) -> AgentResult:
+    findings: list[Finding] = []
+    gaps: list[str] = []
+    for each, answer in zip(work, answers, strict=True):
+        if answer.failed:
+            gaps.append(f"This could not be computed: {answer.problem}.")
+        else:
+            findings += each.state(stated.Outcome(each.source, answer, each.item, reading))
+    return AgentResult(findings=findings[:MOST_FINDINGS], gaps=list(dict.fromkeys(gaps)))
+
+
+def _nothing_to_do(reading: Reading, at_hand: list[Source]) -> str:
+    wanted = ", ".join(sorted(reading.intents & set(_RULES))) or "the computation"
+    if "forecast" in reading.intents and any(_is_too_far(reading, each) for each in at_hand):
+        return "A forecast more than three years ahead is not made: the past does not carry it."
+    why = "no table at hand has the right rows" if at_hand else "there is no table to compute on"
+    return f"Not computed ({wanted}): {why}."
+
+
+def _work(reading: Reading, at_hand: list[Source]) -> list[Work]:
+    return [work for intent, rule in _RULES.items() if intent in reading.intents for work in rule(reading, at_hand)]
+
+
+def _forecast(reading: Reading, at_hand: list[Source]) -> list[Work]:
+    return [
+        Work(_call("forecast", series=each.series(), horizon=_horizon(reading, each)), each, stated.forecast)
+        for each in _timed(at_hand, ("month", "quarter"))
+        if not _is_too_far(reading, each)
+    ]
+
+
+def _is_too_far(reading: Reading, source: Source) -> bool:
+    return _horizon(reading, source) * MONTHS_IN[source.time or "month"] > FARTHEST
+
+
+def _horizon(reading: Reading, source: Source) -> int:
+    """Periods from the end of the series to the end of what was asked; a year by default."""
+    length = MONTHS_IN[source.time or "month"]
+    last = source.last
+    ends = [each.end for each in reading.times.spans]
+    if last is not None and ends and max(ends) > last:
+        return (max(ends) - last) // length
+    if reading.times.ahead:
+        return max(1, reading.times.ahead.months // length)
+    return DEFAULT_HORIZON // length
+
+
+def _growth(reading: Reading, at_hand: list[Source]) -> list[Work]:
+    if len(reading.times.spans) in {1, 2} and all(each.months < 12 for each in reading.times.spans):
+        return _comparison(reading, at_hand)
+    whole = [Work(_call("growth", series=each.series()), each, stated.growth) for each in _timed(at_hand, ("year",))]
+    parts = [
+        Work(_call("growth", series=each.series(where={group: item})), each, stated.growth_for, f"{group}|{item}")
+        for each in at_hand
+        if each.time == "year" and len(each.groups) == 1
+        for group in each.groups
+        for item in each.values(group)
+    ]
+    return whole + parts
+
+
+def _comparison(reading: Reading, at_hand: list[Source]) -> list[Work]:
+    """Two named periods, or one and the same a year earlier."""
+    spans = list(reading.times.spans)
+    if len(spans) == 1:
+        spans.insert(0, Span(spans[0].start - 12, spans[0].end - 12, _a_year_earlier(spans[0].label)))
+    labels = [each.label for each in sorted(spans[:2], key=lambda each: each.start)]
+    return [
+        Work(
+            _call("compare_periods", series=each.series(), period_a=labels[0], period_b=labels[1]),
+            each,
+            stated.comparison,
+        )
+        for each in _timed(at_hand, ("year", "quarter", "month"))
+        if len(labels) == 2
+    ][:1]
+
+
+def _a_year_earlier(label: str) -> str:
+    return f"{int(label[:4]) - 1}{label[4:]}"
+
+
+def _compare(reading: Reading, at_hand: list[Source]) -> list[Work]:
+    """Growth says it already where both are asked for."""
+    if "growth" in reading.intents or len(reading.times.spans) != 2:
+        return []
+    return _comparison(reading, at_hand)
+
+
+def _cagr(_: Reading, at_hand: list[Source]) -> list[Work]:
+    return [Work(_call("cagr", series=each.series()), each, stated.cagr) for each in _timed(at_hand, ("year",))]
+
+
+def _seasonality(_: Reading, at_hand: list[Source]) -> list[Work]:
+    return [
+        Work(_call("seasonality", series=each.series()), each, stated.seasonality)
+        for each in _timed(at_hand, ("month", "quarter"))
+    ]
+
+
+def _share(_: Reading, at_hand: list[Source]) -> list[Work]:
+    found = []
+    for source in (each for each in at_hand if len(each.groups) == 1):
+        label = source.groups[0]
+        for moment in source.values(source.time) if source.time else [""]:
+            where = {source.time: moment} if source.time else None
+            call = _call("market_share", series=source.series(label, where))
+            found.append(Work(call, source, stated.share, moment))
+    return found
+
+
+def _chart(reading: Reading, at_hand: list[Source]) -> list[Work]:
+    """A line over time or bars by group, of each table that is one series. Forecasts get their own chart."""
+    if "forecast" in reading.intents:
+        return []
+    found = []
+    for source in at_hand:
+        if bool(source.time) + len(source.groups) == 1:
+            kind = "line" if source.time else "bar"
+            title = f"{source.subject} by {source.time or source.groups[0]}"[:LONGEST_TITLE]
+            found.append(Work(_call("chart", series=source.series(), kind=kind, title=title), source, stated.chart))
+    return found[:2]
+
+
+def _chart_of_forecast(work: Work, answer: Answer) -> Call | None:
+    if not work.call.name.endswith("__forecast") or answer.failed:
+        return None
+    series = {"evidence_id": answer.evidence, "label_column": "label", "value_column": "forecast"}
+    return _call("chart", series=series, kind="line", title=f"Forecast of {work.source.subject}"[:LONGEST_TITLE])
+
+
+def _timed(at_hand: list[Source], times: tuple[str, ...]) -> list[Source]:
+    """Plain series over time; of several for one figure the one whose time comes first in `times`."""
+    plain = [each for each in at_hand if each.time in times and not each.groups]
+    plain.sort(key=lambda each: times.index(each.time or ""))
+    return list({each.column: each for each in reversed(plain)}.values())
+
+
+def _call(tool: str, **arguments: object) -> Call:
+    return Call(f"analytics__{tool}", arguments)
+
+
+_RULES: Mapping[str, Callable[[Reading, list[Source]], list[Work]]] = {
+    "forecast": _forecast,
+    "cagr": _cagr,
+    "growth": _growth,
+    "compare": _compare,
+    "share": _share,
+    "seasonality": _seasonality,
+    "chart": _chart,
+}

@@ -1,0 +1,85 @@
+"""The generalist: one agent with every tool. It plans as the supervisor does and works as each specialist would."""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+
+from agents.base import AgentResult, Finding
+from app.stand_in.analyst import analyst
+from app.stand_in.packets import AgentInfo, EvidenceInfo, FindingInfo, SpecialistPacket, SupervisorPacket, TaskInfo
+from app.stand_in.planner import decide
+from app.stand_in.researcher import researcher
+from app.stand_in.sales import sales
+from app.stand_in.turns import Answer, Rules, Script, rows_of
+from app.stand_in.wire import Call
+
+MOST_FINDINGS = 30
+MOST_GAPS = 30
+NO_TOOL = "None of the tools at hand gives what this asks for."
+
+RULES: Mapping[str, Rules] = {"researcher": researcher, "sales": sales, "analyst": analyst}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one specialist's rules did: the calls with their answers, and the result."""
+
+    calls: list[tuple[Call, Answer]]
+    result: AgentResult
+
+
+def generalist(packet: SpecialistPacket, names: list[str]) -> Script:
+    """One part after another, each building on those before; `names` are the specialists whose tools are at hand."""
+    team = [AgentInfo(name=name) for name in names]
+    plan = decide(SupervisorPacket(question=packet.objective, agents=team))
+    if not plan.tasks:
+        return AgentResult(findings=[], gaps=[NO_TOOL])
+    done: dict[str, Part] = {}
+    for task in plan.tasks:
+        before = [done[each] for each in task.depends_on]
+        packet_of_part = SpecialistPacket(
+            question=packet.question,
+            task=TaskInfo(id=task.id, objective=task.objective),
+            evidence=[_at_hand(*each) for part in before for each in part.calls if not each[1].failed],
+            findings=[_told(each) for part in before for each in part.result.findings],
+            feedback=packet.feedback,
+        )
+        done[task.id] = yield from _part(RULES[task.agent](packet_of_part))
+    return _together([part.result for part in done.values()])
+
+
+def _part(script: Script) -> Generator[list[Call], list[Answer], Part]:
+    """The script as it is, with its calls remembered."""
+    calls: list[tuple[Call, Answer]] = []
+    try:
+        wanted = next(script)
+        while True:
+            answers = yield wanted
+            calls += zip(wanted, answers, strict=True)
+            wanted = script.send(answers)
+    except StopIteration as end:
+        return Part(calls, end.value)
+
+
+def _at_hand(call: Call, answer: Answer) -> EvidenceInfo:
+    table = rows_of(answer.text)
+    return EvidenceInfo(
+        id=answer.evidence,
+        tool=call.name.partition("__")[2],
+        columns=table.columns,
+        rows=len(table.rows),
+        arguments=call.arguments,
+        preview=answer.text,
+    )
+
+
+def _told(finding: Finding) -> FindingInfo:
+    return FindingInfo.model_validate(finding.model_dump())
+
+
+def _together(results: list[AgentResult]) -> AgentResult:
+    """All findings; where they are too many, the part with the most loses its last ones."""
+    parts = [list(result.findings) for result in results]
+    while sum(map(len, parts)) > MOST_FINDINGS:
+        max(parts, key=len).pop()
+    gaps = dict.fromkeys(gap for result in results for gap in result.gaps)
+    return AgentResult(findings=[each for part in parts for each in part], gaps=list(gaps)[:MOST_GAPS])

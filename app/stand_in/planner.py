@@ -1,0 +1,126 @@
+"""The supervisor: which agent does what, and when it is time to report."""
+
+from collections.abc import Sequence
+
+from agents.base import SupervisorDecision, Task
+from app.stand_in.packets import SupervisorPacket
+from app.stand_in.parts import Parts, parts_of
+from app.stand_in.reading import Reading, read
+from app.stand_in.unread import without_share_of_market
+from app.stand_in.vocabulary import ANALYST_FRAME, ANALYST_PURPOSE, MARKET_FRAME, OWN_FRAME
+
+LONGEST_QUESTION = 700
+LONGEST_OBJECTIVE = 1000
+
+# What the analyst is for, in the words its own rules understand.
+COMPUTATIONS = {
+    "growth": "the growth from period to period",
+    "cagr": "the compound annual growth rate (CAGR)",
+    "share": "the share of each part",
+    "seasonality": "the seasonality",
+    "forecast": "a forecast with its interval",
+    "compare": "a comparison",
+    "chart": "a chart",
+}
+GRAINS = {
+    "forecast": "The forecast needs a series of single months.",
+    "seasonality": "The seasonality needs a series of single months.",
+}
+
+
+def decide(packet: SupervisorPacket) -> SupervisorDecision:
+    """Assigns the whole plan at once, one more task for a human's note, and then reports."""
+    if not packet.may_assign:
+        return _report("No further work may be assigned, so what is known is reported.")
+    if not packet.tasks:
+        tasks = _plan(packet.note or packet.question, packet)
+        return _assign("The question needs these facts and computations.", tasks) if tasks else _nobody()
+    if packet.note and not any(_short(packet.note) in task.objective for task in packet.tasks):
+        return _assign("A human asked for this.", _one_more(packet.note, packet))
+    return _report("Every task has ended.")
+
+
+def _plan(question: str, packet: SupervisorPacket) -> list[Task]:
+    """Researcher and sales independent of one another, the analyst after them."""
+    names = [agent.name for agent in packet.agents] or ["researcher", "sales", "analyst"]
+    parts = _parts(question)
+    tasks: list[Task] = []
+    if parts.market and "researcher" in names:
+        tasks.append(_task(tasks, packet, "researcher", f"{MARKET_FRAME} {parts.market}.", []))
+    if parts.own and "sales" in names:
+        tasks.append(_task(tasks, packet, "sales", _own_objective(parts.own), []))
+        reading = read(without_share_of_market(parts.own))
+        if (wanted := _computations(reading)) and "analyst" in names:
+            source = tasks[-1].id
+            tasks.append(_task(tasks, packet, "analyst", _analyst_objective(wanted, source, parts.own), [source]))
+    return tasks
+
+
+def _parts(question: str) -> Parts:
+    """A question about neither side is looked up, so that its gap is an honest one."""
+    question = _short(question)
+    parts = parts_of(question)
+    return parts if parts.own or parts.market else Parts("", question.rstrip(".?! ") or "?")
+
+
+def _computations(reading: Reading) -> list[str]:
+    """The analyst's part of the question. Ranking by growth is done by SQL, and targets speak for themselves."""
+    figures = set(reading.measures) & {"revenue", "units", "orders"} or not reading.measures
+    if not figures or ("fastest" in reading.intents and "forecast" not in reading.intents):
+        return ["chart"] if "chart" in reading.intents else []
+    intents = reading.intents - ({"growth"} if "share" in reading.intents else set())
+    wanted = [name for name in COMPUTATIONS if name in intents]
+    if wanted == ["compare"] and len(reading.times.spans) < 2:
+        return []
+    return wanted
+
+
+def _one_more(note: str, packet: SupervisorPacket) -> list[Task]:
+    """One task for a human's note: a computation when it names no new subject, else a look-up."""
+    note = _short(note)
+    reading = read(note)
+    done = [task.id for task in packet.tasks if task.agent == "sales" and task.status == "done"]
+    wanted = _computations(reading)
+    if wanted and done and not reading.places and not reading.topics:
+        return [_task([], packet, "analyst", _analyst_objective(wanted, done[-1], note), [done[-1]])]
+    market = reading.kinds == {"market"}
+    if not reading.kinds:
+        market = bool(parts_of(packet.question).market)
+    if market:
+        return [
+            _task([], packet, "researcher", f"{MARKET_FRAME} {note} (for the question: {_short(packet.question)}).", [])
+        ]
+    return [_task([], packet, "sales", _own_objective(note), [])]
+
+
+def _own_objective(text: str) -> str:
+    grain = " ".join(sentence for intent, sentence in GRAINS.items() if intent in read(text).intents)
+    return f"{OWN_FRAME} {text}. {grain}".strip()
+
+
+def _analyst_objective(wanted: Sequence[str], source: str, text: str) -> str:
+    listed = ", ".join(COMPUTATIONS[name] for name in wanted)
+    return f"{ANALYST_FRAME} {source}: {listed}. {ANALYST_PURPOSE} {text}."
+
+
+def _task(before: Sequence[Task], packet: SupervisorPacket, agent: str, objective: str, after: list[str]) -> Task:
+    """The next free id after the tasks of the job and of this plan."""
+    used = {task.id for task in packet.tasks} | {task.id for task in before}
+    number = next(number for number in range(1, 100) if f"T{number}" not in used)
+    return Task(id=f"T{number}", agent=agent, objective=objective[:LONGEST_OBJECTIVE], depends_on=after)
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_QUESTION]
+
+
+def _assign(reason: str, tasks: list[Task]) -> SupervisorDecision:
+    return SupervisorDecision(action="assign", reason=reason, tasks=tasks)
+
+
+def _report(reason: str) -> SupervisorDecision:
+    return SupervisorDecision(action="report", reason=reason, tasks=[])
+
+
+def _nobody() -> SupervisorDecision:
+    return _report("No agent that these rules know is on the team.")

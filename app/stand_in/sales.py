@@ -1,0 +1,90 @@
+"""The sales agent: learn the words of the data, see what is asked, fetch it, state it."""
+
+from agents.base import AgentResult, Finding
+from app.stand_in.claims import read_back
+from app.stand_in.feedback import accepted
+from app.stand_in.packets import SpecialistPacket
+from app.stand_in.sales_ask import Ask, literal, understand, unmatched_names
+from app.stand_in.sales_findings import findings
+from app.stand_in.sales_schema import Schema, schema_of
+from app.stand_in.sales_tables import Fetch, fetches, missing_columns
+from app.stand_in.turns import Answer, Script, rows_of
+from app.stand_in.unread import ENGLISH_ONLY, is_foreign, unread
+from app.stand_in.vocabulary import OWN_FRAME
+from app.stand_in.wire import Call
+
+MOST_FINDINGS = 30
+MOST_CUSTOMERS = 5
+MOST_COLUMNS = 30
+
+
+def sales(packet: SpecialistPacket) -> Script:
+    """Calls describe_schema, then what the question needs; at most three rounds."""
+    objective = packet.objective.removeprefix(OWN_FRAME).strip()
+    if is_foreign(objective):
+        return AgentResult(findings=[], gaps=[ENGLISH_ONLY])
+    if fatal := unread(objective).fatal:
+        return AgentResult(findings=[], gaps=fatal)
+    [described] = yield [Call("sales__describe_schema", {})]
+    if described.failed:
+        return AgentResult(findings=[], gaps=[f"The sales data could not be read: {described.problem}."])
+    schema = schema_of(described.evidence, described.text)
+    customers: list[str] = []
+    if look_up := _customer_lookup(objective, schema):
+        [found] = yield [look_up]
+        customers = [row["customer"] for row in rows_of(found.text).rows if row.get("customer")]
+    ask = understand(objective, schema, customers)
+    if absent := missing_columns(ask) if ask.answerable else []:
+        gap = f"The sales data lacks what this needs: {', '.join(absent)}."
+        return AgentResult(findings=[], gaps=[*ask.gaps, gap])
+    if not ask.answerable:
+        return AgentResult(findings=[], gaps=ask.gaps)
+    wanted = fetches(ask)
+    answers = yield [fetch.call for fetch in wanted]
+    return accepted(_result(ask, wanted, answers), packet.feedback)
+
+
+def _customer_lookup(objective: str, schema: Schema) -> Call | None:
+    """Names that are no value of the data may be customers, which are too many to be listed."""
+    names = unmatched_names(objective, schema)
+    if not names or not schema.has("sales", ["customer"]):
+        return None
+    same = " OR ".join(f"lower(customer) = {literal(name.lower())}" for name in names)
+    sql = f"SELECT DISTINCT customer FROM sales WHERE {same} LIMIT {MOST_CUSTOMERS}"  # noqa: S608
+    return Call("sales__query", {"sql": sql})
+
+
+def _result(ask: Ask, wanted: list[Fetch], answers: list[Answer]) -> AgentResult:
+    found: list[Finding] = []
+    gaps = list(ask.gaps)
+    for fetch, answer in zip(wanted, answers, strict=True):
+        if answer.failed:
+            gaps.append(_refused(ask, answer))
+            continue
+        stated = findings(ask, fetch, answer)
+        found += stated
+        if not stated:
+            gaps.append(f"The sales data has no rows for this in {ask.label}.")
+    if ask.measures == ["target"] and set(ask.filters) - {"country"}:
+        gaps.append("Targets are set by country alone, not by product, channel, segment or customer.")
+    return AgentResult(findings=_totals_first(found)[:MOST_FINDINGS], gaps=gaps)
+
+
+def _refused(ask: Ask, answer: Answer) -> str:
+    """Why a tool gave nothing. What it advises is meant for a model that writes SQL."""
+    if "describe_schema" not in answer.problem:
+        return f"The sales data gave no answer: {answer.problem}."
+    return _other_columns(ask.schema)
+
+
+def _other_columns(schema: Schema) -> str:
+    columns = ", ".join(schema.columns[:MOST_COLUMNS]) or "none"
+    return (
+        "The stand-in reads only the columns of the sample data; this data has the columns "
+        f"{columns} [{schema.evidence}]. A language model can query it."
+    )
+
+
+def _totals_first(found: list[Finding]) -> list[Finding]:
+    """A number for the whole comes before its parts."""
+    return sorted(found, key=lambda each: "item" in (stated.fields if (stated := read_back(each.claim)) else {}))

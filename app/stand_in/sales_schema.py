@@ -1,0 +1,138 @@
+"""The company's data as `describe_schema` tells it, and the matching of a question's words with its values."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.stand_in.claims import company_in, without_company
+from app.stand_in.periods import Span, month_label, month_number, span
+from app.stand_in.places import GROUPS, REGIONS, places, same_place
+from app.stand_in.reading import names
+from app.stand_in.slots import unknown_goods
+from app.stand_in.turns import rows_of
+from app.stand_in.vocabulary import MEASURES, spotted
+
+# A value of one short common word ("home") counts only before one of these ("home chargers").
+_GOODS = r"(?:\s+(?:charger|product|categor|line|range|unit|device|item|plan|customer|segment|channel)\w*)"
+_SHORT = 7
+_TOKEN = 5
+_PLAIN_ADJECTIVES = frozenset({"small", "large", "medium", "other", "direct", "public"})
+MATCHED = ("product", "channel", "segment", "category")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Columns by table, values by dimension, and the months the data covers. `evidence` is its id."""
+
+    evidence: str
+    tables: Mapping[str, frozenset[str]]
+    values: Mapping[str, Sequence[str]]
+    coverage: Span | None
+    company: str
+
+    def has(self, table: str, columns: Sequence[str]) -> bool:
+        return set(columns) <= self.tables.get(table, frozenset())
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column name, each once, sorted."""
+        return sorted(set().union(*self.tables.values()))
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a question's words mean in this data, and the names and goods in it that mean nothing."""
+
+    filters: dict[str, list[str]]
+    unknown_places: list[str]
+    unknown_names: list[str]
+    unknown_goods: list[str]
+
+
+def schema_of(evidence: str, text: str) -> Schema:
+    """Reads the table of `describe_schema`; an odd one gives an empty schema."""
+    tables: dict[str, set[str]] = {}
+    values: dict[str, list[str]] = {}
+    months: list[int] = []
+    for row in rows_of(text).rows:
+        column, listed = row.get("column", ""), row.get("values", "")
+        tables.setdefault(row.get("table", ""), set()).add(column)
+        if column in {*MATCHED, "country"} and ";" in listed:
+            values.setdefault(column, [each.strip() for each in listed.split(";")])
+        if "order_date" in column or column == "month":
+            months += [month for each in re.split(r"\.\.|;", listed) if (month := month_number(each.strip()))]
+    coverage = span(min(months), max(months)) if months else None
+    frozen = {name: frozenset(columns) for name, columns in tables.items()}
+    return Schema(evidence, frozen, values, coverage, company_in(text))
+
+
+def match(text: str, schema: Schema) -> Match:
+    """Values named in the text, in full or by a word that only one value has."""
+    filters: dict[str, list[str]] = {}
+    rest = text
+    for dimension in MATCHED:
+        for value in sorted(schema.values.get(dimension, ()), key=len, reverse=True):
+            found, rest = _take(value, rest)
+            if found:
+                filters.setdefault(dimension, []).append(value)
+    for dimension, value, token in _tokens(schema):
+        if value not in filters.get(dimension, ()) and re.search(rf"\b{_loose(token)}\b", rest, re.IGNORECASE):
+            filters.setdefault(dimension, []).append(value)
+            rest = re.sub(rf"\b{_loose(token)}\b", " ", rest, flags=re.IGNORECASE)
+    countries, unknown = _countries(text, schema)
+    if countries:
+        filters["country"] = countries
+    return Match(filters, unknown, names(rest), unknown_goods(rest))
+
+
+def period_text(schema: Schema) -> str:
+    """`2022-01 to 2025-12`, or a word for data without dates."""
+    covered = schema.coverage
+    return f"{month_label(covered.start)} to {month_label(covered.end)}" if covered else "no known period"
+
+
+def _countries(text: str, schema: Schema) -> tuple[list[str], list[str]]:
+    """Values of the data, and named places that it lacks; a region or group of countries is not missed."""
+    known = schema.values.get("country", ())
+    named = [place for place in places(text) if place not in REGIONS]
+    found = [value for value in known if any(same_place(value, place) for place in named)]
+    found += [value for value in known if value not in found and re.search(rf"\b{re.escape(value)}\b", text)]
+    missing = [place for place in named if not any(same_place(value, place) for value in known)]
+    if found and any(re.search(rf"\b{group}", text) for group in GROUPS):
+        missing = []
+    return found, missing
+
+
+def _take(value: str, text: str) -> tuple[bool, str]:
+    """Whether the text names the value, and the text without it."""
+    for variant in dict.fromkeys((value, without_company(value))):
+        words = [_loose(word) for word in re.split(r"[\s-]+", variant)]
+        needs_goods = len(words) == 1 and len(variant) <= _SHORT and variant.islower()
+        pattern = r"(?<!\w)" + r"[\s-]*".join(words) + r"(?!\w)" + (_GOODS if needs_goods else "")
+        rest = re.sub(pattern, " ", text, flags=re.IGNORECASE)
+        if rest != text:
+            return True, rest
+    return False, text
+
+
+def _loose(word: str) -> str:
+    """A pattern for the word in singular, plural and with a short ending; numbers only as they are."""
+    if word[-1:].isdigit():
+        return re.escape(word)
+    stem = re.sub(r"(?:ies|s|y)$", "", word) if len(word) > 4 else word
+    return rf"{re.escape(stem)}\w{{0,3}}"
+
+
+def _tokens(schema: Schema) -> list[tuple[str, str, str]]:
+    """(dimension, value, word): the words that tell one value from all others."""
+    owners: dict[str, list[tuple[str, str]]] = {}
+    for dimension in MATCHED:
+        for value in schema.values.get(dimension, ()):
+            for word in re.findall(r"[A-Za-z]+", without_company(value)):
+                owners.setdefault(word.lower(), []).append((dimension, value))
+    return [
+        (*of[0], word)
+        for word, of in owners.items()
+        if len(of) == 1 and len(word) >= _TOKEN and word not in _PLAIN_ADJECTIVES and not spotted(MEASURES, word)
+        and " " in without_company(of[0][1])
+    ]  # fmt: skip

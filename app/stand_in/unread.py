@@ -1,0 +1,107 @@
+"""What a question says that the rules cannot read. Each becomes a gap, so that no answer quietly leaves it out."""
+
+import re
+from dataclasses import dataclass
+
+from app.stand_in import vocabulary
+from app.stand_in.vocabulary import says
+
+ENGLISH_ONLY = "The stand-in reads English only; ask in English, or run it with a language model."
+NOTHING_KNOWN = "No question about the sales data or the market was recognised."
+NOT_WHY = "The sales data tells how much was sold and when, not why."
+NO_SHARE_OF_MARKET = (
+    "No document or data at hand gives the company's share of a market: the sales data has its own revenue only."
+)
+LONGEST_QUOTE = 60
+
+_NUMBER = r"(?!(?:19|20|21)\d\d\b(?![.,]\d))\d[\d.,]*\s?(?:%|per ?cent|[kmb]n?\b|million|billion|thousand)?"
+_CURRENCY = r"(?:[$€£]|eur|usd|gbp|euros?)?"
+_CONDITION = re.compile(
+    r"(?:[<>≤≥]=?|\b(?:over|above|below|under|beyond|exceed(?:s|ed|ing)?|at least|at most|no more than|no less than|"
+    r"(?:more|less|fewer|greater|higher|lower|larger|smaller|bigger) than))"
+    rf"\s*{_CURRENCY}\s?{_NUMBER}(?![\d,.]*\s*(?:years?|quarters?|months?)\b)",
+    re.IGNORECASE,
+)
+_EXCLUSION = re.compile(
+    r"\b(?:exclud\w+|excl\b|except\w*|with the exception|without|apart from|other than|aside from|outside|besides|"
+    r"leav(?:e|ing) out|ignor(?:e|ing)|omit\w*|(?:all|everything|anything|every \w+) but|with no|"
+    r"(?<!or )(?<!why )not(?! only)|never|(?:did|does|do|has|have) ?n['’]t|non-\w+)\b(?:\s+[\w'’-]+){0,3}",  # noqa: RUF001
+    re.IGNORECASE,
+)
+_BUYERS = r"(?:customers?|clients?|accounts?|buyers?)"
+_CHANGED_SIDES = re.compile(
+    rf"\b(?:stopped|no longer|churn\w*|lapsed|lost (?:\w+ )?{_BUYERS}|{_BUYERS} (?:\w+ ){{0,3}}(?:lost|left)|"
+    rf"(?:new|repeat|returning|first-time|former|inactive|loyal) {_BUYERS})(?:\s+\w+)?",
+    re.IGNORECASE,
+)
+_TAG = r"\b(?:is|was|are|were)(?:n['’]t| not)? (?:it|that)\b"  # noqa: RUF001
+_YES_OR_NO = re.compile(rf"^\W*(?:is|are|was|were|did|has|have|do|does)\b|{_TAG}", re.IGNORECASE)
+_REASON = re.compile(r"\bwhy\b|\bhow come\b|\bwhat (?:caused|drove|explains|led)\b|\breasons? (?:for|behind)\b", re.I)
+_SHARE_OF_MARKET = re.compile(
+    r"\bmarket[- ]shares?\b|\bshares? (?:of|in) (?:the |a )?(?:\w+ ){0,4}?market\b(?: share)?", re.IGNORECASE
+)
+_WORD = re.compile(r"[^\W\d_]+")
+# Frequent words of neighbouring languages that are no English words.
+_ELSEWHERE = frozenset(
+    """der das und wie ist wir haben unser unsere umsatz für den dem nicht welche welcher welches wurden wurde viele
+    hoch im jahr mit zum zur ein eine les des est quel quelle quels quelles combien nous avons dans et du pour notre
+    nos chiffre vente ventes vendu une sont aux el los las cuál cuáles cuánto cuántos fue nuestro nuestra para por qué
+    il gli quanto quanti quale sono stato nostro nostra nel nella het een hoeveel wat onze verkocht voor""".split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """`fatal` gaps change what is counted, so no figure is given; `beside` gaps stand next to one."""
+
+    fatal: list[str]
+    beside: list[str]
+
+
+def unread(text: str) -> Unread:
+    """What no rule for the company's own figures reads."""
+    fatal: list[str] = []
+    beside: list[str] = []
+    if match := _EXCLUSION.search(_without_tags(text)):
+        fatal.append(
+            f"The stand-in does not read exclusions such as '{_quoted(match)}', so no figure is given; "
+            "ask for the values you want."
+        )
+    if match := _CHANGED_SIDES.search(text):
+        fatal.append(f"The stand-in does not read '{_quoted(match)}', so no figure is given.")
+    if match := _CONDITION.search(text):
+        is_question = bool(_YES_OR_NO.search(text))
+        then = "; compare it with the figure yourself" if is_question else ", so no figure is given"
+        (beside if is_question else fatal).append(f"The condition '{_quoted(match)}' was not applied{then}.")
+    if _REASON.search(text) and not says(vocabulary.MEASURES["returns"], text):
+        beside.append(NOT_WHY)
+    return Unread(fatal, beside)
+
+
+def unread_of_sources(text: str) -> list[str]:
+    """The same for what is asked of published sources, which are quoted as they are."""
+    found = [match for match in (_EXCLUSION.search(_without_tags(text)), _CONDITION.search(text)) if match]
+    return [f"The sources were searched without regard to '{_quoted(match)}'." for match in found]
+
+
+def without_share_of_market(text: str) -> str:
+    """The text with every mention of a share of the market blanked."""
+    return _SHARE_OF_MARKET.sub(" ", text)
+
+
+def is_foreign(text: str) -> bool:
+    """Whether a text is in another language, or in another script."""
+    words = [word.lower() for word in _WORD.findall(text)]
+    elsewhere = sum(word in _ELSEWHERE for word in words)
+    english = sum(word in vocabulary.FILLER for word in words)
+    latin = sum(all(character < "\u0250" for character in word) for word in words)
+    return (elsewhere >= 2 and elsewhere > english) or latin * 2 < len(words)
+
+
+def _without_tags(text: str) -> str:
+    """`isn't it` asks, and excludes nothing."""
+    return re.sub(rf"{_TAG}|\bwhether or not\b", " ", text, flags=re.IGNORECASE)
+
+
+def _quoted(match: re.Match[str]) -> str:
+    return " ".join(match.group().split())[:LONGEST_QUOTE].rstrip(" .,")

@@ -1,0 +1,275 @@
+"""The report: what the findings say, arranged for a reader. Nothing is added to them."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agents.base import ReportDraft
+from app.stand_in.claims import ANALYSIS, MARKET, OWN, Stated, dimension_and_label, read_back
+from app.stand_in.packets import FindingInfo, ReportPacket
+from app.stand_in.reading import read
+from app.stand_in.vocabulary import MONTHS
+
+LONGEST_TITLE = 120
+IN_THE_ANSWER = 3
+ROWS_FOR_A_TABLE = 3
+
+PART_MISSING = "Part of the question could not be answered."
+NO_FORECAST = "The forecast that was asked for could not be made."
+NO_ANSWER = "The question cannot be answered from the data at hand."
+HEADINGS = {OWN: "Own sales", ANALYSIS: "Analysis", MARKET: "Market"}
+AGENT_THEMES = {"sales": OWN, "analyst": ANALYSIS}
+
+_MONTH = re.compile(rf"(?:{'|'.join(name.capitalize() for name in MONTHS)}) \d{{4}}")
+_TIME = re.compile(rf"\d{{4}}(?:-Q[1-4])?|{_MONTH.pattern}")
+
+# What a place of a template is called as the head of a column; places that are not here make no column.
+_COLUMNS = {
+    "item": "Part", "item2": "and", "country": "Country", "segment": "Segment", "period": "Period", "start": "From",
+    "end": "To", "before": "Before", "after": "Amount", "target": "Target", "value": "Value", "verdict": "Target was",
+    "low": "Lower", "high": "Upper",
+}  # fmt: skip
+_SPECIAL_COLUMNS = {
+    ("customer", "item"): "Customer", ("customer", "value"): "Revenue", ("target", "value"): "Attainment",
+    ("target for", "value"): "Attainment", ("target", "after"): "Revenue", ("target for", "after"): "Revenue",
+    ("returned for", "before"): "Units sold", ("returned for", "after"): "Units back",
+    ("returned for", "value"): "Return rate", ("returned", "before"): "Units sold",
+    ("returned", "after"): "Units back", ("returned", "value"): "Return rate", ("growth", "value"): "Change",
+    ("growth for", "value"): "Change", ("fastest", "value"): "Change", ("comparison", "value"): "Change",
+    ("share", "value"): "Share", ("season", "value"): "Index", ("forecast", "value"): "Forecast",
+    ("forecast total", "value"): "Forecast",
+}  # fmt: skip
+_CAPTIONS = {
+    "customer": "Customers by revenue", "season": "Seasonal index of {subject}", "growth": "Change of {subject}",
+    "growth for": "Change of {subject}", "fastest": "Change of {subject}", "share": "Shares of {subject}",
+    "returned": "Units sent back, of those {where}", "returned for": "Units sent back, of those {where}",
+    "forecast": "Forecast of {subject}, {interval} interval", "target": "{subject} against target",
+    "forecast total": "Forecast of {subject}, {interval} interval", "target for": "{subject} against target",
+}  # fmt: skip
+_SAME_IN_A_TABLE = ("subject", "where", "interval")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finding with its claim read back, if its form is known."""
+
+    finding: FindingInfo
+    stated: Stated | None
+
+    @property
+    def theme(self) -> str:
+        return self.stated.theme if self.stated else AGENT_THEMES.get(self.finding.agent, MARKET)
+
+    @property
+    def is_forecast(self) -> bool:
+        return self.stated is not None and self.stated.form.startswith("forecast")
+
+    @property
+    def cited(self) -> str:
+        """The claim as a sentence that ends in its evidence."""
+        return f"{self.finding.claim.rstrip('. ')} {_ids(self.finding)}."
+
+
+def write(packet: ReportPacket) -> ReportDraft:
+    """An answer first, then the details by theme, then what could not be answered."""
+    entries = _without_last_month(packet.question, _entries(packet))
+    blocks = [_answer(packet.question, entries)]
+    if len(entries) > len(_headlines(entries)):
+        blocks += [block for theme in HEADINGS for block in _section(theme, entries)]
+    blocks += _charts(packet.charts, entries) + _gaps(packet)
+    return ReportDraft(title=_title(packet.question), body="\n\n".join(blocks))
+
+
+def _entries(packet: ReportPacket) -> list[Entry]:
+    """What there is to tell. That a chart was drawn goes without saying where it stands in the report."""
+    entries = [Entry(each, read_back(each.claim)) for each in _usable(packet)]
+    return [entry for entry in entries if not (packet.charts and entry.stated and entry.stated.form == "chart")]
+
+
+def _usable(packet: ReportPacket) -> list[FindingInfo]:
+    """Findings with evidence, each once, without those that the feedback quotes."""
+    unique = {each.claim: each for each in packet.findings if each.claim.strip() and each.evidence}
+    return [each for claim, each in unique.items() if not any(claim.rstrip(". ") in line for line in packet.feedback)]
+
+
+def _title(question: str) -> str:
+    words = " ".join(question.split())
+    if len(words) > LONGEST_TITLE:
+        words = words[:LONGEST_TITLE].rsplit(" ", 1)[0] + " ..."
+    return words if len(words) >= 3 else "Report"
+
+
+def _answer(question: str, entries: list[Entry]) -> str:
+    """The headlines; a forecast that was asked of the company's own figures and is missing is said to be so."""
+    told = " ".join(entry.cited for entry in _headlines(entries))
+    about_own = any(entry.theme == OWN for entry in entries)
+    if about_own and "forecast" in read(question).intents and not any(entry.is_forecast for entry in entries):
+        return f"{NO_FORECAST} {told}"
+    return told or NO_ANSWER
+
+
+def _without_last_month(question: str, entries: list[Entry]) -> list[Entry]:
+    """The end of a series that was fetched for a forecast or for seasons answers nothing by itself."""
+    asks_for_month = any(span.months == 1 for span in read(question).times.spans)
+    is_computed_on = any(entry.is_forecast or (entry.stated and entry.stated.form == "season") for entry in entries)
+    if asks_for_month or not is_computed_on:
+        return entries
+    return [entry for entry in entries if not (entry.theme == OWN and _MONTH.fullmatch(entry.finding.period))]
+
+
+def _headlines(entries: list[Entry]) -> list[Entry]:
+    """What was observed and computed, what the market did, what is expected; topped up to three sentences."""
+    by_theme = {theme: [entry for entry in entries if entry.theme == theme] for theme in HEADINGS}
+    expected = [entry for entry in by_theme[ANALYSIS] if entry.is_forecast]
+    computed = [entry for entry in by_theme[ANALYSIS] if not entry.is_forecast]
+    told = [_leads(computed), *_leads_by_subject(by_theme[OWN]), _leads(by_theme[MARKET]), expected[:1]]
+    chosen = [entry for each in told for entry in each]
+    series = [entry for group in _groups(entries) if _is_series(group) for entry in group]
+    rest = [entry for entry in [*by_theme[OWN], *computed, *by_theme[MARKET], *expected] if entry not in series]
+    return chosen + [entry for entry in rest if entry not in chosen][: max(0, IN_THE_ANSWER - len(chosen))]
+
+
+def _leads_by_subject(entries: list[Entry]) -> list[list[Entry]]:
+    """Each figure that was asked for has its place: revenue, returns."""
+    first: dict[str, list[Entry]] = {}
+    for group in _groups(entries):
+        fields = group[0].stated.fields if group[0].stated else {}
+        first.setdefault(fields.get("subject", "where" if "where" in fields else ""), group)
+    return [_leads(group) for group in first.values()][:IN_THE_ANSWER]
+
+
+def _leads(entries: list[Entry]) -> list[Entry]:
+    """The change over the whole time; the two ends of a series; the highest and the lowest season; else the first."""
+    if not entries:
+        return []
+    if whole := [entry for entry in entries if entry.stated and entry.stated.form == "growth between"]:
+        return whole[:1]
+    group = _groups(entries)[0]
+    if not _is_series(group):
+        return group[:1]
+    if group[0].stated and group[0].stated.form == "season":
+        group = sorted(group, key=lambda entry: -(entry.finding.value or 0))
+    return [group[0], group[-1]]
+
+
+def _is_series(group: list[Entry]) -> bool:
+    """One figure at several times, in their order."""
+    form = group[0].stated.form if group[0].stated else ""
+    times = [entry.finding.period for entry in group]
+    is_timed = form in {"measure", "growth"} and all(_TIME.fullmatch(each) for each in times)
+    return len(group) > 1 and (form == "season" or (is_timed and times == sorted(times, key=_in_time)))
+
+
+def _in_time(period: str) -> tuple[str, int]:
+    """`2024`, `2024-Q3` or `March 2024` as something that sorts."""
+    name, _, year = period.rpartition(" ")
+    return (year, MONTHS.index(name.lower())) if name else (period, 0)
+
+
+def _section(theme: str, entries: list[Entry]) -> list[str]:
+    """A heading and its findings: agreed sentences, tables, then sources that contradict one another."""
+    own = [entry for entry in entries if entry.theme == theme]
+    if not own:
+        return []
+    disputed = [entry for entry in own if entry.stated and entry.stated.form == "disagreement"]
+    groups = _groups(entry for entry in own if entry not in disputed)
+    small = [entry for group in groups if not _is_table(group) for entry in group]
+    if len(small) == len(own) and all(entry in _headlines(entries) for entry in own):
+        return []
+    blocks = [f"## {HEADINGS[theme]}"]
+    blocks += [_bullets(small)] if small else []
+    blocks += [_table(group) for group in groups if _is_table(group)]
+    if disputed:
+        blocks += ["### Where sources disagree", _disputes(disputed)]
+    return blocks
+
+
+def _groups(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Entries of one form and one subject together; sentences of no known form each alone."""
+    groups: dict[tuple[str, ...], list[Entry]] = {}
+    for entry in entries:
+        key: tuple[str, ...] = (entry.finding.claim,)
+        if entry.stated:
+            fields = entry.stated.fields
+            heads = (dimension_and_label(fields[name])[0] for name in ("item", "item2") if name in fields)
+            is_year = str(fields.get("period", "").isdecimal())
+            key = (entry.stated.form, is_year, *(fields.get(name, "") for name in _SAME_IN_A_TABLE), *heads)
+        groups.setdefault(key, []).append(entry)
+    return list(groups.values())
+
+
+def _is_table(group: list[Entry]) -> bool:
+    return len(group) >= ROWS_FOR_A_TABLE and group[0].stated is not None
+
+
+def _bullets(entries: list[Entry]) -> str:
+    return "\n".join(f"- {entry.cited}" for entry in entries)
+
+
+def _disputes(entries: list[Entry]) -> str:
+    return "\n".join(
+        f"- {entry.stated.fields['statement'] if entry.stated else entry.finding.claim} {_ids(entry.finding)}."
+        for entry in entries
+    )
+
+
+def _table(entries: list[Entry]) -> str:
+    """Entries of one form as rows; what they share stands above."""
+    stated = [entry.stated for entry in entries if entry.stated]
+    columns = [name for name in _COLUMNS if name in stated[0].fields]
+    lines = [_row([*(_head(name, stated[0]) for name in columns), "Source"]), _row(["---"] * (len(columns) + 1))]
+    for entry, each in zip(entries, stated, strict=True):
+        lines.append(_row([*(_cell(name, each) for name in columns), _ids(entry.finding)]))
+    return f"{_caption(entries[0])}\n\n" + "\n".join(lines)
+
+
+def _cell(name: str, stated: Stated) -> str:
+    text = stated.fields[name]
+    if name in {"item", "item2"}:
+        text = dimension_and_label(text)[1]
+    sign = {"rose": "+", "fell": "-"}.get(stated.fields.get("moved", ""), "") if name == "value" else ""
+    return f"{sign}{text}".replace("|", "\\|")
+
+
+def _head(name: str, stated: Stated) -> str:
+    if name in {"item", "item2"} and (stated.form, name) not in _SPECIAL_COLUMNS and stated.form != "share":
+        return dimension_and_label(stated.fields[name])[0].capitalize()
+    return _SPECIAL_COLUMNS.get((stated.form, name), _COLUMNS[name])
+
+
+def _caption(entry: Entry) -> str:
+    """What the rows have in common, with its evidence where it holds a number."""
+    assert entry.stated is not None
+    text = _CAPTIONS.get(entry.stated.form, "{subject}").format(**entry.stated.fields)
+    cited = f" {_ids(entry.finding)}" if re.search(r"\d", text) else ""
+    return f"**{text[:1].upper()}{text[1:]}**{cited}"
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _ids(finding: FindingInfo) -> str:
+    return f"[{', '.join(dict.fromkeys(finding.evidence))}]"
+
+
+def _charts(charts: list[str], entries: list[Entry]) -> list[str]:
+    """Pictures, named after the first thing that was computed or measured."""
+    if not charts:
+        return []
+    ordered = sorted(entries, key=lambda entry: not entry.is_forecast)
+    subject = next(
+        (entry.stated.fields["subject"] for entry in ordered if entry.stated and "subject" in entry.stated.fields), ""
+    )
+    name = f"Chart of {subject}" if subject else "Chart"
+    return ["## Charts", *(f"![{name}]({each}.svg)" for each in charts)]
+
+
+def _gaps(packet: ReportPacket) -> list[str]:
+    """Each gap once; one that the feedback quotes loses its details."""
+    unique = list(dict.fromkeys(" ".join(gap.split()) for gap in packet.gaps if gap.strip()))
+    # That nothing could be computed goes without saying where the data itself was missing.
+    told = [gap for gap in unique if not gap.startswith("Not computed")] or unique
+    refused = [gap for gap in told if any(gap in line for line in packet.feedback)]
+    lines = [gap for gap in told if gap not in refused] + ([PART_MISSING] if refused else [])
+    return ["## What could not be answered", "\n".join(f"- {gap}" for gap in lines)] if lines else []

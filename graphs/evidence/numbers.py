@@ -1,0 +1,110 @@
+"""Reads the numbers of a text, in digits or words, and says whether evidence contains them.
+
+A claim may round ("EUR 12.3 million" for 12,345,678.90) and may drop a sign ("fell by 5.9%" for -5.9), but may
+not state a number that no evidence holds. Years, periods, dates and identifiers (CO2, 2024-Q3, E7) are labels.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from graphs.evidence import number_words
+from graphs.evidence.years import CURRENCIES, MONTH, years
+
+_SCALES = {"k": 1_000, "m": 1_000_000, "mn": 1_000_000, "bn": 1_000_000_000, **number_words.SCALES}
+_GROUP = r"[,\u00a0\u202f]"
+_LABEL = re.compile(
+    rf"""(?<![\w.,])(?:
+        (?:19|20)\d\d[-/\u2013](?:Q[1-4]|H[12]|\d\d(?:-\d\d)?)(?!\w)  # 2024-Q1, 2024-07, 2024-07-31, 2024/25
+      | \d{{1,2}}\ {MONTH}\b                                           # 31 December
+      | {MONTH}\ \d{{1,2}}(?=,\ (?:19|20)\d\d)                         # December 31, 2024
+      | (?!(?:{CURRENCIES})\d)[A-Za-z][A-Za-z-]*\d{{1,5}}(?!\d)[\w-]*   # E7, CO2, EV-S01, but EUR5
+    )""",
+    re.VERBOSE,
+)
+_NUMBER = re.compile(
+    rf"""(?:(?<![\w.])|(?<={CURRENCIES}))
+        (?P<digits>\d{{1,3}}(?:{_GROUP}\d{{3}})+(?!\d)|\d+)
+        (?P<fraction>\.\d+)?
+        \s?(?P<suffix>%|per\ ?cent\b|(?:{"|".join(_SCALES)})\b)?""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_WORDS = re.compile(
+    rf"(?P<words>{number_words.PATTERN})(?:[\s-](?P<suffix>(?:{'|'.join(number_words.SCALES)}|per ?cent)\b))?",
+    re.IGNORECASE,
+)
+_ROUNDED_FROM = 100
+_NEAR = 40  # characters
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number as written, without sign. `tolerance` is half a unit of its last digit, before scaling."""
+
+    text: str
+    mantissa: Decimal
+    scale: int
+    tolerance: Decimal
+    percent: bool
+
+    @property
+    def value(self) -> Decimal:
+        """The number in units of one: 12.3 million is 12300000."""
+        return self.mantissa * self.scale
+
+
+def quantities(text: str) -> list[Quantity]:
+    """Every number of the text that claims something; labels are left out, and words that count what is known."""
+    labels = list(years(text))
+    found = [each for each in _found(text) if not any(start <= each.start() < end for start, end in labels)]
+    return [_quantity(each) for each in found if each["suffix"] or not _is_idle(each, text)]
+
+
+def numbers_in(texts: Iterable[str]) -> frozenset[Decimal]:
+    """All numbers that prose holds, as written and scaled. Years count: there, they may be values."""
+    read = [_quantity(each) for text in texts for each in _found(text)]
+    return frozenset({each.mantissa for each in read} | {each.value for each in read})
+
+
+def is_known(quantity: Quantity, numbers: frozenset[Decimal]) -> bool:
+    """Whether one of the numbers is this quantity, up to the rounding that its last digit implies."""
+    return any(_matches(quantity, abs(number)) for number in numbers)
+
+
+def unknown(text: str, numbers: frozenset[Decimal]) -> list[str]:
+    """The quantities of the text, as written, that none of the numbers carries."""
+    return [each.text for each in quantities(text) if not is_known(each, numbers)]
+
+
+def _found(text: str) -> list[re.Match[str]]:
+    plain = _LABEL.sub(lambda label: "_" * len(label[0]), text)
+    return sorted([*_NUMBER.finditer(plain), *_WORDS.finditer(plain)], key=re.Match.start)
+
+
+def _is_idle(match: re.Match[str], text: str) -> bool:
+    """Whether it is a word that claims nothing where it stands."""
+    before, after = text[max(0, match.start() - _NEAR) : match.start()], text[match.end() : match.end() + _NEAR]
+    return match.re is _WORDS and number_words.is_idle(match["words"], before, after)
+
+
+def _quantity(match: re.Match[str]) -> Quantity:
+    suffix = (match["suffix"] or "").lower()
+    scale = _SCALES.get(suffix, 1)
+    mantissa = number_words.read(match["words"], scale) if match.re is _WORDS else _in_digits(match)
+    exponent = int(mantissa.as_tuple().exponent)
+    # A small whole number without a scale counts things ("5 customers"): rounding 4.7 to it would carry anything.
+    counts = exponent == 0 and not suffix and mantissa < _ROUNDED_FROM
+    tolerance = Decimal(0) if counts else Decimal(5).scaleb(exponent - 1)
+    percent = suffix.startswith(("%", "per"))
+    return Quantity(match[0].strip(), mantissa, scale, tolerance, percent)
+
+
+def _in_digits(match: re.Match[str]) -> Decimal:
+    return Decimal(re.sub(_GROUP, "", match["digits"]) + (match["fraction"] or ""))
+
+
+def _matches(quantity: Quantity, number: Decimal) -> bool:
+    if abs(quantity.value - number) <= quantity.tolerance * quantity.scale:
+        return True
+    return quantity.percent and abs(quantity.mantissa - number * 100) <= quantity.tolerance

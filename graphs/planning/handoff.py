@@ -1,0 +1,115 @@
+"""What one agent is handed: its task, and the findings and evidence it builds on. Bounded, and whole or not at all."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from graphs.errors import HandoffRefused
+from graphs.evidence.store import Evidence
+from graphs.state import MAX_ENTRIES, EvidenceRef, FindingState, Json, ResearchState, TaskState, of_status
+from graphs.untrusted.spotlight import FLAGGED, UNTRUSTED
+
+MOST_EVIDENCE = 12
+MOST_FINDINGS = 40
+PREVIEW_LINES = 6
+PREVIEW_CHARS = 1000
+PACKET_CHARS = 60_000
+_SHOWN_OF_EVIDENCE = ("id", "tool", "title", "arguments", "columns", "rows")
+_SHOWN_OF_FINDING = ("claim", "value", "unit", "period", "evidence")
+
+T = TypeVar("T")
+
+
+class Handoff(TypedDict):
+    """One task on its way to its agent, and who pays for it. `omitted` counts what the bounds left out; `findings_left`
+    and `evidence_left` are how many of its own the state has room for."""
+
+    job_id: str
+    tenant: str
+    limits: Json
+    deadline_at: str
+    question: str
+    task: TaskState
+    findings: list[FindingState]
+    evidence: list[EvidenceRef]
+    omitted: int
+    findings_left: int
+    evidence_left: int
+
+
+_HANDOFF = TypeAdapter(Handoff)
+
+
+def handoff(task: TaskState, state: ResearchState) -> Handoff:
+    """The hand-off of this task: of what it builds on, the newest."""
+    sources = {*task["depends_on"], task["id"]}
+    findings, fewer = newest([each for each in of_status(state, "verified") if each["task"] in sources], MOST_FINDINGS)
+    evidence, less = newest([each for each in state["evidence"].values() if each["task"] in sources], MOST_EVIDENCE)
+    return Handoff(
+        job_id=state["job_id"],
+        tenant=state["tenant"],
+        limits=state["limits"],
+        deadline_at=state["deadline_at"],
+        question=state["question"],
+        task=task,
+        findings=findings,
+        evidence=evidence,
+        omitted=fewer + less,
+        findings_left=_share(state["findings"], state),
+        evidence_left=_share(state["evidence"], state),
+    )
+
+
+def _share(entries: Mapping[str, object], state: ResearchState) -> int:
+    """How many more entries each of the tasks that are handed out together may add."""
+    return (MAX_ENTRIES - len(entries)) // max(1, len(state.get("dispatch", [])))
+
+
+def newest(entries: Sequence[T], most: int) -> tuple[list[T], int]:
+    """The last of these, and how many were left out: nothing is cut without saying so."""
+    return list(entries[-most:]), max(0, len(entries) - most)
+
+
+def packet(given: Handoff, stored: dict[str, Evidence]) -> str:
+    """The hand-off as its agent reads it, as JSON. What stays the same from call to call comes first.
+
+    Raises:
+        HandoffRefused: a part of it is missing, or it is too large. It is refused rather than shortened, because an
+            agent cannot know what it was not told.
+    """
+    try:
+        checked = _HANDOFF.validate_python(given, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise HandoffRefused(f"a hand-off came in parts: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    if missing := [each["id"] for each in checked["evidence"] if each["id"] not in stored]:
+        raise HandoffRefused(f"a hand-off names evidence that is not stored: {', '.join(missing)}")
+    task = checked["task"]
+    text = json.dumps(
+        {
+            "question": checked["question"],
+            "task": {"id": task["id"], "objective": task["objective"]},
+            "evidence": [at_hand(each, stored[each["id"]]) for each in checked["evidence"]],
+            "findings": [{key: each[key] for key in _SHOWN_OF_FINDING} for each in checked["findings"]],  # type: ignore[literal-required]
+            "omitted": checked["omitted"],
+            "feedback": task["feedback"],
+        },
+        ensure_ascii=False,
+    )
+    if len(text) > PACKET_CHARS:
+        raise HandoffRefused(f"a hand-off of {len(text)} characters is too large; {PACKET_CHARS} are allowed")
+    return text
+
+
+def at_hand(reference: EvidenceRef, stored: Evidence) -> Json:
+    """What an agent is shown of a table: what it is, and its first lines. The tools get all of it, by its id."""
+    lines = stored.text.splitlines()
+    preview = "\n".join(lines[:PREVIEW_LINES])[:PREVIEW_CHARS]
+    whole = preview == "\n".join(lines)
+    shown: Json = {key: reference[key] for key in _SHOWN_OF_EVIDENCE}  # type: ignore[literal-required]
+    if reference["untrusted"] or reference["flags"]:
+        shown["untrusted"] = FLAGGED if reference["flags"] else UNTRUSTED
+    return {**shown, "preview": preview, "preview_is_whole": whole}

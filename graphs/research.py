@@ -1,0 +1,92 @@
+"""The picture: builds the research graph out of its nodes."""
+
+import functools
+from typing import Any, NamedTuple
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.config import get_config
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from agents.base import AgentSpec
+from graphs.deps import Deps
+from graphs.nodes.budget import after_budget, budget
+from graphs.nodes.escalate import after_escalate, escalate
+from graphs.nodes.finish import finish
+from graphs.nodes.intake import after_intake, intake
+from graphs.nodes.report import report
+from graphs.nodes.specialist import specialist
+from graphs.nodes.supervisor import supervisor
+from graphs.nodes.verify import verify
+from graphs.nodes.verify_report import after_verify_report, verify_report
+from graphs.redis.fencing import fence_of
+from graphs.state import ResearchInput, ResearchState
+
+# LangGraph grants 10007 steps by default. This is for a graph without a job (Studio); a job sets its own limit.
+RECURSION_LIMIT = 100
+
+ResearchGraph = CompiledStateGraph[ResearchState, None, ResearchInput, ResearchState]
+
+
+def build_research_graph(deps: Deps, checkpointer: BaseCheckpointSaver[Any] | None = None) -> ResearchGraph:
+    """The supervisor graph over the given agents. Compiling it opens no connection.
+
+    Args:
+        deps: models, tools and stores.
+        checkpointer: where state is kept; None where the platform brings its own (LangGraph Studio).
+    """
+    return wired(Plan("research", "supervisor", supervisor(deps), deps.agents), deps, checkpointer)
+
+
+class Plan(NamedTuple):
+    """What differs between graphs: their name, who says what is to be done, and which agents do it."""
+
+    name: str
+    planner: str
+    node: Any
+    agents: tuple[AgentSpec, ...]
+
+
+def wired(plan: Plan, deps: Deps, checkpointer: BaseCheckpointSaver[Any] | None) -> ResearchGraph:
+    """The graph in which this planner hands out work, behind the gate and before the checks that every graph has."""
+    agents, back = [agent.name for agent in plan.agents], plan.planner
+    graph = StateGraph(ResearchState, input_schema=ResearchInput)
+
+    def step(name: str, node: Any) -> None:
+        graph.add_node(name, counted(node, deps))
+
+    step("intake", intake(deps))
+    step(back, plan.node)
+    step("budget", budget(deps))
+    for agent in plan.agents:
+        step(agent.name, specialist(agent, deps))
+        graph.add_edge(agent.name, "verify")
+    step("verify", verify(deps))
+    step("escalate", escalate(deps))
+    step("report", report(deps))
+    step("verify_report", verify_report(deps))
+    step("finish", finish(deps))
+
+    graph.add_edge(START, "intake")
+    graph.add_conditional_edges("intake", after_intake(back), [back, "finish"])
+    graph.add_edge(back, "budget")
+    graph.add_conditional_edges("budget", after_budget, [*agents, "report", "escalate", "finish"])
+    graph.add_edge("verify", back)
+    graph.add_conditional_edges("escalate", after_escalate(back), [back, "report", "finish", "escalate"])
+    graph.add_edge("report", "verify_report")
+    graph.add_conditional_edges("verify_report", after_verify_report, ["report", "finish"])
+    graph.add_edge("finish", END)
+    return graph.compile(checkpointer=checkpointer, name=plan.name).with_config(recursion_limit=RECURSION_LIMIT)
+
+
+def counted(node: Any, deps: Deps) -> Any:
+    """The node, with each of its runs counted as a step of the job, in the ledger: a resume or a fork starts no new
+    count. After the run, because `escalate` does nothing before its interrupt."""
+
+    @functools.wraps(node)
+    async def step(state: Any, **injected: Any) -> Any:
+        update = await node(state, **injected)
+        await deps.ledger.count(update.get("job_id") or state["job_id"], steps=1, fence=fence_of(get_config()))
+        return update
+
+    return step

@@ -1,0 +1,48 @@
+"""Reads what a job has used against its limits and says how to go on. Pure: the clock is an argument."""
+
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from graphs.spending.limits import Limits
+from graphs.spending.spend import Spend
+from graphs.state import ResearchState
+from graphs.stop_reasons import StopReason
+
+# A run must end while LangGraph still grants steps. A round of hand-offs takes four (supervisor, budget, agent,
+# verify), the ending five (report and its verification, both twice, and finish); one is to spare.
+STEPS_TO_FINISH = 10
+
+
+class Verdict(NamedTuple):
+    """`go` on, `wrap_up` with what there is, or stop: a `limit` is reached. `reason` is None only for `go`."""
+
+    course: Literal["go", "wrap_up", "limit"]
+    reason: StopReason | None = None
+    detail: str = ""
+
+
+def assess(state: ResearchState, used: Spend, now: datetime) -> Verdict:
+    """The first limit that is reached, or the wrap-up mark, or `go`."""
+    limits = Limits.model_validate(state["limits"])
+    if halted := state.get("halted"):
+        return Verdict("limit", StopReason(halted["reason"]), halted["detail"])
+    for reason, amount, limit in _measures(used, limits):
+        if amount >= limit:
+            return Verdict("limit", reason)
+    if now >= datetime.fromisoformat(state["deadline_at"]):
+        return Verdict("limit", StopReason.DEADLINE)
+    if state["remaining_steps"] <= STEPS_TO_FINISH:
+        return Verdict("wrap_up", StopReason.STEPS)
+    if used.micro_usd * 100 >= limits.budget_micro_usd * limits.wrap_up_percent:
+        return Verdict("wrap_up", StopReason.BUDGET_WRAP_UP)
+    return Verdict("go")
+
+
+def _measures(used: Spend, limits: Limits) -> list[tuple[StopReason, int, int]]:
+    return [
+        (StopReason.BUDGET, used.micro_usd, limits.budget_micro_usd),
+        (StopReason.MODEL_CALLS, used.model_calls, limits.model_calls),
+        (StopReason.TOOL_CALLS, used.tool_calls, limits.tool_calls),
+        (StopReason.HANDOFFS, used.handoffs, limits.handoffs),
+        (StopReason.STEPS, used.steps, limits.steps),
+    ]

@@ -1,0 +1,262 @@
+"""The chat model that cannot be called without paying: every path of ChatOpenAI to its provider passes the toll.
+
+A model is bound to the account that pays with `charged_to`. The binding is part of the object, not of a context or a
+config, so it holds in threads, in runs without config, with emptied callbacks. An unbound model makes no call.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Literal, Self, TypeVar
+
+import httpx
+import httpx2
+import openai
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatResult
+from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, Field, InstanceOf, PrivateAttr, model_validator
+
+from graphs.answers.completion import ErrorInside, completion_in, tokens_of
+from graphs.answers.dialect import Dialect, room_beside
+from graphs.answers.message import message_of
+from graphs.answers.reading import read
+from graphs.answers.schemas import response_format
+from graphs.errors import AnswerCut, CircuitOpen, LimitReached, NoCompletion, Unaccounted, UnusableAnswer
+from graphs.spending.bounds import bytes_of, refuse_what_has_no_bound
+from graphs.spending.retrying import patiently, refusal_of
+from graphs.spending.spend import Account
+from graphs.spending.toll import Answer, Emit, Request, Toll, Turnstile
+from graphs.stop_reasons import StopReason
+from safe_http.bodies import body
+
+ANSWER_BYTES = 16 * 1024 * 1024  # as they come out of gzip
+# An answer is read as a whole. LangChain's name for a limit is replaced by one that is sized.
+WITHOUT_STREAMS = frozenset({"stream", "stream_options", "stream_usage", "max_tokens"})
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+class GovernedChatOpenAI(ChatOpenAI):
+    """ChatOpenAI behind a toll gate, with the one retry layer there is.
+
+    Every attempt reserves its worst cost and settles its own. Outages are waited for (`retrying.py`); while the breaker
+    of the provider is open, the fallback is asked, if there is one. Requests are made in the model's dialect, and what
+    comes back is a completion as OpenAI would have sent it, or an error.
+
+    Raises:
+        Unaccounted: nobody pays for the call: `charged_to` comes first.
+        LimitReached: a limit refused it before it was made.
+        LedgerUnavailable: no ledger, no call.
+        UnusableAnswer: the answer was cut, withheld, or is not what was asked for.
+        ModelRefused: the provider refused the request, or any request.
+        ModelUnavailable: the provider gave no answer.
+    """
+
+    # An answer is read, and mended where that is possible, before anybody sees it: a stream has it in one piece.
+    disable_streaming: bool | Literal["tool_calling"] = True
+    toll: InstanceOf[Toll] = Field(exclude=True, repr=False)
+    dialect: InstanceOf[Dialect] = Field(default_factory=Dialect, exclude=True, repr=False)
+    fallback: "GovernedChatOpenAI | None" = Field(default=None, exclude=True, repr=False)
+    account: InstanceOf[Account] | None = Field(default=None, exclude=True, repr=False)
+    emit: Emit | None = Field(default=None, exclude=True, repr=False)
+    home: InstanceOf[asyncio.AbstractEventLoop] | None = Field(default=None, exclude=True, repr=False)
+    _priced_as: str = PrivateAttr()
+
+    @model_validator(mode="after")
+    def validate_environment(self) -> Self:
+        """Here the clients are made: with the turnstile in them, for a model that is on nobody's account yet. So what
+        is built out of a model that has one, by other values, is refused; `model_copy` makes no clients."""
+        hooks = self.http_async_client.event_hooks["request"] if self.http_async_client else []
+        if self.account is not None or self.http_client is None or self.toll.turnstile.admit not in hooks:
+            raise ValueError("app/config/models.py builds the models, and charged_to() puts one on an account")
+        self._priced_as = self.model_name
+        built: Self = super().validate_environment()  # type: ignore[operator]  # pydantic leaves it a method
+        return built
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Traces name the model; they do not hold its account."""
+        return False
+
+    def charged_to(self, account: Account, emit: Emit) -> Self:
+        """This model, paid for by the account. `emit` gets a `model_call` event per settled call."""
+        update = {"account": account, "emit": emit, "home": asyncio.get_running_loop()}
+        return self.model_copy(update=update)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        async def attempt(model: GovernedChatOpenAI) -> ChatResult:
+            return await model._answered(messages, stop, kwargs)
+
+        return await self._retried(attempt)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """From a thread: the call is made on the event loop of the run that the thread belongs to."""
+        return self._on_home_loop(self._agenerate(messages, stop, None, **kwargs))
+
+    def with_structured_output(self, schema: Any = None, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
+        """Answers of this kind, a class of pydantic, read as `graphs.answers.reading` does. How they are asked for is a
+        matter of the model's dialect; by the schema of another class with the same name, where one is given as
+        `narrowed`.
+
+        Raises UnusableAnswer for an answer that is none.
+        """
+        if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+            raise TypeError(f"an answer is described by a class of pydantic, not by {schema!r}")
+
+        def read_from(message: AIMessage) -> BaseModel:
+            calls = [json.dumps(each["args"]) for each in message.tool_calls if each["name"] == schema.__name__]
+            try:
+                answer = read(calls[0] if calls else str(message.content), schema, "the JSON that was asked for")
+            except UnusableAnswer:
+                self.dialect.gives_up_on_schemas()
+                raise
+            self.dialect.has_fitted = True
+            return answer
+
+        return self.bind(response_format=response_format(kwargs.get("narrowed") or schema)) | RunnableLambda(read_from)
+
+    async def _answered(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+    ) -> ChatResult:
+        """One answer: one attempt, and one more for whatever its server teaches us about how it wants to be asked."""
+        room: int | None = None
+        while True:
+            known = self.dialect.changes
+            account, emit, request, payload, offered = self._request(messages, stop, kwargs, room)
+            try:
+                document = await self._completed(account, emit, request, payload)
+            except (openai.APIStatusError, ErrorInside) as error:
+                refusal = refusal_of(error)
+                if refusal and (self.dialect.learns(refusal, payload) or self.dialect.changes > known):
+                    continue
+                if refusal and room is None and (room := room_beside(refusal)):
+                    continue
+                raise
+            choice = document["choices"][0]
+            if choice.get("finish_reason") == "length":
+                raise AnswerCut(
+                    f"the answer was cut at its token limit of {request.output_tokens}; answer more briefly"
+                )
+            message = message_of(choice, offered)
+            self.dialect.has_called |= bool(choice["message"].get("tool_calls"))
+            return self._create_chat_result({**document, "choices": [{**choice, "message": message}]})
+
+    async def _completed(self, account: Account, emit: Emit, request: Request, payload: Json) -> Json:
+        """The completion that the provider answers one attempt with. A job whose time ends meanwhile stops for that
+        reason: it says nothing against the provider."""
+        async with self.toll.attempt(account, request, emit) as answer:
+            seconds = self.toll.seconds(account)
+            try:
+                async with asyncio.timeout(seconds):
+                    return await self._sent(payload, answer)
+            except TimeoutError as error:
+                if seconds < account.limits.call_timeout_s:
+                    raise LimitReached(StopReason.DEADLINE, "job") from error
+                raise
+
+    async def _sent(self, payload: Json, answer: Answer) -> Json:
+        """The completion, and what it cost."""
+        headers = {Turnstile.HEADER: answer.ticket, "accept-encoding": "gzip"}
+        asked = {**payload, "extra_headers": {**payload.get("extra_headers", {}), **headers}}
+        async with self.async_client.with_streaming_response.create(**asked) as raw:
+            content = await _whole(raw.http_response)
+        try:
+            document = completion_in(content, raw.headers)
+        except (ErrorInside, NoCompletion) as error:
+            answer.usage = error.usage
+            raise
+        answer.usage = tokens_of(document["usage"])
+        return document
+
+    def _request(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any], room: int | None
+    ) -> tuple[Account, Emit, Request, Json, list[str]]:
+        """Who pays, what it may cost at most, the payload that is sized here and sent as it is, and the names of the
+        tools that it offers. `room` is what an answer may have beside these messages, where it is known."""
+        if self.account is None or self.emit is None:
+            raise Unaccounted(f"{self.model_name} was called without an account; call charged_to() on the model first")
+        limits = self.account.limits
+        asked = (
+            kwargs.get("max_tokens"),
+            kwargs.get("max_completion_tokens"),
+            self.max_tokens,
+            limits.answer_tokens,
+            room,
+        )
+        most = min(each for each in asked if each and each > 0)  # to some servers -1 means without end
+        own = {key: value for key, value in kwargs.items() if key not in WITHOUT_STREAMS}
+        given = self._get_request_payload(messages, stop=stop, **{**own, "max_completion_tokens": most})
+        payload = self.dialect.spoken({key: value for key, value in given.items() if key not in WITHOUT_STREAMS})
+        refuse_what_has_no_bound(payload, self._priced_as)
+        tools = payload.get("tools") or given.get("tools") or []
+        offered = [each["function"]["name"] for each in tools if each.get("function")]
+        size = bytes_of(payload)
+        allowed = int(payload[self.dialect.limit])
+        request = Request(self.model_name, size, allowed * int(payload.get("n") or 1))
+        if request.input_tokens + request.output_tokens > limits.request_tokens:
+            detail = f"up to {request.input_tokens + request.output_tokens} tokens, allowed are {limits.request_tokens}"
+            raise LimitReached(StopReason.REQUEST_SIZE, "request", detail)
+        return self.account, self.emit, request, payload, offered
+
+    async def _retried(self, attempt: Callable[["GovernedChatOpenAI"], Awaitable[ChatResult]]) -> ChatResult:
+        """Behind the one retry layer. While the breaker of the provider is open, the fallback is asked."""
+        if self.account is not None and self.home is not asyncio.get_running_loop():  # connections belong to a loop
+            raise Unaccounted(f"{self.model_name} was called on an event loop of its own; call invoke in a thread")
+
+        async def once() -> ChatResult:
+            try:
+                return await attempt(self)
+            except CircuitOpen:
+                if self.fallback is None:
+                    raise
+                payer = {"account": self.account, "emit": self.emit, "home": self.home}
+                return await attempt(self.fallback.model_copy(update=payer))
+
+        if self.account is None or self.emit is None:
+            return await once()
+        return await patiently(once, self.toll, self.account, self.emit)
+
+    def _on_home_loop(self, call: Coroutine[Any, Any, T]) -> T:
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if self.home is None or self.home.is_closed() or running is not None:
+            call.close()
+            raise Unaccounted(
+                f"{self.model_name} was called synchronously where no run waits for it; use ainvoke or astream"
+            )
+        return asyncio.run_coroutine_threadsafe(call, self.home).result()
+
+
+async def _whole(response: Any) -> bytes:
+    """The body of an answer. Raises as the client does before it; NoCompletion for one that is too large, or packed in
+    a way that is not read."""
+    try:
+        return await body(response, ANSWER_BYTES)
+    except httpx2.TimeoutException as error:
+        raise openai.APITimeoutError(response.request) from error
+    except httpx2.HTTPError as error:
+        raise openai.APIConnectionError(request=response.request) from error
+    except httpx.DecodingError as error:
+        raise NoCompletion(f"the model provider's answer cannot be read: {error}", may_be_billed=True) from error

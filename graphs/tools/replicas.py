@@ -1,0 +1,195 @@
+"""The replicas of one MCP server: which is asked next, how many calls at once, who waits.
+
+A call takes a place at the replica that is up and has the fewest calls under way; when none has a place, it waits in
+line, as long as its caller does. Tenants take turns, and none has all places. A replica that fails a call is not asked
+again until its `/readyz` says that it is ready, or there is no other. A program that is spoken to over stdio has no
+`/readyz`: after a failure it is pinged, and ended when it does not answer, so that the next call starts it anew.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from graphs.errors import ServerUnavailable
+from graphs.state import Json
+from graphs.tools.limits import ToolLimits
+from graphs.tools.session import KeptSession, is_url
+from graphs.tools.transport import BY_A_PROXY
+from safe_http.bodies import body
+from safe_http.turns import Full, Turns
+
+PROBE_TIMEOUT_S = 2.0
+PROBE_BYTES = 65_536
+DOWN_LOOK_S = 1.0
+HERE = {"loading", "stopping"}  # what ours say at /readyz who are there and not ready
+PLAIN = {"Accept-Encoding": "identity"}
+
+
+@dataclass(eq=False)
+class Replica:
+    """One replica: what is known of it, and its session."""
+
+    address: str
+    open: Callable[[str], KeptSession]
+    up: bool = True
+    away: bool = False  # nobody, or only a proxy, answered when it was last asked whether it is ready
+    under_way: int = 0
+    kept: KeptSession | None = None
+
+    async def session(self) -> KeptSession:
+        """Its session, opened by the first who asks and shared by all. Raises Unanswered."""
+        if self.kept is None or not self.kept.alive:
+            self.kept = self.open(self.address)
+        kept = self.kept
+        await kept.opened()
+        return kept
+
+
+@dataclass(eq=False)
+class Replicas:
+    """The replicas of one server.
+
+    Attributes:
+        server: its name.
+        limits: how many calls a replica gets at once, how many may wait in line.
+        http: asks replicas whether they are ready.
+        changed: told the data version that a replica names then.
+    """
+
+    server: str
+    all: tuple[Replica, ...]
+    limits: ToolLimits
+    http: httpx.AsyncClient
+    changed: Callable[[str], None]
+    _probing: asyncio.Task[None] | None = None
+    _doubt: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._turns = Turns(self._places, lambda: len(self._asked), self.limits.most_waiting)
+
+    @property
+    def waiting(self) -> int:
+        """Calls in line."""
+        return self._turns.waiting
+
+    def there(self) -> bool:
+        """Whether one of them is ready, as far as is known. They are asked from now on."""
+        self._probe_from_now_on()
+        return any(each.up for each in self.all)
+
+    @contextlib.asynccontextmanager
+    async def place(self, tenant: str, avoided: Collection[Replica] = ()) -> AsyncIterator[Replica]:
+        """A place at a replica, until the block ends; at one of the avoided only if there is no other.
+
+        Raises ServerUnavailable when the line is full, and this tenant is not one to make room for.
+        """
+        self._probe_from_now_on()
+        try:
+            await self._turns.take(tenant)
+        except Full as full:
+            said = f"the MCP server {self.server} is busy, and {self.waiting} calls wait already"
+            raise ServerUnavailable(said) from full
+        replica = self._next(avoided)
+        replica.under_way += 1
+        try:
+            yield replica
+        finally:
+            replica.under_way -= 1
+            self._turns.give_back(tenant)
+
+    def failed(self, replica: Replica) -> None:
+        """A call has failed there: it is asked again when it says that it is ready, or when there is no other."""
+        replica.up = False
+        self._doubt.set()
+
+    def answered(self, replica: Replica) -> None:
+        """A call was answered there, which says of a program that it is up."""
+        replica.up |= not is_url(replica.address)
+
+    def has_other(self, replicas: Collection[Replica]) -> bool:
+        """Whether there is a replica that is up and none of these."""
+        return any(each.up and each not in replicas for each in self.all)
+
+    def away(self) -> bool:
+        """Whether none of them answered when they were last asked."""
+        self._probe_from_now_on()
+        return all(each.away for each in self.all)
+
+    def kept(self) -> KeptSession | None:
+        """An open session with any of them, if there is one."""
+        return next((each.kept for each in self.all if each.kept and each.kept.is_open), None)
+
+    async def close(self) -> None:
+        """Ends every session."""
+        if self._probing:
+            self._probing.cancel()
+            await asyncio.wait({self._probing})
+        await asyncio.gather(*(each.kept.close() for each in self.all if each.kept))
+
+    @property
+    def _asked(self) -> Sequence[Replica]:
+        return [each for each in self.all if each.up] or self.all
+
+    def _places(self) -> int:
+        """Those at replicas that are asked; what is still under way at others is in no place of theirs."""
+        asked = self._asked
+        return len(asked) * self.limits.at_once + sum(each.under_way for each in self.all if each not in asked)
+
+    def _next(self, avoided: Collection[Replica]) -> Replica:
+        def order(each: Replica) -> tuple[bool, bool, bool, int]:
+            return each.under_way >= self.limits.at_once, each in avoided, not each.up, each.under_way
+
+        return min(self.all, key=order)
+
+    def _probe_from_now_on(self) -> None:
+        if self._probing is None:
+            self._probing = asyncio.create_task(self._probe(), name=f"asks whether {self.server} is ready")
+
+    async def _probe(self) -> None:
+        while True:
+            pause = self.limits.probe_s if all(each.up for each in self.all) else min(self.limits.probe_s, DOWN_LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._doubt.wait()
+            self._doubt.clear()
+            await asyncio.gather(*(self._look_at(each) for each in self.all))
+            self._turns.serve()
+
+    async def _look_at(self, replica: Replica) -> None:
+        if is_url(replica.address):
+            await self._ask_whether_ready(replica)
+        elif not replica.up and replica.kept and replica.kept.is_open:
+            replica.up = await replica.kept.answers(self.limits.probe_s)
+            if not replica.up:
+                await replica.kept.close()
+
+    async def _ask_whether_ready(self, replica: Replica) -> None:
+        try:
+            url = httpx.URL(replica.address).copy_with(path="/readyz", query=None)
+            async with asyncio.timeout(PROBE_TIMEOUT_S), self.http.stream("GET", url, headers=PLAIN) as answer:
+                replica.up = answer.status_code not in BY_A_PROXY  # one of another make may know no /readyz
+                told = await _told(answer)
+                replica.away = not replica.up and told.get("status") not in HERE
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+            replica.up, replica.away = False, True
+            return
+        if replica.up and isinstance(version := told.get("data_version"), str):
+            self.changed(version)
+
+
+def replicas_of(address: str) -> tuple[str, ...]:
+    """The addresses of the replicas, of which there may be several behind URLs."""
+    return tuple(each.strip() for each in address.split(",")) if is_url(address) else (address,)
+
+
+async def _told(answer: httpx.Response) -> Json:
+    try:
+        told: Any = json.loads(await body(answer, PROBE_BYTES))
+    except (httpx.DecodingError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -1,0 +1,277 @@
+"""One MCP server as the gateway sees it: its breaker, the token buckets of its tools, its replicas, and one call."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Literal, TypeVar
+
+import httpx
+from langchain_core.tools import BaseTool
+from mcp import McpError
+from redis.asyncio import Redis
+
+from graphs.errors import ServerRefused, ServerUnavailable, ToolFailure
+from graphs.redis.breaker import PROBE_LOOK_S, Breaker
+from graphs.state import Json
+from graphs.tools.buckets import ToolBuckets
+from graphs.tools.cache import ToolCache
+from graphs.tools.limits import ToolLimits
+from graphs.tools.metrics import ToolMetrics
+from graphs.tools.replicas import PROBE_TIMEOUT_S, Replica, Replicas
+from graphs.tools.results import Answer
+from graphs.tools.session import KeptSession
+from graphs.tools.transport import Caller, Signer, Transport, Unanswered
+from safe_http.shown import shown
+
+Given = TypeVar("Given")
+
+logger = logging.getLogger(__name__)
+
+AWAY_LOOK_S = 1.0  # between two attempts at a server that is away
+FULL_SHARE = 0.8  # of the time that a call may take: who had less at a replica learned nothing of it
+
+
+class ToolServer:
+    """One server and its replicas.
+
+    Args:
+        name: of the server.
+        addresses: of its replicas: URLs, or command lines to speak stdio with.
+        limits: what bounds calls.
+        metrics: where waits and retries are counted.
+        probes: asks replicas whether they are ready.
+        client: what breaker and token buckets are shared in; without it there are none.
+        signer: makes tokens, and knows the time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        addresses: Sequence[str],
+        limits: ToolLimits,
+        metrics: ToolMetrics,
+        probes: httpx.AsyncClient,
+        client: Redis | None,
+        signer: Signer,
+    ) -> None:
+        def opened(address: str) -> KeptSession:
+            most = limits.result_bytes
+            return KeptSession(name, address, lambda: Transport(name, signer, most), most, limits.timeout_s)
+
+        self.name = name
+        self.data_version: str | None = None
+        self.cache = ToolCache(limits.cache_seconds, keeps=self._is_dated) if limits.cache_seconds else None
+        self._limits = limits
+        self._metrics = metrics
+        self._breaker = (
+            Breaker(client, f"mcp:{name}", failures=limits.failures, open_s=limits.open_s, now=signer.now)
+            if client
+            else None
+        )
+        self._away_since: float | None = None
+        self._buckets = ToolBuckets(name, limits, client) if client else None
+        self.replicas = Replicas(
+            name,
+            tuple(Replica(address, opened) for address in addresses),
+            limits,
+            probes,
+            self.noticed,
+        )
+        metrics.watch(self.replicas)
+
+    async def offered(self) -> dict[str, BaseTool]:
+        """Its tools by name, as a session listed them when it was opened. Raises as `ask`."""
+        if kept := self.replicas.kept():
+            return kept.tools
+        what, until = f"the list of tools of {self.name}", self._deadline()
+        return (await self._guarded(what, "", until, True, Replica.session)).tools
+
+    async def ask(self, caller: Caller, tool: str, arguments: Json) -> Answer:
+        """Call a tool: once, or twice when the first call changed nothing.
+
+        Raises:
+            ToolFailure: it gave too much.
+            ServerUnavailable: no answer in time, a server that is busy or asked too often, or its breaker is open.
+            McpError, ValueError: see `KeptSession.call`.
+        """
+        again = read_only((await self.offered()).get(tool))
+        until = self._deadline()
+        if self._buckets:
+            await self._buckets.take(caller.tenant, tool, until)
+
+        async def called(replica: Replica) -> Answer:
+            return _unless_busy(await (await replica.session()).call(caller, tool, arguments))
+
+        return await self._guarded(f"{self.name}.{tool}", caller.tenant, until, again, called)
+
+    async def refuses_us(self) -> bool:
+        """Whether it does not take our token. A kept session says that it does; whether it is away, its replicas know.
+        Nobody is called: so neither its breaker nor those who wait for it learn of this."""
+        replica = next((each for each in self.replicas.all if each.up and not each.away), None)
+        if replica is None or self.replicas.kept():
+            return False
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await replica.session()
+        except Unanswered as problem:
+            if problem.away:
+                self.replicas.failed(replica)
+            return problem.refused
+        except TimeoutError:
+            pass
+        return False
+
+    async def away(self) -> bool:
+        """Whether none of its replicas is there, or its breaker lets no call through."""
+        return self.replicas.away() or bool(self._breaker and await self._breaker.wait_s())
+
+    def noticed(self, data_version: str) -> None:
+        """What it answers with by now; what was kept of other data is dropped."""
+        if self.cache and self.data_version not in {None, data_version}:
+            self.cache.clear()
+        self.data_version = data_version
+
+    def _is_dated(self) -> bool:
+        """Whether it says of which data its answers are; else nobody knows when one is no longer true."""
+        return self.data_version is not None
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._limits.timeout_s
+
+    async def _guarded(
+        self, what: str, tenant: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]
+    ) -> Given:
+        """Ask for something behind the breaker, which is told how it went."""
+        await self._admitted(until)
+        report: Literal["abandoned", "succeeded", "failed"] = "abandoned"
+        try:
+            answer = await self._tried(tenant, until, again, act)
+            report = "succeeded"
+        except TimeoutError as late:
+            report = "failed"
+            seconds = self._limits.timeout_s
+            said = f"{what} gave no answer within {seconds:g} s; ask for less, or go on without it"
+            raise ServerUnavailable(said) from late
+        except Unanswered as problem:
+            if problem.too_large:
+                raise ToolFailure(f"{what} gave no usable answer: {problem}; ask for less") from problem
+            if problem.refused:
+                report = "succeeded"  # it is there, and answers
+                raise ServerRefused(
+                    f"the MCP server {self.name} refuses our token ({problem}); whoever runs it and this has to give "
+                    "both the same TOLLGATE_MCP_SECRET"
+                ) from problem
+            if problem.retry_after_s is None:  # it is away, and not busy
+                report = "failed"
+                # Where it is, only the log says: the message goes into events and reports, which tenants read.
+                where = ", ".join(shown(each.address) for each in self.replicas.all)
+                logger.warning("the MCP server %s at %s does not answer: %s", self.name, where, problem)
+            said = f"the MCP server {self.name} does not answer ({problem}); go on without it"
+            raise ServerUnavailable(said) from problem
+        except (McpError, ValueError):
+            report = "succeeded"  # the server answers
+            raise
+        finally:
+            await self._report(report)
+        return answer
+
+    async def _admitted(self, until: float) -> None:
+        """Wait for the verdict of a probe that is under way, as long as there is time. Raises ServerUnavailable."""
+        while self._breaker and not await self._breaker.admits():
+            wait = await self._breaker.wait_s() or 0.0
+            if wait > PROBE_LOOK_S or asyncio.get_running_loop().time() + wait > until:
+                raise ServerUnavailable(
+                    f"the MCP server {self.name} failed {self._limits.failures} times in a minute and is not asked for "
+                    f"{self._limits.open_s:g} s; go on without it, and say what is missing"
+                )
+            await asyncio.sleep(wait)
+
+    async def _report(self, how: Literal["abandoned", "succeeded", "failed"]) -> None:
+        if self._breaker is None:
+            return
+        match how:
+            case "succeeded":
+                await self._breaker.succeeded()
+            case "failed":
+                await self._breaker.failed()
+            case "abandoned":
+                await self._breaker.abandoned()
+
+    async def _tried(self, tenant: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]) -> Given:
+        """Do it at a replica, and once more at another one, or later, when that can do no harm.
+
+        Raises Unanswered; TimeoutError when a replica had the full time; ServerUnavailable when it was waited away.
+        """
+        if any(each.up for each in self.replicas.all):
+            self._away_since = None  # it was back meanwhile, whether or not anybody called it
+        failed: list[Replica] = []
+        earlier: Unanswered | None = None
+        while True:
+            async with self._place(tenant, failed, until) as replica:
+                left = until - asyncio.get_running_loop().time()
+                try:
+                    async with asyncio.timeout_at(until):
+                        answer = await act(replica)
+                    self.replicas.answered(replica)
+                    self._away_since = None
+                    return answer
+                except TimeoutError as late:
+                    if left >= self._limits.timeout_s * FULL_SHARE:
+                        self.replicas.failed(replica)
+                        raise
+                    why = f"the MCP server {self.name} is busy: the call had {max(left, 0):.1f} s left after its wait"
+                    raise earlier or ServerUnavailable(f"{why}; go on without it") from late
+                except Unanswered as problem:
+                    earlier = problem
+                    if problem.retry_after_s is None and not problem.gone and not problem.too_large:
+                        self.replicas.failed(replica)
+                    in_vain = problem.too_large or problem.refused or (problem.may_be_done and not again)
+                    if in_vain or (failed and not self._is_waited_for(problem, until)):
+                        raise
+                    pause = problem.retry_after_s or (AWAY_LOOK_S if failed else 0.0)
+            failed.append(replica)
+            self._metrics.retries.labels(self.name).inc()
+            if self.replicas.has_other(failed):
+                pause = 0.0
+            await asyncio.sleep(min(pause, max(0.0, until - asyncio.get_running_loop().time())))
+
+    def _is_waited_for(self, problem: Unanswered, until: float) -> bool:
+        """Whether it is worth asking once more. A server that is started anew is back in seconds: calls wait for that.
+        Of one that stays away, only those wait that came soon after it went."""
+        if not problem.away:
+            return False
+        now = asyncio.get_running_loop().time()
+        if self._away_since is None:
+            self._away_since = now
+        return now + AWAY_LOOK_S < min(until, self._away_since + self._limits.away_s)
+
+    @contextlib.asynccontextmanager
+    async def _place(self, tenant: str, failed: Sequence[Replica], until: float) -> AsyncIterator[Replica]:
+        """A place at a replica, waited for until then. Raises ServerUnavailable."""
+        began = time.monotonic()
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout_at(until):
+                    replica = await stack.enter_async_context(self.replicas.place(tenant, failed))
+            except TimeoutError as late:
+                raise ServerUnavailable(f"the MCP server {self.name} is busy: no place within the deadline") from late
+            finally:
+                self._metrics.wait.labels(self.name).observe(time.monotonic() - began)
+            yield replica
+
+
+def read_only(tool: BaseTool | None) -> bool:
+    """Whether the server says that the tool changes nothing."""
+    return ((tool and tool.metadata) or {}).get("readOnlyHint") is True
+
+
+def _unless_busy(result: Answer) -> Answer:
+    """Raises Unanswered for the answer of a server that has no place for the call."""
+    told = result.meta if result.failed is True and isinstance(result.meta, dict) else {}
+    after = told.get("retry_after_s")
+    if isinstance(after, int | float) and 0 <= after < math.inf:
+        raise Unanswered("it is busy", may_be_done=False, retry_after_s=float(after))
+    return result

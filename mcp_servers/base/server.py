@@ -1,0 +1,149 @@
+"""What every server is: the SDK's FastMCP, with limits on each call, and a look at who calls."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, cast
+
+import anyio
+from mcp.server.fastmcp import FastMCP
+from mcp.server.fastmcp.exceptions import ResourceError, ToolError
+from mcp.server.lowlevel.helper_types import ReadResourceContents
+from mcp.types import CallToolResult, Resource, ResourceTemplate, TextContent, Tool
+from pydantic import AnyUrl, ValidationError
+from pydantic_core import to_json
+
+from mcp_servers.base.access import ANYBODY, Caller, told_by
+from mcp_servers.base.observing import Metrics, log_call
+
+Ready = Callable[[], str | None]  # the version of the data; None while they are loaded
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """What one call may take: seconds, and bytes of its result."""
+
+    seconds: float = 30.0
+    result_bytes: int = 2**20
+
+
+class _Stopped(ToolError):
+    """A call that a limit of the server ended; `outcome` is how metrics and logs name it."""
+
+    def __init__(self, outcome: str, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class Server(FastMCP[None]):
+    """An MCP server that is stateless: any replica answers any call.
+
+    Over HTTP a token may name the tools that its bearer has. It has no others then, and no resources.
+
+    Args:
+        name: what it is called, in tokens too.
+        instructions: what a client's model is told about it.
+        ready: gives the version of the data; None while they are loaded, which it begins. It does not block.
+    """
+
+    def __init__(self, name: str, instructions: str, ready: Ready) -> None:
+        super().__init__(name, instructions, stateless_http=True, json_response=True, log_level="WARNING")
+        # Without one the SDK looks up its own at each request, by reading files: a quarter of what a call costs.
+        self._mcp_server.version = version("tollgate")
+        self.limits = CallLimits()
+        self.metrics = Metrics()
+        self.data_version = ready
+
+    async def list_tools(self) -> list[Tool]:
+        caller = self.caller()
+        return [tool for tool in await super().list_tools() if caller.may_use(tool.name)]
+
+    async def call_tool(self, name: str, arguments: dict[str, Any]) -> Any:
+        """Call a tool within the limits. Raises ToolError, whose message says what to do."""
+        caller, began, outcome, size = self.caller(), time.perf_counter(), "error", 0
+        try:
+            result = await self._called(caller, name, arguments)
+            outcome, size = "ok", self._checked_size(name, result)
+            return result
+        except _Stopped as stopped:
+            outcome = stopped.outcome
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            seconds = time.perf_counter() - began
+            tool = name if self._tool_manager.get_tool(name) else "unknown"
+            self.metrics.called(tool, outcome, seconds)
+            log_call(tool, caller.agent, outcome, seconds, size)
+
+    async def list_resources(self) -> list[Resource]:
+        return [] if self.caller().tools is not None else await super().list_resources()
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        return [] if self.caller().tools is not None else await super().list_resource_templates()
+
+    async def read_resource(self, uri: AnyUrl | str) -> list[ReadResourceContents]:
+        """Read a resource. Raises ResourceError for a token that names tools, and for one that is not there."""
+        if self.caller().tools is not None:
+            raise ResourceError("this token is for tools alone; use them")
+        return list(await super().read_resource(uri))
+
+    def caller(self) -> Caller:
+        """Whoever makes the call that is served now."""
+        try:
+            context = self.get_context().request_context
+        except ValueError:  # no request: a program calls this object itself
+            return ANYBODY
+        if context.request:
+            return cast("Caller", context.request.scope["caller"])
+        told = context.meta.model_extra if context.meta else {}
+        return told_by(ANYBODY, {"_meta": told}, "")  # over stdio
+
+    async def _called(self, caller: Caller, name: str, arguments: dict[str, Any]) -> Any:
+        if not caller.may_use(name):
+            theirs = ", ".join(sorted(caller.tools or ())) or "no tool"
+            raise _Stopped("denied", f"the token of {caller.agent} is not for {name}; it is for {theirs}")
+        self._refuse_unknown(name, arguments)
+        with anyio.move_on_after(self.limits.seconds):
+            try:
+                return await super().call_tool(name, arguments)
+            except ToolError as error:
+                raise _explained(error, name) from error
+        raise _Stopped("timeout", f"{name} was stopped after {self.limits.seconds:g} s; ask for less, by filters")
+
+    def _refuse_unknown(self, name: str, arguments: dict[str, Any]) -> None:
+        """The SDK drops what a tool does not take; a filter that is misspelt must not become none."""
+        tool = self._tool_manager.get_tool(name)
+        known = tool.parameters["properties"] if tool else arguments
+        if unknown := [given for given in arguments if given not in known]:
+            theirs = f"it takes {', '.join(known)}" if known else "call it without any"
+            raise ToolError(f"Error executing tool {name}: it takes no argument {unknown[0]!r}; {theirs}")
+
+    def _checked_size(self, name: str, result: Any) -> int:
+        """Bytes of a result, text and structured. Raises _Stopped when they are too many."""
+        if not isinstance(result, CallToolResult):
+            raise TypeError(f"{name} returned {type(result).__name__}; return what mcp_servers.base.results makes")
+        text = sum(len(block.text.encode()) for block in result.content if isinstance(block, TextContent))
+        size = text + len(to_json(result.structuredContent))
+        if size > self.limits.result_bytes:
+            most = f"{name} has an answer of {size:,} bytes, the limit is {self.limits.result_bytes:,}"
+            raise _Stopped("too_large", f"{most}; ask for fewer rows or columns, or for one section of a document")
+        return size
+
+
+def _explained(error: ToolError, name: str) -> ToolError:
+    """The SDK's error, made useful: what is wrong with arguments in a line, and no inside of a defect."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError) and cause.title == f"{name}Arguments":
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in cause.errors()[:5])
+        return ToolError(f"Error executing tool {name}: {wrong}; correct the arguments by the tool's input schema")
+    if cause is None or isinstance(cause, ToolError):
+        return error
+    logger.error("%s failed", name, exc_info=cause)
+    kind = type(cause).__name__
+    return ToolError(f"Error executing tool {name}: a defect of this server ({kind}, in its log); use another tool")

@@ -1,0 +1,168 @@
+"""Runs one MCP server as a program: streamable HTTP on a port or an inherited socket, or stdio."""
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Callable
+
+import httpx
+from mcp.types import ToolAnnotations
+
+from mcp_servers.base import http_program
+from mcp_servers.base.access import SECRET_CHARS
+from mcp_servers.base.admission import Room
+from mcp_servers.base.http_program import LOOPBACK, Bounds, is_loopback
+from mcp_servers.base.observing import configure_logs
+from mcp_servers.base.server import CallLimits, Ready, Server
+from safe_http.shown import shown
+
+BAD_INPUT = 2
+SECRET = "TOLLGATE_MCP_SECRET"  # noqa: S105  its name
+LEVELS = ("info", "warning", "error")
+
+# Every tool of these servers only reads, gives the same answer twice and stays inside its own data.
+READ_ONLY = ToolAnnotations(readOnlyHint=True, idempotentHint=True, destructiveHint=False, openWorldHint=False)
+
+
+class StartupError(Exception):
+    """The server cannot start with what it was given; the message says what and how to mend it."""
+
+
+def new_server(name: str, instructions: str, ready: Ready = lambda: "") -> Server:
+    """An empty server. `ready` gives the version of the data, or None while they are loaded, which it begins."""
+    return Server(name, instructions, ready)
+
+
+def parser(program: str, description: str, default_port: int) -> argparse.ArgumentParser:
+    """The options that every server has. A server adds its own (`--data`) before `run`."""
+    options = argparse.ArgumentParser(prog=program, description=description)
+    options.add_argument("--stdio", action="store_true", help="speak MCP on stdin and stdout (desktop clients)")
+    options.add_argument("--host", default=LOOPBACK, help="address to listen on (default: %(default)s)")
+    options.add_argument("--port", type=int, default=default_port, help="port to listen on (default: %(default)s)")
+    options.add_argument("--fd", type=int, help="serve on this inherited, listening socket instead of a port")
+    options.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin closes: no orphan")
+    options.add_argument(
+        "--log-level", choices=LEVELS, help="info has a line per call (default: info over HTTP, warning over stdio)"
+    )
+    limits = options.add_argument_group("limits, over HTTP unless it says otherwise")
+    for name, default, what in (
+        ("--max-calls", 8, "calls served at once"),
+        ("--max-waiting", 256, "calls that wait beside them; more are answered `busy`"),
+        ("--max-wait-s", 2.0, "seconds that a call waits its turn before it is answered `busy`"),
+        ("--max-call-s", 30.0, "seconds that a call may take, over stdio too"),
+        ("--max-result-bytes", 2**20, "bytes of a result, over stdio too"),
+        ("--max-request-bytes", 2**20, "bytes of a request"),
+        ("--grace-s", 20.0, "seconds that calls under way have to end when the server is told to stop"),
+    ):
+        limits.add_argument(name, type=positive(type(default)), default=default, help=f"{what} (default: {default})")
+    names = options.add_argument_group("names, over HTTP")
+    names.add_argument("--allowed-host", action="append", help="a name others call this server by; unset: see README")
+    names.add_argument("--allowed-origin", action="append", help="a web page that may call: https://chat.example.org")
+    return options
+
+
+def takes_url(options: argparse.ArgumentParser, name: str, what: str) -> None:
+    """The options `--name-url` and `--name-url-variable`, of which one may be given; `url` reads them."""
+    group = options.add_mutually_exclusive_group()
+    group.add_argument(f"--{name}-url", metavar="URL", help=what)
+    group.add_argument(
+        f"--{name}-url-variable",
+        metavar="NAME",
+        help="environment variable that holds it: nobody can read a password there",
+    )
+
+
+def url(given: argparse.Namespace, name: str) -> str | None:
+    """What one of the two options says, without a slash at its end. Raises StartupError."""
+    option = f"--{name}-url"
+    address: str | None = getattr(given, f"{name}_url")
+    if variable := getattr(given, f"{name}_url_variable"):
+        option, address = variable, os.environ.get(variable)
+        if not address:
+            raise StartupError(f"--{name}-url-variable names {variable}, which is not set")
+    elif address and "@" in address:
+        raise StartupError(
+            f"everyone on this machine can read a password in {option}; put the URL into an environment variable and "
+            f"name that with {option}-variable"
+        )
+    return address and checked_url(option, address)
+
+
+def checked_url(name: str, address: str) -> str:
+    """The address without a slash at its end. Raises StartupError when it is none of HTTP."""
+    try:
+        read = httpx.URL(address)
+    except httpx.InvalidURL:
+        read = httpx.URL()
+    if read.scheme not in {"http", "https"} or not read.host:
+        raise StartupError(f"{name} {shown(address)} is not an http(s) address")
+    return address.rstrip("/")
+
+
+def run(build: Callable[[argparse.Namespace], Server], options: argparse.Namespace) -> None:
+    """Serve until told to stop. Exits with code 2 and one line when it cannot start."""
+    os.umask(0o077)  # copies of own data are their owner's alone
+    try:
+        secret = _secret()
+        listener = None if options.stdio else _listener(options, secret)
+        server = build(options)
+    except StartupError as error:
+        said = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(error))
+        print(f"error: {said}", file=sys.stderr)  # noqa: T201  names of files may hold orders to a terminal
+        raise SystemExit(BAD_INPUT) from error
+    configure_logs(server.name, options.log_level or ("warning" if options.stdio else "info"), os.environ)
+    server.limits = CallLimits(options.max_call_s, options.max_result_bytes)
+    if listener is None:
+        server.run("stdio")
+    else:
+        http_program.serve(server, listener, _bounds(options, secret), exit_with_stdin=options.exit_with_stdin)
+
+
+def _bounds(options: argparse.Namespace, secret: str | None) -> Bounds:
+    return Bounds(
+        room=Room(options.max_calls, options.max_waiting, options.max_wait_s),
+        request_bytes=options.max_request_bytes,
+        grace_s=options.grace_s,
+        secret=secret,
+        hosts=options.allowed_host,
+        origins=options.allowed_origin or [],
+    )
+
+
+def _secret() -> str | None:
+    """What tokens are signed with. Not an argument: those can be read by everybody on the machine."""
+    secret = os.environ.get(SECRET) or None
+    if secret is not None and len(secret) < SECRET_CHARS:
+        raise StartupError(f"{SECRET} is shorter than {SECRET_CHARS} characters; make one: openssl rand -hex 32")
+    return secret
+
+
+def _listener(options: argparse.Namespace, secret: str | None) -> socket.socket:
+    listener = socket.socket(fileno=options.fd) if options.fd is not None else _bound(options.host, options.port)
+    host = listener.getsockname()[0]
+    if secret is None and not is_loopback(host):
+        raise StartupError(f"others can reach {host}, and there is no {SECRET}; set one, or listen on {LOOPBACK} only")
+    return listener
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        raise StartupError(f"cannot listen on {host}:{port} ({reason}); choose another with --port") from error
+
+
+def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """Reads an option that is a number above 0."""
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if not value > 0:
+            raise ValueError
+        return value
+
+    number.__name__ = f"positive {kind.__name__}"  # argparse names it in its message
+    return number
