@@ -20,16 +20,13 @@ from app.errors import AppError, OperatorMustAct
 from app.observing.terminals import harmless_json, keep_terminals_harmless
 from app.running.processes import beside, mcp_commands, mcp_environment, redis_running, services
 from graphs.spending.limits import MICRO, OnLimit
+from sample import QUESTION
 
 if TYPE_CHECKING:
     from app.jobs.driver import OnEvent
     from app.jobs.jobs import Jobs
     from app.jobs.results import JobResult
 
-DEFAULT_QUESTION = (
-    "How did Voltbay's revenue in Germany develop from 2023 to 2025, how does that compare with the German market "
-    "for battery-electric cars, and what revenue can Voltbay expect there in 2026?"
-)
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tollgate.")
 cli.add_typer(keys_cli.cli)
@@ -46,9 +43,9 @@ Action = Literal["approve_more", "redirect", "finish_partial", "abort"]
 
 
 @cli.command()
-def demo(question: Annotated[str, typer.Argument(help="Any question on the sample data.")] = DEFAULT_QUESTION) -> None:
+def demo(question: Annotated[str, typer.Argument(help="Any question on the sample data.")] = QUESTION) -> None:
     """Answer one question on the sample business and print the report."""
-    _leave(_ask(question or DEFAULT_QUESTION), as_json=False, show_report=True)
+    _leave(_ask(question or QUESTION), as_json=False, show_report=True)
 
 
 @cli.command()

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals.questions import Question
+from evals.questions import Expected, Question
 from evals.report_text import Number, Statement, answer, numbers, share_carried, statements, uncarried
-from evals.truth import Expected
 
 MICRO = 1_000_000
 _FALLING = re.compile(

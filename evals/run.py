@@ -1,6 +1,6 @@
 """`make evals`: asks the team and the single agent every question, on real processes, and says how good they were.
 
-Fails below `evals/baseline.json`, which holds for the stand-in model. With a key the configured model is measured.
+Fails below `sample/baseline.json`, which holds for the stand-in model. With a key the configured model is measured.
 """
 
 import argparse
@@ -8,7 +8,6 @@ import asyncio
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from rich.console import Console
 
@@ -22,13 +21,12 @@ from app.observing.terminals import keep_terminals_harmless, raw
 from app.running.processes import Addresses, services
 from app.running.runtime import opened
 from evals.evaluators import EVALUATORS, read_outcome
-from evals.questions import Question, questions
+from evals.questions import Question, asked
 from evals.scoreboard import Answer, Results, baseline_of, document, fallen, read_baseline, table, write_json
-from evals.truth import truth
 from graphs.research import build_research_graph
 from graphs.single_agent import build_single_agent_graph
+from sample import BASELINE
 
-BASELINE = Path(__file__).with_name("baseline.json")
 SYSTEMS = {"team": build_research_graph, "single_agent": build_single_agent_graph}
 AT_A_TIME = 2
 FELL, NOT_MEASURED = 1, 2
@@ -41,7 +39,7 @@ def main() -> int:
     try:
         settings = on_sample_data(configuration.load())
         with services(settings) as (redis_url, addresses):
-            results = asyncio.run(measured(settings, redis_url, addresses, _asked()))
+            results = asyncio.run(measured(settings, redis_url, addresses, asked()))
     except AppError as error:
         print(f"error: {error}", file=sys.stderr)
         return NOT_MEASURED
@@ -68,14 +66,14 @@ def on_sample_data(settings: Settings) -> Settings:
 
 
 async def measured(
-    settings: Settings, redis_url: str, addresses: Addresses, asked: tuple[Question, ...]
+    settings: Settings, redis_url: str, addresses: Addresses, questions: tuple[Question, ...]
 ) -> dict[str, tuple[Answer, ...]]:
     """The answers of every system, one system after the other."""
     results = {}
     for name, build in SYSTEMS.items():
         async with opened(settings, redis_url, addresses, _say, build) as jobs:
             free = asyncio.Semaphore(AT_A_TIME)
-            results[name] = tuple(await asyncio.gather(*(_answered(jobs, settings, each, free) for each in asked)))
+            results[name] = tuple(await asyncio.gather(*(_answered(jobs, settings, each, free) for each in questions)))
     return results
 
 
@@ -89,11 +87,6 @@ async def _answered(jobs: Jobs, settings: Settings, question: Question, free: as
     answer = Answer(question.id, question.kind, job_id, tuple(evaluate(question, outcome) for evaluate in EVALUATORS))
     _say(f"{question.id}: {result.stop_reason}, {seconds:.1f} s. {answer.comments}")
     return answer
-
-
-def _asked() -> tuple[Question, ...]:
-    with truth() as known:
-        return questions(known)
 
 
 def _judged(results: Results) -> int:

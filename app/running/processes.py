@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import sample
 from app.config.settings import Settings, child_environment, variable
 from app.running.keeping import Program, Store
 from app.running.servers import Server
@@ -86,8 +87,8 @@ def mcp_commands(settings: Settings, embeddings_url: str | None) -> dict[str, li
     Everybody on the machine can read them, so an address, which may hold a password, is named by its variable.
     """
     here = ["--data-dir", str(settings.data_dir)]
-    documents = ["--data", str(settings.knowledge_base_data)] if settings.knowledge_base_data else []
-    sales = ["--data-variable", variable("sales_data")] if settings.sales_data else []
+    documents = ["--data", str(settings.knowledge_base_data or sample.DOCUMENTS)]
+    sales = ["--data-variable", variable("sales_data")] if settings.sales_data else ["--data", str(sample.SALES)]
     sales += ["--refresh-s", str(settings.sales_refresh_s)] if settings.sales_refresh_s else []
     embeddings = ["--embedding-model", settings.embedding_model]
     if embeddings_url:

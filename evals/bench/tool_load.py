@@ -29,6 +29,7 @@ from evals.bench.servers import Served, served
 from graphs.errors import GraphError
 from graphs.tools.gateway import Asking, ToolGateway
 from graphs.tools.limits import ToolLimits
+from sample import SALES
 
 AGENT = Asking("bench", ("sales.*",))
 DEADLINE_S, GRACE_S, LEAST_GAIN = 60.0, 2.0, 1.6
@@ -102,9 +103,9 @@ async def main(agents: int) -> int:
     cpus = sorted(os.sched_getaffinity(0))
     pins = [[cpus[-1]], [cpus[-2]]] if len(cpus) > 1 else [[], []]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        data = ["--data-dir", folder]
+        data = ["--data", str(SALES), "--data-dir", folder]
         with served("mcp_servers.sales", *data, cpus=pins[0]) as one:
-            await run([one], 1, limits)  # makes the sample data
+            await run([one], 1, limits)
             alone = await run([one], agents, limits)
             with served("mcp_servers.sales", *data, cpus=pins[1]) as other:
                 await run([other], 1, limits)

@@ -13,10 +13,9 @@ from collections import Counter
 from pathlib import Path
 
 from app.observing.terminals import keep_terminals_harmless
-from evals.questions import Question, questions
+from evals.questions import Question, asked
 from evals.real_model.checks import Ended, faults
 from evals.real_model.runs import deployed
-from evals.truth import truth
 
 
 def main() -> None:
@@ -26,12 +25,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="of each question (default: %(default)s)")
     given = parser.parse_args()
     keep_terminals_harmless()
-    asked, jobs, failed = chosen(given.questions), list[Ended](), False
+    questions, jobs, failed = chosen(given.questions), list[Ended](), False
     print("| seed | question | outcome | findings | model calls | tokens in | cached | tokens out | seconds |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for seed in range(1, given.seeds + 1):
         with tempfile.TemporaryDirectory(prefix="tollgate-real-model-") as folder, deployed(seed, Path(folder)) as here:
-            for question in asked:
+            for question in questions:
                 job = here.ended(question.text)
                 jobs.append(job)
                 print(row(seed, question, job), flush=True)
@@ -44,8 +43,7 @@ def main() -> None:
 
 def chosen(number: int) -> list[Question]:
     """So many of the questions, spread over their kinds."""
-    with truth() as known:
-        every = questions(known)
+    every = asked()
     return [every[each * len(every) // number] for each in range(min(number, len(every)))]
 
 

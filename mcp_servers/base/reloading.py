@@ -37,37 +37,6 @@ class Source(Protocol[T_co]):
         """The data as they are now."""
 
 
-class Once(Generic[T]):
-    """Data that never change, loaded at the first call."""
-
-    note: str | None = None
-
-    def __init__(self, load: Callable[[], T]) -> None:
-        self._load = load
-        self._lock = threading.Lock()
-        self._value: T | None = None
-
-    def now(self) -> T:
-        """The data. Blocks while they are loaded; raises what loading raises, and tries again at the next call."""
-        with self._lock:
-            if self._value is None:
-                self._value = self._load()
-            return self._value
-
-    def ready(self) -> str | None:
-        """The version of the data; None while they are loaded, which this begins. Does not block."""
-        value = self._value
-        if value is None and not self._lock.locked():
-            threading.Thread(target=self._begin, daemon=True).start()
-        return value.data_version if value else None
-
-    def _begin(self) -> None:
-        try:
-            self.now()
-        except Exception:
-            logging.getLogger(__name__).exception("the data could not be loaded")
-
-
 class Newest(Generic[T]):
     """The newest version of a source that could be loaded; a thread looks for changes.
 

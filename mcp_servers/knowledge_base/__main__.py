@@ -14,7 +14,7 @@ DEFAULT_PORT = 7801
 def main() -> None:
     """Read the options and serve."""
     options = serving.parser("knowledge_base", "Market documents over MCP: search and read.", DEFAULT_PORT)
-    options.add_argument("--data", type=Path, help="folder of Markdown, HTML or PDF (default: the sample briefs)")
+    options.add_argument("--data", type=Path, required=True, help="folder of Markdown, HTML or PDF")
     serving.takes_url(options, "embeddings", "OpenAI-compatible endpoint for semantic search (default: none)")
     options.add_argument("--embedding-model", default=DEFAULT_MODEL, help="its model (default: %(default)s)")
     options.add_argument(

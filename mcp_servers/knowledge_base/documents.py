@@ -11,7 +11,6 @@ from typing import Any
 from mcp_servers.base.formats import RawText, Unreadable, read_file
 from mcp_servers.base.serving import StartupError
 
-BRIEFS = Path(__file__).parent / "briefs"
 OWN = "own document"
 CONFIDENCES = ("high", "medium", "low")
 

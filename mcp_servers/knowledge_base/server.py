@@ -11,14 +11,14 @@ from mcp.types import CallToolResult
 from pydantic import AnyUrl, Field
 
 from mcp_servers.base import results, serving
-from mcp_servers.base.reloading import Newest, Once
+from mcp_servers.base.reloading import Newest
 from mcp_servers.base.results import Document, Table
 from mcp_servers.base.server import Server
 from mcp_servers.knowledge_base.documents import Library, SourceDocument
 from mcp_servers.knowledge_base.embeddings import Embeddings, EmbeddingsUnavailable
 from mcp_servers.knowledge_base.passages import excerpt
 from mcp_servers.knowledge_base.search import Hit
-from mcp_servers.knowledge_base.shelf import Folder, Shelf, sample
+from mcp_servers.knowledge_base.shelf import Folder, Shelf
 
 NAME = "knowledge_base"
 INSTRUCTIONS = (
@@ -39,22 +39,21 @@ Query = Annotated[
     ),
 ]
 Limit = Annotated[int, Field(ge=1, le=20, description="most passages to return, best first", examples=[5])]
-DocumentId = Annotated[str, Field(description="id as a search returns it", examples=["germany-public-charging-points"])]
+DocumentId = Annotated[str, Field(description="id as a search returns it", examples=["onboarding-guide"])]
 SectionName = Annotated[
     str | None, Field(description="a section's name; leave out for the whole document", examples=["Key figures"])
 ]
 
 
-Current = Newest[Shelf] | Once[Shelf]
+Current = Newest[Shelf]
 
 
-def build(data: Path | None, embeddings: Embeddings | None, refresh_s: float = REFRESH_S) -> Server:
-    """A server over the folder `data`, looked at for changes every `refresh_s`, or over the sample briefs.
+def build(data: Path, embeddings: Embeddings | None, refresh_s: float = REFRESH_S) -> Server:
+    """A server over the folder `data`, looked at for changes every `refresh_s`.
 
     Raises `StartupError` for a bad folder.
     """
-    sample_shelf = partial(sample, embeddings)
-    current: Current = Once(sample_shelf) if data is None else Newest(Folder(data, embeddings), refresh_s)
+    current = Newest(Folder(data, embeddings), refresh_s)
     server = serving.new_server(NAME, INSTRUCTIONS, current.ready)
     _add_search_tools(server, current)
     _add_reading(server, current)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_servers.base.serving import StartupError
-from mcp_servers.knowledge_base.documents import BRIEFS, Library, load, visible_files
+from mcp_servers.knowledge_base.documents import Library, load, visible_files
 from mcp_servers.knowledge_base.embeddings import Embeddings
 from mcp_servers.knowledge_base.passages import passages_of
 from mcp_servers.knowledge_base.reading import Reader, State, state
@@ -26,14 +26,8 @@ class Shelf:
         return self.library.version
 
 
-def sample(embeddings: Embeddings | None) -> Shelf:
-    """The briefs that come with this server."""
-    library = load(BRIEFS)
-    return Shelf(library, Searcher(passages_of(library), embeddings))
-
-
 class Folder:
-    """A source for `reloading.Newest`: a folder of one's own documents."""
+    """A source for `reloading.Newest`: a folder of documents."""
 
     settles = True
 

@@ -15,10 +15,8 @@ SCHEMES = ("postgresql://", "postgres://")
 def main() -> None:
     """Read the options and serve until told to stop."""
     options = serving.parser("mcp_servers.sales", "The company's own sales, as an MCP server.", 7802)
-    source = options.add_mutually_exclusive_group()
-    source.add_argument(
-        "--data", help="your own data instead of the sample: CSV, Parquet, SQLite, DuckDB, or Postgres URL"
-    )
+    source = options.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", help="CSV, Parquet, SQLite, DuckDB, an SQL script, or a Postgres URL")
     source.add_argument(
         "--data-variable", metavar="NAME", help="environment variable that holds it: nobody can read a password there"
     )
@@ -52,14 +50,14 @@ def _build(given: argparse.Namespace) -> Server:
     )
 
 
-def _data(given: argparse.Namespace) -> Path | str | None:
+def _data(given: argparse.Namespace) -> Path | str:
     """The path or URL that is meant. Raises StartupError."""
     if given.data_variable:
         if not (named := os.environ.get(given.data_variable)):
             raise serving.StartupError(f"--data-variable names {given.data_variable}, which is not set")
         return named if named.startswith(SCHEMES) else Path(named)
-    if given.data is None or not given.data.startswith(SCHEMES):
-        return given.data and Path(given.data)
+    if not given.data.startswith(SCHEMES):
+        return Path(given.data)
     from mcp_servers.sales.postgres import has_password  # noqa: PLC0415
 
     if has_password(given.data):

@@ -1,4 +1,4 @@
-"""Reads a company's own data into one DuckDB file: CSV, Parquet, SQLite, a folder of them, or a DuckDB file."""
+"""Reads a company's data into one DuckDB file: CSV, Parquet, SQLite, a folder of them, a DuckDB file, or a script."""
 
 import csv
 import hashlib
@@ -21,8 +21,8 @@ from mcp_servers.sales.warehouse import Warehouse
 
 LOADER = "2"
 TEXT_FILES = {".csv", ".tsv", ".txt"}
-SQLITE, DUCKDB, PARQUET = "SQLite", "DuckDB", "Parquet"
-KINDS = "CSV, Parquet, SQLite, DuckDB, or a folder of CSV and Parquet files"
+SQLITE, DUCKDB, PARQUET, SCRIPT = "SQLite", "DuckDB", "Parquet", "SQL script"
+KINDS = "CSV, Parquet, SQLite, DuckDB, an SQL script that makes the data, or a folder of CSV and Parquet files"
 
 
 class Files:
@@ -72,7 +72,10 @@ def _stored(path: Path, data_dir: Path, told: Path) -> tuple[Path, str]:
 
 def _make(database: Path, path: Path, told: Path, unchanged: Callable[[], bool]) -> None:
     def fill(connection: duckdb.DuckDBPyConnection) -> None:
-        _fill(connection, path, told)
+        if _kind(path) == SCRIPT:
+            _run(connection, path)
+        else:
+            _fill(connection, path, told)
         check(connection)
 
     def check(connection: duckdb.DuckDBPyConnection) -> None:
@@ -154,9 +157,18 @@ def _kind(path: Path) -> str | None:
         PARQUET: head[:4] == b"PAR1",
     }
     kind = next((kind for kind, found in signatures.items() if found), None)
+    if kind is None and path.suffix.lower() == ".sql":
+        return SCRIPT
     if kind is None and b"\0" in head:
         raise StartupError(f"{path} is neither text nor of a known kind; give {KINDS}")
     return kind
+
+
+def _run(connection: duckdb.DuckDBPyConnection, script: Path) -> None:
+    """A script makes its data itself: it reads no file and reaches no network."""
+    connection.execute("SET enable_external_access = false")
+    for statement in duckdb.extract_statements(script.read_text(encoding="utf-8")):
+        connection.execute(statement)
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, path: Path, told: Path) -> None:

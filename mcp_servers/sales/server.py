@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from mcp_servers.base import serving
-from mcp_servers.base.reloading import Newest, Once
+from mcp_servers.base.reloading import Newest
 from mcp_servers.base.results import Table, table_result
 from mcp_servers.base.server import Server
 from mcp_servers.sales import catalog, prepared
@@ -54,24 +53,24 @@ PeriodArgument = Annotated[
 ]
 
 
-Current = Newest[Warehouse] | Once[Warehouse]
+Current = Newest[Warehouse]
 
 
 def build(
-    data: Path | str | None,
+    data: Path | str,
     data_dir: Path,
     *,
     refresh_s: float | None = None,
     time_limit_s: float = TIME_LIMIT_S,
     queries: int = QUERIES_AT_ONCE,
 ) -> Server:
-    """The server over `data`, files or the URL of a Postgres database, or over the sample business when it is None.
+    """The server over `data`: files, or the URL of a Postgres database.
 
-    The sample is generated into `data_dir` at the first tool call. Own data are looked at for changes every
-    `refresh_s`; a query may take `time_limit_s`, and so many `queries` run at once.
+    They are read into `data_dir`, and looked at for changes every `refresh_s`; a query may take `time_limit_s`, and so
+    many `queries` run at once.
 
     Raises:
-        serving.StartupError: own data cannot be read, or `data_dir` cannot be written to.
+        serving.StartupError: the data cannot be read, or `data_dir` cannot be written to.
     """
     current = _current(data, data_dir, refresh_s, time_limit_s)
     server = serving.new_server("sales", INSTRUCTIONS, ready=current.ready)
@@ -81,10 +80,8 @@ def build(
     return server
 
 
-def _current(data: Path | str | None, data_dir: Path, refresh_s: float | None, time_limit_s: float) -> Current:
+def _current(data: Path | str, data_dir: Path, refresh_s: float | None, time_limit_s: float) -> Current:
     folder(data_dir)
-    if data is None:
-        return Once(lambda: Warehouse(partial(_sample, data_dir), time_limit_s).opened())
     if isinstance(data, str):
         from mcp_servers.sales.postgres import Postgres  # noqa: PLC0415
 
@@ -92,12 +89,6 @@ def _current(data: Path | str | None, data_dir: Path, refresh_s: float | None, t
     from mcp_servers.sales.own_data import Files  # noqa: PLC0415
 
     return Newest(Files(data, data_dir, time_limit_s), refresh_s or FILES_REFRESH_S)
-
-
-def _sample(data_dir: Path) -> tuple[Path, str]:
-    from mcp_servers.sales import generate  # noqa: PLC0415
-
-    return generate.ensure(data_dir)
 
 
 def _add_schema(server: Server, current: Current) -> None:

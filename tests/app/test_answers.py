@@ -16,8 +16,8 @@ from app.jobs.results import JobResult
 from app.running.processes import Addresses
 from app.running.runtime import opened
 from evals.report_text import uncarried
+from sample.truth import FACT_SHEET
 
-FACTS = Path(__file__).parents[1] / "mcp_servers" / "data" / "ev-charging.csv"
 MARKET = "How many public charging points does Germany have, and do sources agree?"
 SALES = "How did Voltbay's revenue in Germany develop from 2023 to 2025?"
 BOTH = (
@@ -45,14 +45,14 @@ async def ask(jobs: Jobs, settings: Settings, question: str) -> tuple[JobResult,
 
 
 def fact(fact_id: str) -> str:
-    with FACTS.open(encoding="utf-8") as lines:
+    with FACT_SHEET.open(encoding="utf-8") as lines:
         return next(row["value"] for row in csv.DictReader(lines) if row["id"] == fact_id)
 
 
 def revenue(settings: Settings, country: str, year: int) -> float:
     """By SQL over the same data, without any code of the server."""
     # A copy, because DuckDB shares an open file within a process, with the settings of whoever opened it first.
-    copied = shutil.copy(settings.data_dir / "sales" / "voltbay.duckdb", settings.data_dir / "by-sql.duckdb")
+    copied = shutil.copy(next(settings.data_dir.glob("sales/own-*.duckdb")), settings.data_dir / "by-sql.duckdb")
     with duckdb.connect(str(copied), read_only=True) as data:
         row = data.execute(
             "SELECT sum(revenue_eur) FROM sales WHERE country = ? AND year(order_date) = ?", [country, year]

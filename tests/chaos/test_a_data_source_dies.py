@@ -17,6 +17,7 @@ from app.running.processes import Addresses
 from app.running.serving import NEEDED
 from app.work.readiness import UNUSABLE, Readiness
 from app.work.service import Service
+from sample import SALES
 from tests.app.queued import deployment, ended, order, submitted, told
 from tests.chaos.soundness import assert_sound
 
@@ -29,7 +30,7 @@ BOTH = (
 def sales(data_dir: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """A sales server of the test's own on this port, to be mistreated."""
     with socket.create_server(("127.0.0.1", port)) as listener:
-        command = [sys.executable, "-m", "mcp_servers.sales", "--data-dir", str(data_dir)]
+        command = [sys.executable, "-m", "mcp_servers.sales", "--data", str(SALES), "--data-dir", str(data_dir)]
         process = subprocess.Popen(
             [*command, "--fd", str(listener.fileno()), "--exit-with-stdin"],
             stdin=subprocess.PIPE,

@@ -14,6 +14,7 @@ import pytest
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
+from sample import SALES
 from tests.app.command_line import HELLO, background, seen, tollgate
 from tests.mcp_servers.program import HEADERS, SECONDS, SECRET, bearer, call, request, served
 
@@ -97,7 +98,7 @@ def test_the_token_of_the_page_opens_what_it_names_and_nothing_else(tmp_path: Pa
     [command] = re.findall(r"^\.venv/bin/(tollgate token .+)$", page, re.MULTILINE)
     made = tollgate(tmp_path, *shlex.split(command)[1:], TOLLGATE_MCP_SECRET=SECRET)
     assert made.returncode == 0, made.stderr
-    options = ("--data-dir", str(tmp_path / "data"))
+    options = ("--data", str(SALES), "--data-dir", str(tmp_path / "data"))
     with served("mcp_servers.sales", tmp_path, *options, TOLLGATE_MCP_SECRET=SECRET) as program:
         headers = {**HEADERS, **bearer(made.stdout.strip())}
         listed, refused = (

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.evaluators import EVALUATORS, Outcome, accuracy, citations, cost, read_outcome, refusal
-from evals.questions import Question
+from evals.questions import Expected, Question
 from evals.report_text import answer, numbers, statements, uncarried
-from evals.truth import Expected
 
 NOTICE = "*Written by the built-in stand-in model: rules, not a language model. Costs are 123 dollars.*"
 REVENUE = Expected(19_460_242.01, "EUR", 97_301.0, (), "sql")

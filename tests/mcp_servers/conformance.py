@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from sample import DOCUMENTS, SALES
 from tests.http_server import served
 from tests.search_provider import search_provider
 from tests.web_site import page
@@ -89,7 +90,7 @@ SERVERS: Final = (
             "search_semantic": SEARCH,
             "read_document": Example({"id": "afir-rules"}, {"id": "afir"}, "near ids: afir-rules"),
         },
-        ("--data-dir", "{data}", "--embeddings-url", "{model}"),
+        ("--data", str(DOCUMENTS), "--data-dir", "{data}", "--embeddings-url", "{model}"),
     ),
     Conforming(
         "sales",
@@ -102,7 +103,7 @@ SERVERS: Final = (
             "top_customers": Example({"limit": 3}, {"filters": {"country": ["Atlantis"]}}, "Germany"),
             "target_attainment": Example({"dimensions": ["year"]}, {"dimensions": [], "period": "1999"}, "runs from"),
         },
-        ("--data-dir", "{data}"),
+        ("--data", str(SALES), "--data-dir", "{data}"),
     ),
     Conforming(
         "analytics",

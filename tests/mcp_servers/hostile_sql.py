@@ -127,7 +127,6 @@ LOOKS_INSIDE = [
     "SELECT * FROM information_schema.tables",
     "SELECT * FROM sqlite_master",
     "SELECT * FROM about.version",
-    "SELECT * FROM voltbay.about.version",
     "SELECT * FROM system.main.duckdb_databases",
     "SELECT * FROM (WITH duckdb_databases AS (SELECT 1) SELECT 1) JOIN duckdb_databases ON true",
     "SELECT * FROM test_all_types()",

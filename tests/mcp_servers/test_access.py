@@ -14,6 +14,7 @@ from mcp import McpError
 from mcp.types import TextContent
 
 from mcp_servers.base.access import Unauthorized, verified
+from sample import DOCUMENTS
 from tests.mcp_servers.program import (
     HEADERS,
     REPOSITORY,
@@ -36,7 +37,7 @@ UNSIGNED = jwt.encode({"sub": "researcher", "aud": "knowledge_base"}, "", algori
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """The knowledge base, which others than this machine can reach, with a secret."""
     folder = tmp_path_factory.mktemp("guarded")
-    options = ("--data-dir", str(folder))
+    options = ("--data", str(DOCUMENTS), "--data-dir", str(folder))
     with served(KNOWLEDGE_BASE, folder, *options, host="0.0.0.0", TOLLGATE_MCP_SECRET=SECRET) as program:
         yield program
 
@@ -143,7 +144,7 @@ async def test_a_token_for_nothing_sees_nothing(guarded: Program, scope: str | N
 
 
 def refused(*options: str, **settings: str) -> str:
-    command = [sys.executable, "-m", KNOWLEDGE_BASE, "--port", "0", *options]
+    command = [sys.executable, "-m", KNOWLEDGE_BASE, "--data", str(DOCUMENTS), "--port", "0", *options]
     environment = {"PATH": "/usr/bin", **settings}
     ended = subprocess.run(
         command, cwd=REPOSITORY, env=environment, text=True, capture_output=True, timeout=SECONDS, check=False

@@ -14,18 +14,19 @@ from mcp.types import CallToolResult, TextContent, TextResourceContents
 from pydantic import AnyUrl
 
 from mcp_servers.base.results import Document, Table
-from mcp_servers.knowledge_base.documents import BRIEFS, load, split_sections
+from mcp_servers.knowledge_base.documents import load, split_sections
 from mcp_servers.knowledge_base.passages import EXCERPT_CHARACTERS, excerpt, passages_of, terms
 from mcp_servers.knowledge_base.search import fuse
 from mcp_servers.knowledge_base.server import COLUMNS, build
+from sample import DOCUMENTS
 
-LIBRARY = load(BRIEFS)
+LIBRARY = load(DOCUMENTS)
 PASSAGES = passages_of(LIBRARY)
 
 
 @asynccontextmanager
 async def connected() -> AsyncIterator[ClientSession]:
-    async with create_connected_server_and_client_session(build(None, None)) as client:
+    async with create_connected_server_and_client_session(build(DOCUMENTS, None)) as client:
         yield client
 
 

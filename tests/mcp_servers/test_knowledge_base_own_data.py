@@ -150,7 +150,10 @@ def test_a_missing_or_useless_folder_stops_the_start(tmp_path: Path) -> None:
     ("options", "message"),
     [
         (["--data", "absent"], "error: no documents folder at absent"),
-        (["--embeddings-url", "localhost:1"], "error: --embeddings-url localhost:1 is not an http(s) address"),
+        (
+            ["--data", ".", "--embeddings-url", "localhost:1"],
+            "error: --embeddings-url localhost:1 is not an http(s) address",
+        ),
     ],
 )
 def test_the_program_refuses_bad_options_in_one_line(tmp_path: Path, options: list[str], message: str) -> None:

@@ -131,16 +131,3 @@ def test_the_program_says_which_version_it_serves(folder: Path) -> None:
         assert (first["status"], len(first["data_version"])) == ("ready", 12)
         put(folder / "trams.md", "# Trams\n\nTwelve.\n")
         assert soon(ready, lambda answer: answer != first, "the new version")["status"] == "ready"
-
-
-def test_the_sample_is_not_ready_until_it_is_loaded(tmp_path: Path) -> None:
-    served = Served("sales", ["--data-dir", str(tmp_path)], "", {}, "")
-    with started(served) as (_, port):
-
-        def ready() -> httpx.Response:
-            return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=30)
-
-        first = ready()
-        assert (first.status_code, first.json()) == (503, {"status": "loading"})
-        last = soon(ready, lambda answer: answer.status_code == 200, "readiness")
-        assert last.json()["data_version"].startswith("voltbay-")

@@ -171,13 +171,6 @@ def test_a_server_that_needs_no_data_is_ready_at_once(tmp_path: Path) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
 
 
-def test_asking_whether_it_is_ready_loads_the_data(tmp_path: Path) -> None:
-    with served("mcp_servers.sales", tmp_path, "--data-dir", str(tmp_path / "data")) as program:
-        assert httpx.get(f"{program.url}/readyz", timeout=SECONDS).json()["status"] == "loading"
-        until(lambda: httpx.get(f"{program.url}/readyz", timeout=SECONDS).status_code == 200, "it is ready")
-    assert (tmp_path / "data" / "sales" / "voltbay.duckdb").exists()
-
-
 async def test_told_to_stop_it_lets_calls_end_and_takes_no_more(start: Start, tmp_path: Path) -> None:
     with start() as program:
         async with httpx.AsyncClient(timeout=SECONDS, headers=HEADERS) as client:

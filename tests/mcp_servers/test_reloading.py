@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mcp_servers.base.reloading import RESTLESS_S, RETRY_S, Newest, Once
+from mcp_servers.base.reloading import RESTLESS_S, RETRY_S, Newest
 from tests.mcp_servers.waiting import soon
 
 NEVER_S = 3600.0  # no look but those that a test makes
@@ -147,11 +147,3 @@ def test_a_thread_looks_and_ends_with_the_object() -> None:
     gc.collect()
     soon(thread.is_alive, lambda alive: not alive, "the end of the thread")
     assert gone() is None
-
-
-def test_data_that_never_change_are_loaded_when_somebody_asks_whether_they_are_there() -> None:
-    shelf = Shelf()
-    once = Once(shelf.load)
-    assert not once.ready()
-    assert soon(once.ready, lambda version: version is not None, "the load") == "1"
-    assert (once.now(), shelf.loads) == (Data("1"), 1)

@@ -11,13 +11,14 @@ from mcp.types import CallToolResult, TextContent
 from mcp_servers.base.results import Table
 from mcp_servers.base.serving import StartupError
 from mcp_servers.sales.server import build
+from sample import SALES
 
 COUNTRIES = ["France", "Germany", "Italy", "Netherlands", "Norway", "Spain", "Sweden", "United Kingdom"]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> FastMCP:
-    return build(None, tmp_path_factory.mktemp("data"))
+    return build(SALES, tmp_path_factory.mktemp("data"))
 
 
 async def ask(server: FastMCP, tool: str, **arguments: Any) -> CallToolResult:
@@ -72,7 +73,7 @@ async def test_an_answer_is_csv_for_the_model_beside_the_table(server: FastMCP) 
     [content] = result.content
     assert isinstance(content, TextContent)
     assert content.text.startswith("# Revenue by country, year 2024, 2024-Q1\ncountry,revenue_eur,units,orders\n")
-    assert Table.model_validate(result.structuredContent).data_version.startswith("voltbay-")
+    assert Table.model_validate(result.structuredContent).data_version.startswith("own-")
 
 
 async def test_revenue_comes_largest_first_or_in_order_of_time(server: FastMCP) -> None:
@@ -151,14 +152,7 @@ async def test_a_mistake_in_sql_is_explained(server: FastMCP) -> None:
     assert "describe_schema" in told
 
 
-async def test_the_server_starts_before_the_data_is_there(tmp_path: Path) -> None:
-    server = build(None, tmp_path)
-    assert names(tmp_path / "sales") == []
-    await table(server, "top_customers", limit=1)
-    assert names(tmp_path / "sales") == ["voltbay.duckdb"]
-
-
 def test_a_folder_that_cannot_be_written_to_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StartupError, match="choose another with --data-dir"):
-        build(None, tmp_path / "file")
+        build(SALES, tmp_path / "file")

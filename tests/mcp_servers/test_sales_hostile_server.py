@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from mcp_servers.sales.database import open_locked
+from sample import SALES
 from tests.mcp_servers.hostile_sql import EVERYTHING, EXHAUSTS, REACHES_OUT
 from tests.mcp_servers.waiting import soon
 
@@ -76,7 +77,17 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         ) as client,
     ):
         listener.setblocking(False)
-        options = ["--fd", own.fileno(), "--exit-with-stdin", "--data-dir", data, "--time-limit-s", LIMIT_S]
+        options = [
+            "--fd",
+            own.fileno(),
+            "--exit-with-stdin",
+            "--data",
+            SALES,
+            "--data-dir",
+            data,
+            "--time-limit-s",
+            LIMIT_S,
+        ]
         process = subprocess.Popen(
             [sys.executable, "-m", "mcp_servers.sales", *map(str, options)],
             pass_fds=[own.fileno()],
@@ -161,7 +172,7 @@ def _filled(scene: Scene, value: Any) -> Any:
 def test_the_locked_database_alone_keeps_them_in(scene: Scene, sql: str) -> None:
     """Should the guard ever let one pass."""
     before = scene.state()
-    with open_locked(scene.data / "sales" / "voltbay.duckdb") as connection:
+    with open_locked(next(scene.data.glob("sales/own-*.duckdb"))) as connection:
         try:
             found = str(connection.execute(scene.filled(sql)).fetchall())
         except duckdb.Error as error:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mcp_servers.sales import generate
+from mcp_servers.sales import own_data
 from mcp_servers.sales.query_worker import MAX_CELL_CHARS
 from mcp_servers.sales.sandbox import Sandbox
 from mcp_servers.sales.sql_guard import Refused
+from sample import SALES
 
 MAX_ROWS = 20
 
@@ -23,8 +24,7 @@ HARMLESS_BUT_BIG = [
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
-    (folder / "sales").mkdir()
-    return generate.ensure(folder)[0]
+    return own_data.load(SALES, folder)[0]
 
 
 @pytest.fixture(scope="module")

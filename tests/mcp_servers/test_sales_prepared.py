@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_servers.sales import generate, prepared
+from mcp_servers.sales import own_data, prepared
 from mcp_servers.sales.arguments import Period
 from mcp_servers.sales.warehouse import Warehouse
+from sample import SALES
 
 BASE = "order_lines l JOIN products p ON l.product_id = p.product_id JOIN customers c ON l.customer_id = c.customer_id"
 PLAIN = {
@@ -46,8 +47,7 @@ periods = st.none() | st.lists(st.sampled_from(MONTHS), min_size=2, max_size=2).
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     folder = tmp_path_factory.mktemp("prepared")
-    (folder / "sales").mkdir()
-    return Warehouse(lambda: generate.ensure(folder))
+    return Warehouse(lambda: own_data.load(SALES, folder))
 
 
 def condition(chosen: dict[str, list[str]], period: list[str] | None) -> str:

@@ -8,14 +8,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from evals import truth as known
-from evals.questions import Question, questions
-from evals.run import BASELINE, SYSTEMS
+from evals.questions import Question
+from evals.run import SYSTEMS
 from evals.scoreboard import read_baseline
-from evals.truth import MONTHS, MONTHS_WITH_THE_NEXT_YEAR, Truth, voltbay
-from mcp_servers.sales import generate
+from mcp_servers.sales import own_data
+from sample import BASELINE, DOCUMENTS, SALES
+from sample import truth as known
+from sample.questions import questions
+from sample.truth import MONTHS, MONTHS_WITH_THE_NEXT_YEAR, Truth, sales_of
 
-BRIEFS = Path(generate.__file__).parents[1] / "knowledge_base" / "briefs"
 FINGERPRINT = "SELECT count(*), sum(revenue_eur), sum(hash(sales)) FROM sales WHERE year < '2026'"
 LAST_YEAR = "2025"
 
@@ -46,7 +47,7 @@ def test_each_expects_numbers_or_a_gap_that_it_names(asked: tuple[Question, ...]
 
 
 def test_market_answers_stand_in_the_briefs(asked: tuple[Question, ...]) -> None:
-    sheet = "\n".join(path.read_text("utf-8") for path in BRIEFS.glob("*.md"))
+    sheet = "\n".join(path.read_text("utf-8") for path in DOCUMENTS.glob("*.md"))
     ids = [number.source for each in asked for number in each.expected if number.source.startswith("EV-")]
     assert len(ids) > 15
     assert [each for each in ids if f"- {each} (" not in sheet] == []
@@ -58,16 +59,15 @@ def test_a_scaled_fact_is_in_units_of_one(truth: Truth) -> None:
 
 
 def test_the_sales_are_those_that_the_server_serves(tmp_path: Path) -> None:
-    served = tmp_path / "voltbay.duckdb"
-    generate.generate(served)
+    served, _ = own_data.load(SALES, tmp_path)
     with duckdb.connect(str(served), read_only=True) as data:
         expected = data.execute(FINGERPRINT).fetchall()
-    with closing(voltbay(MONTHS)) as generated:
+    with closing(sales_of(MONTHS)) as generated:
         assert generated.execute(FINGERPRINT).fetchall() == expected
 
 
 def test_a_year_more_changes_nothing_before_it() -> None:
-    with closing(voltbay(MONTHS_WITH_THE_NEXT_YEAR)) as longer, closing(voltbay(MONTHS)) as served:
+    with closing(sales_of(MONTHS_WITH_THE_NEXT_YEAR)) as longer, closing(sales_of(MONTHS)) as served:
         assert longer.execute(FINGERPRINT).fetchall() == served.execute(FINGERPRINT).fetchall()
         assert longer.execute("SELECT count(DISTINCT month) FROM sales WHERE year = '2026'").fetchone() == (12,)
 

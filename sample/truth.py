@@ -8,37 +8,20 @@ it depends on a later month, so the first four years stay as they are. Forecasts
 import csv
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-_ROOT = Path(__file__).parents[1]
-FACT_SHEET = _ROOT / "tests" / "mcp_servers" / "data" / "ev-charging.csv"
-SALES_SCRIPT = _ROOT / "mcp_servers" / "sales" / "voltbay.sql"
+from evals.questions import Expected
+from sample import SALES
+
+FACT_SHEET = Path(__file__).with_name("facts.csv")
 MONTHS, MONTHS_WITH_THE_NEXT_YEAR = 48, 60
 
 PERCENT_TOLERANCE = 0.5  # points: a whole percent in prose is a fair answer
 AMOUNT_TOLERANCE = 0.005  # of the value: three digits
 FORECAST_TOLERANCE = 0.05  # of what came to be: last year's figure again, some 10 % off, is no forecast
 _SCALES = {"million": 1e6, "billion": 1e9}
-
-
-@dataclass(frozen=True)
-class Expected:
-    """A number that the answer must state.
-
-    `tolerance` is absolute, in `unit`. `said_with` are words that must stand by the number, for numbers that could be
-    there for another reason. A unit of `% change` means that the sign counts: -8 must be told as a fall. Of a forecast
-    the bounds of its interval do not count. `source` is the SQL or the id of the fact.
-    """
-
-    value: float
-    unit: str
-    tolerance: float
-    said_with: tuple[str, ...]
-    source: str
-    is_forecast: bool = False
 
 
 class Truth:
@@ -85,16 +68,16 @@ def truth() -> Iterator[Truth]:
     """Generates both databases in memory, in about two seconds."""
     with FACT_SHEET.open(encoding="utf-8", newline="") as lines:
         facts = {row["id"]: row for row in csv.DictReader(lines)}
-    with closing(voltbay(MONTHS)) as sales, closing(voltbay(MONTHS_WITH_THE_NEXT_YEAR)) as later:
+    with closing(sales_of(MONTHS)) as sales, closing(sales_of(MONTHS_WITH_THE_NEXT_YEAR)) as later:
         yield Truth(facts, sales, later)
 
 
-def voltbay(months: int) -> duckdb.DuckDBPyConnection:
+def sales_of(months: int) -> duckdb.DuckDBPyConnection:
     """The sample sales of so many months from January 2022, in memory."""
-    script = SALES_SCRIPT.read_text(encoding="utf-8")
+    script = SALES.read_text(encoding="utf-8")
     span = "FROM range({}) t(m)"
     if script.count(span.format(MONTHS)) != 1:
-        raise RuntimeError(f"{SALES_SCRIPT.name} no longer says {span.format(MONTHS)!r} once; adapt evals/truth.py")
+        raise RuntimeError(f"{SALES.name} no longer says {span.format(MONTHS)!r} once; adapt sample/truth.py")
     connection = duckdb.connect(config={"threads": 1})
     for statement in duckdb.extract_statements(script.replace(span.format(MONTHS), span.format(months))):
         connection.execute(statement)

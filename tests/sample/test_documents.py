@@ -3,20 +3,20 @@
 import csv
 import re
 from decimal import Decimal
-from pathlib import Path
 
 import frontmatter
 import pytest
 
-from mcp_servers.knowledge_base.documents import BRIEFS, CONFIDENCES, SourceDocument, load
+import sample
+from mcp_servers.knowledge_base.documents import CONFIDENCES, SourceDocument, load
+from sample.truth import FACT_SHEET
 
-DATA = Path(__file__).parent / "data"
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 WORDS_OF_NO_ONE = {"the", "reported", "accounts", "report", "cited", "market", "group", "guide", "energy", "article"}
 
-with (DATA / "ev-charging.csv").open(encoding="utf-8", newline="") as _file:
+with FACT_SHEET.open(encoding="utf-8", newline="") as _file:
     FACTS = {row["id"]: row for row in csv.DictReader(_file)}
-LIBRARY = load(BRIEFS)
+LIBRARY = load(sample.DOCUMENTS)
 BRIEF = pytest.mark.parametrize("brief", LIBRARY.documents.values(), ids=LIBRARY.documents.keys())
 
 
@@ -48,7 +48,7 @@ def carries(sentence: str, fact: dict[str, str]) -> bool:
 def test_there_are_about_forty_briefs_and_none_is_unreadable() -> None:
     assert 38 <= len(LIBRARY.documents) <= 45
     assert LIBRARY.skipped == ()
-    assert len(LIBRARY.documents) == len(list(BRIEFS.glob("*.md")))
+    assert len(LIBRARY.documents) == len(list(sample.DOCUMENTS.glob("*.md")))
 
 
 def test_every_fact_is_used() -> None:
@@ -58,7 +58,7 @@ def test_every_fact_is_used() -> None:
 
 @BRIEF
 def test_front_matter_is_complete(brief: SourceDocument) -> None:
-    metadata = frontmatter.load(str(BRIEFS / f"{brief.id}.md")).metadata
+    metadata = frontmatter.load(str(sample.DOCUMENTS / f"{brief.id}.md")).metadata
     assert list(metadata) == ["id", "title", "publisher", "date", "url", "confidence", "topics", "regions"]
     assert metadata["id"] == brief.id
     assert re.fullmatch(r"20\d\d-\d\d(-\d\d)?", brief.date)

@@ -1,14 +1,14 @@
 """The documented effects really are in the sample data, in the direction and size that is documented."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-from mcp_servers.sales import generate
+import sample
+from mcp_servers.sales import own_data
 from mcp_servers.sales.warehouse import Warehouse
 
-PAGE = Path(__file__).parents[2] / "evals" / "planted_effects.md"
+PAGE = sample.SALES.with_name("planted_effects.md")
 EFFECT = re.compile(
     r"^## (?P<name>\d+\. .+?)\n.*?```sql\n(?P<sql>.+?)\n```\nExpected: (?P<low>-?[\d.]+) to (?P<high>-?[\d.]+)$",
     re.MULTILINE | re.DOTALL,
@@ -19,8 +19,7 @@ EFFECTS = [pytest.param(*match.groups()[1:], id=match["name"]) for match in EFFE
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     folder = tmp_path_factory.mktemp("effects")
-    (folder / "sales").mkdir()
-    return Warehouse(lambda: generate.ensure(folder))
+    return Warehouse(lambda: own_data.load(sample.SALES, folder))
 
 
 @pytest.mark.parametrize(("sql", "low", "high"), EFFECTS)

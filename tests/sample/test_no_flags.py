@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from evals.questions import questions
-from evals.truth import truth
+import sample
+from evals.questions import asked
 from graphs.untrusted.injections import flags_of
 from graphs.untrusted.screening import screened
-from mcp_servers.knowledge_base.documents import BRIEFS, SourceDocument, load
-from mcp_servers.sales import generate
+from mcp_servers.knowledge_base.documents import SourceDocument, load
+from mcp_servers.sales import own_data
 from mcp_servers.sales.database import open_locked
 
-LIBRARY = load(BRIEFS)
+LIBRARY = load(sample.DOCUMENTS)
 
 
 @pytest.mark.parametrize("brief", LIBRARY.documents.values(), ids=LIBRARY.documents.keys())
@@ -21,8 +21,7 @@ def test_no_brief_is_flagged(brief: SourceDocument) -> None:
 
 
 def test_no_text_in_the_sales_data_is_flagged(data_dir: Path) -> None:
-    (data_dir / "sales").mkdir(exist_ok=True)
-    database, _ = generate.ensure(data_dir)
+    database, _ = own_data.load(sample.SALES, data_dir)
     with open_locked(database) as connection:
         columns = connection.execute(
             "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'main' AND data_type = 'VARCHAR'"
@@ -37,6 +36,5 @@ def test_no_text_in_the_sales_data_is_flagged(data_dir: Path) -> None:
 
 
 def test_no_question_is_flagged() -> None:
-    with truth() as known:
-        asked = [each.text for each in questions(known)]
-    assert {each: screened(each).flags for each in asked} == {each: [] for each in asked}
+    texts = [each.text for each in asked()]
+    assert {each: screened(each).flags for each in texts} == {each: [] for each in texts}
