@@ -22,6 +22,7 @@ from graphs.untrusted.spotlight import spotlighted
 from mcp_servers.analytics.server import build as analytics
 from mcp_servers.knowledge_base.server import build as knowledge_base
 from mcp_servers.sales.server import build as sales
+from sample import DOCUMENTS, SALES
 from tests.http_server import served
 
 Json = dict[str, Any]
@@ -213,8 +214,8 @@ async def team(url: str, data_dir: Path) -> AsyncIterator[Team]:
     """A team over the real MCP servers, in memory."""
     async with (
         httpx.AsyncClient(base_url=url) as client,
-        connected(sales(None, data_dir)._mcp_server) as over_sales,
-        connected(knowledge_base(None, None)._mcp_server) as over_documents,
+        connected(sales(SALES, data_dir)._mcp_server) as over_sales,
+        connected(knowledge_base(DOCUMENTS, None)._mcp_server) as over_documents,
         connected(analytics()._mcp_server) as over_series,
     ):
         yield Team(client, {"sales": over_sales, "knowledge_base": over_documents, "analytics": over_series})
