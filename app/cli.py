@@ -13,7 +13,19 @@ import typer
 from rich.text import Text
 
 from app.commands import client_cli, keys_cli, serve_cli
-from app.commands.terminal import BAD_INPUT, EXIT, FAILED, INTERRUPTED, Terminal, loaded, program
+from app.commands.terminal import (
+    BAD_INPUT,
+    DEVELOP,
+    EXIT,
+    FAILED,
+    INTERRUPTED,
+    OPERATE,
+    RUN,
+    SERVE,
+    Terminal,
+    loaded,
+    program,
+)
 from app.config.folders import keep_files_private
 from app.config.settings import Settings
 from app.errors import AppError, OperatorMustAct
@@ -42,13 +54,13 @@ JobId = Annotated[str, typer.Argument(help="Id of the job, as `run` prints it.")
 Action = Literal["approve_more", "redirect", "finish_partial", "abort"]
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUN)
 def demo(question: Annotated[str, typer.Argument(help="Any question on the sample data.")] = QUESTION) -> None:
     """Answer one question on the sample business and print the report."""
     _leave(_ask(question or QUESTION), as_json=False, show_report=True)
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUN)
 def run(
     question: str,
     budget_usd: Budget = None,
@@ -60,13 +72,13 @@ def run(
     _leave(_ask(question, budget_usd, deadline, on_limit), as_json=as_json)
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUN)
 def resume(job: JobId, as_json: AsJson = False) -> None:
     """Go on with a job from its last checkpoint. What an agent has finished is not done again."""
     _leave(_drive(lambda jobs, on_event: jobs.run(job, on_event), job=job), as_json=as_json)
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUN)
 def watch(job: JobId, url: client_cli.Url = None) -> None:
     """Show what happens in a job that another process drives, until it has ended or waits for a human.
 
@@ -83,7 +95,7 @@ def watch(job: JobId, url: client_cli.Url = None) -> None:
             asyncio.run(watched(settings, redis_url, job, on_event))
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUN)
 def decide(
     job: JobId,
     action: Annotated[Action, typer.Option(help="What to do.")],
@@ -106,7 +118,7 @@ def decide(
     _leave(_drive(act, job=job, settings=settings), as_json=as_json)
 
 
-@cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, rich_help_panel=SERVE)
 def mcp(
     context: typer.Context,
     name: Annotated[Literal["knowledge_base", "sales", "analytics", "web"], typer.Argument(help="Which server.")],
@@ -124,7 +136,7 @@ def mcp(
     os.execve(sys.executable, command, mcp_environment(settings, name, settings.model_url))  # noqa: S606
 
 
-@cli.command()
+@cli.command(rich_help_panel=OPERATE)
 def doctor() -> None:
     """Say what is found and what is missing: agents, model, Redis, MCP servers, limits, tracing."""
     settings = loaded()
@@ -135,7 +147,7 @@ def doctor() -> None:
     raise SystemExit(0 if healthy else FAILED)
 
 
-@cli.command()
+@cli.command(rich_help_panel=DEVELOP)
 def studio(
     port: Annotated[int, typer.Option(help="Port of the development server.")] = 2024,
     browser: Annotated[bool, typer.Option(help="Open LangGraph Studio.")] = True,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from app.commands.terminal import EXIT, INTERRUPTED, Terminal, in_full, loaded, program
+from app.commands.terminal import EXIT, INTERRUPTED, RUN, Terminal, in_full, loaded, program
 from app.config import ports
 from app.config.settings import Settings
 from app.errors import ApiFailed, BadInput
@@ -65,7 +65,7 @@ def api_of(url: str | None) -> Api:
     return chosen(settings, url) or Api(HERE, settings, f" --url {HERE}")
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUN)
 def submit(  # noqa: PLR0913, PLR0917  its options
     question: str,
     budget_usd: Budget = None,
@@ -98,7 +98,7 @@ def submit(  # noqa: PLR0913, PLR0917  its options
     typer.echo(f"follow it with: {api.hint(f'watch {job.id}')}", err=True)
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUN)
 def status(job: JobId, as_json: AsJson = False, url: Url = None) -> None:
     """Say how a job stands. The exit codes are those of `run`, and 0 while it is queued or running."""
     api = api_of(url)
@@ -108,7 +108,7 @@ def status(job: JobId, as_json: AsJson = False, url: Url = None) -> None:
     raise SystemExit(EXIT.get(found.status, 0))
 
 
-@cli.command("list")
+@cli.command("list", rich_help_panel=RUN)
 def list_jobs(
     status: Annotated[Status | None, typer.Option(help="Only jobs in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="Jobs to list at most.")] = 20,
@@ -122,7 +122,7 @@ def list_jobs(
             typer.echo(harmless_json(each.model_dump_json()) if as_json else line)
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUN)
 def cancel(job: JobId, as_json: AsJson = False, url: Url = None) -> None:
     """Stop a job at its next step."""
     with _client(api_of(url)) as client:
@@ -130,7 +130,7 @@ def cancel(job: JobId, as_json: AsJson = False, url: Url = None) -> None:
     typer.echo(_document(found) if as_json else f"{found.id} stops at its next step")
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUN)
 def report(
     job: JobId,
     form: Annotated[Format, typer.Option("--format", help="Which form.")] = "md",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.terminal import loaded
+from app.commands.terminal import OPERATE, loaded
 from app.config.data_settings import SERVERS
 from app.errors import BadInput, OperatorMustAct
 from app.running.processes import redis_running
@@ -22,7 +22,7 @@ PAGE = 500
 
 cli = typer.Typer()
 keys_commands = typer.Typer(no_args_is_help=True, help="API keys: make, list and revoke them.")
-cli.add_typer(keys_commands, name="keys")
+cli.add_typer(keys_commands, name="keys", rich_help_panel=OPERATE)
 
 Act = Callable[["Keys", "Audit"], Awaitable[None]]
 Tenant = Annotated[str, typer.Option(help="Whose key it is: 1 to 40 of a-z, 0-9, _ and -.")]
@@ -82,7 +82,7 @@ def waive() -> None:
     _with_stores(act)
 
 
-@cli.command()
+@cli.command(rich_help_panel=OPERATE)
 def token(
     server: Annotated[str, typer.Argument(help="The MCP server that it is for.")],
     tools: Annotated[list[str] | None, typer.Option("--tool", help="A tool it opens; unset: all.")] = None,
@@ -101,7 +101,7 @@ def token(
     typer.echo(Signer(settings.mcp_secret).token(server, caller, hours * 3600))
 
 
-@cli.command()
+@cli.command(rich_help_panel=OPERATE)
 def audit(
     tenant: Annotated[str | None, typer.Option(help="Only entries of this tenant.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Check the whole trail instead of printing it.")] = False,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands.terminal import loaded
+from app.commands.terminal import SERVE, loaded
 from app.config import ports
 from app.running.processes import redis_running, services
 from app.running.servers import LOOPBACK
@@ -16,7 +16,7 @@ Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0
 WithStdin = Annotated[bool, typer.Option("--exit-with-stdin", hidden=True)]
 
 
-@cli.command()
+@cli.command(rich_help_panel=SERVE)
 def serve(host: Host = LOOPBACK, port: Port = ports.API) -> None:
     """Serve research jobs over HTTP with all it takes on this machine: API, worker, MCP servers, store."""
     settings = loaded()
@@ -26,7 +26,7 @@ def serve(host: Host = LOOPBACK, port: Port = ports.API) -> None:
         supervise(settings, redis_url, addresses, host, port, _say)
 
 
-@cli.command()
+@cli.command(rich_help_panel=SERVE)
 def api(host: Host = LOOPBACK, port: Port = ports.API, exit_with_stdin: WithStdin = False) -> None:
     """Serve research jobs over HTTP, until told to stop; workers run them."""
     settings = loaded()
@@ -36,7 +36,7 @@ def api(host: Host = LOOPBACK, port: Port = ports.API, exit_with_stdin: WithStdi
         program(settings, redis_url, host, port, _say, exit_with_stdin=exit_with_stdin)
 
 
-@cli.command()
+@cli.command(rich_help_panel=SERVE)
 def worker(
     metrics_host: Annotated[str, typer.Option(help="Address to tell Prometheus at.")] = LOOPBACK,
     metrics_port: Annotated[

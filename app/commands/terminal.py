@@ -18,6 +18,9 @@ from graphs.spending.limits import dollars
 EXIT = {"completed": 0, "failed": 1, "cancelled": 1, "dead": 1, "partial": 3, "awaiting_human": 4}
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
+# How `--help` groups the commands.
+RUN, SERVE, OPERATE, DEVELOP = "Run a job", "Serve", "Operate", "Develop"
+
 
 class Terminal(Console):
     """Prints with colours of ours, and what others said as plain, harmless text: no markup of theirs is read, and no
