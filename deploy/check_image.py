@@ -23,11 +23,12 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
+import sample
 from deploy.image import NOBODY, Failed, Image, as_user
 
 ROOT = Path(__file__).parents[1]
 HEALTHY_S = 90.0
-QUESTION = "How did Voltbay's revenue in Germany develop from 2023 to 2025, and what can it expect in 2026?"
+QUESTION = sample.QUESTION
 
 REQUIRED = re.compile(r"\$\{(?P<name>\w+):\?[^}]*\}")
 

@@ -15,7 +15,7 @@ from graphs.untrusted.screening import MAX_QUESTION
 
 MOST_USD = 1000
 
-_QUESTION = "What was Voltbay's revenue in Germany in 2024?"
+_QUESTION = "What was our revenue in 2024, and how did it develop against the market?"
 _ID = "job-20261121-101500-0a1b2c3d4e"
 
 

@@ -29,12 +29,13 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+import sample
 from app.config.settings import Settings
 from app.running.processes import redis_running
 from evals.bench.deployment import program, said
 
 MOST_MS = {"healthz": 3.0, "order": 12.0}
-ORDER = {"question": "What was Voltbay's revenue in Germany in 2024?", "budget_usd": 0.05}
+ORDER = {"question": sample.QUESTION, "budget_usd": 0.05}
 UNHURRIED = {"TOLLGATE_REQUESTS_PER_MINUTE": "60000", "TOLLGATE_REQUESTS_BURST": "10000"}
 WARM_UP = 20
 Times = dict[tuple[str, str], list[float]]  # milliseconds, by what was asked and who was

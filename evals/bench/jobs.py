@@ -29,6 +29,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+import sample
 from app.access.keys import Keys, Scope
 from app.jobs.states import TERMINAL
 from evals.bench.deployment import CLIENTS, MACHINE, WAITED, Deployment, deployed
@@ -37,7 +38,7 @@ from graphs.spending.ledger import Ledger
 from graphs.spending.limits import MICRO
 from graphs.spending.spend import Spend
 
-QUESTION = "What was Voltbay's revenue in Germany in 2024?"
+QUESTION = sample.QUESTION
 LATENCY_MS, JOBS_AT_ONCE, TWICE, MOST_MS = 200, 50, 10, 100.0
 PATIENCE_S, PATIENCE_S_PER_JOB = 120, 3  # after that a job that has not ended is lost
 ANSWER_S = 60.0

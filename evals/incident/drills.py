@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import sample
 from evals.incident import proofs
 from evals.incident.proofs import Proof
 from graphs.stop_reasons import StopReason
 
-REVENUE = "How did Voltbay's revenue in Germany develop from 2023 to 2025, by channel?"
-BOTH = "Compare Voltbay's sales growth in France with the growth of the French electric car market."
+REVENUE = "How did our revenue develop from 2023 to 2025, by channel?"
+BOTH = sample.QUESTION
 CUSTOMERS = "Who were our top five customers in 2024?"
 
 

@@ -101,7 +101,7 @@ def _is_time(before: str, after: str, *, several: bool) -> bool:
 
 
 def _counts(words: list[str]) -> bool:
-    """Whether the words begin with something that is counted: `units`, `new public chargers`."""
+    """Whether the words begin with something that is counted: `units`, `new customers`."""
     if words[:1] == ["of"]:
         return True
     for word in words:

@@ -1,6 +1,6 @@
 """The loop guard: says from what was handed over, or called, whether it goes in circles. Pure, no I/O.
 
-Words alone cannot tell a loop: an honest plan asks the same of Germany and of France. So nothing counts as repeated
+Words alone cannot tell a loop: an honest plan asks the same of each region. So nothing counts as repeated
 that brought something new, and what brings nothing new for long enough is a loop in any words at all.
 
 Both functions look at every beginning of the list. What was a loop once stays one, however the list goes on;
@@ -141,7 +141,7 @@ def _first_of_each_task(handoffs: Sequence[HandoffRecord]) -> list[HandoffRecord
 
 
 def _alike(one: str, other: str) -> bool:
-    """The same request in other words: words alike, and the same names and numbers. Germany is not France."""
+    """The same request in other words: words alike, and the same names and numbers. The north is not the south."""
     alike = fuzz.token_set_ratio(_normalised(one), _normalised(other), score_cutoff=ALIKE)
     return alike > 0 and _names_and_numbers(one) == _names_and_numbers(other)
 

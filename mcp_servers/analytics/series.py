@@ -44,7 +44,7 @@ class Series(BaseModel):
                     "evidence_id": "E3",
                     "label_column": "month",
                     "value_column": "revenue_eur",
-                    "where": {"country": "Germany"},
+                    "where": {"region": "North"},
                 },
                 {"points": [{"label": "2023", "value": 12.5}, {"label": "2024", "value": 14.1}]},
             ]
@@ -61,7 +61,7 @@ class Series(BaseModel):
     where: dict[str, str | int | float | bool] | None = Field(
         default=None,
         description="keep only the rows with these values, so that each label is left once",
-        examples=[{"country": "Germany"}],
+        examples=[{"region": "North"}],
     )
     points: list[Point] | None = Field(
         default=None,
@@ -242,7 +242,7 @@ def _name(series: Series) -> str:
 
 
 def _measure(series: Series) -> str:
-    """What the values are, for titles: `revenue_eur by month, country = Germany`."""
+    """What the values are, for titles: `revenue_eur by month, region = North`."""
     by = f" by {clean(series.label_column)}" if series.label_column else ""
     kept = "".join(f", {clean(column)} = {clean(str(value))}" for column, value in (series.where or {}).items())
     return _name(series) + by + kept

@@ -52,7 +52,7 @@ def passages_of(library: Library) -> list[Passage]:
 
 
 def terms(text: str) -> list[str]:
-    """Lower-case words and numbers without stop words; charger, charging and charges are one word."""
+    """Lower-case words and numbers without stop words; order, ordering and orders are one word."""
     return [_stem(word) for word in _WORD.findall(text.lower()) if word not in _STOPWORDS]
 
 

@@ -35,7 +35,7 @@ Query = Annotated[
         min_length=1,
         max_length=500,
         description="what to look for, in English words",
-        examples=["public charging points Germany 2025"],
+        examples=["delivery times 2025"],
     ),
 ]
 Limit = Annotated[int, Field(ge=1, le=20, description="most passages to return, best first", examples=[5])]

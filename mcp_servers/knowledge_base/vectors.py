@@ -26,7 +26,7 @@ TIMEOUT_S = 20.0
 BATCH = 64
 
 # Two endpoints may serve different vectors under one model name: the vector of this text tells them apart.
-PROBE = "How many electric cars were registered?"
+PROBE = "How many orders came in?"
 SAME = 0.999
 
 

@@ -215,7 +215,7 @@ def _stage(connection: duckdb.DuckDBPyConnection, file: Path, scratch: Path) -> 
 
 
 def _as_utf8(file: Path, scratch: Path) -> Path:
-    """A copy of a text file that is not UTF-8, taken for Windows' Western European encoding (Excel's)."""
+    """A copy of a text file that is not UTF-8, taken for Windows' encoding 1252 (Excel's)."""
     copy = scratch / "utf8.csv"
     with file.open(encoding="cp1252") as old, copy.open("w", encoding="utf-8") as new:
         shutil.copyfileobj(old, new)

@@ -41,7 +41,7 @@ FilterArgument = Annotated[
     Filters | None,
     Field(
         description="only these values, by dimension; leave out for everything",
-        examples=[{"country": ["Germany", "France"], "channel": ["Online shop"]}],
+        examples=[{"channel": ["Online shop"], "year": ["2024", "2025"]}],
     ),
 ]
 PeriodArgument = Annotated[

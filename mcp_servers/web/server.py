@@ -35,7 +35,7 @@ Query = Annotated[
         min_length=1,
         max_length=400,
         description="what to look for, in a few words that name subject, region and period",
-        examples=["public charging points Portugal 2025"],
+        examples=["median house price 2025"],
     ),
 ]
 Limit = Annotated[int, Field(ge=1, le=20, description="most results to return, best first")]
