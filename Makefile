@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve doctor studio test evals incident real-model chaos check format bench image docs lock clean
+.PHONY: help demo serve doctor studio test evals incident real-model chaos check format bench image docs lock fork clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,9 @@ docs: .venv/dev ## write .env.example and the picture of the graph anew
 
 lock: .venv/dev ## resolve the dependencies anew into the lock files
 	./deploy/lock
+
+fork: .venv/dev ## make a project of your own out of this one: make fork NAME=acme
+	@$(BIN)/python deploy/fork.py "$(NAME)"
 
 clean: ## remove the environment and all data, reports included
 	rm -rf .venv .data

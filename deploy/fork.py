@@ -1,0 +1,91 @@
+"""`make fork NAME=acme`: makes a project of your own out of this checkout.
+
+Renames the project, its command, its settings and its metrics everywhere, puts the files of `deploy/skeleton/` in the
+place of the sample business, and stages the result in git. Look at it with `git diff --cached --stat`, then commit.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+OLD = "tollgate"
+ROOT = Path(__file__).parents[1]
+SKELETON = Path("deploy/skeleton")
+GONE = ("sample", "tests/sample", "deploy/skeleton", "deploy/fork.py", "tests/deploy/test_fork.py")
+NAME = re.compile(r"[a-z][a-z0-9]{1,29}")
+LINE = 120  # what ruff allows
+
+
+class Refused(Exception):
+    """The fork was not begun; the message says why and what to do."""
+
+
+def main() -> int:
+    """The command: `python deploy/fork.py NAME`. Gives the exit code."""
+    try:
+        fork(ROOT, sys.argv[1] if len(sys.argv) == 2 else "")
+    except Refused as reason:
+        sys.stderr.write(f"error: {reason}\n")
+        return 2
+    return 0
+
+
+def fork(root: Path, name: str) -> None:
+    """Turn the checkout at `root` into the project `name`. Raises Refused and changes nothing when it cannot."""
+    if not NAME.fullmatch(name) or name == OLD:
+        raise Refused(f"NAME={name!r} is no name for a project; give 2 to 30 of a-z and 0-9: make fork NAME=acme")
+    if _git(root, "status", "--porcelain"):
+        raise Refused("there are uncommitted changes, which a fork would mix with its own; commit them first")
+    skeleton = {path.relative_to(root / SKELETON): path.read_bytes() for path in _files(root / SKELETON)}
+    for path in map(root.joinpath, GONE):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path, content in skeleton.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    _git(root, "add", "--all")
+    for line in _git(root, "ls-files", "-z").split("\0"):
+        if line and not (root / line).is_symlink():
+            _rename(root / line, name)
+    _without_target(root / "Makefile")
+    _widen(root / "pyproject.toml", name)
+    for tidy in (("check", "--fix", "--select", "I"), ("format",)):  # names sort and wrap in another way
+        subprocess.run([sys.executable, "-m", "ruff", *tidy, "--quiet", "."], cwd=root, check=True)
+    _git(root, "add", "--all")
+
+
+def _rename(path: Path, name: str) -> None:
+    """Rename in the text, in the three ways it is written."""
+    try:
+        old = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:  # an image, an archive
+        return
+    new = old.replace(OLD, name).replace(OLD.capitalize(), name.capitalize()).replace(OLD.upper(), name.upper())
+    if new != old:
+        path.write_text(new, encoding="utf-8")
+
+
+def _without_target(makefile: Path) -> None:
+    """A fork is not forked again this way: its skeleton is gone."""
+    text = re.sub(r"\nfork: .*?(?=\n\n)\n", "", makefile.read_text(encoding="utf-8"), flags=re.DOTALL)
+    makefile.write_text(text.replace(" fork", "", 1), encoding="utf-8")
+
+
+def _widen(pyproject: Path, name: str) -> None:
+    """Sentences that a longer name made too long for the linter are for their owner to break."""
+    if (longer := len(name) - len(OLD)) > 0:
+        rule = f"\n[tool.ruff.lint.pycodestyle]\nmax-line-length = {LINE + 3 * longer}\n"
+        pyproject.write_text(pyproject.read_text(encoding="utf-8") + rule, encoding="utf-8")
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,96 @@
+"""A fork is a project of its own: another name, a small sample, and everything green."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.fork import OLD, Refused, fork
+from tests.app.command_line import environment
+
+ROOT = Path(__file__).parents[2]
+PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+
+
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout that was made into `cloudberrybudget`, which is longer than the name it had."""
+    copy = tmp_path_factory.mktemp("fork") / "copy"
+    _checkout(copy)
+    fork(copy, "cloudberrybudget")
+    return copy
+
+
+def _checkout(copy: Path) -> None:
+    listed = _git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
+    _git(copy, "init", "-q")
+    _git(copy, "add", "--all")
+    _git(copy, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "as it was")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def ours(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """A program of the fork: its own modules, not those of the installed checkout."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment({"PYTHONPATH": str(folder), "PATH": PATH}),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+
+def test_the_old_name_is_nowhere_and_all_is_staged(forked: Path) -> None:
+    found = subprocess.run(["git", "grep", "-il", OLD], cwd=forked, capture_output=True, text=True, check=False)
+    assert found.stdout == ""
+    assert all(line[1] == " " for line in _git(forked, "status", "--porcelain").splitlines())
+    assert [
+        path for path in _git(forked, "ls-files").split() if "voltbay" in (forked / path).read_text("utf-8").lower()
+    ] == []
+
+
+@pytest.mark.parametrize("command", [("ruff", "check"), ("ruff", "format", "--check")], ids=" ".join)
+def test_it_passes_the_checks(forked: Path, command: tuple[str, ...]) -> None:
+    ended = ours(forked, "-m", *command)
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_its_import_contracts_hold(forked: Path) -> None:
+    ended = ours(forked, "-c", "import sys; from importlinter.cli import lint_imports_command as c; sys.exit(c())")
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_its_demo_answers_from_its_own_sample(forked: Path) -> None:
+    ended = ours(forked, "-m", "app.cli", "demo")
+    assert ended.returncode == 0, ended.stderr
+    assert "16,230" in ended.stdout or "16230" in ended.stdout
+
+
+def test_its_sample_is_tested(forked: Path) -> None:
+    ended = ours(forked, "-m", "pytest", "-q", "-n0", "-p", "no:randomly", "tests/sample", "tests/agents")
+    assert ended.returncode == 0, ended.stdout
+
+
+@pytest.mark.parametrize("name", ["", "Acme", "9lives", "a-b", "tollgate"])
+def test_a_bad_name_changes_nothing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Refused, match="no name for a project"):
+        fork(tmp_path, name)
+
+
+def test_uncommitted_changes_are_not_mixed_in(tmp_path: Path) -> None:
+    _git(tmp_path, "init", "-q")
+    (tmp_path / "mine.txt").write_text("unfinished")
+    with pytest.raises(Refused, match="commit them first"):
+        fork(tmp_path, "acme")
+    assert (tmp_path / "mine.txt").read_text() == "unfinished"
