@@ -11,10 +11,11 @@ import pytest
 from redis.asyncio import Redis
 
 from app.errors import BadInput
+from app.running.processes import Addresses
 from graphs.state import SCHEMA_VERSION, EvidenceRef, FindingState, TaskState
 from tests.api.in_process import Api
 from tests.api.programs import replica
-from tests.app.command_line import tollgate
+from tests.app.command_line import answered, tollgate
 from tests.app.queued import deployment
 from tests.app.stored_jobs import FILES, Stored, load, stored
 
@@ -93,6 +94,20 @@ async def test_a_job_under_way_is_left_to_the_version_that_began_it(file: str, a
     left = await api.service.jobs.run(jobs.waiting, lambda _: None, attempts=3)
     assert left.status == "dead"
     assert re.search(f"{why}requeue it when workers of the version that began it run", left.stop_detail)
+
+
+@pytest.mark.parametrize("action", ["approve_more", "finish_partial"])
+def test_a_job_that_waits_with_this_version_s_state_is_decided(
+    tmp_path: Path, addresses: Addresses, action: str
+) -> None:
+    """The program may have changed since: its state has not."""
+    jobs = stored(f"v{SCHEMA_VERSION}")
+    more = ("--amount-usd", "0.10") if action == "approve_more" else ()
+    with deployment(tmp_path, servers=addresses.servers) as here:
+        asyncio.run(filled(here.redis_url, jobs))
+        code, decided = answered(tmp_path, "decide", jobs.waiting, "--action", action, *more, REDIS_URL=here.redis_url)
+    wanted = {"approve_more": (0, "completed", "not_in_data"), "finish_partial": (3, "partial", "finished_by_human")}
+    assert (code, decided["status"], decided["stop_reason"]) == wanted[action]
 
 
 def test_the_command_line_reads_it(tmp_path: Path) -> None:
