@@ -30,7 +30,7 @@ from graphs.tools.metrics import ToolMetrics
 from graphs.tools.replicas import PROBE_TIMEOUT_S, replicas_of
 from graphs.tools.results import Answer, as_json, plain, read
 from graphs.tools.server import ToolServer, read_only
-from graphs.tools.transport import Caller, Signer
+from graphs.tools.transport import Caller, Signer, trusted
 
 ERROR_CHARS = 500  # of what a server says of an error
 
@@ -95,7 +95,7 @@ class ToolGateway:
         self._limits = limits or ToolLimits()
         self._metrics = ToolMetrics(registry or CollectorRegistry())
         # As calls go: by no proxy of the environment, and with the certificates that it names.
-        way = httpx.AsyncHTTPTransport()
+        way = httpx.AsyncHTTPTransport(verify=trusted())
         self._probes = httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False, transport=way)
         self._signer = signer = Signer(secret, now)
         self._servers = {

@@ -7,6 +7,7 @@ one that was answered with something else than JSON-RPC, for which the SDK's cli
 """
 
 import contextlib
+import functools
 import hmac
 import json
 import logging
@@ -39,6 +40,8 @@ _MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,40}", re.ASCII)
 _JSON, _SSE = "application/json", "text/event-stream"
 
 logger = logging.getLogger(__name__)
+# What calls trust. Reading the certificates takes 30 ms of CPU time, so it is done once per process.
+trusted = functools.cache(httpx.create_ssl_context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,8 @@ class Transport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, server: str, signer: Signer, max_bytes: int) -> None:
-        self._inner = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=None, keepalive_expiry=30))
+        limits = httpx.Limits(max_connections=None, keepalive_expiry=30)
+        self._inner = httpx.AsyncHTTPTransport(verify=trusted(), limits=limits)
         self._server = server
         self._signer = signer
         self._max_bytes = max_bytes

@@ -16,6 +16,7 @@ from app.store.clock import StoreClock
 from app.work import conditions as module
 from app.work.conditions import Conditions, Provider
 from graphs.redis.breaker import Breaker
+from graphs.tools import gateway, transport
 from graphs.tools.gateway import ToolGateway
 from graphs.tools.limits import ToolLimits
 from tests.certificates import certificate
@@ -32,9 +33,9 @@ def _looks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def conditions(client: Redis, url: str = NOWHERE, **servers: str) -> AsyncIterator[tuple[Conditions, list[str]]]:
     said: list[str] = []
-    async with httpx.AsyncClient() as http, ToolGateway(servers, client=client) as gateway:
+    async with httpx.AsyncClient() as http, ToolGateway(servers, client=client) as calls:
         provider = Provider(url, Breaker(client, "provider", failures=1, open_s=0.1), http)
-        yield Conditions(client, StoreClock(client), gateway, list(servers), provider, said.append), said
+        yield Conditions(client, StoreClock(client), calls, list(servers), provider, said.append), said
 
 
 @contextmanager
@@ -153,6 +154,8 @@ async def test_a_source_is_looked_at_with_the_certificates_that_calls_trust(
 ) -> None:
     tls, _ = certificate(tmp_path, "localhost")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+    for each in (gateway, transport):
+        monkeypatch.setattr(each, "trusted", httpx.create_ssl_context)  # not what this process has read before
     async with (
         raw_server(status("404 Not Found"), tls) as there,
         conditions(redis_client, sales=f"https://localhost:{there.port}/mcp") as (found, _),
