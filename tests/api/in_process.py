@@ -1,6 +1,7 @@
 """The API in this process, without a socket, over a real Valkey."""
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,13 @@ class Api:
         return job_id
 
 
+@functools.cache
+def contract() -> Contract:
+    """What the API documents, whatever its settings; made once, because it takes half of the time of a short test."""
+    app = create_app(Settings(_env_file=None), None, loopback=True, registry=CollectorRegistry())  # type: ignore[arg-type]
+    return Contract(app.openapi())
+
+
 @contextlib.asynccontextmanager
 async def api_over(settings: Settings, redis_url: str, *, loopback: bool = True, **given: Any) -> AsyncIterator[Api]:
     """The API over an empty store."""
@@ -69,4 +77,4 @@ async def api_over(settings: Settings, redis_url: str, *, loopback: bool = True,
     async with opened_backend(settings, redis_url, lambda _: None) as backend:
         opening = contextlib.nullcontext(backend)
         app = create_app(settings, opening, loopback=loopback, registry=CollectorRegistry())
-        yield Api(app, backend, Contract(app.openapi()))
+        yield Api(app, backend, contract())

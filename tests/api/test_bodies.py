@@ -14,6 +14,7 @@ from app.api.limits import BODY_BYTES
 from app.config.settings import Settings
 from tests.api.in_process import QUESTION, Api, api_over
 from tests.api.test_conformance import problem
+from tests.examples import at_most
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
@@ -53,14 +54,14 @@ def shared(settings: Settings, redis_url: str) -> Iterator[Shared]:
     shared.close()
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=at_most(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODY, path=st.sampled_from(["/v1/jobs", "/v1/jobs/{job}/decision"]))
 def test_no_json_breaks_it(shared: Shared, body: Any, path: str) -> None:
     answer = shared.ask(path, json.dumps(body).encode("utf-8", "surrogatepass"), "application/json")
     assert answer.status_code in {202, 409, 422}
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=at_most(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=200), kind=st.sampled_from(["application/json", "text/plain", "", "application/x+json"]))
 def test_no_bytes_break_it(shared: Shared, body: bytes, kind: str) -> None:
     assert shared.ask("/v1/jobs", body, kind).status_code in {400, 415, 422}

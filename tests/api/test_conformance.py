@@ -51,6 +51,9 @@ class Route:
     def name(self) -> tuple[str, str]:
         return self.method, self.path
 
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
     async def ask(self, client: httpx.AsyncClient, job_id: str = UNKNOWN_JOB, **more: Any) -> httpx.Response:
         path = self.path.replace("{job_id}", job_id).replace("{slug}", "no-report")
         return await client.request(self.method, path, json=BODIES.get(self.path), **more)
@@ -72,10 +75,6 @@ GUARDED = [route for route in ROUTES if route.name not in OPEN]
 OF_A_JOB = [route for route in GUARDED if "{job_id}" in route.path]
 
 
-def each(routes: list[Route]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("route", routes, ids=lambda route: f"{route.method} {route.path}")
-
-
 def problem(response: httpx.Response, slug: str) -> Problem:
     """The problem document, which has to be right in all that goes without saying."""
     told = Problem.model_validate(response.json(), strict=True)
@@ -90,89 +89,102 @@ def test_every_route_has_its_place_in_these_tests() -> None:
     assert {route.name for route in ROUTES} == set(NEEDED) | OPEN
 
 
-@each(GUARDED)
-async def test_without_a_key_nothing_is_told(api: Api, route: Route) -> None:
-    await api.key()
-    async with api.client() as client:
-        answer = await route.ask(client)
-    problem(answer, "unauthorized")
-    assert answer.headers["www-authenticate"].startswith("Bearer")
+async def test_without_a_key_nothing_is_told(api: Api, subtests: pytest.Subtests) -> None:
+    for route in GUARDED:
+        with subtests.test(str(route)):
+            await api.key()
+            async with api.client() as client:
+                answer = await route.ask(client)
+            problem(answer, "unauthorized")
+            assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-@each(GUARDED)
-async def test_a_wrong_key_is_refused_also_while_there_is_none(api: Api, route: Route) -> None:
-    async with api.client() as client:
-        for bad in ("Bearer tg_x", "Basic dXNlcjpwYXNz", "Bearer", "", "bearer  ", "Bearer \u00e9"):
-            problem(await route.ask(client, headers={"Authorization": bad.encode("latin-1")}), "unauthorized")
+async def test_a_wrong_key_is_refused_also_while_there_is_none(api: Api, subtests: pytest.Subtests) -> None:
+    for route in GUARDED:
+        with subtests.test(str(route)):
+            async with api.client() as client:
+                for bad in ("Bearer tg_x", "Basic dXNlcjpwYXNz", "Bearer", "", "bearer  ", "Bearer \u00e9"):
+                    problem(await route.ask(client, headers={"Authorization": bad.encode("latin-1")}), "unauthorized")
 
 
-@each(GUARDED)
-async def test_a_revoked_key_is_refused(api: Api, route: Route) -> None:
-    await api.key()
-    new = await api.backend.keys.create("acme", list(Scope))
-    await api.backend.keys.revoke(new.key.id)
-    async with api.client(new.secret) as client:
-        problem(await route.ask(client), "unauthorized")
+async def test_a_revoked_key_is_refused(api: Api, subtests: pytest.Subtests) -> None:
+    for route in GUARDED:
+        with subtests.test(str(route)):
+            await api.key()
+            new = await api.backend.keys.create("acme", list(Scope))
+            await api.backend.keys.revoke(new.key.id)
+            async with api.client(new.secret) as client:
+                problem(await route.ask(client), "unauthorized")
 
 
-@each(GUARDED)
-async def test_the_right_scope_is_needed_and_enough(api: Api, route: Route) -> None:
-    needed = NEEDED[route.name]
-    instead = {Scope.SUBMIT} if needed is Scope.CANCEL else set()  # for the key's own jobs
-    async with api.client(await api.key(*(set(Scope) - {needed} - instead))) as client:
-        assert str(needed) in problem(await route.ask(client), "forbidden").detail
-    async with api.client(await api.key(needed)) as client:
-        assert (await route.ask(client)).status_code not in {401, 403}
+async def test_the_right_scope_is_needed_and_enough(api: Api, subtests: pytest.Subtests) -> None:
+    for route in GUARDED:
+        with subtests.test(str(route)):
+            needed = NEEDED[route.name]
+            instead = {Scope.SUBMIT} if needed is Scope.CANCEL else set()  # for the key's own jobs
+            async with api.client(await api.key(*(set(Scope) - {needed} - instead))) as client:
+                assert str(needed) in problem(await route.ask(client), "forbidden").detail
+            async with api.client(await api.key(needed)) as client:
+                assert (await route.ask(client)).status_code not in {401, 403}
 
 
-@each(OF_A_JOB)
-async def test_a_job_of_another_tenant_is_not_there(api: Api, route: Route) -> None:
-    job_id = await api.dead("umbrella")
-    async with api.client(await api.key(tenant="acme")) as client:
-        other, none = await route.ask(client, job_id), await route.ask(client, UNKNOWN_JOB)
-    assert problem(other, "no-such-job").detail == problem(none, "no-such-job").detail.replace(UNKNOWN_JOB, job_id)
-    assert (await api.service.records.get(job_id)).status == "dead"
+async def test_a_job_of_another_tenant_is_not_there(api: Api, subtests: pytest.Subtests) -> None:
+    for route in OF_A_JOB:
+        with subtests.test(str(route)):
+            job_id = await api.dead("umbrella")
+            async with api.client(await api.key(tenant="acme")) as client:
+                other, none = await route.ask(client, job_id), await route.ask(client, UNKNOWN_JOB)
+            assert problem(other, "no-such-job").detail == problem(none, "no-such-job").detail.replace(
+                UNKNOWN_JOB, job_id
+            )
+            assert (await api.service.records.get(job_id)).status == "dead"
 
 
-@each(OF_A_JOB)
-async def test_what_can_be_no_id_is_not_looked_up(api: Api, route: Route) -> None:
-    async with api.client() as client:
-        await api.service.client.config_resetstat()
-        for job_id in HOSTILE_IDS:
-            answer = await route.ask(client, job_id)
-            problem(answer, "not-found" if "%2f" in job_id else "no-such-job")
-        looked_up = await api.service.client.info("commandstats")
-    assert "cmdstat_hgetall" not in looked_up
+async def test_what_can_be_no_id_is_not_looked_up(api: Api, subtests: pytest.Subtests) -> None:
+    for route in OF_A_JOB:
+        with subtests.test(str(route)):
+            async with api.client() as client:
+                await api.service.client.config_resetstat()
+                for job_id in HOSTILE_IDS:
+                    answer = await route.ask(client, job_id)
+                    problem(answer, "not-found" if "%2f" in job_id else "no-such-job")
+                looked_up = await api.service.client.info("commandstats")
+            assert "cmdstat_hgetall" not in looked_up
 
 
-@each(ROUTES)
-async def test_headers_that_every_answer_has(api: Api, route: Route) -> None:
-    async with api.client() as client:
-        answer = await route.ask(client, headers={"X-Request-ID": "trace-7"})
-    assert answer.headers["x-request-id"] == "trace-7"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
-    if route.path.startswith("/v1"):
-        assert answer.headers["cache-control"] == "no-store"
-    if route in GUARDED:
-        assert {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"} <= set(answer.headers)
+async def test_headers_that_every_answer_has(api: Api, subtests: pytest.Subtests) -> None:
+    for route in ROUTES:
+        with subtests.test(str(route)):
+            async with api.client() as client:
+                answer = await route.ask(client, headers={"X-Request-ID": "trace-7"})
+            assert answer.headers["x-request-id"] == "trace-7"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+            if route.path.startswith("/v1"):
+                assert answer.headers["cache-control"] == "no-store"
+            if route in GUARDED:
+                assert {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"} <= set(answer.headers)
 
 
-@each(ROUTES)
-async def test_another_method_is_refused_with_those_that_there_are(api: Api, route: Route) -> None:
-    async with api.client() as client:
-        answer = await client.request("PATCH", route.path.replace("{job_id}", UNKNOWN_JOB))
-    problem(answer, "method-not-allowed")
-    assert set(answer.headers["allow"].split(", ")) == {each.method for each in ROUTES if each.path == route.path}
+async def test_another_method_is_refused_with_those_that_there_are(api: Api, subtests: pytest.Subtests) -> None:
+    for route in ROUTES:
+        with subtests.test(str(route)):
+            async with api.client() as client:
+                answer = await client.request("PATCH", route.path.replace("{job_id}", UNKNOWN_JOB))
+            problem(answer, "method-not-allowed")
+            assert set(answer.headers["allow"].split(", ")) == {
+                each.method for each in ROUTES if each.path == route.path
+            }
 
 
-@each(ROUTES)
-def test_every_error_is_documented_as_a_problem(route: Route) -> None:
-    errors = {status: told for status, told in route.operation["responses"].items() if status >= "400"}
-    assert all(set(told["content"]) == {MEDIA_TYPE} for told in errors.values())
-    if route in GUARDED:
-        assert {"401", "403", "421", "429", "500", "503"} <= set(errors)
-        assert route.operation["security"]
+def test_every_error_is_documented_as_a_problem(subtests: pytest.Subtests) -> None:
+    for route in ROUTES:
+        with subtests.test(str(route)):
+            errors = {status: told for status, told in route.operation["responses"].items() if status >= "400"}
+            assert all(set(told["content"]) == {MEDIA_TYPE} for told in errors.values())
+            if route in GUARDED:
+                assert {"401", "403", "421", "429", "500", "503"} <= set(errors)
+                assert route.operation["security"]
 
 
 async def test_the_docs_tell_all_routes_and_need_nothing_from_elsewhere(api: Api) -> None:

@@ -16,6 +16,8 @@ from tests.api.programs import Replica, replica
 from tests.api.test_conformance import problem
 from tests.app.queued import deployment
 
+pytestmark = pytest.mark.slow
+
 DESCRIPTORS, CROWD, ASKED = 256, 300, 100
 REQUEST = b"GET /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 HELD = {

@@ -18,6 +18,8 @@ from app.config.settings import Settings
 from safe_http.serving import HttpServer
 from tests.api.in_process import UNHURRIED, api_over
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 10  # of each route, beside those that cover its schema
 
 

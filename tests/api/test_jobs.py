@@ -7,13 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.access.keys import Scope
 from app.config.settings import Settings
 from tests.api.in_process import QUESTION, Api, api_over
 from tests.api.test_conformance import problem
+from tests.examples import at_most
 
 DEFAULT = Settings(_env_file=None)
 
@@ -40,18 +41,15 @@ async def test_an_order_is_accepted_and_can_be_looked_at(api: Api) -> None:
     assert (record.tenant, record.question) == ("acme", QUESTION)
 
 
-@settings(max_examples=25)
+@settings(max_examples=at_most(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(micro=st.integers(1, round(DEFAULT.job_budget_max_usd * 1_000_000)))
-def test_money_is_exact_to_the_micro_dollar(settings: Settings, redis_url: str, micro: int) -> None:
-    async def check() -> None:
-        async with api_over(settings, redis_url) as api, api.client() as client:
-            body = f'{{"question": {json.dumps(QUESTION)}, "budget_usd": {Decimal(micro) / 1_000_000:f}}}'
-            answer = await client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
-            assert answer.status_code == 202
-            record = await api.service.records.get(answer.json()["id"])
-            assert record.limits.budget_micro_usd == micro
-
-    asyncio.run(check())
+async def test_money_is_exact_to_the_micro_dollar(api: Api, micro: int) -> None:
+    async with api.client() as client:
+        body = f'{{"question": {json.dumps(QUESTION)}, "budget_usd": {Decimal(micro) / 1_000_000:f}}}'
+        answer = await client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 202
+        record = await api.service.records.get(answer.json()["id"])
+        assert record.limits.budget_micro_usd == micro
 
 
 @pytest.mark.parametrize(
@@ -164,35 +162,31 @@ async def test_a_key_that_is_none_is_refused(api: Api) -> None:
 # -- pages --
 
 
-@settings(max_examples=15)
+@settings(max_examples=at_most(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=st.lists(st.integers(1, 7), min_size=12, max_size=12),
     arrivals=st.lists(st.integers(0, 3), min_size=12, max_size=12),
     before=st.integers(0, 12),
 )
-def test_pages_together_are_all_jobs_once(
-    settings: Settings, redis_url: str, sizes: list[int], arrivals: list[int], before: int
-) -> None:
-    async def check() -> None:
-        async with api_over(settings, redis_url) as api, api.client() as client:
-            there = {(await ordered(client)).json()["id"] for _ in range(before)}
-            got: list[str] = []
-            cursor: dict[str, str] = {}
-            for size, arriving in zip(sizes, arrivals, strict=True):
-                page = (await client.get("/v1/jobs", params={"limit": size, **cursor})).json()
-                got += [each["id"] for each in page["items"]]
-                assert len(page["items"]) <= size
-                if page["next_cursor"] is None:
-                    break
-                cursor = {"cursor": page["next_cursor"]}
-                for _ in range(arriving):  # newer ones change nothing of the older
-                    await ordered(client)
-            else:
-                return
-            assert there <= set(got)
-            assert got == sorted(set(got), reverse=True)
-
-    asyncio.run(check())
+async def test_pages_together_are_all_jobs_once(api: Api, sizes: list[int], arrivals: list[int], before: int) -> None:
+    await api.service.client.flushall()
+    async with api.client() as client:
+        there = {(await ordered(client)).json()["id"] for _ in range(before)}
+        got: list[str] = []
+        cursor: dict[str, str] = {}
+        for size, arriving in zip(sizes, arrivals, strict=True):
+            page = (await client.get("/v1/jobs", params={"limit": size, **cursor})).json()
+            got += [each["id"] for each in page["items"]]
+            assert len(page["items"]) <= size
+            if page["next_cursor"] is None:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+            for _ in range(arriving):  # newer ones change nothing of the older
+                await ordered(client)
+        else:
+            return
+        assert there <= set(got)
+        assert got == sorted(set(got), reverse=True)
 
 
 async def test_a_list_can_be_of_one_status(api: Api) -> None:

@@ -110,6 +110,7 @@ def test_a_job_that_waits_with_this_version_s_state_is_decided(
     assert (code, decided["status"], decided["stop_reason"]) == wanted[action]
 
 
+@pytest.mark.slow
 def test_the_command_line_reads_it(tmp_path: Path) -> None:
     jobs = stored(FILES[0])
     with deployment(tmp_path) as here, replica(here) as api:

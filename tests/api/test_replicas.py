@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.api.in_process import QUESTION
 from tests.api.programs import followed, replica, shown
@@ -87,6 +88,7 @@ def _trail(redis_url: str, folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_told_to_stop_ends_its_streams(tmp_path: Path) -> None:
     with deployment(tmp_path) as here, replica(here) as one:
         async with httpx.AsyncClient(base_url=one.url) as client:
@@ -99,6 +101,7 @@ async def test_a_server_that_is_told_to_stop_ends_its_streams(tmp_path: Path) ->
                 assert isinstance(broken_off, httpx.RemoteProtocolError)  # so that its reader comes back
 
 
+@pytest.mark.slow
 def test_what_others_can_reach_needs_a_key(tmp_path: Path) -> None:
     with deployment(tmp_path) as here:
         ended = tollgate(tmp_path, "api", "--host", "0.0.0.0", "--port", "0", REDIS_URL=here.redis_url)
@@ -107,6 +110,7 @@ def test_what_others_can_reach_needs_a_key(tmp_path: Path) -> None:
         assert "there is no API key" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
     with deployment(tmp_path) as here, socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -115,6 +119,7 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
     assert f"port {port}" in ended.stderr
 
 
+@pytest.mark.slow
 async def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
     with deployment(tmp_path) as here, replica(here) as one:
         one.process.send_signal(signal.SIGINT)

@@ -17,6 +17,7 @@ from app.api.report_pdf import EVIDENCE_CHARS, Typesetter
 from app.errors import NotTypeset, OperatorMustAct
 from graphs.evidence.store import Evidence
 from tests.api.test_report_page import PIECES, SVG, evidence
+from tests.examples import at_most
 
 REPORT = """# Revenue *rose*
 
@@ -76,7 +77,7 @@ async def test_all_of_a_report_is_in_it() -> None:
     assert len(notes) == 2, "and one that leads to the evidence"
 
 
-@settings(max_examples=40)
+@settings(max_examples=at_most(40))
 @given(st.lists(PIECES | st.sampled_from(TYPST) | st.text(max_size=8), max_size=20).map("".join))
 @example("> " * 60 + "deep")
 @example("- " * 60 + "deep")
@@ -178,12 +179,14 @@ async def test_what_cannot_be_typeset_says_so(svg: str) -> None:
         await Typesetter().pdf("![x](evidence/E1.svg)", {"E1": evidence(kind="chart", svg=svg)}, "a")
 
 
+@pytest.mark.slow
 async def test_a_typesetter_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", "exit 1"))
     with pytest.raises(OperatorMustAct, match="does not work"):
         await Typesetter().pdf("# x\n" * 50_000, {}, "a")
 
 
+@pytest.mark.slow
 async def test_who_waits_too_long_for_others_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_pdf, "WAIT_S", 0.1)
     monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", "cat && sleep 0.5"))
@@ -199,6 +202,7 @@ async def test_what_is_nested_without_end_says_so() -> None:
         await Typesetter().pdf("*" * 8000 + "a" + "*" * 8000, {}, "a")
 
 
+@pytest.mark.slow
 async def test_one_that_takes_too_much_memory_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_pdf, "SECONDS", 100)
     with pytest.raises(NotTypeset, match="something that cannot be typeset"):
