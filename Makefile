@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve doctor studio test evals incident real-model chaos check format bench image docs lock fork clean
+.PHONY: help demo serve doctor studio test test-all evals incident real-model chaos check format bench image docs lock fork clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,7 +21,10 @@ doctor: .venv/runtime ## say what is found and what is missing
 studio: .venv/dev ## open the graph in LangGraph Studio
 	@$(BIN)/tollgate studio
 
-test: .venv/dev ## run the tests
+test: .venv/dev ## run the fast tests, which cover every package, in minutes
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow" --hypothesis-profile fast
+
+test-all: .venv/dev ## run all tests, as CI does
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 evals: .venv/dev ## ask the team and a single agent 24 questions, and compare with the stored baseline

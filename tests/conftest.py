@@ -1,9 +1,11 @@
 """Fixtures that many tests share: real servers, started once per test process and left by none."""
 
 import contextlib
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import certifi
 import hypothesis
 import pytest
 from redis.asyncio import Redis
@@ -15,9 +17,14 @@ from app.running.processes import Addresses, running
 from app.store.embedded_redis import embedded_redis
 
 # Machines are shared and slow for moments: an example may take its time. All else stays as it is (with CI set,
-# Hypothesis repeats the same examples).
-hypothesis.settings.register_profile("tollgate", hypothesis.settings.default, deadline=None)
-hypothesis.settings.load_profile("tollgate")
+# Hypothesis repeats the same examples). `make test` takes "fast"; `tests.examples` keeps properties to it that say
+# how many examples they need.
+hypothesis.settings.register_profile("full", hypothesis.settings.default, deadline=None)
+hypothesis.settings.register_profile("fast", hypothesis.settings.get_profile("full"), max_examples=10)
+hypothesis.settings.load_profile("full")
+
+# Who starts the tests in the background of a shell hands down that SIGINT is ignored; programs under test would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,13 +33,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _clean_environment() -> Iterator[None]:
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No setting of whoever runs the tests may change their outcome."""
     with pytest.MonkeyPatch.context() as patch:
         ways = ("URL", "URLS", "COMMAND")
         servers = [f"MCP__{server.upper()}__{way}" for server in SERVERS for way in ways]
         for name in [*configuration.names(), *servers]:
             patch.delenv(name, raising=False)
+        # Every HTTP client reads all certificates that are trusted, for 50 ms. No test reaches anybody who has one.
+        one = tmp_path_factory.mktemp("certificates") / "one.pem"
+        one.write_text("".join(Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")[:2]))
+        patch.setenv("SSL_CERT_FILE", str(one))
         yield
 
 

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from app.access.audit import DETAIL_BYTES, Audit
 from app.errors import BadInput
+from tests.examples import at_most
 
 TRAIL = "tollgate:{audit}:log"
 SECRET = SecretStr("s" * 32)
@@ -168,7 +169,7 @@ async def test_what_comes_at_once_in_one_process_is_added_in_few_steps(client: R
 
 
 @given(gone=st.sets(st.integers(0, 9), max_size=9))
-@settings(max_examples=10)
+@settings(max_examples=at_most(10))
 def test_who_is_cancelled_takes_nobody_along(redis_url: str, gone: set[int]) -> None:
     asyncio.run(_cancelled(redis_url, gone))
 
@@ -268,7 +269,6 @@ def renumbered(entries: Stored, at: int, data: st.DataObject) -> Stored:
     return list(zip(ids, [fields for _, fields in [*entries[:at], *entries[at + 1 :]]], strict=False))
 
 
-@settings(max_examples=100)
 @given(
     count=st.integers(2, 8),
     how=st.sampled_from([edited, flipped, deleted, swapped, repeated, renumbered]),

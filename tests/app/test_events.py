@@ -23,6 +23,7 @@ from app.jobs.states import TERMINAL
 from app.store.embedded_redis import _binary
 from graphs.errors import Fenced
 from graphs.state import Json
+from tests.examples import at_most
 
 JOB = "job-1"
 STREAM = f"tollgate:{{{JOB}}}:events"
@@ -233,7 +234,7 @@ async def test_a_follower_may_come_before_the_first_event(log: EventLog, other: 
         assert told(got) == [*range(1, 31), "completed"]
 
 
-@settings(max_examples=25)
+@settings(max_examples=at_most(25))
 @given(
     batches=st.lists(st.integers(1, 25), min_size=1, max_size=4),
     cuts=st.lists(st.integers(1, 12), max_size=12),

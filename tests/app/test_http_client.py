@@ -19,6 +19,7 @@ from starlette.routing import Route
 from app.client.http_client import Client
 from app.client.http_requests import MOST_BYTES, Requests, opened
 from app.errors import ApiFailed, ApiRefused, AppError
+from tests.examples import at_most
 from tests.http_server import served
 
 JOB = {"id": "job-1", "status": "queued", "question": "Q?", "created_at": "", "budget_usd": 0.1, "cost_usd": 0}
@@ -195,7 +196,7 @@ class Log:
         return StreamingResponse(body(), media_type="text/event-stream")
 
 
-@settings(max_examples=40)
+@settings(max_examples=at_most(40))
 @given(st.lists(st.text(), max_size=6), st.lists(st.integers(0, 300), max_size=5))
 def test_events_are_read_once_over_connections_that_break_anywhere(texts: list[str], cuts: list[int]) -> None:
     texts = [each.encode(errors="replace").decode() for each in [*texts, "a\u2028b\u0085c"]]

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from app.access.keys import REVOKED_WITHIN_S, Keys, NewKey, Scope
 from app.errors import BadInput
 from app.observing.redaction import redacted
+from tests.examples import at_most
 
 SYMBOLS = string.ascii_letters + string.digits + "_-"
 
@@ -92,7 +93,7 @@ async def test_a_key_that_an_older_version_made_counts_too(client: Redis, keys: 
     assert await keys.required()
 
 
-@settings(max_examples=60)
+@settings(max_examples=at_most(60))
 @given(data=st.data())
 def test_nothing_but_the_key_itself_is_known(redis_url: str, data: st.DataObject) -> None:
     asyncio.run(_only_itself(redis_url, data))

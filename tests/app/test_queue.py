@@ -16,10 +16,11 @@ from redis.exceptions import ResponseError
 import app.work.queue as module
 from app.work.queue import Call, Queue, Worker
 from app.work.queue_worker import QueueWorker
+from tests.examples import at_most
 
 TENANTS = ("acme", "beta", "corp")
 SILENCE_S = 10.0
-ANY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY = settings(max_examples=at_most(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def worker(name: str = "w", places: int = 4, per_tenant: int = 100) -> Worker:

@@ -19,6 +19,7 @@ from app.jobs.records import Record, Records, record_key
 from app.work.queue import JOBS, Queue, Worker
 from app.work.registry import Registry
 from graphs.spending.limits import Limits
+from tests.examples import at_most
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TTL = 600
@@ -106,7 +107,7 @@ async def test_a_command_that_is_sent_twice_enters_once(redis_client: Redis) -> 
     assert await queued(redis_client) == [job(1)]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=at_most(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     numbers=st.lists(st.integers(0, 2**40 - 1), unique=True, max_size=40), page=st.integers(1, 9), late=st.booleans()
 )

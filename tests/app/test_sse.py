@@ -28,6 +28,7 @@ from app.jobs.states import TERMINAL
 from graphs.state import Json
 from safe_http.connections import KERNEL_BYTES, UNSENT_BYTES, Bounds
 from tests.app.event_readers import Frame, Replicas, Served, connected, events, frames, read, serving, until
+from tests.examples import at_most
 
 JOB = "job-1"
 TTL = 600
@@ -73,7 +74,7 @@ async def test_events_come_with_id_type_and_one_line_of_json(log: EventLog, serv
 def test_every_event_comes_once_whatever_is_cut_off(redis_url: str) -> None:
     with Replicas(redis_url) as replicas:
 
-        @settings(max_examples=40)
+        @settings(max_examples=at_most(40))
         @given(
             batches=st.lists(st.integers(1, 25), min_size=1, max_size=4),
             cuts=st.lists(st.integers(0, 2500), max_size=10),
@@ -107,7 +108,7 @@ async def _resumed(replicas: Replicas, batches: list[int], cuts: list[int], writ
 def test_no_text_breaks_a_frame(redis_url: str) -> None:
     with Replicas(redis_url) as replicas:
 
-        @settings(max_examples=40)
+        @settings(max_examples=at_most(40))
         @given(st.lists(st.text(), max_size=20))
         @example(["a\r\nid: 7\n\ndata: x\r\r", "\u2028\u2029\x85\x0b\x00 ü 😀"])
         def holds(texts: list[str]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 
 from app.running.processes import Addresses
 from app.running.serving import NEEDED
@@ -20,6 +21,8 @@ from app.work.service import Service
 from sample import SALES
 from tests.app.queued import deployment, ended, order, submitted, told
 from tests.chaos.soundness import assert_sound
+
+pytestmark = pytest.mark.slow
 
 BOTH = (
     "How did Voltbay's revenue in Germany develop from 2023 to 2024, and how many electric cars were registered there?"

@@ -11,6 +11,8 @@ from app.running.processes import running
 from tests.app.queued import deployment, ended, order, submitted
 from tests.chaos.soundness import assert_sound
 
+pytestmark = pytest.mark.slow
+
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 JOBS = 8
 SECRET = "the secret of this deployment, of 32 letters"

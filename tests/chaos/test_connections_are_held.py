@@ -8,12 +8,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from app.running.processes import Addresses
 from tests.api.programs import followed, replica
 from tests.api.test_connections import CROWD, DESCRIPTORS, HELD
 from tests.app.queued import QUESTION, deployment
 from tests.chaos.soundness import assert_sound
+
+pytestmark = pytest.mark.slow
 
 JOBS = 3
 BACK_S = 0.5  # after which each of the crowd comes back

@@ -21,6 +21,8 @@ from tests.app.test_webhooks import SECRET
 from tests.app.test_worker import until
 from tests.raw_server import RawServer, raw_server, status
 
+pytestmark = pytest.mark.slow
+
 OTHERS = [f"other{number}" for number in range(7)]
 QUERIES = 8
 ASKING = Asking("sales", ("sales.query",))

@@ -6,11 +6,14 @@ import signal
 from pathlib import Path
 
 import httpx
+import pytest
 
 from app.running.processes import Addresses
 from tests.api.programs import Told, events, followed, replica
 from tests.app.queued import LONG, deployment, ended
 from tests.chaos.soundness import assert_sound
+
+pytestmark = pytest.mark.slow
 
 KILLED, EVENTS_A_LIFE = 3, 2
 

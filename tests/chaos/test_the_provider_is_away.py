@@ -13,6 +13,8 @@ from app.stand_in.faults.failures import OVERLOADED
 from tests.app.queued import WAITS, deployment, ended, order, submitted
 from tests.chaos.soundness import assert_sound
 
+pytestmark = pytest.mark.slow
+
 JOBS = 10
 IN_THE_MIDDLE = 12  # requests, of some fifty
 

@@ -19,6 +19,8 @@ from tests.app.queued import deployment, ended, order, submitted, told
 from tests.chaos.soundness import assert_sound
 from tests.graphs.redis_servers import embedded_binary, free_ports
 
+pytestmark = pytest.mark.slow
+
 
 class Store:
     """A server with an append-only file that is written through before each reply."""

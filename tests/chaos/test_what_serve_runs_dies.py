@@ -19,6 +19,8 @@ from tests.app.command_line import TOLLGATE, background, processes, seen
 from tests.app.queued import LONG, QUESTION
 from tests.chaos.soundness import assert_told
 
+pytestmark = pytest.mark.slow
+
 AFTER_THE_LAST_S = 60
 # What marks the command line of each.
 VICTIMS = ("app.stand_in", "mcp_servers.knowledge_base", "mcp_servers.sales", "mcp_servers.analytics", "valkey-se")

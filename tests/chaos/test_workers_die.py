@@ -16,6 +16,8 @@ from app.work.service import Service
 from tests.app.queued import LONG, deployment, ended, order, stopped, submitted
 from tests.chaos.soundness import assert_sound
 
+pytestmark = pytest.mark.slow
+
 
 async def position(service: Service, job_id: str) -> str:
     """The id of the job's newest checkpoint."""

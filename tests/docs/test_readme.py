@@ -30,7 +30,7 @@ SERVES = {
     "make serve": "api: http://127.0.0.1:",
 }
 # What runs this test cannot be run by it; the drills and the real model take longer than a test may. CI calls them.
-RUNS_US = {"make test", "make incident", "make real-model"}
+RUNS_US = {"make test", "make test-all", "make incident", "make real-model"}
 
 
 def blocks(language: str) -> list[str]:
@@ -142,7 +142,9 @@ def test_a_server_serves(copy: Path, command: str) -> None:
 
 def test_the_test_command_is_the_one_that_ci_calls() -> None:
     assert set(COMMANDS) >= RUNS_US
-    assert {line.partition(" ASK=")[0] for line in (ROOT / ".ci" / "run").read_text().splitlines()} >= RUNS_US
+    assert {line.partition(" ASK=")[0] for line in (ROOT / ".ci" / "run").read_text().splitlines()} >= RUNS_US - {
+        "make test"
+    }
 
 
 def test_the_table_of_drills_is_the_one_that_is_printed() -> None:

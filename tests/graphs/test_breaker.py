@@ -14,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from graphs.redis.breaker import PROBE_LOOK_S, Breaker
+from tests.examples import at_most
 from tests.graphs.redis_servers import Client, Connect
 
 FAILURES, WINDOW_S, OPEN_S = 3, 10, 4
@@ -205,7 +206,7 @@ class Expected:
             self.trusted[worker] = now + TRUSTED_S
 
 
-@settings(max_examples=60)
+@settings(max_examples=at_most(60))
 @given(st.lists(EVENTS | PASSING, max_size=40))
 def test_two_workers_are_told_the_same_in_any_order_of_events(
     valkey: Connect, events: list[tuple[int, str] | float]

@@ -21,7 +21,7 @@ from tests.graphs.checkpoints import keys, new_thread, put, read, values_of
 from tests.graphs.redis_servers import Client
 from tests.graphs.strategies import json_values, same, texts
 
-reuse_server = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+reuse_server = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Colour(Enum):

@@ -422,6 +422,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_a_killed_worker_s_calls_are_charged_as_the_provider_charges_them(
     toll: Gate, provider: Provider, redis_client: Redis, redis_url: str
 ) -> None:

@@ -26,6 +26,7 @@ from graphs.spending.ledger import Ledger
 from graphs.spending.limits import Limits
 from graphs.spending.spend import Account, Tokens
 from graphs.stop_reasons import StopReason
+from tests.examples import at_most
 from tests.graphs.redis_servers import Client, Connect
 
 TENANT_OF = {"job-a": "acme", "job-b": "acme", "job-c": "zenith"}
@@ -284,5 +285,6 @@ def test_the_ledger_is_the_sum_of_its_calls(valkey: Connect) -> None:
             def __init__(self) -> None:
                 super().__init__(runner.get_loop(), client)
 
-        run_state_machine_as_test(OnThisServer, settings=settings(max_examples=1000, stateful_step_count=15))  # type: ignore[no-untyped-call]
+        given = settings(max_examples=at_most(300), stateful_step_count=15)
+        run_state_machine_as_test(OnThisServer, settings=given)  # type: ignore[no-untyped-call]
         runner.run(client.aclose())

@@ -34,6 +34,8 @@ from tests.http_server import served
 from tests.malformed import AGAIN, OUTAGE, READ, Role, Way
 from tests.scripted_model import REPORT, assign, completion, quoting, revenue, task
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 MICRO = 450  # of an answer with its usage: 1000 tokens in, 100 out at 0.25 and 2.00 USD a million
 AT_ONCE = 12

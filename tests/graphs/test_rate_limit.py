@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from graphs.redis.rate_limit import Allowance, RateLimit
+from tests.examples import at_most
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
@@ -39,7 +40,7 @@ async def taken(limit: RateLimit, times: int, key: str = "k") -> list[bool]:
     return [(await limit.take(key)).allowed for _ in range(times)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=at_most(60))
 @given(
     per_minute=st.integers(1, 60_000),
     burst=st.integers(1, 8),
@@ -76,7 +77,7 @@ async def _compared(url: str, per_minute: int, burst: int, waits: list[float]) -
                 assert more + 1 <= burst + (end - start).total_seconds() / each + 0.001
 
 
-@settings(max_examples=30)
+@settings(max_examples=at_most(30))
 @given(per_minute=st.integers(1, 60_000), burst=st.integers(1, 5))
 def test_who_waits_as_long_as_told_is_let_through_and_not_before(redis_url: str, per_minute: int, burst: int) -> None:
     asyncio.run(_obedient(redis_url, per_minute, burst))

@@ -10,6 +10,7 @@ from typing_extensions import is_typeddict
 
 from graphs.checkpoint.saver import RedisSaver
 from graphs.state import MAX_ENTRIES, ResearchState, merged
+from tests.examples import at_most
 from tests.graphs.checkpoints import new_thread, put, values_of
 from tests.graphs.redis_servers import Connect
 from tests.graphs.strategies import json_values, same, texts
@@ -53,7 +54,7 @@ async def test_a_field_comes_back_as_it_was(name: str, valkey: Connect) -> None:
     client = valkey()
     saver = RedisSaver(client, ttl_seconds=60)
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=at_most(25), deadline=None)
     @given(values_for(FIELDS[name]))
     def round_trip(value: Any) -> None:
         seen.append(value)

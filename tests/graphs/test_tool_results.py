@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.report_page import page
@@ -231,7 +231,6 @@ OBJECTS = st.dictionaries(st.sampled_from(NAMES), JSON_VALUES, max_size=8) | st.
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(content=JSON_VALUES | st.lists(OBJECTS | JSON_VALUES, max_size=3), structured=OBJECTS | JSON_VALUES)
 def test_whatever_a_server_gives_can_be_read_by_all(
     tmp_path_factory: pytest.TempPathFactory, content: Any, structured: Any

@@ -14,8 +14,9 @@ from mcp.server.fastmcp.exceptions import ToolError
 from mcp_servers.analytics.forecasting import MIN_POINTS, forecast
 from mcp_servers.analytics.series import PER_YEAR, Frequency, Period, Series
 from mcp_servers.base.results import Table
+from tests.examples import at_most
 
-SLOW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOW = settings(max_examples=at_most(8), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def series(values: list[float], frequency: Frequency = "month", first_year: int = 2020) -> Series:

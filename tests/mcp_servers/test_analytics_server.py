@@ -18,6 +18,7 @@ from mcp.types import CallToolResult, TextContent
 from mcp_servers.analytics.charts import chart
 from mcp_servers.analytics.series import Series
 from mcp_servers.analytics.server import build
+from tests.examples import at_most
 
 YEARS = {"points": [{"label": str(2000 + at), "value": 100 + 7 * at + at % 3} for at in range(24)]}
 MONTHS = {"points": [{"label": f"{2022 + at // 12}-{at % 12 + 1:02}", "value": 5 + at % 12} for at in range(36)]}
@@ -147,7 +148,7 @@ def test_a_chart_says_which_periods_are_missing() -> None:
     assert "missing: 2001" in words(chart(values, "line", "x").svg)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=at_most(20), deadline=None)
 @given(st.text(min_size=1, max_size=60), st.text(max_size=30))
 def test_any_title_and_label_make_well_formed_svg(title: str, label: str) -> None:
     values = Series.model_validate({"points": [{"label": "a" + label, "value": 1}]})

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from mcp_servers.sales import own_data, prepared
 from mcp_servers.sales.arguments import Period
 from mcp_servers.sales.warehouse import Warehouse
+<<<<<<< HEAD
 from sample import SALES
+=======
+from tests.examples import at_most
+>>>>>>> 2ed1333 (Give the tests two tiers, so that a change is tried in minutes)
 
 BASE = "order_lines l JOIN products p ON l.product_id = p.product_id JOIN customers c ON l.customer_id = c.customer_id"
 PLAIN = {
@@ -65,7 +69,7 @@ def keyed(rows: Any, keys: int) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     return {tuple(row[:keys]): tuple(float(v) if isinstance(v, Decimal) else v for v in row[keys:]) for row in rows}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=at_most(60), deadline=None)
 @given(dims=dimensions, chosen=filters, period=periods)
 def test_revenue_by_equals_plain_sql(
     warehouse: Warehouse, dims: list[str], chosen: dict[str, list[str]], period: list[str] | None
@@ -83,7 +87,7 @@ def test_revenue_by_equals_plain_sql(
     assert shown == {key: everything[key] for key in shown}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=at_most(15), deadline=None)
 @given(limit=st.integers(1, 40), chosen=filters, period=periods)
 def test_top_customers_equal_plain_sql(
     warehouse: Warehouse, limit: int, chosen: dict[str, list[str]], period: list[str] | None
