@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -28,7 +29,7 @@ from app.commands.terminal import (
 )
 from app.config.folders import keep_files_private
 from app.config.settings import Settings
-from app.errors import AppError, OperatorMustAct
+from app.errors import AppError, BadInput, OperatorMustAct
 from app.observing.terminals import harmless_json, keep_terminals_harmless
 from app.running.processes import beside, mcp_commands, mcp_environment, redis_running, services
 from graphs.spending.limits import MICRO, OnLimit
@@ -165,8 +166,10 @@ def main() -> NoReturn:
     """Entry point. Every expected error is one line on stderr; bad input exits with 2."""
     keep_files_private()
     keep_terminals_harmless()
+    gc.set_threshold(10_000)  # imports make objects that stay; looking through them again and again delays the start
     for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends a job as cleanly as Ctrl-C
-        signal.signal(ending, lambda *_: signal.raise_signal(signal.SIGINT))
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(ending, _interrupt)
     try:
         cli()
     except OperatorMustAct as error:
@@ -182,6 +185,13 @@ def main() -> NoReturn:
     raise SystemExit(0)
 
 
+def _interrupt(*_: object) -> None:
+    """As Ctrl-C does, also where that is ignored, as it is in the background of a script."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
+
+
 def _fail(message: str, code: int) -> NoReturn:
     typer.echo(f"error: {message}", err=True)
     raise SystemExit(code)
@@ -190,7 +200,11 @@ def _fail(message: str, code: int) -> NoReturn:
 def _ask(
     question: str, budget_usd: float | None = None, deadline_s: int | None = None, on_limit: OnLimit | None = None
 ) -> "JobResult":
+    from graphs.untrusted.screening import refused  # noqa: PLC0415
+
     settings = loaded()
+    if problem := refused(question):  # before anything is started
+        raise BadInput(problem)
     wanted: dict[str, Any] = {}
     if budget_usd is not None:
         wanted["budget_micro_usd"] = round(budget_usd * MICRO)

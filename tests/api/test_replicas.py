@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.running.processes import Addresses
 from tests.api.in_process import QUESTION
 from tests.api.programs import followed, replica, shown
 from tests.api.test_conformance import problem
@@ -17,8 +18,13 @@ from tests.app.command_line import tollgate
 from tests.app.queued import deployment, stopped
 
 
-async def test_a_job_is_followed_and_decided_at_another_replica(tmp_path: Path) -> None:
-    with deployment(tmp_path) as here, replica(here) as one, replica(here) as two, here.worker():
+async def test_a_job_is_followed_and_decided_at_another_replica(tmp_path: Path, addresses: Addresses) -> None:
+    with (
+        deployment(tmp_path, servers=addresses.servers) as here,
+        replica(here) as one,
+        replica(here) as two,
+        here.worker(),
+    ):
         async with httpx.AsyncClient(base_url=one.url) as first, httpx.AsyncClient(base_url=two.url) as second:
             order = {"question": QUESTION, "budget_usd": 0.02}
             job = (await first.post("/v1/jobs", json=order, headers={"Idempotency-Key": "k"})).json()

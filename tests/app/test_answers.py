@@ -18,6 +18,8 @@ from app.running.runtime import opened
 from evals.report_text import uncarried
 from sample.truth import FACT_SHEET
 
+pytestmark = pytest.mark.slow
+
 MARKET = "How many public charging points does Germany have, and do sources agree?"
 SALES = "How did Voltbay's revenue in Germany develop from 2023 to 2025?"
 BOTH = (

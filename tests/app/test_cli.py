@@ -16,6 +16,7 @@ from tests.app.command_line import (
     TOLLGATE,
     all_gone,
     answered,
+    background,
     environment,
     left_behind,
     seen,
@@ -38,35 +39,56 @@ def test_run_prints_one_json_document_and_leaves_nothing_running(tmp_path: Path)
     assert left_behind(tmp_path) == []
 
 
-def test_progress_goes_to_stderr(tmp_path: Path) -> None:
-    ended = tollgate(tmp_path, "run", QUESTION)
+@pytest.mark.slow
+def test_progress_goes_to_stderr(tmp_path: Path, beside: dict[str, str]) -> None:
+    ended = tollgate(tmp_path, "run", QUESTION, **beside)
     for expected in ("plans 1 task", "sales.revenue_by", "findings: 1 verified"):
         assert expected in ended.stderr
     assert "stop reason  answered (completed)" in ended.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "settings", "line"),
+    ("arguments", "given", "line"),
     [
         (("run", ""), {}, "error: the question is empty; ask in a full sentence"),
         (("run", "x" * 3000), {}, "error: the question has 3000 characters, the limit is 2000; shorten it"),
         (("run", QUESTION), {"TOLLGATE_MODLE": "x"}, "error: unknown setting TOLLGATE_MODLE"),
         (("run", QUESTION), {"REDIS_URL": "redis://127.0.0.1:1"}, "error: Redis at 127.0.0.1:1 cannot be used"),
-        (("run", QUESTION), {"TOLLGATE_MODEL": "m"}, "error: the model m has no known price; set TOLLGATE_PRICES"),
-        (("run", QUESTION), {"TOLLGATE_SALES_DATA": "gone.csv"}, "error: sales did not start: "),
         (("resume", "job-unknown"), {}, "error: there is no job job-unknown"),
-        (("decide", "job-unknown", "--action", "abort"), {}, "error: there is no job job-unknown"),
+        pytest.param(
+            ("run", QUESTION),
+            {"TOLLGATE_MODEL": "m"},
+            "error: the model m has no known price; set TOLLGATE_PRICES",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ("decide", "job-unknown", "--action", "abort"),
+            {},
+            "error: there is no job job-unknown",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str], line: str
+    tmp_path: Path, beside: dict[str, str], arguments: tuple[str, ...], given: dict[str, str], line: str
 ) -> None:
-    ended = tollgate(tmp_path, *arguments, **settings)
+    check_refused(tmp_path, line, *arguments, **beside | given)
+
+
+@pytest.mark.slow
+def test_data_that_a_server_cannot_read_are_bad_input_too(tmp_path: Path, beside: dict[str, str]) -> None:
+    del beside["MCP__SALES__URL"]
+    refused = "error: sales did not start: "
+    check_refused(tmp_path, refused, "run", QUESTION, **beside, TOLLGATE_SALES_DATA="gone.csv")
+
+
+def check_refused(folder: Path, line: str, *arguments: str, **settings: str) -> None:
+    ended = tollgate(folder, *arguments, **settings)
     assert ended.returncode == 2
     assert ended.stderr.startswith(line), ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert ended.stdout == ""
-    assert left_behind(tmp_path) == []
+    assert left_behind(folder) == []
 
 
 @pytest.mark.parametrize(
@@ -86,31 +108,33 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     assert ended.stderr.startswith(f"error: cannot listen on 127.0.0.1:{port}")
 
 
-def test_at_the_budget_it_waits_for_a_human_and_goes_on_with_the_answer(tmp_path: Path) -> None:
-    code, waiting = answered(tmp_path, "run", QUESTION, "--budget-usd", "0.00001")
+@pytest.mark.slow
+def test_at_the_budget_it_waits_for_a_human_and_goes_on_with_the_answer(tmp_path: Path, beside: dict[str, str]) -> None:
+    code, waiting = answered(tmp_path, "run", QUESTION, "--budget-usd", "0.00001", **beside)
     assert (code, waiting["status"]) == (4, "awaiting_human")
     assert waiting["escalation"]["reason"] == "budget_reached"
     job = waiting["job_id"]
 
-    code, again = answered(tmp_path, "resume", job)
+    code, again = answered(tmp_path, "resume", job, **beside)
     assert (code, again["model_calls"]) == (4, waiting["model_calls"])
 
-    refused = tollgate(tmp_path, "decide", job, "--action", "approve_more")
+    refused = tollgate(tmp_path, "decide", job, "--action", "approve_more", **beside)
     assert refused.returncode == 2
     assert "error: the decision does not fit: amount_usd: Field required" in refused.stderr
 
-    code, ended = answered(tmp_path, "decide", job, "--action", "approve_more", "--amount-usd", "0.2")
+    code, ended = answered(tmp_path, "decide", job, "--action", "approve_more", "--amount-usd", "0.2", **beside)
     assert (code, ended["status"]) == (0, "completed")
 
-    late = tollgate(tmp_path, "decide", job, "--action", "abort")
+    late = tollgate(tmp_path, "decide", job, "--action", "abort", **beside)
     assert late.returncode == 2
     assert "waits for no decision; its status is completed" in late.stderr
 
 
-def test_finish_partial_ends_with_code_3_and_abort_with_1(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_finish_partial_ends_with_code_3_and_abort_with_1(tmp_path: Path, beside: dict[str, str]) -> None:
     for action, code, status in (("finish_partial", 3, "partial"), ("abort", 1, "failed")):
-        _, waiting = answered(tmp_path, "run", QUESTION, "--budget-usd", "0.00001")
-        ended, document = answered(tmp_path, "decide", waiting["job_id"], "--action", action)
+        _, waiting = answered(tmp_path, "run", QUESTION, "--budget-usd", "0.00001", **beside)
+        ended, document = answered(tmp_path, "decide", waiting["job_id"], "--action", action, **beside)
         assert (ended, document["status"]) == (code, status)
 
 
@@ -120,6 +144,7 @@ BOTH = (
 )
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_no_finished_agent_works_again(tmp_path: Path) -> None:
     with started(tmp_path, "run", BOTH, **SLOW) as process:
         before = seen(process, lambda line: "findings:" in line)
@@ -136,6 +161,7 @@ def test_killed_and_resumed_no_finished_agent_works_again(tmp_path: Path) -> Non
     assert left_behind(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_it_cleanly_and_it_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
     with started(tmp_path, "run", BOTH, **SLOW) as process:
@@ -150,6 +176,23 @@ def test_a_signal_stops_it_cleanly_and_it_says_how_to_go_on(tmp_path: Path, numb
     assert tollgate(tmp_path, "resume", job).returncode == 0
 
 
+@pytest.mark.slow
+def test_under_nohup_in_the_background_only_sigterm_stops_it(tmp_path: Path, beside: dict[str, str]) -> None:
+    ignoring = ["/bin/sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh"]
+    slow = {name: value for name, value in beside.items() if name != "TOLLGATE_STAND_IN_URL"} | SLOW
+    with background([*ignoring, TOLLGATE, "run", BOTH], tmp_path, signal.SIGKILL, **slow) as process:
+        seen(process, lambda line: "starts T" in line)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            os.kill(process.pid, number)
+        seen(process, lambda line: "finishes T" in line)
+        os.kill(process.pid, signal.SIGTERM)
+        after = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert "stopped; go on with: " in after
+    assert "Traceback" not in after
+
+
+@pytest.mark.slow
 def test_a_signal_before_the_job_begins_stops_it_as_cleanly(tmp_path: Path) -> None:
     with started(tmp_path, "run", QUESTION) as process:
         while not (tmp_path / ".data").exists() and process.poll() is None:
@@ -161,9 +204,10 @@ def test_a_signal_before_the_job_begins_stops_it_as_cleanly(tmp_path: Path) -> N
     assert all_gone(tmp_path)
 
 
-def test_resuming_an_ended_job_costs_nothing(tmp_path: Path) -> None:
-    _, first = answered(tmp_path, "run", QUESTION)
-    code, again = answered(tmp_path, "resume", first["job_id"])
+@pytest.mark.slow
+def test_resuming_an_ended_job_costs_nothing(tmp_path: Path, beside: dict[str, str]) -> None:
+    _, first = answered(tmp_path, "run", QUESTION, **beside)
+    code, again = answered(tmp_path, "resume", first["job_id"], **beside)
     assert code == 0
     assert again == first
 
@@ -176,19 +220,22 @@ def test_doctor_ticks_what_it_finds(tmp_path: Path) -> None:
     assert "rules, not a language model" in ended.stdout
 
 
-def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_doctor_names_what_is_missing(tmp_path: Path, beside: dict[str, str]) -> None:
     gone = "http://127.0.0.1:9/mcp"
-    ended = tollgate(tmp_path, "doctor", TOLLGATE_MODEL="m", LANGSMITH_TRACING="true", MCP__SALES__URL=gone)
+    wrong = {"TOLLGATE_MODEL": "m", "LANGSMITH_TRACING": "true", "MCP__SALES__URL": gone}
+    ended = tollgate(tmp_path, "doctor", **beside | wrong)
     assert ended.returncode == 1
     assert "✗ model            the model m has no known price" in ended.stdout
     assert f"✗ mcp sales        {gone}: the MCP server sales does not answer" in ended.stdout
     assert "✗ tracing          LANGSMITH_TRACING is on without LANGSMITH_API_KEY" in ended.stdout
 
 
-def test_doctor_knows_a_page_from_a_model(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_doctor_knows_a_page_from_a_model(tmp_path: Path, beside: dict[str, str]) -> None:
     page = Starlette(routes=[Route("/models", lambda _: HTMLResponse("<html>Welcome</html>"))])
     with served(page) as url:
-        ended = tollgate(tmp_path, "doctor", OPENAI_API_KEY="sk-none", OPENAI_BASE_URL=url)
+        ended = tollgate(tmp_path, "doctor", **beside, OPENAI_API_KEY="sk-none", OPENAI_BASE_URL=url)
     assert ended.returncode == 1
     assert f"✗ model            {url}/ answers with a page: is OPENAI_BASE_URL missing /v1?" in ended.stdout
 

@@ -16,6 +16,8 @@ from tests.api.programs import Replica, replica
 from tests.app.command_line import TOLLGATE, answered, background, seen, tollgate
 from tests.app.queued import LONG, QUESTION, Deployment, deployment, stopped
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:

@@ -164,15 +164,19 @@ async def test_a_request_may_lower_limits_and_not_raise_them(
         assert await jobs.create(QUESTION, settings.limits.model_copy(update={"steps": 3, "budget_micro_usd": 1}))
 
 
-def test_approve_and_abort_sent_at_once_by_two_processes_have_one_effect(tmp_path: Path) -> None:
-    _, waiting = answered(tmp_path, "run", "What was Voltbay's revenue in Germany in 2024?", "--budget-usd", "0.00001")
+@pytest.mark.slow
+def test_approve_and_abort_sent_at_once_by_two_processes_have_one_effect(
+    tmp_path: Path, beside: dict[str, str]
+) -> None:
+    question = "What was Voltbay's revenue in Germany in 2024?"
+    _, waiting = answered(tmp_path, "run", question, "--budget-usd", "0.00001", **beside)
     job = waiting["job_id"]
     answers = {"approve_more": ["--amount-usd", "0.2"], "abort": []}
     processes = {
         action: subprocess.Popen(
             [TOLLGATE, "decide", job, "--action", action, *more],
             cwd=tmp_path,
-            env=environment({}),
+            env=environment(beside),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -185,5 +189,5 @@ def test_approve_and_abort_sent_at_once_by_two_processes_have_one_effect(tmp_pat
     won = ({*answers} - {lost}).pop()
     assert codes[won] == {"approve_more": 0, "abort": 1}[won], said[won]
     assert "was decided already" in said[lost] or "waits for no decision" in said[lost]
-    _, ended = answered(tmp_path, "resume", job)
+    _, ended = answered(tmp_path, "resume", job, **beside)
     assert ended["status"] == {"approve_more": "completed", "abort": "failed"}[won]

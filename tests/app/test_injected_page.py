@@ -16,6 +16,8 @@ from markdown_it import MarkdownIt
 from tests.app.command_line import tollgate
 from tests.graphs.test_inert import LIVE, led_to
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "How many public charging points does Germany have?"
 FACT = "Germany had 154,037 public charging points at the end of 2024."
 HEAD = """---

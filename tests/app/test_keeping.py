@@ -22,6 +22,8 @@ from app.running.servers import Server
 from tests.app.command_line import tollgate
 from tests.app.test_redis_embedded import ask, server_of
 
+pytestmark = pytest.mark.slow
+
 # Answers every request with its process id; at /die it ends without an answer.
 ANSWERS = """
 import http.server, os, socket, sys, threading

@@ -11,6 +11,8 @@ from safe_http.shown import shown
 from tests.app.command_line import TOLLGATE, background, processes, seen, tollgate
 from tests.app.queued import QUESTION, Deployment, deployment
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "geheim7"
 
 

@@ -24,6 +24,8 @@ from tests.app.queued import WAITS, deployment, ended, order, stopped, submitted
 from tests.chaos.soundness import assert_sound
 from tests.graphs.insides import INSIDES
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_job_that_was_entered_is_run_whatever_became_of_the_queue(tmp_path: Path, addresses: Addresses) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:

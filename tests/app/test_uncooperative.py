@@ -12,6 +12,8 @@ from app.stand_in.faults import PROFILES
 from tests.app.command_line import answered, left_behind
 from tests.app.offline_team import billed, serving
 
+pytestmark = pytest.mark.slow
+
 QUESTION = (
     "How did Voltbay's revenue in Germany develop from 2023 to 2025, how does that compare with the German market for "
     "battery-electric cars, and what revenue can Voltbay expect there in 2026?"

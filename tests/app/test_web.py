@@ -19,6 +19,8 @@ from tests.app.command_line import HELLO, TOLLGATE, answered, environment, tollg
 from tests.http_server import served
 from tests.search_provider import SearchProvider, search_provider
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "How many public charging points does Portugal have?"
 SENTENCE = "The agency counted 12,345 public charging points in Portugal at the end of 2025, 25% more."
 TITLE = "Charging in Portugal [details](http://evil.example)"

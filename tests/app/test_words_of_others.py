@@ -15,6 +15,8 @@ from app.running.processes import Addresses
 from tests.app.queued import WAITS, deployment, ended, order, submitted
 from tests.http_server import served
 
+pytestmark = pytest.mark.slow
+
 KEY = "opaque/Key+of 7 parts"  # of no known shape
 HOST = "llm-7.corp.internal"
 STATUSES = (400, 404, 413, 500)
