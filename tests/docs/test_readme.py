@@ -30,6 +30,7 @@ SERVES = {
     "make serve": "api: http://127.0.0.1:",
 }
 # What runs this test cannot be run by it; the drills and the real model take longer than a test may. CI calls them.
+SHOWN = "make demo"  # with its output
 RUNS_US = {"make test", "make test-all", "make incident", "make real-model"}
 
 
@@ -59,9 +60,20 @@ ANSWERS = [
 DIFFS = dict(zip(("agent", "data", "model", "budget"), blocks("diff"), strict=True))
 
 
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all commands that leave it as it is."""
+    return copied_to(tmp_path_factory.mktemp("readme"))
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A checkout of its own, with the environment that is already built."""
+    """One of its own, for a test that changes it."""
+    return copied_to(tmp_path)
+
+
+def copied_to(folder: Path) -> Path:
+    """A checkout with the environment that is already built."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -69,14 +81,14 @@ def copy(tmp_path: Path) -> Path:
         check=True,
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
-        target = tmp_path / "copy" / name
+        target = folder / "copy" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target, follow_symlinks=False)
-    (tmp_path / "copy" / ".venv").symlink_to(ROOT / ".venv")
+    (folder / "copy" / ".venv").symlink_to(ROOT / ".venv")
     for name in ("pyproject.toml", "requirements.lock", "requirements-dev.lock"):
         # Older than the environment: make must not install this copy into it.
-        os.utime(tmp_path / "copy" / name, (0, 0))
-    return tmp_path / "copy"
+        os.utime(folder / "copy" / name, (0, 0))
+    return folder / "copy"
 
 
 def run(folder: Path, command: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -101,17 +113,19 @@ def tollgate(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]:
     return run(folder, f"{sys.executable} -m app.cli {arguments}")
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in {*SERVES, *RUNS_US, *REQUESTS}])
-def test_a_command_runs(copy: Path, command: str) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in {*SERVES, *RUNS_US, *REQUESTS, SHOWN}])
+def test_a_command_runs(checkout: Path, command: str) -> None:
     settings = {}
     if "$JOB" in command:
-        _, waiting = answered(copy, "run", "Did we hit our targets in Italy in 2025?", "--budget-usd", "0.00001")
+        _, waiting = answered(checkout, "run", "Did we hit our targets in Italy in 2025?", "--budget-usd", "0.00001")
         settings["JOB"] = waiting["job_id"]
-    ended = run(copy, command, **settings)
+    ended = run(checkout, command, **settings)
     assert ended.returncode == (4 if "resume" in command else 0), ended.stderr
     assert ended.stdout
 
 
+@pytest.mark.slow
 def test_the_requests_are_answered(copy: Path, addresses: Addresses) -> None:
     with deployment(copy, servers=addresses.servers) as here, replica(here) as api, here.worker():
         settings = {"TOLLGATE_URL": api.url}
@@ -131,12 +145,13 @@ def test_the_requests_are_answered(copy: Path, addresses: Addresses) -> None:
     assert "targets in Italy" in PdfReader(copy / "report.pdf").pages[0].extract_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", SERVES)
-def test_a_server_serves(copy: Path, command: str) -> None:
+def test_a_server_serves(checkout: Path, command: str) -> None:
     assert command in COMMANDS
     # A server may stand on its usual port already, on the machine of whoever runs this.
     anywhere = {"make studio": command, "make serve": "$(make -sn serve) --port 0"}.get(command, f"{command} --port 0")
-    with background(["/bin/sh", "-c", f"exec {anywhere} 1>&2"], copy) as process:
+    with background(["/bin/sh", "-c", f"exec {anywhere} 1>&2"], checkout) as process:
         seen(process, lambda line: SERVES[command] in line)
 
 
@@ -153,8 +168,10 @@ def test_the_table_of_drills_is_the_one_that_is_printed() -> None:
     assert [(row[0], row[4].strip("`")) for row in rows] == [(each.name, each.reason) for each in DRILLS]
 
 
-def test_the_output_is_as_printed(copy: Path) -> None:
-    ended = run(copy, "make demo")
+def test_the_output_is_as_printed(checkout: Path) -> None:
+    assert SHOWN in COMMANDS
+    ended = run(checkout, SHOWN)
+    assert ended.returncode == 0, ended.stderr
     printed = {normal(line) for line in (ended.stderr + ended.stdout).splitlines()}
     shown = [line for block in blocks("text") for line in block.splitlines()]
     assert len(shown) > 15
@@ -172,6 +189,7 @@ def test_a_diff_is_short(name: str) -> None:
     assert 0 < len(changed) <= 15
 
 
+@pytest.mark.slow
 def test_adding_an_agent(copy: Path) -> None:
     applied(copy, DIFFS["agent"])
     found = tollgate(copy, "doctor")
@@ -180,6 +198,7 @@ def test_adding_an_agent(copy: Path) -> None:
     assert conforms.returncode == 0, conforms.stdout
 
 
+@pytest.mark.slow
 def test_swapping_a_data_source(copy: Path) -> None:
     applied(copy, DIFFS["data"])
     missing = tollgate(copy, "run 'What was our revenue in Oslo?'")
@@ -195,6 +214,7 @@ def test_swapping_a_data_source(copy: Path) -> None:
     assert "EUR 700" in ended.stdout
 
 
+@pytest.mark.slow
 def test_changing_the_model(copy: Path) -> None:
     applied(copy, DIFFS["model"])
     env = copy / ".env"
@@ -215,6 +235,7 @@ def test_changing_the_model(copy: Path) -> None:
     assert f"✗ model            {url} does not answer" in gone.stdout
 
 
+@pytest.mark.slow
 def test_changing_a_budget(copy: Path) -> None:
     applied(copy, DIFFS["budget"])
     found = tollgate(copy, "doctor")

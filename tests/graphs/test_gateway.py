@@ -90,6 +90,7 @@ async def test_names_of_tools_are_such_as_every_model_takes(unruly: Unruly) -> N
     assert {each.name: (each.metadata or {})[TOOL] for each in tools}["unruly__read_odd_name"] == "read.odd/name"
 
 
+@pytest.mark.slow
 async def test_a_restarted_server_is_found_again() -> None:
     with analytics() as (process, port):
         async with ToolGateway(endpoint(port), limits=ToolLimits(cache_seconds=0)) as gateway:

@@ -141,6 +141,7 @@ async def test_an_answer_that_breaks_its_own_schema_is_no_answer(unruly: Unruly)
             await gateway.call(EVERYTHING, "unruly", "count", {"name": "a"})
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_killed_in_the_middle_of_a_call_costs_no_more_than_another_try(tmp_path: Path) -> None:
     slow, agent = "tests.mcp_servers.slow_server", Asking("test", ("slow.*",))
     options = ("--folder", str(tmp_path))
@@ -180,6 +181,7 @@ async def test_a_restart_costs_one_new_session_however_many_call(stateful: bool)
     assert unruly.requests["initialize"] == (2 if stateful else 1)  # without state there is nothing to begin anew
 
 
+@pytest.mark.slow
 async def test_a_session_over_stdio_is_begun_anew_when_its_program_died(tmp_path: Path) -> None:
     started = tmp_path / "pids"
     program = f"import os; open({str(started)!r}, 'a').write(f'{{os.getpid()}} '); import runpy, sys; "

@@ -58,6 +58,7 @@ async def begun(calls: Iterable[Coroutine[Any, Any, Any]]) -> AsyncIterator[list
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_heavy_queries_of_one_tenant_leave_room_for_a_light_one_of_another(sales: ToolGateway) -> None:
     async def query(tenant: str, sql: str) -> object:
         return (await sales.call(AGENT, "sales", "query", {"sql": sql}, tenant=tenant)).content["rows"]

@@ -155,6 +155,7 @@ def test_honest_text_is_left_alone(text: str) -> None:
     assert flags_of(text) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", LONG)
 def test_the_time_grows_with_the_length_and_no_more(text: str) -> None:
     long = (text * 200_000)[:200_000]

@@ -83,6 +83,7 @@ def _from_another_process(socket: str) -> int:
     return asyncio.run(compete())
 
 
+@pytest.mark.slow
 async def test_two_processes_share_one_budget(valkey_client: Redis) -> None:
     socket = valkey_client.connection_pool.connection_kwargs["path"]
     loop = asyncio.get_running_loop()

@@ -115,6 +115,7 @@ def test_other_numbers_are_never_years(number: int) -> None:
     assert len(quantities(f"in {number}")) == 1
 
 
+@pytest.mark.slow
 def test_it_takes_time_in_proportion_to_the_length() -> None:
     for text in ("2024" + " " * 200_000 + "x", "2024, " * 20_000, "2024 to " * 20_000, "In " * 50_000 + "2024"):
         assert len(list(years(text))) <= 20_000

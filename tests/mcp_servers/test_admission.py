@@ -75,6 +75,7 @@ async def test_a_caller_that_fills_the_line_keeps_no_other_waiting(
     assert [answer.json()["result"]["isError"] for answer in answers] == [False] * 4
 
 
+@pytest.mark.slow
 async def test_the_sdks_client_goes_on_after_it_was_told_busy(narrow: Program, tmp_path: Path) -> None:
     async with httpx.AsyncClient() as client, session(narrow) as mcp:
         others = [asked(client, narrow, call("wait", file="go")) for _ in range(3)]
@@ -90,6 +91,7 @@ async def test_the_sdks_client_goes_on_after_it_was_told_busy(narrow: Program, t
     assert not then.isError
 
 
+@pytest.mark.slow
 async def test_a_call_waits_no_longer_than_it_may(start: Start, tmp_path: Path) -> None:
     with start("--max-calls", "1", "--max-wait-s", "0.2") as program:
         async with httpx.AsyncClient() as client:
@@ -102,6 +104,7 @@ async def test_a_call_waits_no_longer_than_it_may(start: Start, tmp_path: Path) 
         assert metric(program, "tollgate_mcp_calls_refused_total", reason="waited_too_long") == 1
 
 
+@pytest.mark.slow
 async def test_lists_handshakes_and_probes_need_no_room(narrow: Program, tmp_path: Path) -> None:
     async with httpx.AsyncClient() as client:
         calls = [asked(client, narrow, call("wait", file="go")) for _ in range(3)]
@@ -115,6 +118,7 @@ async def test_lists_handshakes_and_probes_need_no_room(narrow: Program, tmp_pat
     assert alive.json() == {"status": "ok", "server": "slow"}
 
 
+@pytest.mark.slow
 async def test_a_caller_that_goes_away_gives_its_place_back(narrow: Program) -> None:
     async with httpx.AsyncClient() as client:
         gone = [asked(client, narrow, call("wait", file="never")) for _ in range(3)]
@@ -129,25 +133,27 @@ async def test_a_caller_that_goes_away_gives_its_place_back(narrow: Program) -> 
     assert outcomes in (["cancelled", "cancelled", "ok"], ["cancelled", "cancelled", "cancelled", "ok"])
 
 
-@pytest.mark.parametrize("body", ["{", '{"method": ' + "[" * 100_000, "\xff", "[" + "9" * 5000 + "]"])
-async def test_what_is_not_json_is_refused(narrow: Program, body: str) -> None:
+async def test_what_is_not_json_is_refused(narrow: Program) -> None:
+    headers = {**HEADERS, "Content-Type": "application/json"}
     async with httpx.AsyncClient() as client:
-        headers = {**HEADERS, "Content-Type": "application/json"}
-        answer = await client.post(narrow.endpoint, content=body.encode("latin-1"), headers=headers)
-    assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == -32700
+        for body in ("{", '{"method": ' + "[" * 100_000, "\xff", "[" + "9" * 5000 + "]"):
+            answer = await client.post(narrow.endpoint, content=body.encode("latin-1"), headers=headers)
+            assert answer.status_code == 400, body[:20]
+            assert answer.json()["error"]["code"] == -32700
 
 
-@pytest.mark.parametrize("message", [[call("large", size=1)], 7, None, {"method": "tools/call"}, {"id": {}}])
-async def test_what_is_no_message_is_refused_and_nothing_is_lost(narrow: Program, message: Any) -> None:
+@pytest.mark.slow
+async def test_what_is_no_message_is_refused_and_nothing_is_lost(narrow: Program) -> None:
     async with httpx.AsyncClient() as client:
-        answer = await client.post(narrow.endpoint, json=message, headers=HEADERS)
-        assert answer.status_code in {202, 400}
-        after = await client.post(narrow.endpoint, json=call("large", size=1), headers=HEADERS)
-    assert after.json()["result"]["isError"] is False
-    assert busy(narrow, 0, 0)()
+        for message in ([call("large", size=1)], 7, None, {"method": "tools/call"}, {"id": {}}):
+            answer = await client.post(narrow.endpoint, json=message, headers=HEADERS)
+            assert answer.status_code in {202, 400}, message
+            after = await client.post(narrow.endpoint, json=call("large", size=1), headers=HEADERS)
+            assert after.json()["result"]["isError"] is False
+            assert busy(narrow, 0, 0)(), message
 
 
+@pytest.mark.slow
 async def test_a_call_written_in_escapes_is_a_call_too(narrow: Program, tmp_path: Path) -> None:
     async with httpx.AsyncClient() as client:
         calls = [asked(client, narrow, call("wait", file="go")) for _ in range(3)]
@@ -160,6 +166,7 @@ async def test_a_call_written_in_escapes_is_a_call_too(narrow: Program, tmp_path
     assert answer.json()["result"]["content"][0]["text"].startswith("busy: ")
 
 
+@pytest.mark.slow
 async def test_a_body_that_is_too_large_is_refused(start: Start) -> None:
     with start("--max-request-bytes", "2000") as program:
         async with httpx.AsyncClient() as client:
@@ -174,12 +181,14 @@ async def test_a_body_that_is_too_large_is_refused(start: Start) -> None:
     assert (declared.status_code, streamed.status_code, fits.status_code) == (413, 413, 200)
 
 
+@pytest.mark.slow
 async def test_a_stream_that_would_never_say_anything_is_not_opened(narrow: Program) -> None:
     async with httpx.AsyncClient() as client:
         answer = await client.get(narrow.endpoint, headers=HEADERS)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_arrive_takes_no_place(start: Start) -> None:
     with start("--max-calls", "1", "--max-wait-s", "0.2") as program:
         until(lambda: httpx.get(f"{program.url}/healthz").status_code == 200, "it serves")

@@ -81,10 +81,12 @@ def test_the_season_is_forecast(two_years_ahead: Table) -> None:
         assert point == pytest.approx(seasonal(48 + at), rel=0.15)
 
 
+@pytest.mark.slow
 def test_the_same_series_gives_the_same_answer(two_years_ahead: Table) -> None:
     assert forecast(series(noisy(48, 1, seasonal)), 30, 95) == two_years_ahead
 
 
+@pytest.mark.slow
 def test_a_narrower_interval_lies_inside(two_years_ahead: Table) -> None:
     narrow = forecast(series(noisy(48, 1, seasonal)), 30, 50)
     for wide, inner in zip(rows(two_years_ahead), rows(narrow), strict=True):
@@ -92,6 +94,7 @@ def test_a_narrower_interval_lies_inside(two_years_ahead: Table) -> None:
         assert wide[2] < inner[2] <= inner[1] <= inner[3] < wide[3]
 
 
+@pytest.mark.slow
 def test_intervals_hold_what_then_happens() -> None:
     """A back-test on five series: 95 % intervals must hold most months and most yearly totals."""
     months = totals = 0
@@ -148,6 +151,7 @@ def test_negative_values_may_be_forecast() -> None:
     assert not note(table, "cut at zero")
 
 
+@pytest.mark.slow
 def test_a_long_history_is_fitted_to_its_last_part() -> None:
     table = forecast(series(noisy(300, 9, lambda _: 100), first_year=1990), 1, 95)
     assert note(table, "fitted to the last 240 points only")
@@ -182,6 +186,7 @@ def test_forecast_refuses_gaps_and_names_them() -> None:
         forecast(Series(points=points), 3, 95)
 
 
+@pytest.mark.slow
 @SLOW
 @given(
     st.lists(st.floats(0.01, 1e6).map(lambda value: round(value, 2)), min_size=8, max_size=30),

@@ -27,6 +27,7 @@ def test_an_interval_holds_its_point_beside_any_distribution() -> None:
     assert smoothing.Futures(np.array([9.0]), paths).interval(0, 1, 50) == (9, 7, 9)
 
 
+@pytest.mark.slow
 def test_short_histories_get_intervals_that_hold_what_then_happens() -> None:
     """Ten values, three ahead, twenty times. The likelihood's own variance held 46 of the 60."""
     held = 0
@@ -39,6 +40,7 @@ def test_short_histories_get_intervals_that_hold_what_then_happens() -> None:
     assert held >= 50
 
 
+@pytest.mark.slow
 def test_doubt_about_the_parameters_widens_a_yearly_total() -> None:
     fitted = smoothing.fit(noisy(48, 2, lambda at: 100 + 2 * at + 20 * (at % 12)), 12)
     errors = fitted.errors(np.random.default_rng(1), 12, 5000)

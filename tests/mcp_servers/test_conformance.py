@@ -48,7 +48,9 @@ def test_every_server_takes_part() -> None:
     assert {server.name for server in SERVERS} == there
 
 
-@pytest.mark.parametrize("opened", [over_http, over_stdio], ids=["http", "stdio"])
+@pytest.mark.parametrize(
+    "opened", [pytest.param(over_http, id="http"), pytest.param(over_stdio, id="stdio", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
 async def test_a_server_conforms(server: Conforming, opened: Opened, tmp_path: Path, addresses: Addresses) -> None:
     data = tmp_path / "data"

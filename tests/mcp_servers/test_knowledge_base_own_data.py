@@ -90,6 +90,7 @@ def test_pdf_gives_its_pages_as_sections(folder: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "expected"),
     [("shore power", "ferry-terminals"), ("depot charger cost", "deep-depots"), ("bids", "deep-er-tender")],
@@ -146,6 +147,7 @@ def test_a_missing_or_useless_folder_stops_the_start(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

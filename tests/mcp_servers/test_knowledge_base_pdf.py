@@ -117,6 +117,7 @@ def test_a_pdf_that_never_ends_is_stopped_in_time(folder: Path) -> None:
     assert set(load(folder, reader.read).documents) == {"note", "study"}  # by another process
 
 
+@pytest.mark.slow
 def test_a_pdf_that_unpacks_to_a_thousand_times_its_size_is_told(folder: Path) -> None:
     content = bomb()
     assert len(content) < 1_000_000
@@ -132,6 +133,7 @@ def test_a_file_is_read_once_while_it_stays_the_same(folder: Path) -> None:
     assert reader.read(folder / "study.pdf") is not first
 
 
+@pytest.mark.slow
 def test_front_matter_that_multiplies_is_refused(folder: Path) -> None:
     levels = "\n".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]" for i in range(1, 10))
     (folder / "bomb.md").write_text(f"---\nl0: &l0 [lol]\n{levels}\ntitle: *l9\n---\nText.\n")
@@ -147,6 +149,7 @@ def test_a_file_that_is_too_large_is_not_opened(folder: Path) -> None:
         read_file(folder / "huge.pdf")
 
 
+@pytest.mark.slow
 def test_the_server_starts_on_a_hostile_folder(folder: Path) -> None:
     """The reading is done by a process of its own: what kills that one leaves the server."""
     (folder / "study.pdf").write_bytes(b"%PDF-1.7")

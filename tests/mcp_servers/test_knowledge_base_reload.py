@@ -120,6 +120,7 @@ def test_only_what_has_changed_is_read_again(folder: Path) -> None:
     assert len(source._reader._known) == 2
 
 
+@pytest.mark.slow
 def test_the_program_says_which_version_it_serves(folder: Path) -> None:
     served = Served("knowledge_base", ["--data", str(folder), "--refresh-s", "0.1"], "", {}, "")
     with started(served) as (_, port):

@@ -47,6 +47,7 @@ def text(result: dict[str, Any]) -> str:
     return str(result["content"][0]["text"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", [call("block", seconds=20), call("wait", file="never")], ids=["thread", "event loop"])
 def test_a_call_that_takes_too_long_is_ended_and_its_place_is_free(program: Program, slow: dict[str, Any]) -> None:
     assert post(program, call("large", size=1))["isError"] is False  # it has started
@@ -81,6 +82,7 @@ def test_a_misspelt_argument_is_not_dropped(program: Program) -> None:
     assert told == "Error executing tool wait: it takes no argument 'nmae'; it takes file, name"
 
 
+@pytest.mark.slow
 def test_a_refusal_reaches_the_caller_and_a_defect_reaches_the_log(program: Program) -> None:
     refusal, defect = post(program, call("broken", defect=False)), post(program, call("broken", defect=True))
     assert text(refusal) == "Error executing tool broken: not this way; ask for `large` instead"
@@ -90,6 +92,7 @@ def test_a_refusal_reaches_the_caller_and_a_defect_reaches_the_log(program: Prog
     assert "an inside of the server" in logged["traceback"]
 
 
+@pytest.mark.slow
 def test_an_unknown_tool_makes_no_metric_of_its_name(program: Program) -> None:
     assert text(post(program, call("no_such\ntool"))) == "Unknown tool: no_such\ntool"
     assert "no_such" not in httpx.get(f"{program.url}/metrics", timeout=SECONDS).text
@@ -97,6 +100,7 @@ def test_an_unknown_tool_makes_no_metric_of_its_name(program: Program) -> None:
     assert [line.get("tool") for line in program.logged()] == ["unknown"]
 
 
+@pytest.mark.slow
 def test_calls_are_counted_by_tool_and_outcome(program: Program) -> None:
     for message in (
         call("large", size=1),
@@ -134,12 +138,14 @@ def test_each_call_is_a_line_of_json_without_its_arguments(start: Start) -> None
     assert len(written.splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_no_line_per_call_when_only_warnings_are_wanted(start: Start) -> None:
     with start("--log-level", "warning") as program:
         assert post(program, call("large", size=1))["isError"] is False
         assert program.log.read_text() == ""
 
 
+@pytest.mark.slow
 def test_stdio_is_quiet(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.mcp_servers.slow_server", "--folder", str(tmp_path), "--stdio"]
     with background(command, REPOSITORY) as process:
@@ -153,6 +159,7 @@ def test_stdio_is_quiet(tmp_path: Path) -> None:
     assert said == ("", "")
 
 
+@pytest.mark.slow
 def test_it_is_ready_when_its_data_are_loaded(start: Start, tmp_path: Path) -> None:
     with start() as program:
 
@@ -165,6 +172,7 @@ def test_it_is_ready_when_its_data_are_loaded(start: Start, tmp_path: Path) -> N
         until(lambda: ready() == 200, "it is ready")
 
 
+@pytest.mark.slow
 def test_a_server_that_needs_no_data_is_ready_at_once(tmp_path: Path) -> None:
     with served("mcp_servers.analytics", tmp_path) as program:
         answer = httpx.get(f"{program.url}/readyz", timeout=SECONDS)
@@ -189,6 +197,7 @@ async def test_told_to_stop_it_lets_calls_end_and_takes_no_more(start: Start, tm
     assert text(late) == "busy: this server is stopping; try again in 1 s"
 
 
+@pytest.mark.slow
 async def test_a_call_that_does_not_end_holds_it_no_longer_than_the_grace_period(start: Start) -> None:
     with start("--grace-s", "0.2") as program:
         under_way = asyncio.create_task(endless(program))
@@ -198,6 +207,7 @@ async def test_a_call_that_does_not_end_holds_it_no_longer_than_the_grace_period
         await asyncio.gather(under_way, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_the_second_signal_ends_it_at_once(start: Start) -> None:
     with start() as program:
         under_way = asyncio.create_task(endless(program))

@@ -32,6 +32,8 @@ from graphs.tools.gateway import Asking, ToolGateway
 from tests.mcp_servers import npm
 from tests.scripted_model import Json, Script, assign, call, finding, quoting, result, serving, task
 
+pytestmark = pytest.mark.slow
+
 PINNED = Path(__file__).parent / "others"
 TEXT = "Chargers rose to 1,000 in Oslo, 7% more than before.\n"
 

@@ -1,6 +1,8 @@
-"""The whole corpus against the real server: refused or bounded, nothing changed, nothing read, nobody called."""
+"""The whole corpus: refused or bounded, nothing changed, nothing read, nobody called.
 
-import hashlib
+Every statement meets the guard and the bounded process that the server runs it in; one of each kind comes over HTTP.
+"""
+
 import json
 import os
 import socket
@@ -17,14 +19,35 @@ import httpx
 import pytest
 
 from mcp_servers.sales.database import open_locked
+from mcp_servers.sales.sandbox import Sandbox
+from mcp_servers.sales.sql_guard import Refused
 from sample import SALES
-from tests.mcp_servers.hostile_sql import EVERYTHING, EXHAUSTS, REACHES_OUT
+from tests.mcp_servers.hostile_sql import (
+    CHANGES,
+    CHANGES_ITS_ANSWER,
+    DISGUISES,
+    EVERYTHING,
+    EXHAUSTS,
+    LOOKS_INSIDE,
+    REACHES_OUT,
+)
 from tests.mcp_servers.waiting import soon
 
 REPOSITORY = Path(__file__).parents[2]
 SECRET = "canary-6f2b8e0e"
 LIMIT_S = 0.5
 HONEST = {"sql": "SELECT count(*) AS n FROM targets"}
+REFUSED = [each for each in EVERYTHING if each not in EXHAUSTS]
+OVER_HTTP = [
+    CHANGES[0],
+    REACHES_OUT[0],
+    LOOKS_INSIDE[0],
+    CHANGES_ITS_ANSWER[0],
+    DISGUISES[0],
+    *(
+        each for each in DISGUISES if "\x00" in each or "\ud800" in each or len(each) > 100_000
+    ),  # the wire is tried, too
+]
 
 
 @dataclass(frozen=True)
@@ -35,6 +58,10 @@ class Scene:
     data: Path
     canary: Path
     listener: socket.socket
+
+    @property
+    def database(self) -> Path:
+        return next(self.data.glob("sales/own-*.duckdb"))
 
     def call(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
@@ -49,13 +76,13 @@ class Scene:
         file = self.canary / "canary.csv"
         return sql.replace("{file}", str(file)).replace("{folder}", str(self.canary)).replace("{url}", url)
 
-    def state(self) -> dict[str, str]:
-        """Every file that a statement could have made or changed, with its content."""
+    def state(self) -> dict[str, tuple[int, int]]:
+        """Every file that a statement could have made or changed, with its size and when it was written."""
         files = [each for folder in (self.data, self.canary) for each in folder.rglob("*") if each.is_file()]
-        found = {str(each): hashlib.sha256(each.read_bytes()).hexdigest() for each in files}
-        return found | {str(each): "" for each in REPOSITORY.glob("stolen*")}
+        found = {str(each): (each.stat().st_size, each.stat().st_mtime_ns) for each in files}
+        return found | {str(each): (0, 0) for each in REPOSITORY.glob("stolen*")}
 
-    def check_untouched(self, before: dict[str, str]) -> None:
+    def check_untouched(self, before: dict[str, tuple[int, int]]) -> None:
         assert self.state() == before
         with pytest.raises(BlockingIOError):  # nobody is waiting to be accepted
             self.listener.accept()
@@ -105,25 +132,51 @@ def test_the_corpus_is_large_and_holds_no_statement_twice() -> None:
     assert len(set(EVERYTHING)) == len(EVERYTHING) >= 200
 
 
-@pytest.mark.parametrize("sql", [each for each in EVERYTHING if each not in EXHAUSTS], ids=lambda sql: repr(sql)[:60])
-def test_it_is_refused_and_touches_nothing(scene: Scene, sql: str) -> None:
+def test_every_statement_is_refused_and_touches_nothing(
+    scene: Scene, subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CANARY", SECRET)
+    sandbox, before = Sandbox(scene.database), scene.state()
+    for sql in REFUSED:
+        with subtests.test(repr(sql)[:60]):
+            with pytest.raises(Refused) as refusal:
+                sandbox.run(scene.filled(sql), 100)
+            check_told(str(refusal.value))
+            assert scene.state() == before
+    scene.check_untouched(before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sql", EXHAUSTS)
+def test_what_would_exhaust_a_process_is_stopped(scene: Scene, sql: str) -> None:
+    with pytest.raises(Refused, match=r"time limit|memory"):
+        Sandbox(scene.database, time_limit_s=LIMIT_S).run(sql, 100)
+
+
+@pytest.mark.parametrize("sql", OVER_HTTP, ids=lambda sql: repr(sql)[:60])
+def test_the_server_refuses_what_its_guard_does(scene: Scene, sql: str) -> None:
     before = scene.state()
     result = scene.call("query", {"sql": scene.filled(sql)})
     assert result["isError"], result
     [told] = result["content"]
-    assert SECRET not in str(result)
-    assert 20 < len(told["text"]) < 1200
-    assert "Traceback" not in told["text"]
+    check_told(told["text"])
     scene.check_untouched(before)
 
 
-@pytest.mark.parametrize("sql", EXHAUSTS)
+@pytest.mark.parametrize("sql", [EXHAUSTS[0], "SELECT length(repeat('x', 1000000000))"], ids=["time", "memory"])
 def test_what_would_exhaust_the_server_is_stopped(scene: Scene, sql: str) -> None:
     before = scene.state()
     result = scene.call("query", {"sql": sql})
     assert result["isError"], result
     assert "time limit" in result["content"][0]["text"] or "memory" in result["content"][0]["text"]
     scene.check_untouched(before)
+
+
+def check_told(text: str) -> None:
+    """It is advice, and nothing of ours."""
+    assert 20 < len(text) < 1200
+    assert "Traceback" not in text
+    assert SECRET not in text
 
 
 @pytest.mark.parametrize(
@@ -168,16 +221,17 @@ def _filled(scene: Scene, value: Any) -> Any:
     return scene.filled(value) if isinstance(value, str) else value
 
 
-@pytest.mark.parametrize("sql", REACHES_OUT)
-def test_the_locked_database_alone_keeps_them_in(scene: Scene, sql: str) -> None:
+def test_the_locked_database_alone_keeps_them_in(scene: Scene, subtests: pytest.Subtests) -> None:
     """Should the guard ever let one pass."""
     before = scene.state()
-    with open_locked(next(scene.data.glob("sales/own-*.duckdb"))) as connection:
-        try:
-            found = str(connection.execute(scene.filled(sql)).fetchall())
-        except duckdb.Error as error:
-            found = str(error)
-    assert SECRET not in found
+    for sql in REACHES_OUT:
+        with subtests.test(sql), open_locked(scene.database) as connection:
+            try:
+                found = str(connection.execute(scene.filled(sql)).fetchall())
+            except duckdb.Error as error:
+                found = str(error)
+            assert SECRET not in found
+            assert scene.state() == before
     scene.check_untouched(before)
 
 

@@ -32,6 +32,7 @@ def sandbox(database: Path) -> Sandbox:
     return Sandbox(database)
 
 
+@pytest.mark.slow
 def test_the_next_statement_finds_a_new_worker(database: Path) -> None:
     sandbox = Sandbox(database, time_limit_s=2)
     with pytest.raises(Refused, match="time limit of 2 seconds; filter earlier"):

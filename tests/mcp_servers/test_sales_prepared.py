@@ -10,11 +10,8 @@ from hypothesis import strategies as st
 from mcp_servers.sales import own_data, prepared
 from mcp_servers.sales.arguments import Period
 from mcp_servers.sales.warehouse import Warehouse
-<<<<<<< HEAD
 from sample import SALES
-=======
 from tests.examples import at_most
->>>>>>> 2ed1333 (Give the tests two tiers, so that a change is tried in minutes)
 
 BASE = "order_lines l JOIN products p ON l.product_id = p.product_id JOIN customers c ON l.customer_id = c.customer_id"
 PLAIN = {

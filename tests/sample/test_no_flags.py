@@ -20,6 +20,7 @@ def test_no_brief_is_flagged(brief: SourceDocument) -> None:
     assert flags_of(f"# {brief.title} | {brief.publisher} | {brief.url}\n{brief.text}") == []
 
 
+@pytest.mark.slow
 def test_no_text_in_the_sales_data_is_flagged(data_dir: Path) -> None:
     database, _ = own_data.load(sample.SALES, data_dir)
     with open_locked(database) as connection:
@@ -35,6 +36,7 @@ def test_no_text_in_the_sales_data_is_flagged(data_dir: Path) -> None:
     assert [name for name, text in texts.items() if flags_of(text)] == []
 
 
+@pytest.mark.slow
 def test_no_question_is_flagged() -> None:
     texts = [each.text for each in asked()]
     assert {each: screened(each).flags for each in texts} == {each: [] for each in texts}

@@ -10,6 +10,8 @@ from mcp_servers.sales import own_data
 from mcp_servers.sales.database import open_locked
 from sample import SALES
 
+pytestmark = pytest.mark.slow
+
 # Changes with sales.sql only. If it differs on your machine alone, a draw depends on the platform.
 FINGERPRINT = "14222faeff423227"
 TABLES = ("customers", "order_lines", "products", "returns", "targets")
