@@ -21,6 +21,8 @@ from graphs.tools.gateway import ToolGateway
 from tests.app.offline_team import billed
 from tests.http_server import served
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 QUESTIONS = {
     "both": "How did Voltbay's revenue in Germany develop from 2023 to 2025, and what can it expect there in 2026?",

@@ -22,8 +22,6 @@ from app.running.servers import Server
 from tests.app.command_line import tollgate
 from tests.app.test_redis_embedded import ask, server_of
 
-pytestmark = pytest.mark.slow
-
 # Answers every request with its process id; at /die it ends without an answer.
 ANSWERS = """
 import http.server, os, socket, sys, threading
@@ -79,6 +77,7 @@ def test_a_server_that_is_killed_answers_the_call_that_came_meanwhile(
     assert caplog.messages == ["answers: ended by signal 9 (Killed); started again"]
 
 
+@pytest.mark.slow
 def test_one_that_dies_again_and_again_is_started_after_growing_pauses_in_which_callers_are_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -101,6 +100,7 @@ def test_pauses_grow_up_to_the_longest_and_no_more() -> None:
     assert len(list(takewhile(lambda each: each < LONGEST_PAUSE_S, pauses))) < 10
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_killed_and_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with kept(tmp_path, hangs_s=0.5) as server:
         before = pid_of(server)
@@ -112,6 +112,7 @@ def test_one_that_hangs_is_killed_and_started_again(tmp_path: Path, caplog: pyte
     ]
 
 
+@pytest.mark.slow
 def test_one_that_cannot_start_ends_serve_with_its_last_line(tmp_path: Path) -> None:
     began = time.monotonic()
     ended = tollgate(tmp_path, "serve", "--port", "0", TOLLGATE_SALES_DATA="nowhere.csv")
@@ -121,6 +122,7 @@ def test_one_that_cannot_start_ends_serve_with_its_last_line(tmp_path: Path) -> 
     assert ended.stderr.splitlines()[-1].startswith("error: sales did not start: "), ended.stderr
 
 
+@pytest.mark.slow
 def test_the_embedded_store_is_started_again_with_what_it_held(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

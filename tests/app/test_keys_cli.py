@@ -72,6 +72,7 @@ def test_a_key_is_made_listed_and_revoked_and_the_trail_says_so(tmp_path: Path) 
     assert left_behind(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_trail_is_shown_by_tenant_and_checked_as_a_whole(tmp_path: Path) -> None:
     for tenant in ("acme", "zeta"):
         created(tmp_path, "read", tenant=tenant, **SECRET)
@@ -86,6 +87,7 @@ def test_the_trail_is_shown_by_tenant_and_checked_as_a_whole(tmp_path: Path) -> 
     assert other.stdout == ""
 
 
+@pytest.mark.slow
 def test_without_a_secret_it_does_not_claim_too_much(tmp_path: Path) -> None:
     empty = tollgate(tmp_path, "audit", "--verify")
     assert (empty.returncode, empty.stdout) == (0, "the audit trail is empty\n")
@@ -114,6 +116,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert left_behind(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_command_that_is_forbidden_is_not_told_as_a_redis_that_is_away(tmp_path: Path, redis_url: str) -> None:
     async def run(*words: str) -> None:
         async with Redis.from_url(redis_url) as client:
@@ -130,6 +133,7 @@ def test_a_command_that_is_forbidden_is_not_told_as_a_redis_that_is_away(tmp_pat
     assert len(ended.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_redis_that_may_drop_keys_is_refused(tmp_path: Path, redis_url: str) -> None:
     async def set_policy(policy: str) -> None:
         async with Redis.from_url(redis_url) as client:

@@ -11,8 +11,6 @@ from safe_http.shown import shown
 from tests.app.command_line import TOLLGATE, background, processes, seen, tollgate
 from tests.app.queued import QUESTION, Deployment, deployment
 
-pytestmark = pytest.mark.slow
-
 PASSWORD = "geheim7"
 
 
@@ -43,6 +41,7 @@ def settings_of(here: Deployment) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_no_program_and_no_line_shows_one(tmp_path: Path) -> None:
     with deployment(tmp_path) as here:
         given = settings_of(here)

@@ -43,6 +43,7 @@ def old(folder: Path, days: int = 15) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_leaves_nothing_that_others_can_read(tmp_path: Path) -> None:
     data = tmp_path / ".data"
     for name in ("reports", "logs", "sales", "redis"):  # of an earlier version

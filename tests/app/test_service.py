@@ -24,9 +24,8 @@ from tests.app.queued import WAITS, deployment, ended, order, stopped, submitted
 from tests.chaos.soundness import assert_sound
 from tests.graphs.insides import INSIDES
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 async def test_a_job_that_was_entered_is_run_whatever_became_of_the_queue(tmp_path: Path, addresses: Addresses) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:
         async with here.service() as service:
@@ -89,6 +88,7 @@ async def test_listing_by_status_finds_all_and_pages(tmp_path: Path) -> None:
             assert sorted(found) == sorted(jobs[::2])
 
 
+@pytest.mark.slow
 async def test_jobs_are_cancelled_wherever_they_stand(tmp_path: Path, addresses: Addresses) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:
         async with here.service() as service:
@@ -125,6 +125,7 @@ async def test_a_refused_request_wakes_nobody_and_leaves_nothing(tmp_path: Path)
             assert len(records) == 1
 
 
+@pytest.mark.slow
 async def test_a_running_job_is_cancelled_at_its_next_step(tmp_path: Path, addresses: Addresses) -> None:
     with deployment(tmp_path, PROFILES["clarify"], addresses.servers) as here:
         async with here.service() as service:
@@ -137,6 +138,7 @@ async def test_a_running_job_is_cancelled_at_its_next_step(tmp_path: Path, addre
             await assert_sound(here, service, [job_id])
 
 
+@pytest.mark.slow
 async def test_a_question_is_decided_or_finished_when_nobody_answers(tmp_path: Path, addresses: Addresses) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:
         async with here.service() as service:
@@ -158,6 +160,7 @@ async def test_a_question_is_decided_or_finished_when_nobody_answers(tmp_path: P
             await assert_sound(here, service, [decided, unanswered])
 
 
+@pytest.mark.slow
 async def test_a_job_of_another_version_is_left_as_it_is(
     tmp_path: Path, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +249,7 @@ async def test_langgraphs_own_limit_is_told_as_ours(tmp_path: Path) -> None:
     assert INSIDES.search(f"{told}{result}") is None
 
 
+@pytest.mark.slow
 async def test_a_worker_told_to_stop_hands_over_what_it_runs(tmp_path: Path, addresses: Addresses) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:
         async with here.service() as service:

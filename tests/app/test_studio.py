@@ -18,6 +18,8 @@ from app.config.settings import Settings
 from app.running.processes import Addresses
 from tests.app.command_line import environment
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 QUESTION = {"question": "What was Voltbay's revenue in Germany in 2024?"}
 POOR: dict[str, Any] = {**QUESTION, "limits": {"budget_micro_usd": 10}}

@@ -52,14 +52,16 @@ def test_without_settings_there_is_no_tracer(settings: Settings) -> None:
         assert handlers == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tracing", ["true", "false"])
-def test_a_job_is_traced_with_its_id_agents_and_limits(tmp_path: Path, tracing: str) -> None:
+def test_a_job_is_traced_with_its_id_agents_and_limits(tmp_path: Path, beside: dict[str, str], tracing: str) -> None:
     with ingest() as (url, taken):
         ended = tollgate(
             tmp_path,
             "run",
             f"What was Voltbay's revenue in Germany in 2024? Ask {ADDRESS}.",
             "--json",
+            **beside,
             LANGSMITH_TRACING=tracing,
             LANGSMITH_API_KEY="ls-test",
             LANGSMITH_ENDPOINT=url,
@@ -81,12 +83,14 @@ def test_a_job_is_traced_with_its_id_agents_and_limits(tmp_path: Path, tracing: 
     assert "sales" in agents
 
 
-def test_a_tracing_outage_does_not_hold_up_the_job(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_tracing_outage_does_not_hold_up_the_job(tmp_path: Path, beside: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         ended = tollgate(
             tmp_path,
             "run",
             "What was Voltbay's revenue in Germany in 2024?",
+            **beside,
             LANGSMITH_TRACING="true",
             LANGSMITH_API_KEY="ls-test",
             LANGSMITH_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}",

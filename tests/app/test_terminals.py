@@ -172,6 +172,7 @@ def orders_in(text: str) -> list[str]:
     return [each for each in text if (unicodedata.category(each) == "Cc" and each not in "\n\t") or each in BIDI]
 
 
+@pytest.mark.slow
 async def test_no_command_prints_an_order(here: Deployment, hostile_api: str) -> None:
     commands = walk(await watched(here), hostile_api)
     process = run(here, commands, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -198,6 +199,7 @@ def whole(terminal: int) -> bytes:
     return seen
 
 
+@pytest.mark.slow
 async def test_a_terminal_gets_orders_of_ours_alone(here: Deployment, hostile_api: str) -> None:
     job_id = await watched(here)
     commands = [

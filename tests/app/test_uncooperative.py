@@ -24,10 +24,12 @@ OTHERWISE_HONEST = ["flaky", "no_usage", "empty", "hang"]
 
 
 @pytest.mark.parametrize("profile", [*NEVER, *OTHERWISE_HONEST])
-def test_it_ends_in_its_budget_with_a_report_or_a_question(tmp_path: Path, profile: str) -> None:
+def test_it_ends_in_its_budget_with_a_report_or_a_question(
+    tmp_path: Path, beside: dict[str, str], profile: str
+) -> None:
     with serving(PROFILES[profile]) as url:
         started = time.monotonic()
-        settings = {"TOLLGATE_STAND_IN_URL": url, "TOLLGATE_OUTAGE_S": "3"}
+        settings = beside | {"TOLLGATE_STAND_IN_URL": url, "TOLLGATE_OUTAGE_S": "3"}
         settings |= {"TOLLGATE_CALL_TIMEOUT_S": "2"} if profile == "hang" else {}
         code, document = answered(tmp_path, "run", QUESTION, "--budget-usd", str(BUDGET_USD), **settings)
         seconds = time.monotonic() - started
@@ -45,9 +47,9 @@ def test_it_ends_in_its_budget_with_a_report_or_a_question(tmp_path: Path, profi
     assert left_behind(tmp_path) == []
 
 
-def test_a_question_nobody_wants_to_answer_can_still_be_finished(tmp_path: Path) -> None:
+def test_a_question_nobody_wants_to_answer_can_still_be_finished(tmp_path: Path, beside: dict[str, str]) -> None:
     with serving(PROFILES["clarify"]) as url:
-        settings = {"TOLLGATE_STAND_IN_URL": url}
+        settings = beside | {"TOLLGATE_STAND_IN_URL": url}
         code, paused = answered(tmp_path, "run", QUESTION, **settings)
         assert (code, paused["handoffs"] <= 8) == (4, True)
         assert paused["stop_reason"].startswith("loop_")

@@ -19,8 +19,6 @@ from tests.app.command_line import HELLO, TOLLGATE, answered, environment, tollg
 from tests.http_server import served
 from tests.search_provider import SearchProvider, search_provider
 
-pytestmark = pytest.mark.slow
-
 QUESTION = "How many public charging points does Portugal have?"
 SENTENCE = "The agency counted 12,345 public charging points in Portugal at the end of 2025, 25% more."
 TITLE = "Charging in Portugal [details](http://evil.example)"
@@ -42,9 +40,13 @@ def web(page: str = PAGE) -> Iterator[tuple[SearchProvider, list[str]]]:
             yield provider, asked
 
 
-def test_a_report_cites_a_page_of_the_web_where_the_documents_say_nothing(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_report_cites_a_page_of_the_web_where_the_documents_say_nothing(
+    tmp_path: Path, beside: dict[str, str]
+) -> None:
     with web() as (provider, asked):
-        code, job = answered(tmp_path, "run", QUESTION, SEARXNG_URL=provider.url, TOLLGATE_WEB_ALLOW_PRIVATE="true")
+        settings = beside | {"SEARXNG_URL": provider.url, "TOLLGATE_WEB_ALLOW_PRIVATE": "true"}
+        code, job = answered(tmp_path, "run", QUESTION, **settings)
         url = provider.pages[0]["url"]
     assert (code, job["status"]) == (0, "completed")
     [request] = provider.requests
@@ -61,9 +63,10 @@ def test_a_report_cites_a_page_of_the_web_where_the_documents_say_nothing(tmp_pa
     assert "web, not verified" in source
 
 
-def test_a_page_at_a_private_address_is_not_read_unless_that_is_allowed(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_page_at_a_private_address_is_not_read_unless_that_is_allowed(tmp_path: Path, beside: dict[str, str]) -> None:
     with web() as (provider, asked):
-        code, job = answered(tmp_path, "run", QUESTION, SEARXNG_URL=provider.url)
+        code, job = answered(tmp_path, "run", QUESTION, **beside, SEARXNG_URL=provider.url)
     assert asked == []
     assert len(provider.requests) == 1
     assert "12,345" not in (tmp_path / job["report_path"]).read_text()
@@ -71,22 +74,22 @@ def test_a_page_at_a_private_address_is_not_read_unless_that_is_allowed(tmp_path
     assert code == 0
 
 
-def test_what_documents_answer_is_not_searched_for(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_what_documents_answer_is_not_searched_for(tmp_path: Path, beside: dict[str, str]) -> None:
     with web() as (provider, _):
-        code, _ = answered(
-            tmp_path, "run", "How many public charging points does Germany have?", SEARXNG_URL=provider.url
-        )
+        question = "How many public charging points does Germany have?"
+        code, _ = answered(tmp_path, "run", question, **beside, SEARXNG_URL=provider.url)
     assert (code, provider.requests) == (0, [])
 
 
-def test_without_a_provider_there_is_no_web_at_all(tmp_path: Path) -> None:
+def test_without_a_provider_there_is_no_web_at_all(tmp_path: Path, beside: dict[str, str]) -> None:
     settings = Settings(_env_file=None)
     assert settings.servers == ("knowledge_base", "sales", "analytics")
     for agent in AGENTS:
         here = agent.where(settings.servers)
         assert here.tools == agent.tools
         assert "web__" not in here.prompt
-    told = tollgate(tmp_path, "doctor").stdout
+    told = tollgate(tmp_path, "doctor", **beside).stdout
     assert "web              off; TAVILY_API_KEY" in told
     assert "mcp web" not in told
 
@@ -111,16 +114,19 @@ def test_any_of_them_gives_the_researcher_the_web_and_nobody_else(
     assert all(value not in " ".join(mcp_commands(settings, None)["web"]) for value in given.values())
 
 
-def test_doctor_says_that_the_web_is_on_and_how_far(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_doctor_says_that_the_web_is_on_and_how_far(tmp_path: Path, beside: dict[str, str]) -> None:
     with web() as (provider, _):
-        told = tollgate(tmp_path, "doctor", SEARXNG_URL=provider.url).stdout
-        open_told = tollgate(tmp_path, "doctor", SEARXNG_URL=provider.url, TOLLGATE_WEB_ALLOW_PRIVATE="true").stdout
+        on = beside | {"SEARXNG_URL": provider.url}
+        told = tollgate(tmp_path, "doctor", **on).stdout
+        open_told = tollgate(tmp_path, "doctor", **on, TOLLGATE_WEB_ALLOW_PRIVATE="true").stdout
     assert "✓ mcp web" in told
     assert "2 tools at http://127.0.0.1:" in told
     assert "on; pages at public addresses only" in told
     assert "because of TOLLGATE_WEB_ALLOW_PRIVATE" in open_told
 
 
+@pytest.mark.slow
 def test_it_runs_alone_with_the_settings_of_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = subprocess.run(
         [TOLLGATE, "mcp", "web", "--stdio"],

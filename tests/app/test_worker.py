@@ -22,6 +22,7 @@ from tests.chaos.soundness import assert_sound
 from tests.raw_server import Answer, raw_server, status
 
 
+@pytest.mark.slow
 async def test_a_worker_runs_what_was_ordered(tmp_path: Path) -> None:
     forgotten = old(tmp_path / ".data/reports/job-20250101-000000-0a1b2c3d4e")
     with deployment(tmp_path) as here:
@@ -39,6 +40,7 @@ async def test_a_worker_runs_what_was_ordered(tmp_path: Path) -> None:
     assert done.result["stop_reason"] == "answered"
 
 
+@pytest.mark.slow
 async def test_a_worker_tells_prometheus_of_its_tools(tmp_path: Path, addresses: Addresses) -> None:
     said: list[str] = []
     with deployment(tmp_path, servers=addresses.servers) as here:
@@ -54,6 +56,7 @@ async def test_a_worker_tells_prometheus_of_its_tools(tmp_path: Path, addresses:
     assert f'tollgate_tool_replica_up{{replica="{addresses.servers["sales"]}",server="sales"}} 1.0' in told
 
 
+@pytest.mark.slow
 async def test_a_webhook_is_told_of_the_question_and_of_the_end_and_told_again_when_it_fails(
     tmp_path: Path, addresses: Addresses
 ) -> None:

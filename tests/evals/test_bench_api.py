@@ -1,6 +1,10 @@
 """The benchmark of the API in small. Times are not looked at."""
 
+import pytest
+
 from evals.bench.api import MOST_MS, measure, results
+
+pytestmark = pytest.mark.slow
 
 
 async def test_both_are_asked_the_same() -> None:

@@ -4,6 +4,8 @@ import dataclasses
 from collections import Counter
 from decimal import Decimal
 
+import pytest
+
 from evals.bench.jobs import Books, Outcome, Seen, measure
 from evals.incident.invoice import Invoice
 from graphs.spending.spend import Spend
@@ -11,6 +13,7 @@ from graphs.spending.spend import Spend
 JOBS, CLIENTS = 20, 5
 
 
+@pytest.mark.slow
 async def test_no_job_is_lost_or_doubled_under_load() -> None:
     outcome = await measure(JOBS, CLIENTS, pause_s=0.05)
     assert Counter(outcome.seen.ended.values()) == {"completed": JOBS}

@@ -41,6 +41,7 @@ def listing(client: httpx.AsyncClient, url: str) -> Any:
     return client.post(url, json=body, headers={"accept": "application/json, text/event-stream"})
 
 
+@pytest.mark.slow
 async def test_a_crowded_server_serves_one_at_a_time(addresses: Addresses) -> None:
     with faulty_mcp.served(addresses.servers["sales"], "crowded") as (url, asked):
         async with httpx.AsyncClient() as client:
@@ -55,6 +56,7 @@ async def test_a_crowded_server_serves_one_at_a_time(addresses: Addresses) -> No
     assert all(answer.json()["result"]["tools"] for answer in answers)
 
 
+@pytest.mark.slow
 async def test_a_burst_refuses_the_first_calls_of_tools_and_nothing_else(addresses: Addresses) -> None:
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "describe_schema", "arguments": {}}}
     headers = {"accept": "application/json, text/event-stream"}
