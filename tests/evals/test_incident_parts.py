@@ -41,10 +41,9 @@ def listing(client: httpx.AsyncClient, url: str) -> Any:
     return client.post(url, json=body, headers={"accept": "application/json, text/event-stream"})
 
 
-@pytest.mark.slow
 async def test_a_crowded_server_serves_one_at_a_time(addresses: Addresses) -> None:
     with faulty_mcp.served(addresses.servers["sales"], "crowded") as (url, asked):
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             before = time.monotonic()
             await listing(client, url)
             alone = time.monotonic() - before
@@ -56,12 +55,11 @@ async def test_a_crowded_server_serves_one_at_a_time(addresses: Addresses) -> No
     assert all(answer.json()["result"]["tools"] for answer in answers)
 
 
-@pytest.mark.slow
 async def test_a_burst_refuses_the_first_calls_of_tools_and_nothing_else(addresses: Addresses) -> None:
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "describe_schema", "arguments": {}}}
     headers = {"accept": "application/json, text/event-stream"}
     with faulty_mcp.served(addresses.servers["sales"], "burst") as (url, asked):
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             listed = (await listing(client, url)).status_code
             refused = [(await client.post(url, json=call, headers=headers)).status_code for _ in range(12)]
             served_again = (await client.post(url, json=call, headers=headers)).status_code

@@ -91,6 +91,7 @@ def test_tokens_of_a_call_that_was_broken_off_are_the_servers_alone(right: Ended
     assert faults(ending(right, output_tokens=80, estimated_usd=0.01)) == []
 
 
+@pytest.mark.slow
 def test_a_few_questions_are_of_several_kinds() -> None:
     assert len({each.kind for each in chosen(2)}) == 2
     assert len({each.id for each in chosen(10)}) == 10

@@ -58,6 +58,7 @@ def test_a_scaled_fact_is_in_units_of_one(truth: Truth) -> None:
     assert truth.fact("EV-S30").value == 88.9
 
 
+@pytest.mark.slow
 def test_the_sales_are_those_that_the_server_serves(tmp_path: Path) -> None:
     served, _ = own_data.load(SALES, tmp_path)
     with duckdb.connect(str(served), read_only=True) as data:
@@ -66,6 +67,7 @@ def test_the_sales_are_those_that_the_server_serves(tmp_path: Path) -> None:
         assert generated.execute(FINGERPRINT).fetchall() == expected
 
 
+@pytest.mark.slow
 def test_a_year_more_changes_nothing_before_it() -> None:
     with closing(sales_of(MONTHS_WITH_THE_NEXT_YEAR)) as longer, closing(sales_of(MONTHS)) as served:
         assert longer.execute(FINGERPRINT).fetchall() == served.execute(FINGERPRINT).fetchall()
