@@ -32,7 +32,7 @@ from app.config.settings import Settings
 from app.errors import AppError, BadInput, OperatorMustAct
 from app.observing.terminals import harmless_json, keep_terminals_harmless
 from app.running.processes import beside, mcp_commands, mcp_environment, redis_running, services
-from graphs.spending.limits import MICRO, OnLimit
+from graphs.spending.limits import OnLimit, asked_for
 from sample import QUESTION
 
 if TYPE_CHECKING:
@@ -48,8 +48,6 @@ cli.add_typer(client_cli.cli)
 progress = Terminal(stderr=True)
 
 Act = Callable[["Jobs", "OnEvent"], Awaitable["JobResult"]]
-Budget = Annotated[float | None, typer.Option(min=0.000001, max=1000, help="Budget of this job in US dollars.")]
-Deadline = Annotated[int | None, typer.Option(min=1, max=86_400, help="Seconds that this job may take.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; progress goes to stderr.")]
 JobId = Annotated[str, typer.Argument(help="Id of the job, as `run` prints it.")]
 Action = Literal["approve_more", "redirect", "finish_partial", "abort"]
@@ -64,8 +62,8 @@ def demo(question: Annotated[str, typer.Argument(help="Any question on the sampl
 @cli.command(rich_help_panel=RUN)
 def run(
     question: str,
-    budget_usd: Budget = None,
-    deadline: Deadline = None,
+    budget_usd: client_cli.Budget = None,
+    deadline: client_cli.Deadline = None,
     on_limit: Annotated[OnLimit | None, typer.Option(help="What happens at a limit.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -205,14 +203,7 @@ def _ask(
     settings = loaded()
     if problem := refused(question):  # before anything is started
         raise BadInput(problem)
-    wanted: dict[str, Any] = {}
-    if budget_usd is not None:
-        wanted["budget_micro_usd"] = round(budget_usd * MICRO)
-    if deadline_s is not None:
-        wanted["deadline_s"] = deadline_s
-    if on_limit is not None:
-        wanted["on_limit"] = on_limit
-    limits = settings.limits.model_copy(update=wanted)
+    limits = settings.limits.model_copy(update=asked_for(budget_usd, deadline_s, on_limit))
 
     async def act(jobs: "Jobs", on_event: "OnEvent") -> "JobResult":
         job_id = await jobs.create(question, limits)

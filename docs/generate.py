@@ -1,4 +1,4 @@
-"""Writes what is generated into the docs: `.env.example` and the picture of the graph in README.md.
+"""Writes what is generated: `.env.example`, the picture of the graph in README.md, the table in docs/limits.md.
 
 `python docs/generate.py` writes; with `--check` it only says what is out of date, and exits with 1.
 """
@@ -13,17 +13,18 @@ from redis.asyncio import Redis
 from app.config.settings import OPENAI_URL, Settings, variable
 from app.running.runtime import dependencies
 from graphs.research import build_research_graph
+from graphs.spending.limits import LIMITS, Limits
 from graphs.tools.gateway import ToolGateway
 
 ROOT = Path(__file__).parents[1]
-PICTURE = re.compile(r"(?<=<!-- graph -->\n).*?(?=<!-- /graph -->)", re.DOTALL)
 HEAD = "# Every setting, with its default. Copy to .env and change what you need; all are optional.\n"
 
 
 def main() -> int:
     """Write or check; the exit code."""
-    readme = ROOT / "README.md"
-    wanted = {ROOT / ".env.example": env_example(), readme: PICTURE.sub(lambda _: picture(), readme.read_text())}
+    pages = {"graph": (ROOT / "README.md", picture()), "limits": (ROOT / "docs/limits.md", limits_table())}
+    wanted = {ROOT / ".env.example": env_example()}
+    wanted |= {path: _between(name, path.read_text(), made) for name, (path, made) in pages.items()}
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     if "--check" not in sys.argv:
         for path in stale:
@@ -45,6 +46,24 @@ def picture() -> str:
     graph = build_research_graph(deps)
     drawn = graph.get_graph().draw_mermaid(with_styles=False)
     return f"```mermaid\n{drawn.strip()}\n```\n"
+
+
+def limits_table() -> str:
+    """A row per limit."""
+    rows = ["| limit | default | up to | of | stop reason | setting |", "| --- | --- | --- | --- | --- | --- |"]
+    for name, limit in LIMITS.items():
+        field = Limits.model_fields[name]
+        ceiling = f"{limit.shown(limit.ceiling)}, `{variable(limit.ceiling_setting)}`" if limit.ceiling else ""
+        reason = f"`{limit.reason}`" if limit.reason else "it waits"
+        of, setting = limit.scope.replace("_", " "), f"`{variable(limit.setting)}`"
+        cells = [f"`{name}`: {field.description}", limit.shown(field.default), ceiling, of, reason, setting]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _between(name: str, page: str, made: str) -> str:
+    """The page with this between its two comments of that name."""
+    return re.sub(f"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", lambda _: made, page, flags=re.DOTALL)
 
 
 def _setting(name: str) -> str:

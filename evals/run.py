@@ -61,7 +61,7 @@ def on_sample_data(settings: Settings) -> Settings:
     One agent may use what the job may, so that a single one has the means of the team.
     """
     own_data: dict[str, object] = {"sales_data": None, "knowledge_base_data": None, "mcp": {}, **WITHOUT_WEB}
-    alone = {"agent_model_calls": settings.job_model_calls, "agent_tool_calls": settings.job_tool_calls}
+    alone = {"agent_model_calls": settings.limits.model_calls, "agent_tool_calls": settings.limits.tool_calls}
     return settings.model_copy(update={**own_data, **alone, "on_limit": "finish_partial"})
 
 

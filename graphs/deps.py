@@ -13,7 +13,7 @@ from graphs.clock import utc_now
 from graphs.evidence.store import EvidenceStore
 from graphs.redis.fencing import fence_of
 from graphs.spending.ledger import Ledger
-from graphs.spending.limits import Limits
+from graphs.spending.limits import CEILING, Limits
 from graphs.spending.model import GovernedChatOpenAI
 from graphs.spending.spend import Account
 from graphs.tools.gateway import ToolGateway
@@ -33,7 +33,7 @@ class Deps:
     gateway: ToolGateway
     evidence: EvidenceStore
     limits: Limits = field(default_factory=Limits)
-    ceiling: Limits = field(default_factory=lambda: Limits(budget_micro_usd=1_000_000, deadline_s=3600))
+    ceiling: Limits = CEILING
     agents: tuple[AgentSpec, ...] = AGENTS
     now: Callable[[], datetime] = utc_now
 

@@ -27,17 +27,13 @@ All are RuntimeErrors: LangGraph's default retry policy leaves those alone.
 `ENDS_THE_RUN` are those that no node makes the best of.
 """
 
-from typing import Literal
-
 from langchain_core.messages.ai import UsageMetadata
 
 from graphs.redis.failures import STORE_FAILED
-from graphs.stop_reasons import EXPLAINED, StopReason
+from graphs.stop_reasons import EXPLAINED, ScopeName, StopReason
 
 INTERNAL = "an internal error, which the log has"  # what tenants are told of what nobody has raised on purpose
 STORE = "the store of jobs and money cannot be used"  # and of what whoever runs the service has to mend in it
-
-ScopeName = Literal["job", "agent", "tenant_day", "deployment_day", "request"]
 
 
 class GraphError(RuntimeError):

@@ -1,6 +1,10 @@
 """Why a job ended or waits: the names, and what a reader is told."""
 
 from enum import StrEnum
+from typing import Literal
+
+ScopeName = Literal["job", "agent", "job_minute", "tenant_day", "deployment_day", "request"]
+"""Whose limit it is that a job stops at."""
 
 
 class StopReason(StrEnum):

@@ -8,12 +8,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from app.jobs.records import Record
 from app.jobs.states import Status
-from graphs.spending.limits import MICRO, OnLimit
+from graphs.spending.limits import MICRO, MOST_S, MOST_USD, OnLimit, asked_for
 from graphs.spending.spend import Amount, Spend
 from graphs.state import Json
 from graphs.untrusted.screening import MAX_QUESTION
-
-MOST_USD = 1000
 
 _QUESTION = "What was our revenue in 2024, and how did it develop against the market?"
 _ID = "job-20261121-101500-0a1b2c3d4e"
@@ -56,7 +54,7 @@ class JobRequest(_Sent):
 
     question: str = Field(min_length=3, max_length=MAX_QUESTION, pattern=r"\S[\s\S]+\S", description="One question.")
     budget_usd: Usd | None = Field(None, description="The most that the job may spend.")
-    deadline_s: int | None = Field(None, strict=True, ge=1, le=86_400, description="Seconds that it may take.")
+    deadline_s: int | None = Field(None, strict=True, ge=1, le=MOST_S, description="Seconds that it may take.")
     on_limit: OnLimit | None = Field(None, description="At a limit: ask a human, finish a partial report, or fail.")
     webhook_url: str | None = Field(
         None, min_length=1, max_length=2000, description="Is told when the job ends or waits for a decision."
@@ -68,10 +66,7 @@ class JobRequest(_Sent):
     @property
     def wanted(self) -> Json:
         """The limits it asks for, by their names in `Limits`."""
-        wanted = {"deadline_s": self.deadline_s, "on_limit": self.on_limit}
-        if self.budget_usd is not None:
-            wanted["budget_micro_usd"] = int(self.budget_usd * MICRO)
-        return {name: value for name, value in wanted.items() if value is not None}
+        return asked_for(self.budget_usd, self.deadline_s, self.on_limit)
 
 
 class DecisionRequest(_Sent):

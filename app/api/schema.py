@@ -5,9 +5,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.api.models import MOST_USD
 from app.api.problems import Problem
 from app.config.settings import Settings
+from graphs.spending.limits import MICRO
 
 DESCRIPTION = "Multi-agent research jobs with hard budgets. Every error is a problem document (RFC 9457)."
 
@@ -24,8 +24,8 @@ def openapi(app: FastAPI, settings: Settings) -> dict[str, Any]:
         if "application/json" in operation["responses"].get("422", {}).get("content", {}):
             del operation["responses"]["422"]  # FastAPI's own, where nothing but the id in the path can be wrong
     order = schemas["JobRequest"]["properties"]
-    _number(order["budget_usd"])["maximum"] = min(MOST_USD, settings.job_budget_max_usd)
-    _number(order["deadline_s"])["maximum"] = settings.job_deadline_max_s
+    _number(order["budget_usd"])["maximum"] = settings.ceiling.budget_micro_usd / MICRO
+    _number(order["deadline_s"])["maximum"] = settings.ceiling.deadline_s
     if settings.webhook_secret is None:
         del order["webhook_url"]
     return document

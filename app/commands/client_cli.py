@@ -19,7 +19,7 @@ from app.errors import ApiFailed, BadInput
 from app.jobs.states import Format, Status
 from app.observing.terminals import harmless_json, raw
 from app.running.servers import LOOPBACK
-from graphs.spending.limits import MICRO, OnLimit
+from graphs.spending.limits import MICRO, MOST_S, MOST_USD, OnLimit
 
 if TYPE_CHECKING:
     from app.client.http_client import Client, Job, Named
@@ -32,8 +32,8 @@ cli = typer.Typer()
 Url = Annotated[str | None, typer.Option(help="Address of the API, like http://127.0.0.1:8000; or TOLLGATE_URL.")]
 JobId = Annotated[str, typer.Argument(help="Id of the job, as `submit` prints it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout: the job, as the API answers it.")]
-Budget = Annotated[float | None, typer.Option(min=0.000001, max=1000, help="Budget of this job in US dollars.")]
-Deadline = Annotated[int | None, typer.Option(min=1, max=86_400, help="Seconds that this job may take.")]
+Budget = Annotated[float | None, typer.Option(min=1 / MICRO, max=MOST_USD, help="Budget of this job in US dollars.")]
+Deadline = Annotated[int | None, typer.Option(min=1, max=MOST_S, help="Seconds that this job may take.")]
 Key = Annotated[str | None, typer.Option(help="Under one key a job is ordered once; one is made if none is given.")]
 
 

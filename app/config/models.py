@@ -90,7 +90,7 @@ class Models:
             base_url=url,
             http_async_client=self._http,
             http_client=self._synchronous,
-            timeout=self._settings.call_timeout_s,
+            timeout=self._settings.limits.call_timeout_s,
             max_retries=0,  # the gate retries: each attempt is reserved and settled on its own
             # What it costs is reserved at the prices of this tier; elsewhere than at OpenAI there is no other.
             service_tier="default" if url == OPENAI_URL else None,

@@ -13,9 +13,10 @@ from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, mode
 from pydantic_settings import SettingsConfigDict, SettingsError
 
 from app.config.data_settings import DataSettings
+from app.config.limit_settings import LimitSettings
 from app.config.secrets import secrets_in
 from app.errors import BadInput
-from graphs.spending.limits import MICRO, Limits, OnLimit
+from graphs.spending.limits import LIMITS
 
 PREFIX = "TOLLGATE_"
 ENV_FILE = ".env"
@@ -31,7 +32,7 @@ class Price(BaseModel):
     cached: float | None = Field(None, ge=0, allow_inf_nan=False)
 
 
-class Settings(DataSettings):
+class Settings(DataSettings, LimitSettings):
     """One field per setting; its description is the line in `.env.example`."""
 
     model_config = SettingsConfigDict(
@@ -64,33 +65,6 @@ class Settings(DataSettings):
     )
     fallback_base_url: HttpUrl | None = Field(None, description="The other provider's address.")
     fallback_api_key: SecretStr | None = Field(None, description="The other provider's key.")
-    job_budget_usd: float = Field(0.25, ge=0.000001, le=1000, description="Budget of a job, in US dollars.")
-    job_budget_max_usd: float = Field(
-        1.0, ge=0.000001, le=1000, description="The most that a request or a human can raise a job's budget to."
-    )
-    tenant_day_usd: float = Field(5.0, gt=0, le=100_000, description="Budget of a tenant per UTC day.")
-    deployment_day_usd: float = Field(20.0, gt=0, le=1_000_000, description="Budget of all jobs per UTC day.")
-    spend_per_minute_usd: float = Field(0.15, gt=0, le=1000, description="The most a job may spend in one minute.")
-    answer_tokens: int = Field(8_192, gt=0, le=200_000, description="Tokens one model call may write.")
-    request_tokens: int = Field(200_000, gt=0, le=2_000_000, description="Tokens one model call may read and write.")
-    call_timeout_s: int = Field(90, gt=0, le=3600, description="Seconds one model call may take.")
-    outage_s: int = Field(
-        90,
-        ge=0,
-        le=3600,
-        description="Seconds a model call waits for a provider that is down; then a human is asked.",
-    )
-    job_deadline_s: int = Field(600, gt=0, le=86_400, description="Time a job may take, in seconds.")
-    job_deadline_max_s: int = Field(3600, gt=0, le=86_400, description="The most that a request can raise it to.")
-    job_steps: int = Field(80, gt=0, le=1000, description="Graph steps a job may take.")
-    job_handoffs: int = Field(16, gt=0, le=200, description="Hand-offs to agents a job may make.")
-    job_model_calls: int = Field(60, gt=0, le=1000, description="Model calls a job may make.")
-    job_tool_calls: int = Field(100, gt=0, le=10_000, description="Tool calls a job may make.")
-    agent_model_calls: int = Field(20, gt=0, le=1000, description="Model calls one agent may make in a job.")
-    agent_tool_calls: int = Field(30, gt=0, le=1000, description="Tool calls one agent may make in a job.")
-    agent_deadline_s: int = Field(120, gt=0, le=3600, description="Seconds one hand-off may take.")
-    decision_hours: float = Field(24, gt=0, le=8760, description="Hours that a job waits for a human's answer.")
-    on_limit: OnLimit = Field("escalate", description="At a limit: escalate (ask a human), finish_partial or fail.")
     job_ttl_days: int = Field(14, gt=0, le=3650, description="Days that a job's state, evidence and files are kept.")
     worker_jobs: int = Field(4, gt=0, le=500, description="Jobs that one worker runs at once.")
     tenant_jobs: int = Field(
@@ -145,18 +119,24 @@ class Settings(DataSettings):
 
     @model_validator(mode="after")
     def _ceilings_are_above(self) -> Self:
-        for name, most in (("job_budget_usd", "job_budget_max_usd"), ("job_deadline_s", "job_deadline_max_s")):
-            if getattr(self, name) > getattr(self, most):
-                raise ValueError(f"{variable(name)} is above {variable(most)}; lower the one or raise the other")
+        limits, ceiling = self.limits, self.ceiling
+        for name, limit in LIMITS.items():
+            if getattr(limits, name) > getattr(ceiling, name):
+                given, most = variable(limit.setting), variable(limit.ceiling_setting)
+                raise ValueError(f"{given} is above {most}; lower the one or raise the other")
+        return self
+
+    @model_validator(mode="after")
+    def _a_fallback_is_whole(self) -> Self:
         if (self.fallback_model is None) != (self.fallback_base_url is None):
             raise ValueError("TOLLGATE_FALLBACK_MODEL and TOLLGATE_FALLBACK_BASE_URL go together; set both or none")
         return self
 
     @model_validator(mode="after")
     def _a_job_outlives_what_it_waits_for(self) -> Self:
-        waits = {"decision_hours": self.decision_hours, "job_deadline_max_s": self.job_deadline_max_s / 3600}
-        for name, hours in waits.items():
-            if hours > 24 * self.job_ttl_days - HOURS_TO_END:
+        waits = {"decision_hours": self.limits.decision_s, "job_deadline_max_s": self.ceiling.deadline_s}
+        for name, seconds in waits.items():
+            if seconds > self.ttl_seconds - HOURS_TO_END * 3600:
                 raise ValueError(
                     f"{variable(name)} is not {HOURS_TO_END} hour below {variable('job_ttl_days')}: the job could be "
                     "gone before its report is written; lower the one or raise the other"
@@ -183,36 +163,6 @@ class Settings(DataSettings):
         if self.offline:
             return str(self.stand_in_url) if self.stand_in_url else None
         return str(self.openai_base_url) if self.openai_base_url else OPENAI_URL
-
-    @property
-    def limits(self) -> Limits:
-        """Limits of a job that brings none of its own."""
-        return Limits(
-            budget_micro_usd=round(self.job_budget_usd * MICRO),
-            tenant_day_micro_usd=round(self.tenant_day_usd * MICRO),
-            deployment_day_micro_usd=round(self.deployment_day_usd * MICRO),
-            spend_per_minute_micro_usd=round(self.spend_per_minute_usd * MICRO),
-            answer_tokens=self.answer_tokens,
-            request_tokens=self.request_tokens,
-            call_timeout_s=self.call_timeout_s,
-            outage_s=self.outage_s,
-            deadline_s=self.job_deadline_s,
-            steps=self.job_steps,
-            handoffs=self.job_handoffs,
-            model_calls=self.job_model_calls,
-            tool_calls=self.job_tool_calls,
-            agent_model_calls=self.agent_model_calls,
-            agent_tool_calls=self.agent_tool_calls,
-            agent_deadline_s=self.agent_deadline_s,
-            decision_s=round(self.decision_hours * 3600),
-            on_limit=self.on_limit,
-        )
-
-    @property
-    def ceiling(self) -> Limits:
-        """What no request and no human goes past: the limits, with more money and time where that may be asked for."""
-        most = {"budget_micro_usd": round(self.job_budget_max_usd * MICRO), "deadline_s": self.job_deadline_max_s}
-        return self.limits.model_copy(update=most)
 
     def secrets_for_children(self) -> dict[str, str]:
         """What a program started here needs from us and cannot take as an argument others can read."""
@@ -258,8 +208,7 @@ def child_environment(extra: dict[str, str]) -> dict[str, str]:
 
 def names() -> dict[str, str]:
     """Every setting as it is written in the environment, with its description."""
-    ordered = [*Settings.__annotations__, *DataSettings.__annotations__]  # what everybody needs comes first
-    return {variable(name): Settings.model_fields[name].description or "" for name in ordered}
+    return {variable(name): field.description or "" for name, field in Settings.model_fields.items()}
 
 
 def variable(field: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from graphs.deps import Deps
-from graphs.spending.limits import MICRO, Limits, dollars
+from graphs.spending.limits import LIMITS, MICRO, MOST_USD, USD, Limit, Limits, dollars
 from graphs.spending.spend import Spend
 from graphs.state import Json, ResearchState, of_status
 from graphs.stop_reasons import EXPLAINED, StopReason
@@ -20,7 +20,7 @@ class ApproveMore(_Choice):
     """Raise the budget by this many US dollars and go on; every other limit of the job is granted once more."""
 
     action: Literal["approve_more"] = "approve_more"
-    amount_usd: float = Field(ge=0, le=1000)
+    amount_usd: float = Field(ge=0, le=MOST_USD)
 
 
 class Redirect(_Choice):
@@ -29,7 +29,7 @@ class Redirect(_Choice):
 
     action: Literal["redirect"] = "redirect"
     note: str = Field(min_length=3, max_length=1000)
-    amount_usd: float = Field(default=0, ge=0, le=1000)
+    amount_usd: float = Field(default=0, ge=0, le=MOST_USD)
 
 
 class FinishPartial(_Choice):
@@ -171,18 +171,9 @@ def _most(limits: Limits, ceiling: Limits) -> int:
 def _granted(state: ResearchState, used: Spend, now: datetime, extra_micro_usd: int) -> Json:
     """Limits raised so that the job may do as much again as its limits first allowed."""
     limits, first = Limits.model_validate(state["limits"]), Limits.model_validate(state["first_limits"])
-    agents = used.agents.values()
-    raised = limits.model_copy(
-        update={
-            "budget_micro_usd": limits.budget_micro_usd + extra_micro_usd,
-            "steps": used.steps + first.steps,
-            "handoffs": used.handoffs + first.handoffs,
-            "model_calls": used.model_calls + first.model_calls,
-            "tool_calls": used.tool_calls + first.tool_calls,
-            "agent_model_calls": max((each.model_calls for each in agents), default=0) + first.agent_model_calls,
-            "agent_tool_calls": max((each.tool_calls for each in agents), default=0) + first.agent_tool_calls,
-        }
-    )
+    counted = [name for name, limit in LIMITS.items() if limit.unit.counter and limit.unit is not USD]
+    again = {name: _used(used, LIMITS[name]) + getattr(first, name) for name in counted}
+    raised = limits.model_copy(update={"budget_micro_usd": limits.budget_micro_usd + extra_micro_usd, **again})
     return {
         "limits": raised.model_dump(mode="json"),
         "deadline_at": (now + timedelta(seconds=first.deadline_s)).isoformat(),
@@ -192,6 +183,12 @@ def _granted(state: ResearchState, used: Spend, now: datetime, extra_micro_usd: 
         "stop_reason": None,
         "stop_detail": "",
     }
+
+
+def _used(used: Spend, limit: Limit) -> int:
+    """By the job, or by the agent that has used the most."""
+    each = [used] if limit.scope == "job" else used.agents.values()
+    return max((getattr(one, limit.unit.counter) for one in each), default=0)
 
 
 def _withdrawn(state: ResearchState) -> Json:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from graphs.spending.limits import Limits
+from graphs.spending.limits import LIMITS, Limits
 from graphs.spending.spend import Spend
 from graphs.state import ResearchState
 from graphs.stop_reasons import StopReason
@@ -26,9 +26,9 @@ def assess(state: ResearchState, used: Spend, now: datetime) -> Verdict:
     limits = Limits.model_validate(state["limits"])
     if halted := state.get("halted"):
         return Verdict("limit", StopReason(halted["reason"]), halted["detail"])
-    for reason, amount, limit in _measures(used, limits):
-        if amount >= limit:
-            return Verdict("limit", reason)
+    for name, limit in LIMITS.items():
+        if limit.scope == "job" and limit.unit.counter and getattr(used, limit.unit.counter) >= getattr(limits, name):
+            return Verdict("limit", limit.reason)
     if now >= datetime.fromisoformat(state["deadline_at"]):
         return Verdict("limit", StopReason.DEADLINE)
     if state["remaining_steps"] <= STEPS_TO_FINISH:
@@ -36,13 +36,3 @@ def assess(state: ResearchState, used: Spend, now: datetime) -> Verdict:
     if used.micro_usd * 100 >= limits.budget_micro_usd * limits.wrap_up_percent:
         return Verdict("wrap_up", StopReason.BUDGET_WRAP_UP)
     return Verdict("go")
-
-
-def _measures(used: Spend, limits: Limits) -> list[tuple[StopReason, int, int]]:
-    return [
-        (StopReason.BUDGET, used.micro_usd, limits.budget_micro_usd),
-        (StopReason.MODEL_CALLS, used.model_calls, limits.model_calls),
-        (StopReason.TOOL_CALLS, used.tool_calls, limits.tool_calls),
-        (StopReason.HANDOFFS, used.handoffs, limits.handoffs),
-        (StopReason.STEPS, used.steps, limits.steps),
-    ]

@@ -1,71 +1,193 @@
-"""What one job may use.
+"""What one job may use: every limit, declared once. `docs/limits.md` is the table of them.
 
 Money is integer micro-dollars (1 USD = 1,000,000). Durations are seconds.
 """
 
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from annotated_types import BaseMetadata, Ge, GroupedMetadata, Le
+from pydantic import BaseModel, ConfigDict
+
+from graphs.stop_reasons import ScopeName, StopReason
 
 MICRO = 1_000_000
+MOST_USD = 1000  # of a budget, and of what a human adds to one
+MOST_S = 86_400  # of a deadline
 
 OnLimit = Literal["escalate", "finish_partial", "fail"]
+
+
+class Unit(NamedTuple):
+    """What people count a limit in. `Limits` holds `scale` times their number.
+
+    `counter` is the field of `graphs.spending.spend` that counts it.
+    """
+
+    name: str
+    scale: int = 1
+    counter: str = ""
+
+
+USD, HOURS, SECONDS = Unit("USD", MICRO, "micro_usd"), Unit("hours", 3600), Unit("seconds")
+PERCENT, TOKENS, TIMES, PLANS = Unit("percent"), Unit("tokens"), Unit("times"), Unit("plans")
+STEPS, HANDOFFS = Unit("steps", counter="steps"), Unit("hand-offs", counter="handoffs")
+MODEL_CALLS, TOOL_CALLS = Unit("model calls", counter="model_calls"), Unit("tool calls", counter="tool_calls")
+
+
+@dataclass(frozen=True)
+class Limit(GroupedMetadata):
+    """What is declared of a limit besides its name, its default and its docstring. Numbers are as `Limits` holds them.
+
+    Attributes:
+        setting: the field of `Settings` that changes the default.
+        unit: of the setting.
+        scope: whose limit it is.
+        reason: why a job stops at it; None where work waits instead.
+        most: the highest value that the setting takes.
+        least: the lowest value.
+        ceiling: the most that a request or a human may raise it to, by default; None where nobody may.
+    """
+
+    setting: str
+    unit: Unit
+    scope: ScopeName
+    reason: StopReason | None
+    most: int
+    least: int = 1
+    ceiling: int | None = None
+
+    def __iter__(self) -> Iterator[BaseMetadata]:
+        """The bounds that pydantic checks. `most` is none, except of a percentage: what humans grant adds up."""
+        yield Ge(self.least)
+        if self.unit is PERCENT:
+            yield Le(self.most)
+
+    @property
+    def ceiling_setting(self) -> str:
+        """The field of `Settings` that changes the ceiling."""
+        stem, _, suffix = self.setting.rpartition("_")
+        return f"{stem}_max_{suffix}"
+
+    def in_unit(self, value: int) -> float:
+        """A value of `Limits` as its setting has it."""
+        return value if self.unit.scale == 1 else value / self.unit.scale
+
+    def from_unit(self, value: float) -> int:
+        """A value of the setting as `Limits` holds it."""
+        return round(value * self.unit.scale)
+
+    def shown(self, value: int) -> str:
+        """A value of `Limits` for people."""
+        return dollars(value) if self.unit is USD else f"{self.in_unit(value):,} {self.unit.name}"
 
 
 class Limits(BaseModel):
     """Every limit there is, cumulative over the resumes of a job, and on by default.
 
-    No upper bounds here: what a human grants adds up. `above` says what of it is more than a deployment allows.
+    A new one is a field here, and a line where it is enforced: in `ledger.lua`, the gate (`model.py`) or a node. The
+    names of the fields are in checkpoints.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     # Money: reserved before each model call, so that none of these can be passed.
-    budget_micro_usd: int = Field(default=250_000, gt=0)
-    agent_share_percent: int = Field(
-        default=80, gt=0, le=100
-    )  # of the budget, so that one agent leaves some to the rest
-    # A calendar minute: what does not fit waits for the next one.
-    spend_per_minute_micro_usd: int = Field(default=150_000, gt=0)
-    tenant_day_micro_usd: int = Field(default=5_000_000, gt=0)
-    deployment_day_micro_usd: int = Field(default=20_000_000, gt=0)
-    wrap_up_percent: int = Field(default=80, gt=0, le=100)
+    budget_micro_usd: Annotated[
+        int, Limit("job_budget_usd", USD, "job", StopReason.BUDGET, MOST_USD * MICRO, ceiling=MICRO)
+    ] = 250_000
+    """Budget of a job, in US dollars."""
+    agent_share_percent: Annotated[
+        int, Limit("agent_share_percent", PERCENT, "agent", StopReason.AGENT_BUDGET, 100)
+    ] = 80
+    """Percent of a job's budget that one agent may spend, so that some is left to the rest."""
+    spend_per_minute_micro_usd: Annotated[
+        int, Limit("spend_per_minute_usd", USD, "job_minute", StopReason.SPEND_RATE, MOST_USD * MICRO)
+    ] = 150_000
+    """The most a job may spend in one calendar minute; what does not fit waits for the next one."""
+    tenant_day_micro_usd: Annotated[
+        int, Limit("tenant_day_usd", USD, "tenant_day", StopReason.TENANT_DAY, 100_000 * MICRO)
+    ] = 5_000_000
+    """Budget of a tenant per UTC day."""
+    deployment_day_micro_usd: Annotated[
+        int, Limit("deployment_day_usd", USD, "deployment_day", StopReason.DEPLOYMENT_DAY, 1_000_000 * MICRO)
+    ] = 20_000_000
+    """Budget of all jobs per UTC day."""
+    wrap_up_percent: Annotated[int, Limit("wrap_up_percent", PERCENT, "job", StopReason.BUDGET_WRAP_UP, 100)] = 80
+    """Percent of a job's budget after which it writes its report from what it has."""
 
-    # One request: `request_tokens` bounds the worst case of what it reads, plus `answer_tokens`, the most it may write.
-    request_tokens: int = Field(default=200_000, gt=0)
-    answer_tokens: int = Field(default=8_192, gt=0)
-    call_timeout_s: int = Field(default=90, gt=0)
-    outage_s: int = Field(default=90, ge=0)  # how long a call waits for a provider that is down
+    # One request.
+    request_tokens: Annotated[
+        int,
+        Limit("request_tokens", TOKENS, "request", StopReason.REQUEST_SIZE, 2_000_000),
+    ] = 200_000
+    """Tokens one model call may read, in the worst case, and write."""
+    answer_tokens: Annotated[
+        int,
+        Limit("answer_tokens", TOKENS, "request", StopReason.NO_USABLE_ANSWER, 200_000),
+    ] = 8_192
+    """Tokens one model call may write."""
+    call_timeout_s: Annotated[int, Limit("call_timeout_s", SECONDS, "request", StopReason.MODEL_UNAVAILABLE, 3600)] = 90
+    """Seconds one model call may take."""
+    outage_s: Annotated[int, Limit("outage_s", SECONDS, "request", StopReason.MODEL_UNAVAILABLE, 3600, 0)] = 90
+    """Seconds a model call waits for a provider that is down; then a human is asked."""
 
-    # Counts: of the job, and of one agent in the job.
-    steps: int = Field(default=80, gt=0)
-    handoffs: int = Field(default=16, gt=0)
-    parallel: int = Field(default=4, gt=0)  # hand-offs at once: the guards look at the work between them
-    plans: int = Field(default=6, gt=0)
-    model_calls: int = Field(default=60, gt=0)
-    tool_calls: int = Field(default=100, gt=0)
-    agent_model_calls: int = Field(default=20, gt=0)
-    agent_tool_calls: int = Field(default=30, gt=0)
+    # Counts, of the job and of one agent in it.
+    model_calls: Annotated[int, Limit("job_model_calls", MODEL_CALLS, "job", StopReason.MODEL_CALLS, 1000)] = 60
+    """Model calls a job may make."""
+    tool_calls: Annotated[int, Limit("job_tool_calls", TOOL_CALLS, "job", StopReason.TOOL_CALLS, 10_000)] = 100
+    """Tool calls a job may make."""
+    agent_model_calls: Annotated[
+        int, Limit("agent_model_calls", MODEL_CALLS, "agent", StopReason.AGENT_MODEL_CALLS, 1000)
+    ] = 20
+    """Model calls one agent may make in a job."""
+    agent_tool_calls: Annotated[
+        int, Limit("agent_tool_calls", TOOL_CALLS, "agent", StopReason.AGENT_TOOL_CALLS, 1000)
+    ] = 30
+    """Tool calls one agent may make in a job."""
+    handoffs: Annotated[int, Limit("job_handoffs", HANDOFFS, "job", StopReason.HANDOFFS, 200)] = 16
+    """Hand-offs to agents a job may make."""
+    parallel: Annotated[int, Limit("job_parallel", Unit("hand-offs at once"), "job", None, 50)] = 4
+    """Hand-offs a job may make at once; the guards look at the work between them."""
+    plans: Annotated[int, Limit("job_plans", PLANS, "job", StopReason.PLANS, 100)] = 6
+    """Rounds of tasks a job may plan."""
+    steps: Annotated[int, Limit("job_steps", STEPS, "job", StopReason.STEPS, 1000)] = 80
+    """Graph steps a job may take."""
 
     # Wall clock: of the job, of one hand-off, and of a human's answer.
-    deadline_s: int = Field(default=600, gt=0)
-    agent_deadline_s: int = Field(default=120, gt=0)
-    decision_s: int = Field(default=86_400, gt=0)
+    deadline_s: Annotated[int, Limit("job_deadline_s", SECONDS, "job", StopReason.DEADLINE, MOST_S, ceiling=3600)] = 600
+    """Time a job may take, in seconds."""
+    agent_deadline_s: Annotated[int, Limit("agent_deadline_s", SECONDS, "agent", StopReason.AGENT_DEADLINE, 3600)] = 120
+    """Seconds one hand-off may take."""
+    decision_s: Annotated[int, Limit("decision_hours", HOURS, "job", StopReason.NO_DECISION, 8760 * 3600)] = 86_400
+    """Hours that a job waits for a human's answer."""
 
-    # Loops: how often something may be repeated without anything new coming of it.
-    repeats: int = Field(default=3, gt=1)
-    idle_handoffs: int = Field(default=5, gt=1)
+    # Loops.
+    repeats: Annotated[int, Limit("loop_repeats", TIMES, "job", StopReason.LOOP_IDENTICAL, 100, 2)] = 3
+    """A request that is made this often, in the same or other words, with nothing new is a loop."""
+    idle_handoffs: Annotated[int, Limit("loop_idle_handoffs", TIMES, "job", StopReason.LOOP_NO_PROGRESS, 100, 2)] = 5
+    """This many hand-offs in a row, or tool calls of one agent, with nothing new are a loop."""
 
     on_limit: OnLimit = "escalate"
 
     def above(self, ceiling: "Limits") -> str:
         """The first limit that is above the ceiling's, in words; empty when none is."""
-        for name, value in self.model_dump(exclude={"on_limit"}).items():
-            if value > (most := getattr(ceiling, name)):
-                shown = (dollars(value), dollars(most)) if name.endswith("_micro_usd") else (value, most)
+        for name, limit in LIMITS.items():
+            if (value := getattr(self, name)) > (most := getattr(ceiling, name)):
                 what = name.removesuffix("_micro_usd").removesuffix("_s").replace("_", " ")
-                return f"a {what} of {shown[0]} is above the {shown[1]} that this deployment allows"
+                return f"a {what} of {limit.shown(value)} is above the {limit.shown(most)} that this deployment allows"
         return ""
+
+
+LIMITS: dict[str, Limit] = {name: each.metadata[0] for name, each in Limits.model_fields.items() if each.metadata}
+CEILING = Limits(**{name: limit.ceiling for name, limit in LIMITS.items() if limit.ceiling})
+
+
+def asked_for(budget_usd: Any = None, deadline_s: int | None = None, on_limit: OnLimit | None = None) -> dict[str, Any]:
+    """The limits that a request sets itself, by their names; without those that it leaves to the deployment."""
+    budget = None if budget_usd is None else round(budget_usd * MICRO)
+    given = {"budget_micro_usd": budget, "deadline_s": deadline_s, "on_limit": on_limit}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def dollars(micro_usd: int) -> str:

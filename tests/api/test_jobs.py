@@ -42,7 +42,7 @@ async def test_an_order_is_accepted_and_can_be_looked_at(api: Api) -> None:
 
 
 @settings(max_examples=at_most(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(micro=st.integers(1, round(DEFAULT.job_budget_max_usd * 1_000_000)))
+@given(micro=st.integers(1, DEFAULT.ceiling.budget_micro_usd))
 async def test_money_is_exact_to_the_micro_dollar(api: Api, micro: int) -> None:
     async with api.client() as client:
         body = f'{{"question": {json.dumps(QUESTION)}, "budget_usd": {Decimal(micro) / 1_000_000:f}}}'

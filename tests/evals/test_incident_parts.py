@@ -26,6 +26,7 @@ from evals.incident.drills import DRILLS, REVENUE, Drill
 from evals.incident.invoice import LONGEST_ANSWER, Invoice
 from evals.incident.runs import CallLimit, With, Without, environment, outcome_of
 from evals.incident.unguarded import Team
+from graphs.spending.limits import Limits
 from graphs.stop_reasons import StopReason
 from tests.http_server import served
 from tests.scripted_model import Script, assign, finding, result, serving, task
@@ -310,6 +311,6 @@ def test_no_key_and_no_setting_of_the_caller_reaches_a_drill(monkeypatch: pytest
         monkeypatch.setenv(name, value)
     settings = Settings(_env_file=None)
     assert settings.offline
-    assert settings.job_steps == Settings.model_fields["job_steps"].default
+    assert settings.limits == Limits()
     assert settings.model_url == "http://stand-in/v1"
     assert str(settings.mcp["sales"].url) == "http://here/mcp"
