@@ -1,12 +1,12 @@
 -- What calls have reserved and cost, and what else a job has used.
 -- KEYS: the index of the open calls. The other keys are named in here; their common hash tag puts them on one node.
--- ARGV: one JSON list of texts: operation, now in ms, times to live of a job, a day and a closed call in s, then what the
--- operation needs.
+-- ARGV: one JSON object: operation, now in ms, times to live of a job, a day and a closed call in s, then what the
+-- operation needs, by name. Limits have the names of graphs/spending/limits.py.
 -- Numbers in Lua are doubles: exact below 2^53, which the caller sees to.
-local ARGV = cjson.decode(ARGV[1])
+local given = cjson.decode(ARGV[1])
 local OPEN = KEYS[1]
 local PREFIX = OPEN:sub(1, -(#'open' + 1))
-local now, JOB_S, DAY_S, CLOSED_S = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local now, JOB_S, DAY_S, CLOSED_S = given.now, given.job_s, given.day_s, given.closed_s
 local MINUTE_S = 120
 local REAPED_AT_ONCE = 16
 local FENCED = { 0 }
@@ -134,7 +134,7 @@ local function close(id, call, state, amount)
 end
 
 local function reap(most)
-  local expired = redis.call('ZRANGEBYSCORE', OPEN, '-inf', ARGV[2], 'LIMIT', 0, most)
+  local expired = redis.call('ZRANGEBYSCORE', OPEN, '-inf', whole(now), 'LIMIT', 0, most)
   for _, id in ipairs(expired) do
     local call = load(id)
     if call and call.state == 'open' then close(id, call, 'reaped') else removed[#removed + 1] = id end
@@ -142,29 +142,31 @@ local function reap(most)
   return #expired
 end
 
--- Measures are {used, reserved, wanted}; their limits are ARGV from `first` on.
--- Returns {place, used, reserved, passing} of the first that has no room, rather of one where settling makes none;
+-- Measures are {limit, used, reserved, wanted}.
+-- Returns {limit, used, reserved, most, passing} of the first that has no room, rather of one where settling makes none;
 -- nothing when all have room. Passing is 1 where only what is reserved is in the way.
-local function refusal(measures, first)
+local function refusal(measures)
   local found
-  for place, measure in ipairs(measures) do
-    local used, reserved, wanted = unpack(measure)
-    local limit = tonumber(ARGV[first + place - 1])
-    if used + reserved + wanted > limit then
-      local passing = used + wanted <= limit and 1 or 0
-      if not found or passing < found[4] then found = { place, used, reserved, passing } end
+  for _, measure in ipairs(measures) do
+    local limit, used, reserved, wanted = unpack(measure)
+    local most = given.limits[limit]
+    if limit == 'agent_share_percent' then most = math.floor(given.limits.budget_micro_usd * most / 100) end
+    if used + reserved + wanted > most then
+      local passing = used + wanted <= most and 1 or 0
+      if not found or passing < found[5] then found = { limit, used, reserved, most, passing } end
     end
   end
   return found
 end
 
 -- A run whose token is older than one that is known here has been taken over: it may settle, and begin nothing.
-local function fenced(job, token)
-  if token == '' then return false end
+local function fenced()
+  local job, token = job_key(given.job), given.fence
+  if not token then return false end
   local known = read(job, 'fence')
-  if known > tonumber(token) then return true end
-  if known < tonumber(token) then
-    set(job, 'fence', token)
+  if known > token then return true end
+  if known < token then
+    set(job, 'fence', whole(token))
     expire(job, JOB_S)
   end
   return false
@@ -172,29 +174,29 @@ end
 
 local operations = {}
 
-function operations.fence() return fenced(job_key(ARGV[6]), ARGV[7]) and FENCED or {} end
+function operations.fence() return fenced() and FENCED or {} end
 
 function operations.reserve()
-  local id, wanted, expires = ARGV[6], tonumber(ARGV[7]), ARGV[8]
-  local call = { job = ARGV[9], agent = ARGV[10], tenant = ARGV[11], day = ARGV[12] }
+  local id, wanted = given.call, given.wanted
+  local call = { job = given.job, agent = given.agent, tenant = given.tenant, day = given.day }
   reap(REAPED_AT_ONCE)
   if load(id) then return {} end
 
   local job, agent, tenant = job_key(call.job), ':' .. call.agent, ':' .. call.tenant
-  if fenced(job, ARGV[20]) then return FENCED end
+  if fenced() then return FENCED end
   local spent, reserved, calls, agent_spent, agent_reserved, agent_calls = read(job, 'micro_usd', 'reserved_micro_usd',
     'model_calls', 'micro_usd' .. agent, 'reserved_micro_usd' .. agent, 'model_calls' .. agent)
   local day_spent, day_reserved, tenant_spent, tenant_reserved = read(day_key(call.day), 'micro_usd',
     'reserved_micro_usd', 'micro_usd' .. tenant, 'reserved_micro_usd' .. tenant)
   local refused = refusal({
-    { spent, reserved, wanted },
-    { agent_spent, agent_reserved, wanted },
-    { calls, 0, 1 },
-    { agent_calls, 0, 1 },
-    { tenant_spent, tenant_reserved, wanted },
-    { day_spent, day_reserved, wanted },
-    { read(minute_key(this_minute()), call.job), reserved, wanted },
-  }, 13)
+    { 'budget_micro_usd', spent, reserved, wanted },
+    { 'agent_share_percent', agent_spent, agent_reserved, wanted },
+    { 'model_calls', calls, 0, 1 },
+    { 'agent_model_calls', agent_calls, 0, 1 },
+    { 'tenant_day_micro_usd', tenant_spent, tenant_reserved, wanted },
+    { 'deployment_day_micro_usd', day_spent, day_reserved, wanted },
+    { 'spend_per_minute_micro_usd', read(minute_key(this_minute()), call.job), reserved, wanted },
+  })
   if refused then return refused end
 
   book(call, wanted, 0)
@@ -203,29 +205,27 @@ function operations.reserve()
   for field, value in pairs(call) do set(key, field, value) end
   set(key, 'state', 'open')
   set(key, 'reserved', whole(wanted))
-  added[#added + 1] = { expires, id }
+  added[#added + 1] = { whole(given.expires), id }
   -- Longer than all that it has a share in, so that it is always reaped and never forgotten.
-  local longest = math.max(JOB_S, DAY_S) + math.ceil((expires - now) / 1000)
+  local longest = math.max(JOB_S, DAY_S) + math.ceil((given.expires - now) / 1000)
   expire(key, longest)
   if redis.call('TTL', OPEN) < longest then expire(OPEN, longest) end
   return {}
 end
 
 function operations.settle()
-  local id, amount = ARGV[6], tonumber(ARGV[7])
+  local id = given.call
   local call = load(id)
   if not call then return 0 end
   if call.state == 'closed' then return call.charged end
   fetch(job_key(call.job), 'input_tokens', 'cached_tokens', 'output_tokens', 'estimated_micro_usd')
-  for place, name in ipairs({ 'input_tokens', 'cached_tokens', 'output_tokens' }) do
-    add(job_key(call.job), name, ARGV[7 + place])
-  end
-  return close(id, call, 'closed', amount)
+  for name, amount in pairs(given.tokens) do add(job_key(call.job), name, amount) end
+  return close(id, call, 'closed', given.cost)
 end
 
 -- What is released before it was reserved stays closed: the order to reserve may come late, over a broken connection.
 function operations.release()
-  local id = ARGV[6]
+  local id = given.call
   local call = load(id)
   if not call then
     set(call_key(id), 'state', 'closed')
@@ -237,27 +237,26 @@ function operations.release()
 end
 
 function operations.count()
-  local job = job_key(ARGV[6])
-  if fenced(job, ARGV[9]) then return FENCED end
-  add(job, 'steps', ARGV[7])
-  add(job, 'handoffs', ARGV[8])
+  local job = job_key(given.job)
+  if fenced() then return FENCED end
+  for name, amount in pairs(given.added) do add(job, name, amount) end
   expire(job, JOB_S)
   return {}
 end
 
 function operations.count_tool_call()
-  local job, agent = job_key(ARGV[6]), ARGV[7]
-  if fenced(job, ARGV[10]) then return FENCED end
+  local job, agent = job_key(given.job), given.agent
+  if fenced() then return FENCED end
   local calls, agent_calls = read(job, 'tool_calls', 'tool_calls:' .. agent)
-  local refused = refusal({ { calls, 0, 1 }, { agent_calls, 0, 1 } }, 8)
+  local refused = refusal({ { 'tool_calls', calls, 0, 1 }, { 'agent_tool_calls', agent_calls, 0, 1 } })
   if refused then return refused end
   add_to_both(job, agent, 'tool_calls', 1)
   expire(job, JOB_S)
   return {}
 end
 
-function operations.reap() return reap(tonumber(ARGV[6])) end
+function operations.reap() return reap(given.most) end
 
-local answer = operations[ARGV[1]]()
+local answer = operations[given.operation]()
 commit()
 return answer

@@ -18,20 +18,19 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from redis.asyncio import Redis, RedisCluster
 
 from graphs.clock import utc_now
-from graphs.errors import Fenced, LedgerUnavailable, LimitReached, ScopeName
+from graphs.errors import Fenced, LedgerUnavailable, LimitReached
 from graphs.redis.failures import STORE_FAILED, explained
 from graphs.redis.script import Script
-from graphs.spending.limits import dollars
+from graphs.spending.limits import LIMITS, MODEL_CALLS, TOOL_CALLS, dollars
 from graphs.spending.spend import NO_TOKENS, Account, Amount, DaySpend, Spend, Tokens
-from graphs.stop_reasons import StopReason
 
 DAY_TTL_SECONDS = 40 * 86_400
 CLOSED_TTL_SECONDS = 3600  # a command that is sent again comes within a minute
@@ -43,28 +42,6 @@ FENCED = [0]
 _PREFIX = "tollgate:{ledger}"
 _KEYS = (f"{_PREFIX}:open",)
 _SCRIPT = Script(Path(__file__).with_suffix(".lua"))
-
-
-class _Scope(NamedTuple):
-    reason: StopReason
-    name: ScopeName
-    of: str = ""  # what it counts, where that is not money
-
-
-# In the order in which the script takes the limits, and answers with the place of the one that refuses.
-_RESERVE = (
-    _Scope(StopReason.BUDGET, "job"),
-    _Scope(StopReason.AGENT_BUDGET, "agent"),
-    _Scope(StopReason.MODEL_CALLS, "job", "model calls"),
-    _Scope(StopReason.AGENT_MODEL_CALLS, "agent", "model calls"),
-    _Scope(StopReason.TENANT_DAY, "tenant_day"),
-    _Scope(StopReason.DEPLOYMENT_DAY, "deployment_day"),
-    _Scope(StopReason.SPEND_RATE, "job"),
-)
-_TOOL_CALL = (
-    _Scope(StopReason.TOOL_CALLS, "job", "tool calls"),
-    _Scope(StopReason.AGENT_TOOL_CALLS, "agent", "tool calls"),
-)
 
 
 class Ledger:
@@ -95,7 +72,7 @@ class Ledger:
         if day_ttl_seconds < 86_400:
             raise ValueError(f"day_ttl_seconds is {day_ttl_seconds}: a day's budget must be remembered for that day")
         self._client = client
-        self._ttls = (str(ttl_seconds), str(day_ttl_seconds), str(CLOSED_TTL_SECONDS))
+        self._lives = {"job_s": ttl_seconds, "day_s": day_ttl_seconds, "closed_s": CLOSED_TTL_SECONDS}
         self._now = now
 
     async def reserve(self, call_id: str, account: Account, micro_usd: int, *, expires_in_s: float) -> None:
@@ -115,26 +92,16 @@ class Ledger:
             Fenced: another process has taken over the job; nothing was reserved.
             LedgerUnavailable: no call may be made.
         """
-        limits, now = account.limits, self._now()
-        most = (
-            limits.budget_micro_usd,
-            limits.budget_micro_usd * limits.agent_share_percent // 100,
-            limits.model_calls,
-            limits.agent_model_calls,
-            limits.tenant_day_micro_usd,
-            limits.deployment_day_micro_usd,
-            limits.spend_per_minute_micro_usd,
-        )
-        names = (account.job_id, account.agent, account.tenant, _day(now))
-        expires = _ms(now) + math.ceil(expires_in_s * 1000)
+        now = self._now()
         wanted = _exact(micro_usd)
+        given = _payer(account) | {"tenant": account.tenant, "day": _day(now), "call": call_id, "wanted": wanted}
+        expires = _ms(now) + math.ceil(expires_in_s * 1000)
         try:
-            given = (str(expires), *names, *map(str, most), _token(account.fence))
-            refusal = await self._run("reserve", now, call_id, wanted, *given)
+            refusal = await self._run("reserve", now, **given, expires=expires)
         except (asyncio.CancelledError, LedgerUnavailable):  # it may have been carried out, or may be yet
             await asyncio.shield(self._take_back(call_id))
             raise
-        _refuse(refusal, _RESERVE, most, micro_usd)
+        _refuse(refusal, wanted)
 
     async def settle(self, call_id: str, micro_usd: int | None, tokens: Tokens = NO_TOKENS) -> int:
         """Charge what the call has cost, to the scopes and the day of its reservation. What it was charged.
@@ -144,18 +111,19 @@ class Ledger:
         does not know, or no longer, is charged nothing, and 0 returned: it does not say who would pay. Without a cost,
         because nobody knows it, the call is charged as reserved, and flagged as estimated.
         """
-        amount = "" if micro_usd is None else _exact(micro_usd)
-        charged: int = await self._run("settle", self._now(), call_id, amount, *map(_exact, tokens))
+        cost = {} if micro_usd is None else {"cost": _exact(micro_usd)}
+        used = {f"{name}_tokens": _exact(amount) for name, amount in tokens._asdict().items()}
+        charged: int = await self._run("settle", self._now(), call=call_id, tokens=used, **cost)
         return charged
 
     async def release(self, call_id: str) -> None:
         """Charge nothing: the provider did not bill the call. One that is settled or released is left as it is."""
-        await self._run("release", self._now(), call_id)
+        await self._run("release", self._now(), call=call_id)
 
     async def count(self, job_id: str, *, steps: int = 0, handoffs: int = 0, fence: int | None = None) -> None:
         """Add to what the job has done, whatever its limits. Raises Fenced when a newer token is known."""
-        given = (job_id, _exact(steps), _exact(handoffs), _token(fence))
-        _refuse(await self._run("count", self._now(), *given), (), (), 0)
+        added = {"steps": _exact(steps), "handoffs": _exact(handoffs)}
+        _refuse(await self._run("count", self._now(), job=job_id, added=added, **_fenced(fence)))
 
     async def count_tool_call(self, account: Account) -> None:
         """Count a tool call of the job and of the agent, or neither.
@@ -164,15 +132,11 @@ class Ledger:
             LimitReached: there have been as many as may be; nothing was counted.
             LedgerUnavailable: no call may be made.
         """
-        most = (account.limits.tool_calls, account.limits.agent_tool_calls)
-        names = (account.job_id, account.agent)
-        given = (*names, *map(str, most), _token(account.fence))
-        refusal = await self._run("count_tool_call", self._now(), *given)
-        _refuse(refusal, _TOOL_CALL, most, 1)
+        _refuse(await self._run("count_tool_call", self._now(), **_payer(account)))
 
     async def fence(self, job_id: str, token: int) -> None:
         """From now on, runs of this job with an older fencing token reserve and count nothing. Raises Fenced."""
-        _refuse(await self._run("fence", self._now(), job_id, _token(token)), (), (), 0)
+        _refuse(await self._run("fence", self._now(), job=job_id, **_fenced(token)))
 
     async def spend(self, job_id: str) -> Spend:
         """What the job has used; zeros for a job that the ledger does not know."""
@@ -202,7 +166,7 @@ class Ledger:
         """Charge every call that has expired as reserved, flagged as estimated. How many there were."""
         total, reaped, now = 0, REAPED_AT_ONCE, self._now()
         while reaped == REAPED_AT_ONCE:
-            reaped = await self._run("reap", now, str(REAPED_AT_ONCE))
+            reaped = await self._run("reap", now, most=REAPED_AT_ONCE)
             total += reaped
         return total
 
@@ -210,11 +174,11 @@ class Ledger:
         with contextlib.suppress(LedgerUnavailable):  # then it is reaped
             await self.release(call_id)
 
-    async def _run(self, operation: str, now: datetime, *arguments: str) -> Any:
+    async def _run(self, operation: str, now: datetime, **given: Any) -> Any:
         # In one document: the client takes longer to pack twenty arguments than all else of a call.
-        given = json.dumps((operation, str(_ms(now)), *self._ttls, *arguments))
+        told = json.dumps({"operation": operation, "now": _ms(now), **self._lives, **given})
         with _available():
-            return await _SCRIPT.run(self._client, _KEYS, given)
+            return await _SCRIPT.run(self._client, _KEYS, told)
 
 
 @contextlib.contextmanager
@@ -227,30 +191,35 @@ def _available() -> Iterator[None]:
         ) from error
 
 
-def _refuse(refusal: list[int], scopes: Sequence[_Scope], limits: Sequence[int], wanted: int) -> None:
+def _refuse(refusal: list[Any], wanted: int = 1) -> None:
     """Raises LimitReached unless the script has nothing to refuse."""
     if refusal == []:
         return
     if refusal == FENCED:
         raise Fenced("another process has taken over this job; this one spends nothing more")
-    place, used, reserved, passing = refusal
-    scope, limit = scopes[place - 1], limits[place - 1]
-    detail = f"{used} of {limit} {scope.of} made"
-    if not scope.of:
-        named = {"spent": used, "reserved": reserved, "wanted": wanted, "limit": limit}
-        detail = ", ".join(f"{name} {dollars(amount)}" for name, amount in named.items())
-    money = 0 if scope.of else wanted
-    raise LimitReached(scope.reason, scope.name, detail, passing=bool(passing), wanted_micro_usd=money)
+    name, used, reserved, most, passing = refusal
+    limit = LIMITS[name.decode()]
+    assert limit.reason
+    if limit.unit in {MODEL_CALLS, TOOL_CALLS}:
+        raise LimitReached(limit.reason, limit.scope, f"{used} of {most} {limit.unit.name} made", passing=bool(passing))
+    named = {"spent": used, "reserved": reserved, "wanted": wanted, "limit": most}
+    detail = ", ".join(f"{name} {dollars(amount)}" for name, amount in named.items())
+    raise LimitReached(limit.reason, limit.scope, detail, passing=bool(passing), wanted_micro_usd=wanted)
 
 
-def _token(fence: int | None) -> str:
-    return "" if fence is None else str(fence)
+def _payer(account: Account) -> dict[str, Any]:
+    payer = {"job": account.job_id, "agent": account.agent, "limits": vars(account.limits)}
+    return payer | _fenced(account.fence)
 
 
-def _exact(amount: int) -> str:
-    if not 0 <= amount <= MAX_MICRO_USD:
+def _fenced(token: int | None) -> dict[str, int]:
+    return {} if token is None else {"fence": token}
+
+
+def _exact(amount: int) -> int:
+    if not isinstance(amount, int) or not 0 <= amount <= MAX_MICRO_USD:
         raise ValueError(f"{amount} cannot be booked: give an integer from 0 to {MAX_MICRO_USD}")
-    return f"{amount:d}"
+    return amount
 
 
 def _day(now: datetime) -> str:

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from graphs.errors import LimitReached
 from graphs.spending.ledger import Ledger
+from graphs.spending.limits import LIMITS, MODEL_CALLS, TOOL_CALLS, USD
 from graphs.spending.spend import Account, AgentSpend, Amount, Spend, Tokens
 from graphs.stop_reasons import StopReason
 from tests.graphs.ledgers import (
@@ -107,7 +108,7 @@ async def test_two_processes_share_one_budget(valkey_client: Redis) -> None:
         ({"agent_model_calls": 1}, StopReason.AGENT_MODEL_CALLS, "agent", "1 of 1 model calls made"),
         ({"tenant_day_micro_usd": 99}, StopReason.TENANT_DAY, "tenant_day", "limit USD 0.000099"),
         ({"deployment_day_micro_usd": 99}, StopReason.DEPLOYMENT_DAY, "deployment_day", "limit USD 0.000099"),
-        ({"spend_per_minute_micro_usd": 99}, StopReason.SPEND_RATE, "job", "limit USD 0.000099"),
+        ({"spend_per_minute_micro_usd": 99}, StopReason.SPEND_RATE, "job_minute", "limit USD 0.000099"),
     ],
 )
 async def test_each_limit_refuses_in_its_own_name(
@@ -374,6 +375,22 @@ async def test_names_may_hold_anything(client: Client) -> None:
     used = await ledger.spend("{a}:b")
     assert {name: agent.micro_usd for name, agent in used.agents.items()} == {"c:{d}": 5, "": 6}
     assert [(await ledger.spent_today(tenant)).tenant.micro_usd for tenant in ("é: ", "")] == [5, 6]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, limit in LIMITS.items() if limit.unit in {USD, MODEL_CALLS, TOOL_CALLS}]
+)
+async def test_whatever_limits_money_or_calls_is_held(ledger: Ledger, name: str) -> None:
+    payer, limit = limited({name: 1}), LIMITS[name]
+
+    async def used() -> None:
+        await (ledger.count_tool_call(payer) if limit.unit is TOOL_CALLS else spent(ledger, payer, 1))
+
+    await used()
+    with pytest.raises(LimitReached) as refused:
+        await used()
+
+    assert (refused.value.reason, refused.value.scope, refused.value.passing) == (limit.reason, limit.scope, False)
 
 
 async def test_steps_and_handoffs_add_up(ledger: Ledger) -> None:
