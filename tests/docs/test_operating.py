@@ -1,0 +1,78 @@
+"""docs/operating.md is run: its commands, and its requests against a deployment."""
+
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader
+
+from app.running.processes import Addresses
+from tests.api.programs import replica
+from tests.app.command_line import answered, background, seen
+from tests.app.queued import deployment
+from tests.docs.pages import commands, page, run, section
+
+pytestmark = pytest.mark.slow
+
+PAGE = page("docs/operating.md")
+QUESTION = "What was our revenue in 2025?"
+# A command that serves until it is stopped, with the line that says it does.
+SERVES = {
+    ".venv/bin/tollgate mcp sales": "sales: http://127.0.0.1:",
+    "make studio": "Studio UI",
+    "make serve": "api: http://127.0.0.1:",
+}
+LONG = {"make incident", "make real-model"}  # longer than a test may take; CI calls them
+REQUESTS = commands(section(PAGE, "Jobs over HTTP"))
+# What a reader expects each of them to print, in their order.
+ANSWERS = [
+    '"id":"job-',
+    '"status":"awaiting_human"',
+    '{"action":"approve_more","amount_usd":0.1}',
+    '"status":"completed"',
+    f"# {QUESTION}",
+    "",
+    "job-",
+    "stop reason  answered",
+    "human  decides: approve_more",
+    "",
+    QUESTION,
+]
+
+
+@pytest.mark.parametrize(
+    "command", [each for each in commands(PAGE) if each not in {*REQUESTS, *SERVES, *LONG}], ids=lambda each: each[:60]
+)
+def test_a_command_runs(checkout: Path, command: str) -> None:
+    settings = {}
+    if "$JOB" in command:
+        _, waiting = answered(checkout, "run", QUESTION, "--budget-usd", "0.00001")
+        settings["JOB"] = waiting["job_id"]
+    ended = run(checkout, command, **settings)
+    assert ended.returncode == (4 if "resume" in command else 0), ended.stderr
+    assert ended.stdout
+
+
+@pytest.mark.parametrize("command", SERVES)
+def test_a_server_serves(checkout: Path, command: str) -> None:
+    assert command in [*commands(PAGE), *commands(page("README.md"))]
+    # A server may stand on its usual port already, on the machine of whoever runs this.
+    anywhere = {"make studio": command, "make serve": "$(make -sn serve) --port 0"}.get(command, f"{command} --port 0")
+    with background(["/bin/sh", "-c", f"exec {anywhere} 1>&2"], checkout) as process:
+        seen(process, lambda line: SERVES[command] in line)
+
+
+def test_the_requests_are_answered(copy: Path, addresses: Addresses) -> None:
+    with deployment(copy, servers=addresses.servers) as here, replica(here) as api, here.worker():
+        settings = {"TOLLGATE_URL": api.url}
+        code, waiting = answered(copy, "submit", QUESTION, "--budget-usd", "0.00001", "--wait", **settings)
+        assert code == 4
+        settings = {"JOB": waiting["id"]}
+        for line, expected in zip(REQUESTS, ANSWERS, strict=True):
+            command = line.replace("http://127.0.0.1:8000", api.url)
+            if command.startswith("export "):
+                name, _, value = command.removeprefix("export ").partition("=")
+                settings[name] = value
+            ended = run(copy, command, **settings)
+            assert ended.returncode == 0, f"{command}: {ended.stderr}"
+            assert expected in ended.stdout, f"{command}: {ended.stdout}"
+    assert QUESTION in PdfReader(copy / "report.pdf").pages[0].extract_text()

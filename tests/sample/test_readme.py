@@ -1,0 +1,44 @@
+"""README.md shows what the demo prints on the sample."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import blocks, commands, copied_to, page, run
+
+pytestmark = pytest.mark.slow
+
+README = page("README.md")
+SHOWN, *OTHERS = [each for each in commands(README) if each.startswith("make demo")]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which the commands are run."""
+    return copied_to(tmp_path_factory.mktemp("readme"))
+
+
+def test_the_page_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def test_the_output_is_as_printed(checkout: Path) -> None:
+    ended = run(checkout, SHOWN)
+    assert ended.returncode == 0, ended.stderr
+    printed = {normal(line) for line in (ended.stderr + ended.stdout).splitlines()}
+    shown = [line for block in blocks(README, "text") for line in block.splitlines()]
+    assert len(shown) > 15
+    assert [line for line in shown if normal(line) not in printed] == []
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_another_question_is_answered(checkout: Path, command: str) -> None:
+    ended = run(checkout, command)
+    assert ended.returncode == 0, ended.stderr
+    assert "stop reason  answered" in ended.stdout
+
+
+def normal(line: str) -> str:
+    """Without what differs from run to run: times, and ids of evidence that agents gather at once."""
+    return re.sub(r"\bE\d+\b", "E#", re.sub(r"\d+ ms", "# ms", line))
