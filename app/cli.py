@@ -28,10 +28,11 @@ from app.commands.terminal import (
     program,
 )
 from app.config.folders import keep_files_private
+from app.config.servers import NAMES, own_server
 from app.config.settings import Settings
 from app.errors import AppError, BadInput, OperatorMustAct
 from app.observing.terminals import harmless_json, keep_terminals_harmless
-from app.running.processes import beside, mcp_commands, mcp_environment, redis_running, services
+from app.running.processes import beside, mcp_program, redis_running, services
 from graphs.spending.limits import OnLimit, asked_for
 from sample import QUESTION
 
@@ -120,19 +121,17 @@ def decide(
 @cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, rich_help_panel=SERVE)
 def mcp(
     context: typer.Context,
-    name: Annotated[Literal["knowledge_base", "sales", "analytics", "web"], typer.Argument(help="Which server.")],
+    name: Annotated[str, typer.Argument(help=f"Which server: {', '.join(NAMES)}.")],
     stdio: Annotated[bool, typer.Option(help="Speak MCP on stdin and stdout, for desktop clients.")] = False,
     host: Annotated[str | None, typer.Option(help="Address to listen on; loopback unless given.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; each server has a default.")] = None,
 ) -> None:
     """Run one MCP server alone, on the configured data. Its own options (limits, names, logs) may follow."""
-    settings = loaded()
-    command = [sys.executable, *mcp_commands(settings, settings.model_url)[name]]
+    arguments, environment = mcp_program(loaded(), name)
+    command = [sys.executable, *arguments, "--port", str(own_server(name).port if port is None else port)]
     command += ["--stdio"] if stdio else []
     command += ["--host", host] if host is not None else []
-    command += ["--port", str(port)] if port is not None else []
-    command += context.args
-    os.execve(sys.executable, command, mcp_environment(settings, name, settings.model_url))  # noqa: S606
+    os.execve(sys.executable, [*command, *context.args], environment)  # noqa: S606
 
 
 @cli.command(rich_help_panel=OPERATE)

@@ -12,10 +12,9 @@ from openai import DefaultAsyncHttpxClient
 
 from app.config import ports
 from app.config.settings import Settings, load
-from app.running.runtime import dependencies
+from app.running.runtime import dependencies, tool_gateway
 from app.store.redis import connect
 from graphs.research import ResearchGraph, build_research_graph
-from graphs.tools.gateway import ToolGateway
 
 DEFAULT_REDIS = "redis://127.0.0.1:6379"
 DEFAULT_MODEL = f"http://127.0.0.1:{ports.STAND_IN}/v1"
@@ -29,15 +28,12 @@ async def graph() -> AsyncIterator[ResearchGraph]:
         client = connect(settings.redis_url.get_secret_value() if settings.redis_url else DEFAULT_REDIS)
         stack.push_async_callback(client.aclose)
         http = await stack.enter_async_context(await asyncio.to_thread(DefaultAsyncHttpxClient))
-        gateway = ToolGateway(
-            _servers(settings), client=client, secret=settings.mcp_secret, limits=settings.tool_limits
-        )
-        await stack.enter_async_context(gateway)
+        gateway = await stack.enter_async_context(tool_gateway(settings, _servers(settings), client))
         model = settings.model_url or DEFAULT_MODEL
         deps = await asyncio.to_thread(dependencies, settings, model, http, gateway, client)
         yield await asyncio.to_thread(build_research_graph, deps)
 
 
 def _servers(settings: Settings) -> dict[str, str]:
-    default = {name: f"http://127.0.0.1:{ports.MCP[name]}/mcp" for name in settings.servers}
-    return {**default, **{name: server.address for name, server in settings.mcp.items()}}
+    here = {name: f"http://127.0.0.1:{port}/mcp" for name, port in ports.MCP.items() if name in settings.servers}
+    return here | {name: server.address for name, server in settings.mcp.items()}

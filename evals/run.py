@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from app.config import settings as configuration
-from app.config.data_settings import WITHOUT_WEB
 from app.config.folders import private
+from app.config.servers import WITHOUT_OPTIONAL
 from app.config.settings import Settings
 from app.errors import AppError
 from app.jobs.jobs import Jobs
@@ -60,7 +60,7 @@ def on_sample_data(settings: Settings) -> Settings:
 
     One agent may use what the job may, so that a single one has the means of the team.
     """
-    own_data: dict[str, object] = {"sales_data": None, "knowledge_base_data": None, "mcp": {}, **WITHOUT_WEB}
+    own_data: dict[str, object] = {"sales_data": None, "knowledge_base_data": None, "mcp": {}, **WITHOUT_OPTIONAL}
     alone = {"agent_model_calls": settings.limits.model_calls, "agent_tool_calls": settings.limits.tool_calls}
     return settings.model_copy(update={**own_data, **alone, "on_limit": "finish_partial"})
 

@@ -1,6 +1,7 @@
 """Fixtures that many tests share: real servers, started once per test process and left by none."""
 
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 from redis.asyncio import Redis
 
 from app.config import settings as configuration
-from app.config.data_settings import SERVERS
 from app.config.settings import Settings
 from app.running.processes import Addresses, running
 from app.store.embedded_redis import embedded_redis
@@ -36,9 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No setting of whoever runs the tests may change their outcome."""
     with pytest.MonkeyPatch.context() as patch:
-        ways = ("URL", "URLS", "COMMAND")
-        servers = [f"MCP__{server.upper()}__{way}" for server in SERVERS for way in ways]
-        for name in [*configuration.names(), *servers]:
+        for name in [*configuration.names(), *(name for name in os.environ if name.startswith("MCP__"))]:
             patch.delenv(name, raising=False)
         # Every HTTP client reads all certificates that are trusted, for 50 ms. No test reaches anybody who has one.
         one = tmp_path_factory.mktemp("certificates") / "one.pem"

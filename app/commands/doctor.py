@@ -10,15 +10,17 @@ from rich.text import Text
 
 from agents import AGENTS
 from app.commands.terminal import Terminal
+from app.config.data_settings import users_of_servers
 from app.config.prices import pricer
-from app.config.settings import Settings
+from app.config.servers import SERVERS
+from app.config.settings import Settings, variable
 from app.errors import AppError
 from app.running.processes import Addresses
-from app.running.runtime import ready
+from app.running.runtime import ready, tool_gateway
 from app.store.redis import connect, preflight
 from graphs.errors import GraphError
 from graphs.spending.limits import dollars
-from graphs.tools.gateway import Asking, ToolGateway
+from graphs.tools.gateway import Asking
 from safe_http.shown import shown
 
 
@@ -55,7 +57,6 @@ async def _lines(settings: Settings, redis_url: str, addresses: Addresses) -> As
         f"hand-offs, {limits.model_calls} model calls a job; {dollars(limits.tenant_day_micro_usd)} a tenant and "
         f"{dollars(limits.deployment_day_micro_usd)} in all a day; at a limit: {limits.on_limit}",
     )
-    yield _web(settings)
     yield _tracing(settings)
 
 
@@ -103,22 +104,24 @@ async def _servers(settings: Settings, addresses: Addresses) -> AsyncIterator[Li
     except AppError as error:
         yield Line(False, "mcp servers", str(error))
         return
-    async with ToolGateway(addresses.servers, secret=settings.mcp_secret) as gateway:
+    used = users_of_servers()
+    at_once = settings.model_copy(update={"tool_outage_s": 0})
+    async with tool_gateway(at_once, addresses.servers) as gateway:
         for name in sorted(addresses.servers):
             where = shown(addresses.servers[name])
+            for_whom = "" if name in used else "; no agent uses it"
             try:
                 tools = await gateway.tools(Asking("doctor", (f"{name}.*",)))
-                yield Line(True, f"mcp {name}", f"{len(tools)} tools at {where}")
+                yield Line(True, f"mcp {name}", f"{len(tools)} tools at {where}{for_whom}")
             except GraphError as error:
-                yield Line(False, f"mcp {name}", f"{where}: {error}")
-
-
-def _web(settings: Settings) -> Line:
-    if "web" not in settings.servers:
-        return Line(True, "web", "off; TAVILY_API_KEY, BRAVE_API_KEY or SEARXNG_URL turns it on")
+                yield Line(False, f"mcp {name}", f"{where}: {error}{for_whom}")
+    for name, what_to_do in settings.missing_servers.items():
+        yield Line(False, f"mcp {name}", what_to_do)
+    for server in SERVERS:
+        if server.name not in settings.servers:
+            yield Line(True, server.name, f"off; {' or '.join(map(variable, server.turned_on_by))} turns it on")
     if settings.web_allow_private:
-        return Line(True, "web", "on; pages at private addresses are read, too, because of TOLLGATE_WEB_ALLOW_PRIVATE")
-    return Line(True, "web", "on; pages at public addresses only")
+        yield Line(True, "web", "reads pages at private addresses, too, because of TOLLGATE_WEB_ALLOW_PRIVATE")
 
 
 def _tracing(settings: Settings) -> Line:

@@ -1,25 +1,35 @@
 """The settings of the data plane: where data come from, which MCP servers there are, what calls of tools may take."""
 
+import difflib
+import re
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, Field, HttpUrl, SecretStr, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, TypeAdapter, model_validator
 from pydantic_settings import BaseSettings
 
+from agents import AGENTS
+from app.config.servers import NAMES, SERVERS, OwnServer
 from graphs.tools.limits import ToolLimits
 
-SERVERS = ("knowledge_base", "sales", "analytics", "web")
-WITHOUT_WEB = {"tavily_api_key": None, "brave_api_key": None, "searxng_url": None}  # each of which turns it on
-
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # no __, which separates it from its tool in what models see
+_MOST_OF_A_NAME = 30
+_NEAR = 0.75  # as near as salse to sales; salesforce is not
 _URL = TypeAdapter(HttpUrl)
 
 
 class McpServer(BaseModel):
-    """Where an MCP server runs that is not to be started here: one of the three."""
+    """Where an MCP server is that is not to be started here, ours or not: one of URL, URLS and COMMAND.
+
+    `token` is sent to it as `Authorization: Bearer`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     url: HttpUrl | None = None
     urls: str = ""
     command: str = ""
+    token: SecretStr | None = None
 
     @property
     def address(self) -> str:
@@ -30,6 +40,8 @@ class McpServer(BaseModel):
     def _one_of_three(self) -> Self:
         if (self.url is not None) + bool(self.urls) + bool(self.command) != 1:
             raise ValueError("an MCP server has one of URL, URLS (of its replicas, with commas between) and COMMAND")
+        if self.token and self.command:
+            raise ValueError("a COMMAND is sent no TOKEN; let a script set what the program needs, and name that")
         if self.urls:
             self.urls = ",".join(str(_URL.validate_python(each.strip())) for each in self.urls.split(","))
         return self
@@ -49,7 +61,8 @@ class DataSettings(BaseSettings):
     mcp: dict[str, McpServer] = Field(
         {},
         validation_alias="MCP",
-        description="An MCP server that runs elsewhere: MCP__SALES__URL, _URLS of replicas, or a _COMMAND for stdio.",
+        description="An MCP server elsewhere, ours or not: __URL, __URLS of replicas, or a __COMMAND for stdio; also a "
+        "__TOKEN, for one that is not ours.",
     )
     tool_timeout_s: float = Field(60.0, gt=0, le=600, description="Seconds that one call of a tool may take.")
     tool_outage_s: float = Field(
@@ -82,16 +95,44 @@ class DataSettings(BaseSettings):
     )
 
     @model_validator(mode="after")
-    def _known_servers(self) -> Self:
-        if unknown := sorted(set(self.mcp) - set(SERVERS)):
-            raise ValueError(f"MCP__{unknown[0].upper()}__URL names no MCP server; there are: {', '.join(SERVERS)}")
+    def _sensible_servers(self) -> Self:
+        known = {*NAMES, *users_of_servers()}
+        for name, server in self.mcp.items():
+            setting = f"MCP__{name.upper()}"
+            if len(name) > _MOST_OF_A_NAME or not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"{setting}: the name of an MCP server begins with a letter and has letters, digits and single "
+                    f"underscores, {_MOST_OF_A_NAME} at most"
+                )
+            if name in NAMES and server.token:
+                raise ValueError(f"{setting}__TOKEN: a server of ours is sent tokens signed with TOLLGATE_MCP_SECRET")
+            if name not in known and (near := difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)):
+                raise ValueError(f"{setting}: no agent uses a server {name}; did you mean MCP__{near[0].upper()}?")
         return self
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """The MCP servers that jobs have. The web is off unless it is configured."""
-        has_web = "web" in self.mcp or any(getattr(self, each) for each in WITHOUT_WEB)
-        return tuple(each for each in SERVERS if each != "web" or has_web)
+        """The MCP servers that jobs have: ours, the optional ones where they are turned on, and those of others."""
+
+        def is_on(server: OwnServer) -> bool:
+            return server.name in self.mcp or any(getattr(self, each) for each in server.turned_on_by)
+
+        ours = (server.name for server in SERVERS if not server.turned_on_by or is_on(server))
+        return (*ours, *self.others)
+
+    @property
+    def others(self) -> dict[str, SecretStr | None]:
+        """The MCP servers of others, each with the token that it is sent."""
+        return {name: server.token for name, server in self.mcp.items() if name not in NAMES}
+
+    @property
+    def missing_servers(self) -> dict[str, str]:
+        """Servers that agents cannot do without and that are not there, each with what to do."""
+        return {
+            name: f"{', '.join(users)} needs the MCP server {name}; set MCP__{name.upper()}__URL, __URLS or __COMMAND"
+            for name, users in users_of_servers(optional=False).items()
+            if name not in self.servers
+        }
 
     @property
     def tool_limits(self) -> ToolLimits:
@@ -104,3 +145,13 @@ class DataSettings(BaseSettings):
             per_minute=self.tool_calls_per_minute,
             rates=self.tool_rates,
         )
+
+
+def users_of_servers(*, optional: bool = True) -> dict[str, list[str]]:
+    """Of each MCP server the agents that use it; without `optional`, those that cannot do without it."""
+    users: dict[str, list[str]] = {}
+    for agent in AGENTS:
+        tools = agent.tools + (agent.optional_tools if optional else ())
+        for server in dict.fromkeys(tool.partition(".")[0] for tool in tools):
+            users.setdefault(server, []).append(agent.name)
+    return users

@@ -164,16 +164,6 @@ class Settings(DataSettings, LimitSettings):
             return str(self.stand_in_url) if self.stand_in_url else None
         return str(self.openai_base_url) if self.openai_base_url else OPENAI_URL
 
-    def secrets_for_children(self) -> dict[str, str]:
-        """What a program started here needs from us and cannot take as an argument others can read."""
-        keys = ("openai_api_key", "mcp_secret", "tavily_api_key", "brave_api_key")
-        given = {variable(each): key.get_secret_value() for each in keys if (key := getattr(self, each))}
-        return given | ({"SEARXNG_URL": str(self.searxng_url)} if self.searxng_url else {})  # may hold a password
-
-    def secrets_for_sales(self) -> dict[str, str]:
-        """What the sales server needs besides: where the data are, which may hold a password."""
-        return {variable("sales_data"): self.sales_data.get_secret_value()} if self.sales_data else {}
-
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no log, event, trace or answer may hold."""
@@ -198,12 +188,21 @@ def load() -> Settings:
         raise BadInput(f"the settings cannot be read: {str(error).splitlines()[0]}; see .env.example") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadInput(_line(first["type"], str(first["loc"][0]) if first["loc"] else "", first["msg"])) from error
+        place = [str(each) for each in first["loc"]]
+        name = "__".join(place).upper() if place[:1] == ["MCP"] else "".join(place[:1])
+        raise BadInput(_line(first["type"], name, first["msg"].removeprefix("Value error, "))) from error
 
 
 def child_environment(extra: dict[str, str]) -> dict[str, str]:
     """The environment for a process that is started here: ours, and what it is told besides."""
     return {**os.environ, **extra}
+
+
+def bare_environment(extra: dict[str, str]) -> dict[str, str]:
+    """The environment for a program that does not read our settings: without them, and with what it is told."""
+    known = names()
+    others = {name: value for name, value in os.environ.items() if name.upper() not in known}
+    return {name: value for name, value in others.items() if not name.upper().startswith("MCP__")} | extra
 
 
 def names() -> dict[str, str]:
@@ -212,8 +211,9 @@ def names() -> dict[str, str]:
 
 
 def variable(field: str) -> str:
-    """The name of a field as it is written in the environment."""
-    alias = Settings.model_fields[field].validation_alias
+    """The name of a field as it is written in the environment; of a property, as if it were one."""
+    found = Settings.model_fields.get(field)
+    alias = found and found.validation_alias
     return alias if isinstance(alias, str) else f"{PREFIX}{field.upper()}"
 
 
@@ -234,8 +234,10 @@ def _refuse_unknown() -> None:
 
 
 def _line(kind: str, name: str, message: str) -> str:
+    if kind == "extra_forbidden" and name.startswith("MCP__"):
+        return f"unknown setting {name}; an MCP server has __URL, __URLS or __COMMAND, and perhaps a __TOKEN"
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(name.upper(), names(), n=1, cutoff=0.5)
         return f"unknown setting {name.upper()}" + (f"; did you mean {near[0]}?" if near else "; see .env.example")
     shown = name if name in names() or not name else variable(name) if name in Settings.model_fields else name
-    return f"setting {shown}: {message}" if shown else message.removeprefix("Value error, ")
+    return f"setting {shown}: {message}" if shown else message

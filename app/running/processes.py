@@ -1,11 +1,13 @@
 """Starts the programs that a job needs beside this one, keeps them running, and leaves none behind."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import sample
-from app.config.settings import Settings, child_environment, variable
+from pydantic import SecretStr
+
+from app.config.servers import own_server
+from app.config.settings import Settings, bare_environment, child_environment, variable
 from app.running.keeping import Program, Store
 from app.running.servers import Server
 from app.store.embedded_redis import embedded_redis
@@ -40,8 +42,7 @@ def running(settings: Settings) -> Iterator[Addresses]:
     """The stand-in model and the MCP servers that are not running elsewhere, until the block ends."""
     children: list[Server] = []
 
-    def started(name: str, arguments: Sequence[str], embeddings_url: str | None = None) -> str:
-        environment = mcp_environment(settings, name, embeddings_url)
+    def started(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> str:
         child = Server(name, arguments, environment, settings.data_dir)
         child.keep()
         children.append(child)
@@ -49,13 +50,16 @@ def running(settings: Settings) -> Iterator[Addresses]:
 
     with contextlib.ExitStack() as stack:
         stack.callback(end, children)
-        model = settings.model_url or started("stand_in_model", _stand_in(settings)) + "/v1"
-        elsewhere = {name: server.address for name, server in settings.mcp.items()}
-        commands = mcp_commands(settings, model)
-        missing = [name for name in settings.servers if name not in elsewhere]
-        quiet = ["--log-level", "warning"]  # nothing keeps the files of logs small
-        here = {name: started(name, [*commands[name], *quiet], model) + "/mcp" for name in missing}
-        yield Addresses(model, elsewhere | here, tuple(children))
+        if (model := settings.model_url) is None:
+            model = started("stand_in_model", _stand_in(settings), bare_environment({})) + "/v1"
+            settings = settings.model_copy(update={"stand_in_url": model})
+        servers = {name: server.address for name, server in settings.mcp.items()}
+        for name in settings.servers:
+            if name not in servers:
+                arguments, environment = mcp_program(settings, name)
+                quiet = ["--log-level", "warning"]  # nothing keeps the files of logs small
+                servers[name] = started(name, [*arguments, *quiet], environment) + "/mcp"
+        yield Addresses(model, servers, tuple(children))
 
 
 def end(programs: Sequence[Program]) -> None:
@@ -75,44 +79,36 @@ def services(settings: Settings) -> Iterator[tuple[str, Addresses]]:
 
 def beside(settings: Settings, redis_url: str, addresses: Addresses) -> dict[str, str]:
     """The environment of a program that is to use what runs here already."""
-    given = {"REDIS_URL": redis_url, **settings.secrets_for_children()}
+    given = {"REDIS_URL": redis_url}
     here = [name for name in addresses.servers if name not in settings.mcp]  # of the others it reads as we did
     given |= {f"MCP__{name.upper()}__URL": addresses.servers[name] for name in here}
     return child_environment(given | ({"TOLLGATE_STAND_IN_URL": addresses.model} if settings.offline else {}))
 
 
-def mcp_commands(settings: Settings, embeddings_url: str | None) -> dict[str, list[str]]:
-    """The arguments after `python` that run each MCP server on the configured data.
+def mcp_program(settings: Settings, name: str) -> tuple[list[str], dict[str, str]]:
+    """What runs an MCP server of ours on the configured data: the arguments after `python`, and its environment.
 
-    Everybody on the machine can read them, so an address, which may hold a password, is named by its variable.
+    Raises BadInput when there is no such server.
     """
-    here = ["--data-dir", str(settings.data_dir)]
-    documents = ["--data", str(settings.knowledge_base_data or sample.DOCUMENTS)]
-    sales = ["--data-variable", variable("sales_data")] if settings.sales_data else ["--data", str(sample.SALES)]
-    sales += ["--refresh-s", str(settings.sales_refresh_s)] if settings.sales_refresh_s else []
-    embeddings = ["--embedding-model", settings.embedding_model]
-    if embeddings_url:
-        embeddings += ["--embeddings-url-variable", variable("openai_base_url")]
-    web = ["--search-url-variable", variable("web_search_url")] if settings.web_search_url else []
-    web += ["--allow-private"] if settings.web_allow_private else []
-    return {
-        "knowledge_base": ["-m", "mcp_servers.knowledge_base", *here, *documents, *embeddings],
-        "sales": ["-m", "mcp_servers.sales", *here, *sales],
-        "analytics": ["-m", "mcp_servers.analytics"],
-        "web": ["-m", "mcp_servers.web", *web],
-    }
+    server = own_server(name)
+    command = ["-m", f"mcp_servers.{name}"]
+    told = {variable(each): text for each in ("mcp_secret", *server.environment) if (text := _text(settings, each))}
+    for option in server.options:
+        if not (text := _text(settings, option.setting)):
+            command += [option.name, str(option.default)] if option.default else []
+        elif option.secret:
+            named = variable(option.setting)
+            command += [f"{option.name}-variable", named]
+            told[named] = text
+        else:
+            command += [option.name] if getattr(settings, option.setting) is True else [option.name, text]
+    return command, bare_environment(told)
 
 
-def mcp_environment(settings: Settings, name: str, embeddings_url: str | None) -> dict[str, str]:
-    """The environment of an MCP server, which nobody else can read: secrets, and only those that it needs."""
-    own: dict[str, str] = {}
-    if name == "sales":
-        own = settings.secrets_for_sales()
-    elif name == "knowledge_base" and embeddings_url:
-        own = {variable("openai_base_url"): embeddings_url}
-    elif name == "web" and settings.web_search_url:
-        own = {variable("web_search_url"): str(settings.web_search_url)}
-    return child_environment(settings.secrets_for_children() | own)
+def _text(settings: Settings, name: str) -> str:
+    """The value of a setting; empty when it is unset or false."""
+    value = getattr(settings, name)
+    return str(value.get_secret_value() if isinstance(value, SecretStr) else value) if value else ""
 
 
 def _stand_in(settings: Settings) -> list[str]:

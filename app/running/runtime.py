@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from openai import DefaultAsyncHttpxClient
 from prometheus_client import CollectorRegistry
@@ -54,6 +55,8 @@ async def opened(
         await checked(parts.client, warn)
         await parts.clock.measured()
         await ready(addresses.children)
+        for missing in settings.missing_servers.values():
+            warn(missing)
         yield parts.jobs
 
 
@@ -82,14 +85,7 @@ async def assembled(
     stack.push_async_callback(client.aclose)
     clock = StoreClock(client)
     http = await stack.enter_async_context(DefaultAsyncHttpxClient())
-    gateway = ToolGateway(
-        addresses.servers,
-        client=client,
-        secret=settings.mcp_secret,
-        limits=settings.tool_limits,
-        registry=registry,
-        now=clock,
-    )
+    gateway = tool_gateway(settings, addresses.servers, client, registry=registry, now=clock)
     await stack.enter_async_context(gateway)
     deps = dependencies(settings, addresses.model, http, gateway, client, clock)
     ttl = settings.ttl_seconds
@@ -108,6 +104,16 @@ async def assembled(
         redact=Redaction(settings.secrets),
     )
     return Parts(client, clock, deps, jobs, Records(client, ttl_seconds=ttl))
+
+
+def tool_gateway(
+    settings: Settings, servers: Mapping[str, str], client: Redis | None = None, **other: Any
+) -> ToolGateway:
+    """The way to these servers, by the settings. Connects to nothing."""
+    limits = settings.tool_limits
+    return ToolGateway(
+        servers, client=client, secret=settings.mcp_secret, others=settings.others, limits=limits, **other
+    )
 
 
 def dependencies(

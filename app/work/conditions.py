@@ -114,7 +114,7 @@ class Conditions:
         return {
             MODEL: await self.provider.standing() != "away",
             CLOCK: abs(self._ahead_s) <= CLOCK_S,
-            **{name: there[name] and name not in refusing for name in self.needed if name in there},
+            **{name: there.get(name, False) and name not in refusing for name in self.needed},
         }
 
     async def _look(self) -> tuple[str, int]:
@@ -143,8 +143,10 @@ class Conditions:
         if refusing := await self.gateway.refusing(self.needed):
             return (
                 f"{', '.join(refusing)} refuses our tokens; give this worker and that server the same "
-                "TOLLGATE_MCP_SECRET, and their machines the same time"
+                "TOLLGATE_MCP_SECRET, and their machines the same time; one of others wants an MCP__<NAME>__TOKEN"
             )
+        if unknown := [name for name in self.needed if name not in self.gateway.there()]:
+            return f"no address of {', '.join(unknown)} is known; set MCP__{unknown[0].upper()}__URL or __COMMAND"
         if away := await self.gateway.away(self.needed):
             return f"{', '.join(away)} does not answer"
         return ""

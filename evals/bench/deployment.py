@@ -16,7 +16,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from app.config.data_settings import WITHOUT_WEB
+from app.config.servers import WITHOUT_OPTIONAL
 from app.config.settings import Settings
 from app.running.processes import redis_running, running
 from app.store.redis import connect
@@ -124,7 +124,7 @@ async def said(program: _Program, wanted: str) -> str:
 def _own(folder: Path, latency_ms: int) -> dict[str, object]:
     """Settings of the programs beside API and workers: the sample data and a model that behaves."""
     unset = ("openai_api_key", "openai_base_url", "stand_in_url", "stand_in_profile", "sales_data")
-    own = dict.fromkeys((*unset, "knowledge_base_data", *WITHOUT_WEB))
+    own = dict.fromkeys((*unset, "knowledge_base_data", *WITHOUT_OPTIONAL))
     return {**own, "mcp": {}, "data_dir": folder, "stand_in_latency_ms": latency_ms}
 
 

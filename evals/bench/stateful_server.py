@@ -8,7 +8,7 @@ from mcp_servers.base import serving
 
 def main() -> None:
     """Read the options and serve."""
-    options = serving.parser("evals.bench.stateful_server", "Computes on series of numbers.", 0).parse_args()
+    options = serving.parser("evals.bench.stateful_server", "Computes on series of numbers.").parse_args()
     server = build()
     server.settings.stateless_http = False
     server.settings.json_response = False

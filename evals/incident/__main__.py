@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from app.config.data_settings import WITHOUT_WEB
+from app.config.servers import WITHOUT_OPTIONAL
 from app.config.settings import Settings
 from app.observing.terminals import keep_terminals_harmless
 from app.running.processes import running
@@ -75,7 +75,7 @@ def _own(folder: Path) -> dict[str, object]:
         "sales_data": None,
         "knowledge_base_data": None,
         "mcp": {},
-        **WITHOUT_WEB,
+        **WITHOUT_OPTIONAL,
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.config.data_settings import WITHOUT_WEB
+from app.config.servers import WITHOUT_OPTIONAL
 from app.config.settings import Settings, variable
 from app.running.processes import services
 from evals.incident.runs import environment
@@ -93,7 +93,7 @@ class Deployment:
 def deployed(seed: int, folder: Path) -> Iterator[Deployment]:
     """Everything that a job needs, with a model that draws its words with this seed, until the block ends."""
     with _model(seed, folder) as url:
-        here: dict[str, Any] = {"data_dir": folder, "openai_base_url": f"{url}/v1", **WITHOUT_WEB}
+        here: dict[str, Any] = {"data_dir": folder, "openai_base_url": f"{url}/v1", **WITHOUT_OPTIONAL}
         with services(Settings.model_construct(**OWN, **here)) as (redis_url, addresses):
             own = {variable(name): each if isinstance(each, str) else json.dumps(each) for name, each in OWN.items()}
             own |= {"OPENAI_BASE_URL": addresses.model, "REDIS_URL": redis_url}

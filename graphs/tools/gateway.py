@@ -77,6 +77,7 @@ class ToolGateway:
             speak stdio with.
         client: what breakers and token buckets are shared in by all processes; without it there are none.
         secret: what tokens are signed with; None when the servers ask for none.
+        others: those of the servers that are not ours, each with the token that it is sent, if any.
         limits: what bounds calls.
         registry: gets the metrics.
         now: the time that tokens state and breakers go by, in UTC.
@@ -88,6 +89,7 @@ class ToolGateway:
         *,
         client: Redis | None = None,
         secret: SecretStr | None = None,
+        others: Mapping[str, SecretStr | None] | None = None,
         limits: ToolLimits | None = None,
         registry: CollectorRegistry | None = None,
         now: Callable[[], datetime] = utc_now,
@@ -97,7 +99,7 @@ class ToolGateway:
         # As calls go: by no proxy of the environment, and with the certificates that it names.
         way = httpx.AsyncHTTPTransport(verify=trusted())
         self._probes = httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False, transport=way)
-        self._signer = signer = Signer(secret, now)
+        self._signer = signer = Signer(secret, now, others or {})
         self._servers = {
             name: ToolServer(name, replicas_of(address), self._limits, self._metrics, self._probes, client, signer)
             for name, address in servers.items()
@@ -117,7 +119,7 @@ class ToolGateway:
         return [name for name in names if name in self._servers and await self._servers[name].away()]
 
     async def refusing(self, names: Iterable[str]) -> list[str]:
-        """Those of these servers that do not take our tokens."""
+        """Those of these servers that do not take the tokens that they are sent."""
         known = [name for name in names if name in self._servers]
         refused = await asyncio.gather(*(self._servers[name].refuses_us() for name in known))
         return [name for name, refuses in zip(known, refused, strict=True) if refuses]

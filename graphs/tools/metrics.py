@@ -5,6 +5,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from graphs.tools.replicas import Replicas
+from safe_http.shown import shown
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -40,5 +41,6 @@ class ToolMetrics:
         """Show what the replicas of a server do, whenever the metrics are read."""
         self._waiting.labels(replicas.server).set_function(lambda: replicas.waiting)
         for each in replicas.all:
-            self._under_way.labels(replicas.server, each.address).set_function(partial(getattr, each, "under_way"))
-            self._up.labels(replicas.server, each.address).set_function(partial(getattr, each, "up"))
+            labels = replicas.server, shown(each.address)
+            self._under_way.labels(*labels).set_function(partial(getattr, each, "under_way"))
+            self._up.labels(*labels).set_function(partial(getattr, each, "up"))

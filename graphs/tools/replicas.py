@@ -2,8 +2,9 @@
 
 A call takes a place at the replica that is up and has the fewest calls under way; when none has a place, it waits in
 line, as long as its caller does. Tenants take turns, and none has all places. A replica that fails a call is not asked
-again until its `/readyz` says that it is ready, or there is no other. A program that is spoken to over stdio has no
-`/readyz`: after a failure it is pinged, and ended when it does not answer, so that the next call starts it anew.
+again until its `/readyz` says that it is ready, or there is no other. Servers of others have no `/readyz`: after a
+failure they are pinged until they answer. So is a program that is spoken to over stdio; when it does not answer, it is
+ended, and the next call starts it anew.
 """
 
 import asyncio
@@ -41,11 +42,15 @@ class Replica:
     under_way: int = 0
     kept: KeptSession | None = None
 
-    async def session(self) -> KeptSession:
-        """Its session, opened by the first who asks and shared by all. Raises Unanswered."""
+    def alive(self) -> KeptSession:
+        """Its session, which may be about to open: begun by the first who asks, and shared by all."""
         if self.kept is None or not self.kept.alive:
             self.kept = self.open(self.address)
-        kept = self.kept
+        return self.kept
+
+    async def session(self) -> KeptSession:
+        """Its session, open. Raises Unanswered."""
+        kept = self.alive()
         await kept.opened()
         return kept
 
@@ -59,6 +64,7 @@ class Replicas:
         limits: how many calls a replica gets at once, how many may wait in line.
         http: asks replicas whether they are ready.
         changed: told the data version that a replica names then.
+        is_ours: whether they have a `/readyz`.
     """
 
     server: str
@@ -66,6 +72,7 @@ class Replicas:
     limits: ToolLimits
     http: httpx.AsyncClient
     changed: Callable[[str], None]
+    is_ours: bool = True
     _probing: asyncio.Task[None] | None = None
     _doubt: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -108,8 +115,9 @@ class Replicas:
         self._doubt.set()
 
     def answered(self, replica: Replica) -> None:
-        """A call was answered there, which says of a program that it is up."""
-        replica.up |= not is_url(replica.address)
+        """A call was answered there, which says of one without a `/readyz` that it is up."""
+        if not self._has_readyz(replica):
+            replica.up, replica.away = True, False
 
     def has_other(self, replicas: Collection[Replica]) -> bool:
         """Whether there is a replica that is up and none of these."""
@@ -152,7 +160,8 @@ class Replicas:
 
     async def _probe(self) -> None:
         while True:
-            pause = self.limits.probe_s if all(each.up for each in self.all) else min(self.limits.probe_s, DOWN_LOOK_S)
+            soon = self.is_ours and not all(each.up for each in self.all)
+            pause = min(self.limits.probe_s, DOWN_LOOK_S) if soon else self.limits.probe_s
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._doubt.wait()
@@ -161,18 +170,25 @@ class Replicas:
             self._turns.serve()
 
     async def _look_at(self, replica: Replica) -> None:
-        if is_url(replica.address):
+        if self._has_readyz(replica):
             await self._ask_whether_ready(replica)
+        elif is_url(replica.address):
+            if not replica.up:
+                replica.up = await replica.alive().answers(PROBE_TIMEOUT_S)
+                replica.away = not replica.up
         elif not replica.up and replica.kept and replica.kept.is_open:
             replica.up = await replica.kept.answers(self.limits.probe_s)
             if not replica.up:
                 await replica.kept.close()
 
+    def _has_readyz(self, replica: Replica) -> bool:
+        return self.is_ours and is_url(replica.address)
+
     async def _ask_whether_ready(self, replica: Replica) -> None:
         try:
             url = httpx.URL(replica.address).copy_with(path="/readyz", query=None)
             async with asyncio.timeout(PROBE_TIMEOUT_S), self.http.stream("GET", url, headers=PLAIN) as answer:
-                replica.up = answer.status_code not in BY_A_PROXY  # one of another make may know no /readyz
+                replica.up = answer.status_code not in BY_A_PROXY
                 told = await _told(answer)
                 replica.away = not replica.up and told.get("status") not in HERE
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):

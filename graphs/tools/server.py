@@ -22,7 +22,7 @@ from graphs.tools.limits import ToolLimits
 from graphs.tools.metrics import ToolMetrics
 from graphs.tools.replicas import PROBE_TIMEOUT_S, Replica, Replicas
 from graphs.tools.results import Answer
-from graphs.tools.session import KeptSession
+from graphs.tools.session import KeptSession, is_url
 from graphs.tools.transport import Caller, Signer, Transport, Unanswered
 from safe_http.shown import shown
 
@@ -44,7 +44,7 @@ class ToolServer:
         metrics: where waits and retries are counted.
         probes: asks replicas whether they are ready.
         client: what breaker and token buckets are shared in; without it there are none.
-        signer: makes tokens, and knows the time.
+        signer: makes tokens, and knows the time and which servers are not ours.
     """
 
     def __init__(
@@ -59,8 +59,13 @@ class ToolServer:
     ) -> None:
         def opened(address: str) -> KeptSession:
             most = limits.result_bytes
-            return KeptSession(name, address, lambda: Transport(name, signer, most), most, limits.timeout_s)
 
+            def transport() -> Transport:
+                return Transport(name, signer, most)
+
+            return KeptSession(name, address, transport, max_bytes=most, read_s=limits.timeout_s, is_told=self._is_ours)
+
+        self._is_ours = name not in signer.others
         self.name = name
         self.data_version: str | None = None
         self.cache = ToolCache(limits.cache_seconds, keeps=self._is_dated) if limits.cache_seconds else None
@@ -79,6 +84,7 @@ class ToolServer:
             limits,
             probes,
             self.noticed,
+            self._is_ours,
         )
         metrics.watch(self.replicas)
 
@@ -110,7 +116,8 @@ class ToolServer:
     async def refuses_us(self) -> bool:
         """Whether it does not take our token. A kept session says that it does; whether it is away, its replicas know.
         Nobody is called: so neither its breaker nor those who wait for it learn of this."""
-        replica = next((each for each in self.replicas.all if each.up and not each.away), None)
+        asked = (each for each in self.replicas.all if is_url(each.address))  # a program is sent no token
+        replica = next((each for each in asked if each.up and not each.away), None)
         if replica is None or self.replicas.kept():
             return False
         try:
@@ -160,9 +167,10 @@ class ToolServer:
                 raise ToolFailure(f"{what} gave no usable answer: {problem}; ask for less") from problem
             if problem.refused:
                 report = "succeeded"  # it is there, and answers
+                theirs = f"set MCP__{self.name.upper()}__TOKEN"
+                remedy = "give both the same TOLLGATE_MCP_SECRET" if self._is_ours else theirs
                 raise ServerRefused(
-                    f"the MCP server {self.name} refuses our token ({problem}); whoever runs it and this has to give "
-                    "both the same TOLLGATE_MCP_SECRET"
+                    f"the MCP server {self.name} refuses our token ({problem}); whoever runs this has to {remedy}"
                 ) from problem
             if problem.retry_after_s is None:  # it is away, and not busy
                 report = "failed"

@@ -56,10 +56,18 @@ class KeptSession:
         transport: makes what is under a session over HTTP.
         max_bytes: of an answer over stdio that are read.
         read_s: seconds without a byte after which a request has failed, and that opening the session may take.
+        is_told: whether the server is told who calls.
     """
 
     def __init__(
-        self, server: str, address: str, transport: Callable[[], Transport], max_bytes: int, read_s: float
+        self,
+        server: str,
+        address: str,
+        transport: Callable[[], Transport],
+        *,
+        max_bytes: int,
+        read_s: float,
+        is_told: bool = True,
     ) -> None:
         self.tools: dict[str, BaseTool] = {}
         self._promises: dict[str, Validator] = {}
@@ -68,6 +76,7 @@ class KeptSession:
         self._transport = transport() if is_url(address) else None
         self._max_bytes = max_bytes
         self._read_s = read_s
+        self._is_told = is_told
         self._numbers = itertools.count(1)
         self._closing = asyncio.Event()
         self._ready: asyncio.Future[ClientSession] = asyncio.get_running_loop().create_future()
@@ -96,7 +105,7 @@ class KeptSession:
         """
         session = await self.opened()
         number = next(self._numbers)
-        meta: Json = {"caller": caller.claims(), "call": number}
+        meta: Json = {"caller": caller.claims(), "call": number} if self._is_told else {"call": number}
         call = asyncio.create_task(_asked(session, tool, arguments, meta))
         try:
             await asyncio.wait({call, self._owner}, return_when=asyncio.FIRST_COMPLETED)
@@ -128,13 +137,16 @@ class KeptSession:
             await self._owner
 
     async def answers(self, within_s: float) -> bool:
-        """Whether a ping is answered within so many seconds."""
+        """Whether a ping is answered within so many seconds, be it by a refusal."""
         try:
             async with asyncio.timeout(within_s):
                 await (await self.opened()).send_ping()
         except McpError as error:
-            return error.error.code != CONNECTION_CLOSED
-        except (TimeoutError, Unanswered, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            problem = unanswered(error)
+            return error.error.code != CONNECTION_CLOSED and not (problem and problem.away)
+        except Unanswered as problem:
+            return problem.refused
+        except (TimeoutError, anyio.ClosedResourceError, anyio.BrokenResourceError):
             return False
         return True
 

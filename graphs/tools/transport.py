@@ -12,8 +12,8 @@ import hmac
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -114,13 +114,23 @@ def error_of(problem: Unanswered) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Makes tokens for requests. `secret` None: the servers ask for none. `now` is the time that they state, in UTC."""
+    """Makes tokens for requests.
+
+    Attributes:
+        secret: signs them; None: our servers ask for none.
+        now: the time that they state, in UTC.
+        others: the servers that are not ours. Each is sent its own token, or none, and is told of no agent and tenant.
+    """
 
     secret: SecretStr | None = None
     now: Callable[[], datetime] = utc_now
+    others: Mapping[str, SecretStr | None] = field(default_factory=dict)
 
     def token(self, server: str, caller: Caller, seconds: float = TOKEN_S) -> str | None:
-        """A token for requests to this server, valid for so long (JWT, RFC 7519, HS256)."""
+        """A token for requests to this server; of ours valid for so long (JWT, RFC 7519, HS256)."""
+        if server in self.others:
+            own = self.others[server]
+            return own.get_secret_value() if own else None
         if self.secret is None:
             return None
         now = self.now()

@@ -4,12 +4,10 @@ from mcp_servers.analytics.forecasting import use_one_thread
 from mcp_servers.analytics.server import build
 from mcp_servers.base import serving
 
-DEFAULT_PORT = 7803
-
 
 def main() -> None:
     """Read the options and serve."""
-    options = serving.parser("mcp_servers.analytics", "Computes on series of numbers.", DEFAULT_PORT).parse_args()
+    options = serving.parser("mcp_servers.analytics", "Computes on series of numbers.").parse_args()
     use_one_thread()
     serving.run(lambda _: build(), options)
 

@@ -34,12 +34,12 @@ def new_server(name: str, instructions: str, ready: Ready = lambda: "") -> Serve
     return Server(name, instructions, ready)
 
 
-def parser(program: str, description: str, default_port: int) -> argparse.ArgumentParser:
+def parser(program: str, description: str) -> argparse.ArgumentParser:
     """The options that every server has. A server adds its own (`--data`) before `run`."""
     options = argparse.ArgumentParser(prog=program, description=description)
     options.add_argument("--stdio", action="store_true", help="speak MCP on stdin and stdout (desktop clients)")
     options.add_argument("--host", default=LOOPBACK, help="address to listen on (default: %(default)s)")
-    options.add_argument("--port", type=int, default=default_port, help="port to listen on (default: %(default)s)")
+    options.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one, which is logged)")
     options.add_argument("--fd", type=int, help="serve on this inherited, listening socket instead of a port")
     options.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin closes: no orphan")
     options.add_argument(

@@ -8,12 +8,10 @@ from mcp_servers.base.server import Server
 from mcp_servers.knowledge_base.embeddings import DEFAULT_MODEL, Embeddings
 from mcp_servers.knowledge_base.server import REFRESH_S, build
 
-DEFAULT_PORT = 7801
-
 
 def main() -> None:
     """Read the options and serve."""
-    options = serving.parser("knowledge_base", "Market documents over MCP: search and read.", DEFAULT_PORT)
+    options = serving.parser("knowledge_base", "Market documents over MCP: search and read.")
     options.add_argument("--data", type=Path, required=True, help="folder of Markdown, HTML or PDF")
     serving.takes_url(options, "embeddings", "OpenAI-compatible endpoint for semantic search (default: none)")
     options.add_argument("--embedding-model", default=DEFAULT_MODEL, help="its model (default: %(default)s)")

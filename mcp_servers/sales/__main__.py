@@ -14,7 +14,7 @@ SCHEMES = ("postgresql://", "postgres://")
 
 def main() -> None:
     """Read the options and serve until told to stop."""
-    options = serving.parser("mcp_servers.sales", "The company's own sales, as an MCP server.", 7802)
+    options = serving.parser("mcp_servers.sales", "The company's own sales, as an MCP server.")
     source = options.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", help="CSV, Parquet, SQLite, DuckDB, an SQL script, or a Postgres URL")
     source.add_argument(

@@ -9,13 +9,12 @@ from mcp_servers.web.fetching import Fetcher
 from mcp_servers.web.search import BRAVE_URL, TAVILY_URL, Provider, brave, searxng, tavily
 from mcp_servers.web.server import build
 
-DEFAULT_PORT = 7804
 SEARXNG = "SEARXNG_URL"
 
 
 def main() -> None:
     """Read the options and serve."""
-    options = serving.parser("mcp_servers.web", "The web over MCP: search and read pages.", DEFAULT_PORT)
+    options = serving.parser("mcp_servers.web", "The web over MCP: search and read pages.")
     serving.takes_url(options, "search", "a proxy for the API of Tavily or Brave (default: theirs)")
     options.add_argument(
         "--allow-private", action="store_true", help="pages may be at private and loopback addresses too, on any port"

@@ -12,9 +12,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from agents import AGENTS
-from app.config.data_settings import SERVERS
+from app.config.servers import NAMES
 from app.config.settings import Settings
-from app.running.processes import mcp_commands
+from app.running.processes import mcp_program
 from tests.app.command_line import HELLO, TOLLGATE, answered, environment, tollgate
 from tests.http_server import served
 from tests.search_provider import SearchProvider, search_provider
@@ -104,14 +104,15 @@ def test_any_of_them_gives_the_researcher_the_web_and_nobody_else(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     settings = Settings(_env_file=None)
-    assert set(settings.servers) == set(SERVERS)
+    assert set(settings.servers) == set(NAMES)
     team = {agent.name: agent.where(settings.servers) for agent in AGENTS}
     assert team["researcher"].tools[-2:] == ("web.search_web", "web.fetch_page")
     assert "Nobody has checked what is on the web" in team["researcher"].prompt
     assert not [name for name, agent in team.items() if name != "researcher" and "web" in "".join(agent.tools)]
-    children = settings.secrets_for_children()
-    assert set(children) == set(given) - {"MCP__WEB__URL"}
-    assert all(value not in " ".join(mcp_commands(settings, None)["web"]) for value in given.values())
+    command, variables = mcp_program(settings, "web")
+    assert {name for name in variables if name in given} == set(given) - {"MCP__WEB__URL"}
+    assert all(value not in " ".join(command) for value in given.values())
+    assert not [name for name in mcp_program(settings, "sales")[1] if name in given], "it needs none of them"
 
 
 @pytest.mark.slow
@@ -122,7 +123,7 @@ def test_doctor_says_that_the_web_is_on_and_how_far(tmp_path: Path, beside: dict
         open_told = tollgate(tmp_path, "doctor", **on, TOLLGATE_WEB_ALLOW_PRIVATE="true").stdout
     assert "✓ mcp web" in told
     assert "2 tools at http://127.0.0.1:" in told
-    assert "on; pages at public addresses only" in told
+    assert "private" not in told
     assert "because of TOLLGATE_WEB_ALLOW_PRIVATE" in open_told
 
 
@@ -140,5 +141,5 @@ def test_it_runs_alone_with_the_settings_of_the_rest(tmp_path: Path, monkeypatch
     )
     assert '"name":"web"' in ended.stdout
     monkeypatch.setenv("TOLLGATE_WEB_SEARCH_URL", "http://proxy:8080")
-    command = mcp_commands(Settings(_env_file=None), None)["web"]
+    command, _ = mcp_program(Settings(_env_file=None), "web")
     assert command == ["-m", "mcp_servers.web", "--search-url-variable", "TOLLGATE_WEB_SEARCH_URL"]

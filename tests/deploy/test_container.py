@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from app.config import ports
 from app.config import settings as configuration
-from app.config.data_settings import SERVERS
+from app.config.servers import NAMES, SERVERS
 from app.config.settings import Settings
 from deploy.dockerfile import Ignore, Step, parse
 from mcp_servers.base.serving import parser
@@ -52,6 +52,10 @@ def option(command: list[str], name: str) -> str:
 
 def size(text: str) -> int:
     return int(re.sub(r"\D", "", text)) * UNITS[text.strip("0123456789b")]
+
+
+def service_of(server: str) -> dict[str, Any]:
+    return SERVICES[server.replace("_", "-")]
 
 
 def addresses() -> Iterator[tuple[str, str, int]]:
@@ -100,7 +104,7 @@ def test_the_images_version_is_the_projects() -> None:
 
 @every_service
 def test_every_variable_is_a_setting(name: str) -> None:
-    known = {*configuration.names(), *(f"MCP__{server.upper()}__URL" for server in SERVERS)} - {"MCP"}
+    known = {*configuration.names(), *(f"MCP__{server.upper()}__URL" for server in NAMES)} - {"MCP"}
     assert set(SERVICES[name].get("environment", {})) <= known
 
 
@@ -116,15 +120,24 @@ def test_the_environment_is_one_that_settings_accept(name: str, monkeypatch: pyt
     assert Settings(_env_file=None).model_url == configuration.OPENAI_URL
 
 
-def test_the_web_is_off_until_somebody_sets_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["web"]
+def test_an_optional_server_is_off_until_somebody_sets_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    optional = [server for server in SERVERS if server.turned_on_by]
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == {each.name for each in optional}
     assert "store" not in SERVICES["web"]["networks"], "it reads what strangers write"
-    told = re.search(r"http://web:\d+/mcp", (ROOT / "compose.yaml").read_text())
-    assert told is not None
-    for variable, value in {**SERVICES["worker"]["environment"], "MCP__WEB__URL": told[0]}.items():
-        monkeypatch.setenv(variable, value or "")
-    assert set(Settings(_env_file=None).servers) == set(SERVERS)
-    assert told[0] == f"http://web:{ports.MCP['web']}/mcp"
+    told = {variable: value or "" for variable, value in SERVICES["worker"]["environment"].items()}
+    for server in optional:
+        url = f"http://{server.name.replace('_', '-')}:{server.port}/mcp"
+        assert f"MCP__{server.name.upper()}__URL: # {url} in .env" in (ROOT / "compose.yaml").read_text()
+        assert set(map(configuration.variable, server.turned_on_by)) <= set(service_of(server.name)["environment"])
+        told[f"MCP__{server.name.upper()}__URL"] = url
+    for variable, value in told.items():
+        monkeypatch.setenv(variable, value)
+    assert set(Settings(_env_file=None).servers) == set(NAMES)
+
+
+def test_a_worker_waits_for_the_servers_that_are_always_there() -> None:
+    always = {server.name.replace("_", "-") for server in SERVERS if not server.turned_on_by}
+    assert set(SERVICES["worker"]["depends_on"]) == always | {"redis"}
 
 
 def test_only_the_api_is_published_and_only_on_loopback() -> None:
@@ -134,9 +147,7 @@ def test_only_the_api_is_published_and_only_on_loopback() -> None:
 
 
 def test_who_is_called_shares_a_network_with_the_caller_and_listens_on_that_port() -> None:
-    called = list(addresses())
-    assert len(called) == 11
-    for caller, host, port in called:
+    for caller, host, port in addresses():
         if caller == "api" and host != "redis":
             continue  # it has the settings of a worker, and leaves the work to workers
         assert set(SERVICES[caller]["networks"]) & set(SERVICES[host]["networks"]), f"{caller} cannot reach {host}"
@@ -161,14 +172,6 @@ def test_every_program_listens_where_it_does_by_default() -> None:
     assert only("CMD").arguments == SERVICES["api"]["command"]
 
 
-@pytest.mark.parametrize("server", SERVERS)
-def test_an_mcp_servers_own_default_is_the_same(server: str) -> None:
-    told = subprocess.run(
-        [sys.executable, "-m", f"mcp_servers.{server}", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert f"(default: {ports.MCP[server]})" in " ".join(told.stdout.split())
-
-
 def test_a_worker_has_time_to_drain() -> None:
     """It finishes the model call it is in; a setting for draining, when there is one, counts as well."""
     fields = ["call_timeout_s", *(name for name in Settings.model_fields if "drain" in name or "grace" in name)]
@@ -177,13 +180,13 @@ def test_a_worker_has_time_to_drain() -> None:
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
 
 
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", NAMES)
 def test_an_mcp_server_asks_for_tokens_that_a_worker_can_sign_and_lets_calls_end(server: str) -> None:
-    service = SERVICES[server.replace("_", "-")]
+    service = service_of(server)
     secret = service["environment"]["TOLLGATE_MCP_SECRET"]
     assert secret.startswith("${TOLLGATE_MCP_SECRET:?"), "it is neither written down nor left out"
     assert SERVICES["worker"]["environment"]["TOLLGATE_MCP_SECRET"] == secret
-    grace = parser("server", "", 0).parse_args([]).grace_s
+    grace = parser("server", "").parse_args([]).grace_s
     assert int(service["stop_grace_period"].rstrip("s")) > grace
 
 

@@ -66,9 +66,10 @@ def test_it_serves_http(command: str, home: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
-def test_the_port_on_the_page_is_the_default(page: Path) -> None:
-    [port] = set(re.findall(r"^python -m \S+ +#.*http://127\.0\.0\.1:(\d+)/mcp", page.read_text(), re.MULTILINE))
-    assert int(port) == ports.MCP[page.parent.name]  # which tests/deploy compares with `--help`
+def test_the_port_on_the_page_is_that_of_the_table(page: Path) -> None:
+    [port] = set(re.findall(r"^python -m .+ +#.*http://127\.0\.0\.1:(\d+)/mcp", page.read_text(), re.MULTILINE))
+    assert int(port) == ports.MCP[page.parent.name]
+    assert f"--port {port} " in page.read_text()
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from graphs.errors import ServerUnavailable, ToolFailure
 from graphs.tools.gateway import Asking, ToolGateway
 from graphs.tools.limits import ToolLimits
+from safe_http.shown import shown
 from tests.graphs import odd_program
 from tests.graphs.test_gateway_chaos import eventually, nothing_left, told
 
@@ -85,9 +86,9 @@ async def test_a_program_that_no_longer_answers_is_pinged_and_begun_anew(
         with pytest.raises(ServerUnavailable, match=r"odd\.add gave no answer within 1 s"):
             await gateway.call(AGENT, "odd", "add", {})
         await eventually(lambda: not runs(pids()[0]))
-        assert told(registry, "replica_up", "odd", servers["odd"]) == [0]
+        assert told(registry, "replica_up", "odd", shown(servers["odd"])) == [0]
         assert (await gateway.call(AGENT, "odd", "add", {})).text == "The sum is 42."
-        assert told(registry, "replica_up", "odd", servers["odd"]) == [1]
+        assert told(registry, "replica_up", "odd", shown(servers["odd"])) == [1]
 
 
 async def test_a_program_that_answers_a_ping_is_kept(odd: Odd, pids: Callable[[], list[int]]) -> None:
@@ -95,7 +96,7 @@ async def test_a_program_that_answers_a_ping_is_kept(odd: Odd, pids: Callable[[]
     async with nothing_left(), ToolGateway(servers, limits=QUICK, registry=registry) as gateway:
         with pytest.raises(ServerUnavailable, match=r"odd\.add gave no answer within 1 s"):
             await gateway.call(AGENT, "odd", "add", {})
-        await eventually(lambda: told(registry, "replica_up", "odd", servers["odd"]) == [1])
+        await eventually(lambda: told(registry, "replica_up", "odd", shown(servers["odd"])) == [1])
         assert runs(pids()[0])
 
 

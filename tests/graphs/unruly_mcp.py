@@ -43,7 +43,8 @@ class Unruly:
         stateful: sessions that the server knows, and answers as event streams.
         ready: what `/readyz` says.
         requests: by JSON-RPC method; calls: by tool, of those that were carried out.
-        tokens: the Authorization of each request.
+        tokens: the Authorization of each request; metas: the `_meta` of each call of a tool.
+        probes: requests of `/readyz`.
         left: set when a client went away during a call.
     """
 
@@ -55,6 +56,8 @@ class Unruly:
     requests: Counter[str] = field(default_factory=Counter)
     calls: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    metas: list[Any] = field(default_factory=list)
+    probes: int = 0
     most_at_once: int = 0
     called: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
@@ -91,6 +94,7 @@ class Unruly:
             if scope["type"] != "http":
                 await inner(scope, receive, send)
             elif scope["path"] == "/readyz":
+                self.probes += 1
                 told = {"data_version": self.data_version} if self.ready else {}
                 await JSONResponse(told, 200 if self.ready else 503)(scope, receive, send)
             else:
@@ -107,6 +111,8 @@ class Unruly:
         method = json.loads(body)["method"] if body else scope["method"]
         self.requests[method] += 1
         self.tokens.append(headers.get(b"authorization", b"").decode())
+        if method == "tools/call":
+            self.metas.append(json.loads(body)["params"].get("_meta"))
         if method == "tools/call" and self.faults:
             fault = self.faults.pop(0)
             if fault in ODD_ANSWERS:

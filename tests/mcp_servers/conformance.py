@@ -1,6 +1,7 @@
 """What every MCP server has to be, as a specification that any server can be run against.
 
 A server takes part by an entry in SERVERS: for each tool, arguments that it answers and arguments that it refuses.
+It is run as the application runs it.
 """
 
 import contextlib
@@ -18,7 +19,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from sample import DOCUMENTS, SALES
+from app.config.settings import Settings
+from app.running.processes import mcp_program
 from tests.http_server import served
 from tests.search_provider import search_provider
 from tests.web_site import page
@@ -38,22 +40,20 @@ class Example:
 
 @dataclass(frozen=True)
 class Conforming:
-    """A server to try. In options, settings and arguments stand places that `at` fills in: `{data}` is a folder of its
-    own, `{model}` an address with embeddings, `{search}` a search provider, `{page}` a page of the web.
+    """A server to try. In settings and arguments stand places that `at` fills in: `{data}` is a folder of its own,
+    `{model}` an address with embeddings, `{search}` a search provider, `{page}` a page of the web.
 
     Attributes:
-        name: its module is `mcp_servers.<name>`.
+        name: as `app.config.servers` has it.
         tools: an example for each of its tools, and no more.
-        options: of its program.
-        settings: variables of its environment.
+        settings: what is set.
         same_again: whether its tools claim that equal calls have equal results.
         open_world: whether they claim to reach beyond their own data.
     """
 
     name: str
     tools: Mapping[str, Example]
-    options: tuple[str, ...] = ()
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     same_again: bool = True
     open_world: bool = False
 
@@ -71,8 +71,12 @@ class Conforming:
             name: Example(filled(each.arguments), filled(each.mistake), each.advice)
             for name, each in self.tools.items()
         }
-        options = tuple(map(filled, self.options))
-        return replace(self, tools=tools, options=options, settings=filled(dict(self.settings)))
+        given = {"data_dir": "{data}", "stand_in_url": "{model}", **self.settings}
+        return replace(self, tools=tools, settings=filled(given))
+
+    def program(self, **settings: Any) -> tuple[list[str], dict[str, str]]:
+        """The arguments after `python`, and the environment."""
+        return mcp_program(Settings(_env_file=None, **self.settings, **settings), self.name)
 
 
 YEARS, TWELVE = (2023, 2024), range(1, 13)
@@ -90,7 +94,6 @@ SERVERS: Final = (
             "search_semantic": SEARCH,
             "read_document": Example({"id": "afir-rules"}, {"id": "afir"}, "near ids: afir-rules"),
         },
-        ("--data", str(DOCUMENTS), "--data-dir", "{data}", "--embeddings-url", "{model}"),
     ),
     Conforming(
         "sales",
@@ -103,7 +106,6 @@ SERVERS: Final = (
             "top_customers": Example({"limit": 3}, {"filters": {"country": ["Atlantis"]}}, "Germany"),
             "target_attainment": Example({"dimensions": ["year"]}, {"dimensions": [], "period": "1999"}, "runs from"),
         },
-        ("--data", str(SALES), "--data-dir", "{data}"),
     ),
     Conforming(
         "analytics",
@@ -127,8 +129,7 @@ SERVERS: Final = (
             "search_web": Example({"query": "charging points in Portugal"}, {"query": ""}, "correct the arguments"),
             "fetch_page": Example({"url": "{page}"}, {"url": "ftp://example.com/"}, "http"),
         },
-        ("--allow-private",),
-        {"SEARXNG_URL": "{search}"},
+        {"SEARXNG_URL": "{search}", "web_allow_private": True},
         same_again=False,
         open_world=True,
     ),

@@ -56,6 +56,6 @@ def _table(row: list[Any]) -> CallToolResult:
 
 
 if __name__ == "__main__":
-    options = serving.parser("slow", "For tests.", 7899)
+    options = serving.parser("slow", "For tests.")
     options.add_argument("--folder", type=Path, required=True)
     serving.run(lambda given: build(given.folder), options.parse_args())

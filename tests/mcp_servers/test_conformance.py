@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from mcp import ClientSession, StdioServerParameters, stdio_client
 
+from app.config.servers import NAMES
 from app.running.processes import Addresses
 from tests.mcp_servers.conformance import (
     SERVERS,
@@ -26,17 +27,17 @@ Opened = Callable[[Conforming, Path], AbstractAsyncContextManager[ClientSession]
 
 @asynccontextmanager
 async def over_http(server: Conforming, folder: Path) -> AsyncIterator[ClientSession]:
-    settings = {**server.settings, "TOLLGATE_MCP_SECRET": SECRET}
-    with served(f"mcp_servers.{server.name}", folder, *server.options, **settings) as program:
+    (_, module, *options), environment = server.program(mcp_secret=SECRET)
+    with served(module, folder, *options, **environment) as program:
         async with session(program, bearer(token(server.name))) as client:
             yield client
 
 
 @asynccontextmanager
 async def over_stdio(server: Conforming, folder: Path) -> AsyncIterator[ClientSession]:
-    arguments = ["-m", f"mcp_servers.{server.name}", *server.options, "--stdio"]
+    arguments, environment = server.program()
     program = StdioServerParameters(
-        command=sys.executable, args=arguments, cwd=REPOSITORY, env=dict(server.settings) or None
+        command=sys.executable, args=[*arguments, "--stdio"], cwd=REPOSITORY, env=environment
     )
     async with stdio_client(program) as (read, write), ClientSession(read, write) as client:
         await client.initialize()
@@ -45,7 +46,7 @@ async def over_stdio(server: Conforming, folder: Path) -> AsyncIterator[ClientSe
 
 def test_every_server_takes_part() -> None:
     there = {path.parent.name for path in (REPOSITORY / "mcp_servers").glob("*/__main__.py")}
-    assert {server.name for server in SERVERS} == there
+    assert {server.name for server in SERVERS} == set(NAMES) == there
 
 
 @pytest.mark.parametrize(

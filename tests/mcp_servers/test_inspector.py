@@ -43,14 +43,15 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, addresses: Addresses)
 @pytest.fixture(params=["http", "stdio"])
 def target(request: pytest.FixtureRequest, server: Conforming, tmp_path: Path) -> Iterator[list[str]]:
     """How the inspector is told where the server is."""
-    module, options = f"mcp_servers.{server.name}", server.options
+    over_http = request.param == "http"
+    (_, module, *options), environment = server.program(mcp_secret=SECRET if over_http else None)
     with ExitStack() as stack:
-        if request.param == "http":
-            settings = {**server.settings, "TOLLGATE_MCP_SECRET": SECRET}
-            program = stack.enter_context(served(module, tmp_path, *options, **settings))
+        if over_http:
+            program = stack.enter_context(served(module, tmp_path, *options, **environment))
             yield ["--server-url", program.endpoint, "--header", f"Authorization: Bearer {token(server.name)}"]
         else:
-            variables = [word for pair in server.settings.items() for word in ("-e", "=".join(pair))]
+            own = environment.items() - os.environ.items()
+            variables = [word for pair in own for word in ("-e", "=".join(pair))]
             yield [*variables, "--cwd", str(REPOSITORY), "--", sys.executable, "-m", module, *options, "--stdio"]
 
 

@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from agents.base import AgentSpec
 from app.config.settings import Settings
-from app.running.runtime import dependencies
+from app.running.runtime import dependencies, tool_gateway
 from graphs.errors import ToolFailure
 from graphs.evidence.numbers import unknown
 from graphs.evidence.rendering import rendered
@@ -147,10 +147,13 @@ async def test_what_is_remembered_is_read_again(packages: Path, tmp_path: Path) 
 
 
 async def test_a_job_answers_from_servers_of_others(
-    packages: Path, tmp_path: Path, settings: Settings, redis_client: Redis
+    packages: Path, tmp_path: Path, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "note.txt").write_text(TEXT)
-    servers = {"files": command(packages, "filesystem", str(tmp_path)), "everything": command(packages, "everything")}
+    monkeypatch.setenv("MCP__FILES__COMMAND", command(packages, "filesystem", str(tmp_path)))
+    monkeypatch.setenv("MCP__EVERYTHING__COMMAND", command(packages, "everything"))
+    settings = Settings(_env_file=None, model="gpt-5-nano")
+    servers = {name: settings.mcp[name].address for name in settings.others}
     reader = AgentSpec(
         name="researcher", does="Reads files and looks at images.", tools=("files.read_text_file", "everything.*")
     )
@@ -170,9 +173,8 @@ async def test_a_job_answers_from_servers_of_others(
         return done if packet["tasks"] else assign(task(1, "researcher"))
 
     with serving(Script(plan, work, quoting)) as url:
-        async with ToolGateway(servers) as gateway, DefaultAsyncHttpxClient() as http:
-            tiers = settings.model_copy(update={"supervisor_model": settings.model})
-            deps = replace(dependencies(tiers, url, http, gateway, redis_client), agents=(reader,))
+        async with tool_gateway(settings, servers) as gateway, DefaultAsyncHttpxClient() as http:
+            deps = replace(dependencies(settings, url, http, gateway, redis_client), agents=(reader,))
             asked: Any = {"job_id": "job-test", "question": "How many chargers?", "limits": Limits().model_dump()}
             state: Any = await build_research_graph(deps).ainvoke(asked)
     assert state["status"] == "completed"
