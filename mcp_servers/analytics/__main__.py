@@ -1,6 +1,5 @@
 """`python -m mcp_servers.analytics`."""
 
-from mcp_servers.analytics.forecasting import use_one_thread
 from mcp_servers.analytics.server import build
 from mcp_servers.base import serving
 
@@ -8,7 +7,6 @@ from mcp_servers.base import serving
 def main() -> None:
     """Read the options and serve."""
     options = serving.parser("mcp_servers.analytics", "Computes on series of numbers.").parse_args()
-    use_one_thread()
     serving.run(lambda _: build(), options)
 
 

@@ -1,7 +1,6 @@
 """Forecasts as a table: a row for each period, one for each full calendar year, and what they rest on."""
 
 import math
-import os
 from itertools import groupby
 
 from mcp.server.fastmcp.exceptions import ToolError
@@ -12,13 +11,8 @@ from mcp_servers.base.results import Cell, Table
 
 MIN_POINTS = 8
 MAX_HORIZON = 36
-# Older history is left out of the fit: it says little about the next months and costs seconds.
+# Older history is left out of the fit: it says little about the next months and costs time.
 FITTED_POINTS = 240
-
-
-def use_one_thread() -> None:
-    """Call before the first forecast: on matrices this small, BLAS threads take six times the CPU time."""
-    os.putenv("OPENBLAS_NUM_THREADS", "1")
 
 
 def forecast(series: Series, horizon: int, interval_pct: float) -> Table:
@@ -26,16 +20,16 @@ def forecast(series: Series, horizon: int, interval_pct: float) -> Table:
 
     Raises ToolError for fewer than MIN_POINTS points, gaps, a constant series, and too long a horizon.
     """
-    from mcp_servers.analytics import smoothing  # noqa: PLC0415
+    from mcp_servers.analytics import smoothing  # noqa: PLC0415  NumPy, which only a forecast needs
 
     observed = observe_in_time(series, at_least=MIN_POINTS)
     _refuse(observed, horizon)
     values = observed.values[-FITTED_POINTS:]
     try:
-        fitted = smoothing.fit(values, PER_YEAR[observed.periods[0].frequency])
+        fits = smoothing.fit(values, PER_YEAR[observed.periods[0].frequency])
     except smoothing.NoFitError as error:
         raise ToolError("no model fits this series; give more history, or use growth or cagr") from error
-    futures = smoothing.simulate(fitted, horizon)
+    likeliest, futures = fits[0].shape, smoothing.simulate(fits, horizon)
     cut = min(observed.values) >= 0 and futures.reaches_below_zero
     if cut:
         futures = futures.cut_at_zero()
@@ -47,16 +41,14 @@ def forecast(series: Series, horizon: int, interval_pct: float) -> Table:
     rows = [row(each.label, at, at + 1) for at, each in enumerate(ahead)]
     totals = [row(f"total {year}", first, last) for year, first, last in _full_years(ahead)]
     notes = [
-        f"method: {fitted.shape.name} exponential smoothing; {interval_pct:g} % interval from "
-        f"{smoothing.FUTURES} simulated futures with a fixed seed",
+        f"method: {likeliest.name} exponential smoothing, averaged with {len(fits) - 1} less likely models; "
+        f"{interval_pct:g} % interval from {smoothing.FUTURES} simulated futures with a fixed seed",
         *observed.notes,
-        _held_out_note(smoothing.held_out_error(fitted.shape, values, MIN_POINTS)),
+        _held_out_note(smoothing.held_out_error(likeliest, values, MIN_POINTS)),
         "the trend is taken as straight or damped: a break in it is in no interval",
         *_year_notes(observed, ahead, totals),
     ]
-    if not fitted.converged:
-        notes.append("the fit did not converge fully: take the forecast as rough")
-    if not fitted.shape.season and PER_YEAR[ahead[0].frequency] > 1:
+    if likeliest.season == 1 and PER_YEAR[ahead[0].frequency] > 1:
         notes.append("the history is too short for a seasonal pattern: the forecast has none")
     if len(values) < len(observed.values):
         notes.append(f"fitted to the last {len(values)} points only")
@@ -79,7 +71,7 @@ def _held_out_note(check: tuple[int, float] | None) -> str:
         return "fit: too little history to hold some of it back and test the model on it"
     held, percent = check
     return (
-        f"fit: the same model without the last {held} points missed them by {percent:.2f} % "
+        f"fit: the likeliest model without the last {held} points missed them by {percent:.2f} % "
         "(sum of errors over sum of values)"
     )
 
