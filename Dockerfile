@@ -1,4 +1,5 @@
-# One image for every role: `docker run tollgate api | worker | mcp sales | ...`. compose.yaml puts them together.
+# One image for every role: `docker run tollgate api | worker | mcp sales | ...`. compose.yaml puts them together, and
+# says how each is asked for its health.
 #
 # The base is pinned by its exact version. A tag can be moved; pin what you have tried by its digest, too:
 #   docker buildx imagetools inspect python:3.12.13-slim-trixie --format '{{.Manifest.Digest}}'
@@ -37,6 +38,5 @@ USER 10001:10001
 VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-P", "-m", "app.healthcheck"]
 ENTRYPOINT ["tollgate"]
 CMD ["api", "--host", "0.0.0.0", "--port", "8000"]
