@@ -1,4 +1,4 @@
-"""Reads Markdown, HTML and PDF into text with its metadata."""
+"""Reads Markdown, HTML and PDF into text with its metadata, and cuts long text into parts."""
 
 import time
 from collections.abc import Callable
@@ -55,6 +55,17 @@ def read_file(path: Path, seconds: float = PDF_SECONDS) -> RawText:
     if len(raw.text) > MAX_CHARS:
         raise Unreadable(f"more than {MAX_CHARS:,} characters; split it")
     return raw
+
+
+def in_parts(text: str, most: int) -> list[str]:
+    """The text in parts of at most so many characters, cut between lines, or else between words: never in a number."""
+    parts: list[str] = []
+    while len(text) > most:
+        window = text[:most]
+        cut = max(window.rfind("\n"), 0) or max(window.rfind(" "), 0) or most
+        parts.append(text[:cut].strip())
+        text = text[cut:].strip()
+    return [*parts, text]
 
 
 def _markdown(path: Path, _: float) -> RawText:

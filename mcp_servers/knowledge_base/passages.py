@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from mcp_servers.base.formats import in_parts
 from mcp_servers.knowledge_base.documents import Library, SourceDocument
 
 EXCERPT_CHARACTERS = 400
@@ -47,7 +48,7 @@ def passages_of(library: Library) -> list[Passage]:
         for document in library.documents.values()
         for section in document.sections
         if section.title.lower() not in UNSEARCHED
-        for part in _parts(section.text)
+        for part in in_parts(section.text, PASSAGE_CHARACTERS)
     ]
 
 
@@ -86,14 +87,3 @@ def _stem(word: str) -> str:
     if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
         word = word[:-1]
     return _SUFFIX.sub("", word)
-
-
-def _parts(text: str) -> list[str]:
-    """The text in parts of at most `PASSAGE_CHARACTERS`, cut between lines, or else between words."""
-    parts: list[str] = []
-    while len(text) > PASSAGE_CHARACTERS:
-        window = text[:PASSAGE_CHARACTERS]
-        cut = max(window.rfind("\n"), 0) or max(window.rfind(" "), 0) or PASSAGE_CHARACTERS
-        parts.append(text[:cut].strip())
-        text = text[cut:].strip()
-    return [*parts, text]

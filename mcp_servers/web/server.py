@@ -10,6 +10,7 @@ from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
 from mcp_servers.base import results, serving
+from mcp_servers.base.formats import in_parts
 from mcp_servers.base.results import WebPage, WebTable
 from mcp_servers.base.server import Server
 from mcp_servers.web.fetching import Fetcher, NotFetched
@@ -87,7 +88,7 @@ def _table(query: str, hits: list[Hit]) -> WebTable:
 
 def _page(url: str, page: Page, part: int, now: datetime) -> WebPage:
     """The publisher is the host: that is known, and what a page calls itself is not."""
-    parts = in_parts(page.text)
+    parts = in_parts(page.text, PART_CHARACTERS)
     if part > len(parts):
         raise ToolError(f"{url} has {len(parts)} part(s); there is no part {part}")
     host = urlsplit(url).hostname or ""
@@ -106,14 +107,3 @@ def _page(url: str, page: Page, part: int, now: datetime) -> WebPage:
         retrieved=now.date().isoformat(),
         data_version=NO_VERSION,
     )
-
-
-def in_parts(text: str) -> list[str]:
-    """The text in pieces that fit an answer, cut between lines, or else between words: never inside a number."""
-    parts: list[str] = []
-    while len(text) > PART_CHARACTERS:
-        window = text[:PART_CHARACTERS]
-        cut = max(window.rfind("\n"), 0) or max(window.rfind(" "), 0) or PART_CHARACTERS
-        parts.append(text[:cut].strip())
-        text = text[cut:].strip()
-    return [*parts, text]

@@ -19,10 +19,11 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.memory import create_connected_server_and_client_session
 from mcp.types import CallToolResult, TextContent
 
+from mcp_servers.base.formats import in_parts
 from mcp_servers.base.results import WebPage, WebTable
 from mcp_servers.web.fetching import Fetcher
 from mcp_servers.web.search import Provider, searxng
-from mcp_servers.web.server import PART_CHARACTERS, build, in_parts
+from mcp_servers.web.server import PART_CHARACTERS, build
 from tests.mcp_servers.test_transports import Served
 from tests.mcp_servers.test_transports import started as over_http
 from tests.search_provider import KEY, SearchProvider, search_provider
@@ -97,7 +98,7 @@ async def test_a_long_page_is_read_part_by_part() -> None:
 
 @given(st.text(st.sampled_from("ab 1,\n"), max_size=200).map(lambda text: (text * 200).strip()))
 def test_parts_lose_nothing_and_fit(text: str) -> None:
-    parts = in_parts(text)
+    parts = in_parts(text, PART_CHARACTERS)
     assert max(map(len, parts)) <= PART_CHARACTERS
     assert "".join("".join(parts).split()) == "".join(text.split())
 
