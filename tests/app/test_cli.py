@@ -212,6 +212,7 @@ def test_resuming_an_ended_job_costs_nothing(tmp_path: Path, beside: dict[str, s
     assert again == first
 
 
+@pytest.mark.slow
 def test_doctor_ticks_what_it_finds(tmp_path: Path) -> None:
     ended = tollgate(tmp_path, "doctor")
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -135,7 +135,7 @@ async def test_a_caller_that_goes_away_gives_its_place_back(narrow: Program) -> 
 
 async def test_what_is_not_json_is_refused(narrow: Program) -> None:
     headers = {**HEADERS, "Content-Type": "application/json"}
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=SECONDS) as client:
         for body in ("{", '{"method": ' + "[" * 100_000, "\xff", "[" + "9" * 5000 + "]"):
             answer = await client.post(narrow.endpoint, content=body.encode("latin-1"), headers=headers)
             assert answer.status_code == 400, body[:20]
@@ -144,7 +144,7 @@ async def test_what_is_not_json_is_refused(narrow: Program) -> None:
 
 @pytest.mark.slow
 async def test_what_is_no_message_is_refused_and_nothing_is_lost(narrow: Program) -> None:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=SECONDS) as client:
         for message in ([call("large", size=1)], 7, None, {"method": "tools/call"}, {"id": {}}):
             answer = await client.post(narrow.endpoint, json=message, headers=HEADERS)
             assert answer.status_code in {202, 400}, message

@@ -132,6 +132,7 @@ def test_the_corpus_is_large_and_holds_no_statement_twice() -> None:
     assert len(set(EVERYTHING)) == len(EVERYTHING) >= 200
 
 
+@pytest.mark.slow
 def test_every_statement_is_refused_and_touches_nothing(
     scene: Scene, subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,7 @@ async def test_a_query_waits_for_others_of_its_caller_only_so_long(
     assert after.structuredContent["rows"] == [[1]], "the turn was given back"
 
 
+@pytest.mark.slow
 async def test_a_prepared_question_is_stopped_by_the_database(tmp_path: Path) -> None:
     columns = "DATE '2024-01-01' AS order_date, 1 AS revenue_eur, 1 AS units, 1 AS order_id"
     path = made(tmp_path / "own.duckdb", f"CREATE VIEW sales AS SELECT {columns} FROM ({ENDLESS}) WHERE n > 0")
@@ -84,6 +85,7 @@ def test_who_asks_too_much_is_told_so_and_has_its_turn_until_the_database_has_st
     assert len(processes) <= 2, "one for each caller"
 
 
+@pytest.mark.slow
 async def test_a_schema_of_very_many_columns_is_cut(tmp_path: Path) -> None:
     path = made(
         tmp_path / "wide.duckdb", f"CREATE TABLE wide ({', '.join(f'c{each} INTEGER' for each in range(1100))})"

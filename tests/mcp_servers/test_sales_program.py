@@ -18,6 +18,8 @@ from tests.app.command_line import tollgate
 from tests.mcp_servers.postgres_server import Server
 from tests.mcp_servers.waiting import soon
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 WRITTEN = "t0p%2Fs3cret%40home"  # the password as it stands in the URL
 AGENT = Asking("test", ("sales.query",))

@@ -99,6 +99,7 @@ async def test_a_changed_file_is_served_without_a_restart(data: Path, kept: Path
     assert "orders: 5 rows" in schema.content[0].text
 
 
+@pytest.mark.slow
 async def test_a_database_that_is_written_all_the_time_is_read_all_the_same(data: Path, kept: Path) -> None:
     """A shop that runs on SQLite: it never stands still."""
     file = sqlite(data / "shop.db", 3)
@@ -137,6 +138,7 @@ def test_only_what_may_be_seen_half_written_has_to_stand_still(data: Path, kept:
     }
 
 
+@pytest.mark.slow
 async def test_files_that_are_added_to_a_folder_and_removed_are_noticed(data: Path, kept: Path) -> None:
     csv(data / "orders.csv", 3)
     server = build(data, kept, refresh_s=OFTEN_S)
@@ -155,6 +157,7 @@ async def test_files_that_are_added_to_a_folder_and_removed_are_noticed(data: Pa
     assert (await asked(server)).data_version == first.data_version  # the same content has the same name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["broken", "removed"])
 async def test_bad_new_data_leave_the_old_ones_with_a_note(
     data: Path, kept: Path, harm: str, caplog: pytest.LogCaptureFixture
@@ -178,6 +181,7 @@ def source(file: Path, kept: Path, time_limit_s: float = 5.0) -> own_data.Files:
     return own_data.Files(file, kept, time_limit_s)
 
 
+@pytest.mark.slow
 def test_a_query_under_way_ends_on_the_old_data(data: Path, kept: Path) -> None:
     old = source(csv(data / "orders.csv", 3), kept).load()
     slow = "SELECT count(*) + 0 * (SELECT sum(hash(i)) FROM range(60000000) t(i)) // 1 AS n FROM orders"
@@ -190,6 +194,7 @@ def test_a_query_under_way_ends_on_the_old_data(data: Path, kept: Path) -> None:
     assert answers == [[[3]]]
 
 
+@pytest.mark.slow
 def test_removed_files_stay_readable_for_whoever_opened_them(data: Path, kept: Path) -> None:
     """A second server over the same data folder removes what the first one still uses."""
     first = source(csv(data / "orders.csv", 3), kept, time_limit_s=0.5).load()
@@ -253,6 +258,7 @@ def test_a_damaged_copy_is_made_anew(data: Path, kept: Path) -> None:
     assert source(file, kept).load().rows(COUNT) == [(3,)]
 
 
+@pytest.mark.slow
 def test_replicas_that_are_programs_share_data_and_folder(data: Path, kept: Path) -> None:
     """They come to the same version, go on when one of them is killed, and leave one file."""
     file = csv(data / "orders.csv", 3)

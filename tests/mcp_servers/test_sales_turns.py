@@ -12,6 +12,8 @@ import pytest
 
 from tests.mcp_servers.program import HEADERS, SECONDS, SECRET, Program, bearer, call, metric, served, token, until
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = "SELECT count(*) AS n FROM range(100000000) x, range(100000) y WHERE x.range * y.range % 7 = 3"
 LIGHT = "SELECT a FROM t"
 

@@ -87,11 +87,15 @@ async def test_over_http_on_an_inherited_socket(served: Served) -> None:
             ClientSession(read, write) as session,
         ):
             await check(session, served)
+        async with httpx.AsyncClient(timeout=30) as http:
+            healthy = await http.get(f"http://127.0.0.1:{port}/healthz")
+        assert healthy.json() == {"status": "ok", "server": served.name}
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(timeout=30) == 0
 
 
+@pytest.mark.slow
 async def test_over_stdio(served: Served) -> None:
     program, *arguments = command(served, "--stdio")
     server = StdioServerParameters(command=program, args=arguments, cwd=REPOSITORY)
@@ -99,12 +103,7 @@ async def test_over_stdio(served: Served) -> None:
         await check(session, served)
 
 
-def test_it_says_that_it_is_healthy(served: Served) -> None:
-    with started(served) as (_, port):
-        answer = httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=30)
-    assert answer.json() == {"status": "ok", "server": served.name}
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
 def test_it_stops_quietly_while_stdin_is_open(served: Served, stop: signal.Signals) -> None:
     with started(served) as (process, port):
@@ -124,6 +123,7 @@ def refused(served: Served, *options: str) -> str:
     return ended.stderr
 
 
+@pytest.mark.slow
 def test_it_listens_on_the_other_kind_of_address() -> None:
     with background(
         [sys.executable, "-m", "mcp_servers.analytics", "--host", "::1", "--port", "0"], REPOSITORY
@@ -134,6 +134,7 @@ def test_it_listens_on_the_other_kind_of_address() -> None:
         assert httpx.get(f"{url}/healthz", timeout=30).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_told_in_one_line(served: Served) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
@@ -143,12 +144,14 @@ def test_a_port_in_use_is_told_in_one_line(served: Served) -> None:
     assert told.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_port_that_cannot_be_is_told(served: Served) -> None:
     told = refused(served, "--port", "99999")
     assert "99999" in told
     assert "Traceback" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("served", SERVERS[:2], indirect=True, ids=lambda served: served.name)
 def test_unreadable_data_is_told_in_one_line(served: Served, tmp_path: Path) -> None:
     told = refused(served, "--port", "0", "--data", str(tmp_path / "missing"))

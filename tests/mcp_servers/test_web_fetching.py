@@ -11,6 +11,9 @@ from tests.certificates import certificate
 from tests.raw_server import raw_server, status
 from tests.web_site import NAME, PUBLIC, PUBLIC_6, SENTENCE, Zone, asked, html, onward, page, public, site
 
+# The process that reads pages belongs to an event loop: with one for all, it is started once.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 URL = f"http://{NAME}/page"
 PRIVATE = [
     *("127.0.0.1", "127.0.0.1:8000", "10.0.0.1", "192.168.1.1", "172.16.0.1", "100.64.0.1", "0.0.0.0"),

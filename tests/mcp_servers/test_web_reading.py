@@ -5,18 +5,17 @@ import gzip
 import os
 import time
 import zlib
-from encodings.aliases import aliases
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from mcp_servers.web import reading
 from mcp_servers.web.fetching import Fetcher, NotFetched
-from mcp_servers.web.reading import MOST_BYTES, decoded
+from mcp_servers.web.reading import MOST_BYTES
 from tests.mcp_servers.pdfs import pdf_of
 from tests.raw_server import Answer, status
 from tests.web_site import SENTENCE, html, page, site
+
+# The process that reads pages belongs to an event loop: with one for all, it is started once.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PACKED = gzip.compress(page())
 GERMAN = "Die Behörde zählte 2025 in Köln 1.234 Ladepunkte; das kostet 5 € je Stück."
@@ -46,14 +45,11 @@ async def test_a_page_packed_with_gzip_is_read_in_one_part_or_several() -> None:
     assert SENTENCE in await got(html(halves, content_encoding="GZIP"))
 
 
+@pytest.mark.slow
 async def test_a_gzip_bomb_is_not_unpacked() -> None:
     bomb = gzip.compress(b"<html><body><p>" + b"boom " * 100_000_000)
     assert len(bomb) < 1_000_000
     assert "larger than 5 MB" in await refused(html(bomb, content_encoding="gzip"))
-
-
-def test_what_is_unpacked_ends_at_the_limit() -> None:
-    assert len(reading.unpacked(gzip.compress(b"a" * 50_000_000), 1000)) == 1000
 
 
 @pytest.mark.parametrize("packing", ["br", "zstd", "deflate", "gzip, gzip", "compress"])
@@ -123,6 +119,7 @@ async def test_a_server_that_breaks_off_is_told() -> None:
     assert "cannot be reached" in await refused(broken)
 
 
+@pytest.mark.slow
 async def test_a_page_that_takes_too_long_to_read_stops_its_process_and_nothing_else() -> None:
     table = b"<html><body><table>" + b"<tr><td>a</td><td>b</td></tr>" * 100_000
     assert SENTENCE in await got(html())  # a process is there now, so that the time below is not that of its start
@@ -141,6 +138,7 @@ async def test_a_page_that_takes_too_long_to_read_stops_its_process_and_nothing_
     assert SENTENCE in await got(html())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.cpu_count() == 1, reason="there is one process for all")
 async def test_pages_of_one_caller_that_take_long_to_read_leave_a_process_to_others() -> None:
     table = b"<html><body><table>" + b"<tr><td>a</td><td>b</td></tr>" * 100_000
@@ -159,62 +157,12 @@ async def test_pages_of_one_caller_that_take_long_to_read_leave_a_process_to_oth
     assert not ended
 
 
+@pytest.mark.slow
 async def test_a_page_that_takes_too_much_memory_is_refused() -> None:
     bomb = b"<html><body>" + b"<a b c d e f g>" * 330_000  # 1.4 GB when it is parsed
     assert len(bomb) < MOST_BYTES
     assert "too much memory" in await refused(html(bomb), Fetcher(allow_private=True, reading_s=60))
     assert SENTENCE in await got(html())
-
-
-# -- charsets --
-
-
-@pytest.mark.parametrize(
-    ("body", "told"),
-    [
-        (GERMAN.encode(), "utf-8"),
-        (GERMAN.encode(), ""),
-        (GERMAN.encode(), "iso-8859-1"),  # a lie
-        (GERMAN.encode("cp1252"), "windows-1252"),
-        (GERMAN.encode("cp1252"), "iso-8859-1"),  # what everybody means by it
-        (GERMAN.encode("cp1252"), "us-ascii"),
-        (GERMAN.encode("utf-16-le"), "utf-16le"),
-        (b"<meta charset='windows-1252'>" + GERMAN.encode("cp1252"), ""),
-        (b"<meta charset='windows-1252'>" + GERMAN.encode("cp1252"), "utf-8"),  # a lie
-        (b"<meta charset='windows-1252'>" + GERMAN.encode("cp1252"), "no-such-charset"),
-        (b"<meta charset='windows-1252'>" + GERMAN.encode("cp1252"), "zip"),  # a codec, and none of text
-        (b"<meta charset='windows-1252'>" + GERMAN.encode("cp1252"), "hex"),
-        (GERMAN.encode("cp1252"), "rot13"),  # then it is guessed
-    ],
-)
-def test_a_charset_is_told_by_the_bytes_before_it_is_believed(body: bytes, told: str) -> None:
-    assert decoded(body, told).endswith(GERMAN)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"\xef\xbb\xbf" + GERMAN.encode(),
-        b"\xff\xfe" + GERMAN.encode("utf-16-le"),
-        b"\xfe\xff" + GERMAN.encode("utf-16-be"),
-    ],
-)
-@pytest.mark.parametrize("told", ["windows-1252", "utf-8", ""])
-def test_a_byte_order_mark_is_believed_before_everything_else_and_is_no_text(body: bytes, told: str) -> None:
-    assert decoded(body, told) == GERMAN
-
-
-@pytest.mark.parametrize(("name", "text"), [("shift_jis", "充電器は百二十三基です。"), ("iso-2022-jp", "充電器です。")])
-def test_charsets_of_other_scripts_are_read_when_they_are_told(name: str, text: str) -> None:
-    assert decoded(text.encode(name), name) == text
-    assert decoded(
-        f"<meta http-equiv=content-type content='text/html; charset={name}'>{text}".encode(name), ""
-    ).endswith(text)
-
-
-@given(st.binary(max_size=200), st.sampled_from(sorted(aliases)) | st.text(max_size=20))
-def test_bytes_without_sense_are_text_all_the_same(body: bytes, told: str) -> None:
-    assert isinstance(decoded(body, told), str)
 
 
 async def test_the_charset_of_the_header_reaches_the_reader() -> None:
@@ -236,6 +184,7 @@ async def test_a_pdf_is_read_whatever_it_says_to_be(kind: str) -> None:
     assert text == "## Page 1\n\nBids: 37 arrived.\n\n## Page 2\n\nWinner: none."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [status("200 OK", page()), html(content_type="application/octet-stream")])
 async def test_a_page_that_does_not_say_what_it_is_is_looked_at(answer: Answer) -> None:
     assert "<" not in await got(answer)
@@ -247,6 +196,7 @@ async def test_plain_text_stays_as_it_is(kind: str) -> None:
     assert await got(status("200 OK", text.encode(), content_type=kind)) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
