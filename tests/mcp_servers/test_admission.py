@@ -144,8 +144,9 @@ async def test_what_is_not_json_is_refused(narrow: Program) -> None:
 
 @pytest.mark.slow
 async def test_what_is_no_message_is_refused_and_nothing_is_lost(narrow: Program) -> None:
+    none: list[Any] = [[call("large", size=1)], 7, None, {"method": "tools/call"}, {"id": {}}]
     async with httpx.AsyncClient(timeout=SECONDS) as client:
-        for message in ([call("large", size=1)], 7, None, {"method": "tools/call"}, {"id": {}}):
+        for message in none:
             answer = await client.post(narrow.endpoint, json=message, headers=HEADERS)
             assert answer.status_code in {202, 400}, message
             after = await client.post(narrow.endpoint, json=call("large", size=1), headers=HEADERS)
