@@ -44,6 +44,7 @@ def verified(folder: Path, secret: str) -> Key | None:
         return asyncio.run(verify(url))
 
 
+@pytest.mark.slow
 def test_a_key_is_made_listed_and_revoked_and_the_trail_says_so(tmp_path: Path) -> None:
     secret = created(tmp_path, "submit", "read")
     key = verified(tmp_path, secret)
@@ -87,7 +88,6 @@ def test_the_trail_is_shown_by_tenant_and_checked_as_a_whole(tmp_path: Path) -> 
     assert other.stdout == ""
 
 
-@pytest.mark.slow
 def test_without_a_secret_it_does_not_claim_too_much(tmp_path: Path) -> None:
     empty = tollgate(tmp_path, "audit", "--verify")
     assert (empty.returncode, empty.stdout) == (0, "the audit trail is empty\n")

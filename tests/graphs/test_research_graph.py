@@ -201,7 +201,7 @@ async def test_a_supervisor_that_never_has_enough_is_stopped(graph: Run) -> None
     assert (ended["status"], ended["stop_reason"]) == ("partial", "plan_limit")
 
 
-@pytest.mark.parametrize("limit", range(10, 18))  # a hand-off takes four steps: each of them is twice the last
+@pytest.mark.parametrize("limit", range(10, 18))  # a hand-off takes four steps: each is the last one twice
 async def test_no_recursion_limit_is_met_with_an_exception(graph: Run, limit: int) -> None:
     script = Script(
         lambda packet, _: assign(task(len(packet["tasks"]) + 1, "sales")),
