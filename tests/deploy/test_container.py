@@ -35,7 +35,7 @@ every_service = pytest.mark.parametrize("name", SERVICES)
 def only(word: str) -> str:
     """What follows this word in the final stage, where it stands once."""
     (found,) = [rest for each, rest in FINAL if each == word]
-    return found
+    return str(found)
 
 
 def option(command: list[str], name: str) -> str:

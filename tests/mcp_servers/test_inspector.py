@@ -33,7 +33,7 @@ def inspector() -> list[str]:
     return [npm.node(), str(npm.installed(PINNED) / ".bin/mcp-inspector"), "--cli"]
 
 
-@pytest.fixture(params=SERVERS, ids=lambda server: server.name)
+@pytest.fixture(params=[each for each in SERVERS if each.tools], ids=lambda server: server.name)
 def server(request: pytest.FixtureRequest, tmp_path: Path, addresses: Addresses) -> Iterator[Conforming]:
     """Each server in turn, with its places filled in."""
     with a_web() as web:
