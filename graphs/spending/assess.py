@@ -31,8 +31,9 @@ def assess(state: ResearchState, used: Spend, now: datetime) -> Verdict:
             return Verdict("limit", limit.reason)
     if now >= datetime.fromisoformat(state["deadline_at"]):
         return Verdict("limit", StopReason.DEADLINE)
-    if state["remaining_steps"] <= STEPS_TO_FINISH:
-        return Verdict("wrap_up", StopReason.STEPS)
-    if used.micro_usd * 100 >= limits.budget_micro_usd * limits.wrap_up_percent:
-        return Verdict("wrap_up", StopReason.BUDGET_WRAP_UP)
-    return Verdict("go")
+    wrap_up = {
+        StopReason.STEPS: state["remaining_steps"] <= STEPS_TO_FINISH,
+        StopReason.BUDGET_WRAP_UP: used.micro_usd * 100 >= limits.budget_micro_usd * limits.wrap_up_percent,
+    }
+    reason = next((reason for reason, reached in wrap_up.items() if reached), None)
+    return Verdict("wrap_up", reason) if reason else Verdict("go")
