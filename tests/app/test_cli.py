@@ -28,6 +28,7 @@ from tests.http_server import served
 QUESTION = "What was Voltbay's revenue in Germany in 2024?"
 
 
+@pytest.mark.slow
 def test_run_prints_one_json_document_and_leaves_nothing_running(tmp_path: Path) -> None:
     code, document = answered(tmp_path, "run", QUESTION)
     assert (code, document["status"], document["stop_reason"]) == (0, "completed", "answered")

@@ -80,6 +80,7 @@ async def check(session: ClientSession, served: Served) -> None:
     assert result.structuredContent["rows"]
 
 
+@pytest.mark.slow
 async def test_over_http_on_an_inherited_socket(served: Served) -> None:
     with started(served) as (process, port):
         async with (

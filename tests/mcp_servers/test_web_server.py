@@ -172,6 +172,7 @@ async def asked(client: ClientSession, at: SearchProvider) -> str:
     )
 
 
+@pytest.mark.slow
 async def test_the_first_key_that_is_set_chooses_the_provider() -> None:
     with search_provider(HIT) as at:
         settings = {"TAVILY_API_KEY": KEY, "BRAVE_API_KEY": KEY, "SEARXNG_URL": f"{at.url}/"}
@@ -181,6 +182,7 @@ async def test_the_first_key_that_is_set_chooses_the_provider() -> None:
             settings = dict(list(settings.items())[1:])
 
 
+@pytest.mark.slow
 async def test_private_addresses_are_read_only_by_a_program_that_was_told_so() -> None:
     async with site({"/page": html()}) as server:
         async with started() as client:
@@ -207,6 +209,7 @@ def all_gone(pids: list[str]) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 async def test_the_processes_that_read_pages_end_with_the_program(stop: signal.Signals) -> None:
     program = Served("web", ["--allow-private"], "", {}, "")
@@ -223,6 +226,7 @@ async def test_the_processes_that_read_pages_end_with_the_program(stop: signal.S
             assert await asyncio.to_thread(all_gone, readers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "environment"),
     [
