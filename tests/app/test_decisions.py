@@ -131,6 +131,7 @@ async def test_when_the_time_to_decide_is_over_the_report_is_finished_without_an
     assert "nobody answered the question to a human in time" in report_of(ended)
 
 
+@pytest.mark.slow
 async def test_paused_and_resumed_twenty_times_no_cap_is_passed(
     settings: Settings, addresses: Addresses, redis_client: Redis
 ) -> None:

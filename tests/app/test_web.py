@@ -82,6 +82,7 @@ def test_what_documents_answer_is_not_searched_for(tmp_path: Path, beside: dict[
     assert (code, provider.requests) == (0, [])
 
 
+@pytest.mark.slow
 def test_without_a_provider_there_is_no_web_at_all(tmp_path: Path, beside: dict[str, str]) -> None:
     settings = Settings(_env_file=None)
     assert settings.servers == ("knowledge_base", "sales", "analytics")

@@ -81,6 +81,7 @@ async def test_a_webhook_is_told_of_the_question_and_of_the_end_and_told_again_w
     assert all(len(each) == 1 for each in ids.values())
 
 
+@pytest.mark.slow
 async def test_tool_calls_are_in_the_audit_trail(tmp_path: Path, addresses: Addresses) -> None:
     with deployment(tmp_path, servers=addresses.servers) as here:
         async with here.service() as service:
