@@ -14,7 +14,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tests.app.command_line import tollgate
-from tests.graphs.test_inert import LIVE, led_to
+from tests.graphs.untrusted.test_inert import LIVE, led_to
 
 pytestmark = pytest.mark.slow
 

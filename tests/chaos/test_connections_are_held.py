@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from app.running.processes import Addresses
-from tests.api.programs import followed, replica
-from tests.api.test_connections import CROWD, DESCRIPTORS, HELD
+from tests.app.api.programs import followed, replica
+from tests.app.api.test_connections import CROWD, DESCRIPTORS, HELD
 from tests.app.queued import QUESTION, deployment
 from tests.chaos.soundness import assert_sound
 

@@ -17,8 +17,8 @@ from app.work.worker import OF_ONE_TENANT
 from graphs.errors import ServerUnavailable, ToolFailure
 from graphs.tools.gateway import Asking, ToolGateway
 from tests.app.queued import Deployment, deployment, ended, order, submitted
-from tests.app.test_webhooks import SECRET
-from tests.app.test_worker import until
+from tests.app.work.test_webhooks import SECRET
+from tests.app.work.test_worker import until
 from tests.raw_server import RawServer, raw_server, status
 
 pytestmark = pytest.mark.slow

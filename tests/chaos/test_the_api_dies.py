@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.running.processes import Addresses
-from tests.api.programs import Told, events, followed, replica
+from tests.app.api.programs import Told, events, followed, replica
 from tests.app.queued import LONG, deployment, ended
 from tests.chaos.soundness import assert_sound
 

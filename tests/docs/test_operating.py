@@ -6,7 +6,7 @@ import pytest
 from pypdf import PdfReader
 
 from app.running.processes import Addresses
-from tests.api.programs import replica
+from tests.app.api.programs import replica
 from tests.app.command_line import answered, background, seen
 from tests.app.queued import deployment
 from tests.docs.pages import commands, page, run, section

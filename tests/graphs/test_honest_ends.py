@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from agents import sales
 from graphs.evidence.store import Evidence, EvidenceStore
 from graphs.state import MAX_ENTRIES
-from tests.graphs import test_handoff
+from tests.graphs.planning import test_handoff
 from tests.graphs.research import CONFIG, Run, invoked, once, started
 from tests.graphs.unruly_mcp import Unruly
 from tests.scripted_model import (
