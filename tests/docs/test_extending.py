@@ -123,7 +123,7 @@ def test_a_setting(copy: Path) -> None:
     applied(copy, "Add a setting")
     run(copy, f"{sys.executable} docs/generate.py", PYTHONPATH=str(copy))
     assert "# TOLLGATE_TITLE=Tollgate" in (copy / ".env.example").read_text()
-    passes(copy, "tests/app/test_settings.py")
+    passes(copy, "tests/app/config/test_settings.py")
 
 
 def test_a_node(copy: Path) -> None:
@@ -137,4 +137,4 @@ def test_a_node(copy: Path) -> None:
 
 def test_a_route(copy: Path) -> None:
     applied(copy, "Add a route")
-    passes(copy, "tests/api/test_contract.py")
+    passes(copy, "tests/app/api/test_contract.py")
