@@ -52,7 +52,7 @@ def test_changing_a_prompt(copy: Path) -> None:
     plan = assign(task(1, "sales"))
     script = Script(lambda packet, _: REPORT if packet["tasks"] else plan, revenue, quoting)
     with serving(script) as url:
-        settings = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": url, "PYTHONPATH": str(copy)}
+        settings = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": url}
         assert tollgate(copy, "run 'What was our revenue in 2024?'", **settings).returncode == 0
     assert any("board of directors" in json.dumps(each["messages"]) for each in script.requests)
 
