@@ -13,4 +13,5 @@ QUESTION = (
 DOCUMENTS = _HERE / "documents"  # a folder, as TOLLGATE_KNOWLEDGE_BASE_DATA names one
 SALES = _HERE / "sales.sql"  # data, as TOLLGATE_SALES_DATA names them
 EVAL_QUESTIONS = "sample.questions:asked"  # called without arguments, gives evals.questions.Question objects
+POLICY = "sample.rules"  # the rules of the stand-in model that know this business; None for the generic ones alone
 BASELINE = _HERE / "baseline.json"  # what `make evals` may not fall below

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.stand_in.vocabulary import FILLER
 from app.stand_in.wire import CHARACTERS_PER_TOKEN, BadRequestError
+from app.stand_in.words import FILLER, stemmed
 
 Json = dict[str, Any]
 
@@ -24,7 +24,6 @@ LETTERS = 4
 MOST_INPUTS = 2048
 
 _WORD = re.compile(r"[^\W_]+")
-_ENDINGS = ("ations", "ation", "ments", "ment", "ings", "ing", "ers", "ies", "ly", "ed", "er", "es", "s")
 
 
 class EmbeddingRequest(BaseModel):
@@ -80,14 +79,6 @@ def vector(text: str, dimensions: int = DIMENSIONS) -> list[float]:
     if length == 0:
         return [1.0] + [0.0] * (dimensions - 1)
     return [each / length for each in sums]
-
-
-def stemmed(word: str) -> str:
-    """The word without a common English ending; four letters stay."""
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= LETTERS:
-            return word[: -len(ending)]
-    return word.removesuffix("e") if len(word) > LETTERS else word
 
 
 def _add(sums: list[float], feature: str, weight: float) -> None:

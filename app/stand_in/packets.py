@@ -25,6 +25,8 @@ class TaskInfo(_Packet):
     objective: str = ""
     depends_on: list[str] = []
     status: str = "pending"
+    gaps: list[str] = []
+    findings: int = 0
 
 
 class SupervisorPacket(_Packet):

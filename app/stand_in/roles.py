@@ -1,20 +1,21 @@
-"""Which rules answer a request: told by the schema it asks for and the tools it offers."""
+"""Which role a request is for, told by the schema it asks for and the tools it offers, and whose rules answer it."""
 
 import json
-from typing import Literal
+import pkgutil
+from collections.abc import Sequence
+from functools import cache
+from typing import Literal, Protocol, cast
 
 from pydantic import BaseModel
 
+import sample
 from agents.base import AgentResult, ReportDraft, SupervisorDecision
-from app.stand_in.generalist import RULES, generalist
+from app.stand_in import policy as generic
 from app.stand_in.packets import ReportPacket, SpecialistPacket, SupervisorPacket, packet_of
-from app.stand_in.planner import decide
 from app.stand_in.schema_walk import minimal_instance
 from app.stand_in.turns import Script, turn_of
-from app.stand_in.wire import Call, ChatRequest, Reply
-from app.stand_in.writer import write
+from app.stand_in.wire import Call, ChatRequest, FunctionSpec, Reply
 
-AGENT_OF_SERVER = {"knowledge_base": "researcher", "sales": "sales", "analytics": "analyst"}
 INTRODUCTION = "This is Tollgate's stand-in model: rules, not a language model, which answer only as part of its team."
 
 Role = Literal["supervisor", "report", "agent"]
@@ -26,15 +27,38 @@ _ROLES: dict[str, Role] = {
 }
 
 
-def reply_to(request: ChatRequest) -> Reply:
-    """The next turn of whichever role the request is for."""
-    role = role_of(request)
+class Rules(Protocol):
+    """A module with the rules of each role. None leaves the answer to the generic policy."""
+
+    def decide(self, packet: SupervisorPacket) -> SupervisorDecision | None:
+        """The supervisor's next decision."""
+
+    def work(self, packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script | None:
+        """An agent's work on its task with these tools."""
+
+    def write(self, packet: ReportPacket) -> ReportDraft | None:
+        """The report."""
+
+
+@cache
+def sample_rules() -> Rules | None:
+    """Those that the sample declares; None where it declares none."""
+    declared = getattr(sample, "POLICY", None)
+    return cast("Rules", pkgutil.resolve_name(declared)) if declared else None
+
+
+def reply_to(request: ChatRequest, own: Rules | None = None) -> Reply:
+    """The next turn of whichever role the request is for: by `own` rules, else the sample's, else the generic ones."""
+    role, rules = role_of(request), own or sample_rules() or generic
     if role == "supervisor":
-        return structured(request, decide(packet_of(request, SupervisorPacket)))
+        wanted = packet_of(request, SupervisorPacket)
+        return structured(request, rules.decide(wanted) or generic.decide(wanted))
     if role == "report":
-        return structured(request, write(packet_of(request, ReportPacket)))
+        findings = packet_of(request, ReportPacket)
+        return structured(request, rules.write(findings) or generic.write(findings))
     if role == "agent":
-        turn = turn_of(_script(request), request)
+        packet, tools = packet_of(request, SpecialistPacket), tools_of(request)
+        turn = turn_of(rules.work(packet, tools) or generic.work(packet, tools), request)
         return structured(request, turn) if isinstance(turn, AgentResult) else Reply(calls=turn)
     return _unknown(request)
 
@@ -44,7 +68,12 @@ def role_of(request: ChatRequest) -> Role | None:
     for name in (request.schema_name, request.forced_tool, *request.tool_names):
         if name in _ROLES:
             return _ROLES[name]
-    return "agent" if _agents(request) else None
+    return "agent" if tools_of(request) else None
+
+
+def tools_of(request: ChatRequest) -> list[FunctionSpec]:
+    """The tools of MCP servers on offer: their names are `server__tool`."""
+    return [each for each in request.functions if "__" in each.name]
 
 
 def structured(request: ChatRequest, answer: BaseModel) -> Reply:
@@ -53,26 +82,6 @@ def structured(request: ChatRequest, answer: BaseModel) -> Reply:
     if not request.schema_name and name in request.tool_names:
         return Reply(calls=[Call(name, fields)])
     return Reply(text=json.dumps(fields, ensure_ascii=False))
-
-
-def _agents(request: ChatRequest) -> list[str]:
-    """The specialists whose servers' tools are on offer."""
-    servers = {name.partition("__")[0] for name in request.tool_names if "__" in name}
-    return [agent for server, agent in AGENT_OF_SERVER.items() if server in servers]
-
-
-def _script(request: ChatRequest) -> Script:
-    """Tools of one server make a specialist, tools of several a generalist."""
-    packet, names = packet_of(request, SpecialistPacket), _agents(request)
-    if not names:
-        return _idle(packet)
-    return RULES[names[0]](packet) if len(names) == 1 else generalist(packet, names)
-
-
-def _idle(_: SpecialistPacket) -> Script:
-    """A specialist without tools has nothing to answer from."""
-    yield from ()
-    return AgentResult(findings=[], gaps=["No tool was offered for this task, so nothing could be looked up."])
 
 
 def _unknown(request: ChatRequest) -> Reply:

@@ -51,6 +51,7 @@ class Message(_Lenient):
 
 class FunctionSpec(_Lenient):
     name: str
+    description: str = ""
     parameters: Json = {}
 
 
@@ -116,11 +117,16 @@ class ChatRequest(_Lenient):
         return str(chosen.get("name", "")) if isinstance(chosen, dict) else ""
 
     @property
-    def tool_names(self) -> list[str]:
+    def functions(self) -> list[FunctionSpec]:
         """The functions on offer; none when the request forbids calls."""
         if self.tool_choice == "none":
             return []
-        return [tool.function.name for tool in self.tools or [] if tool.function]
+        return [tool.function for tool in self.tools or [] if tool.function]
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The names of the functions on offer."""
+        return [each.name for each in self.functions]
 
 
 @dataclass(frozen=True)

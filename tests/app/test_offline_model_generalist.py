@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from agents.base import AgentResult
-from app.stand_in.generalist import NO_TOOL
 from app.stand_in.roles import reply_to
 from app.stand_in.wire import ChatRequest
+from sample.rules.generalist import NO_TOOL
 from tests.app.offline_team import serving, team
 
 MARKET = "How many public charging points does Germany have, and do sources agree?"

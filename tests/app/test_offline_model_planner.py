@@ -7,7 +7,7 @@ import pytest
 
 from agents.base import SupervisorDecision
 from app.stand_in.packets import SupervisorPacket
-from app.stand_in.planner import decide
+from sample.rules.planner import decide
 
 AGENTS = [{"name": name, "does": ""} for name in ("researcher", "sales", "analyst")]
 MARKET, OWN, COMPUTED = ["researcher"], ["sales"], ["sales", "analyst"]

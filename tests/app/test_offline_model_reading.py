@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.stand_in.parts import parts_of
-from app.stand_in.periods import times
-from app.stand_in.places import places
-from app.stand_in.reading import names, read
+from sample.rules.parts import parts_of
+from sample.rules.periods import times
+from sample.rules.places import places
+from sample.rules.reading import names, read
 
 
 @pytest.mark.parametrize(

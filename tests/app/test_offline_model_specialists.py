@@ -7,8 +7,8 @@ import pytest
 
 from agents.base import AgentResult
 from app.stand_in.roles import reply_to
-from app.stand_in.unread import NO_SHARE_OF_MARKET
 from app.stand_in.wire import Call, ChatRequest
+from sample.rules.unread import NO_SHARE_OF_MARKET
 
 SCHEMA = """E1
 # Tables and columns

@@ -4,9 +4,9 @@ import pytest
 
 from agents.base import AgentResult
 from app.stand_in.packets import SpecialistPacket
-from app.stand_in.researcher import researcher
-from app.stand_in.slots import unknown_goods
-from app.stand_in.unread import is_foreign, unread, without_share_of_market
+from sample.rules.researcher import researcher
+from sample.rules.slots import unknown_goods
+from sample.rules.unread import is_foreign, unread, without_share_of_market
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
-from app.stand_in.claims import finding, read_back, subject
 from app.stand_in.packets import ReportPacket
-from app.stand_in.writer import NO_ANSWER, write
+from sample.rules.claims import finding, read_back, subject
+from sample.rules.writer import NO_ANSWER, write
 
 
 def measure(year: str, amount: str, evidence: str = "E2") -> dict[str, Any]:

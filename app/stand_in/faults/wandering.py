@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from app.stand_in.analyst import FARTHEST
-from app.stand_in.analyst_sources import sources
 from app.stand_in.faults.conduct import conducted, number_of, one_more_question
 from app.stand_in.faults.wordings import wording
 from app.stand_in.packets import SpecialistPacket, packet_of
 from app.stand_in.roles import reply_to, role_of
 from app.stand_in.turns import answer_of, rows_of
 from app.stand_in.wire import Call, ChatRequest, Json, Message, Reply
+from sample.rules.analyst import FARTHEST
+from sample.rules.analyst_sources import sources
 
 TURNS_OF_A_TASK = 100
 WIDEST_SEARCH = 20

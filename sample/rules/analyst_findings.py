@@ -4,12 +4,12 @@ import re
 from dataclasses import dataclass
 
 from agents.base import Finding
-from app.stand_in.amounts import amount, moved, number, percent
-from app.stand_in.analyst_sources import Source
-from app.stand_in.claims import finding, part, state, without_company
-from app.stand_in.periods import month_name
-from app.stand_in.reading import Reading
 from app.stand_in.turns import Answer, Rows, rows_of
+from sample.rules.amounts import amount, moved, number, percent
+from sample.rules.analyst_sources import Source
+from sample.rules.claims import finding, part, state, without_company
+from sample.rules.periods import month_name
+from sample.rules.reading import Reading
 
 MOST_FORECAST_ROWS = 12
 MOST_SHARES = 12

@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from agents.base import AgentResult, Finding
-from app.stand_in import analyst_findings as stated
-from app.stand_in.analyst_sources import Source, sources
-from app.stand_in.feedback import accepted
 from app.stand_in.packets import SpecialistPacket
-from app.stand_in.periods import Span
-from app.stand_in.reading import Reading, read
+from app.stand_in.policy.agent import accepted
 from app.stand_in.turns import Answer, Script
-from app.stand_in.vocabulary import ANALYST_PURPOSE, TIME
 from app.stand_in.wire import Call
+from sample.rules import analyst_findings as stated
+from sample.rules.analyst_sources import Source, sources
+from sample.rules.periods import Span
+from sample.rules.reading import Reading, read
+from sample.rules.vocabulary import ANALYST_PURPOSE, TIME
 
 DEFAULT_HORIZON = 12
 FARTHEST = 36

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from agents.base import Finding
-from app.stand_in.vocabulary import COMPANY
+from sample.rules.vocabulary import COMPANY
 
 LONGEST_CLAIM = 600
 LONGEST_PERIOD = 60

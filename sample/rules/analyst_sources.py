@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.stand_in.claims import company_in, dimension_and_label, read_back, subject
 from app.stand_in.packets import EvidenceInfo, SpecialistPacket
-from app.stand_in.periods import month_number, span
-from app.stand_in.reading import BASIC_MEASURES, read
-from app.stand_in.sales_findings import FIGURES
 from app.stand_in.turns import rows_of
-from app.stand_in.vocabulary import TIME
+from sample.rules.claims import company_in, dimension_and_label, read_back, subject
+from sample.rules.periods import month_number, span
+from sample.rules.reading import BASIC_MEASURES, read
+from sample.rules.sales_findings import FIGURES
+from sample.rules.vocabulary import TIME
 
 GROUPS = ("country", "product", "category", "channel", "segment")
 

@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.stand_in import vocabulary
-from app.stand_in.periods import Times, times
-from app.stand_in.places import places, without_places
-from app.stand_in.vocabulary import COMMON_CAPITALS, FILLER, MONTHS, NUMBERS, says, spotted, without
+from app.stand_in.words import FILLER
+from sample.rules import vocabulary
+from sample.rules.periods import Times, times
+from sample.rules.places import places, without_places
+from sample.rules.vocabulary import COMMON_CAPITALS, MONTHS, NUMBERS, says, spotted, without
 
 MOST_CHARACTERS = 6000
 MOST_RANKED = 50

@@ -3,8 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from app.stand_in import vocabulary
-from app.stand_in.vocabulary import says
+from app.stand_in.words import FILLER
+from sample.rules import vocabulary
+from sample.rules.vocabulary import says
 
 ENGLISH_ONLY = "The stand-in reads English only; ask in English, or run it with a language model."
 NOTHING_KNOWN = "No question about the sales data or the market was recognised."
@@ -93,7 +94,7 @@ def is_foreign(text: str) -> bool:
     """Whether a text is in another language, or in another script."""
     words = [word.lower() for word in _WORD.findall(text)]
     elsewhere = sum(word in _ELSEWHERE for word in words)
-    english = sum(word in vocabulary.FILLER for word in words)
+    english = sum(word in FILLER for word in words)
     latin = sum(all(character < "\u0250" for character in word) for word in words)
     return (elsewhere >= 2 and elsewhere > english) or latin * 2 < len(words)
 

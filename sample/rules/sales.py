@@ -1,17 +1,17 @@
 """The sales agent: learn the words of the data, see what is asked, fetch it, state it."""
 
 from agents.base import AgentResult, Finding
-from app.stand_in.claims import read_back
-from app.stand_in.feedback import accepted
 from app.stand_in.packets import SpecialistPacket
-from app.stand_in.sales_ask import Ask, literal, understand, unmatched_names
-from app.stand_in.sales_findings import findings
-from app.stand_in.sales_schema import Schema, schema_of
-from app.stand_in.sales_tables import Fetch, fetches, missing_columns
+from app.stand_in.policy.agent import accepted
 from app.stand_in.turns import Answer, Script, rows_of
-from app.stand_in.unread import ENGLISH_ONLY, is_foreign, unread
-from app.stand_in.vocabulary import OWN_FRAME
 from app.stand_in.wire import Call
+from sample.rules.claims import read_back
+from sample.rules.sales_ask import Ask, literal, understand, unmatched_names
+from sample.rules.sales_findings import findings
+from sample.rules.sales_schema import Schema, schema_of
+from sample.rules.sales_tables import Fetch, fetches, missing_columns
+from sample.rules.unread import ENGLISH_ONLY, is_foreign, unread
+from sample.rules.vocabulary import OWN_FRAME
 
 MOST_FINDINGS = 30
 MOST_CUSTOMERS = 5
@@ -50,7 +50,7 @@ def _customer_lookup(objective: str, schema: Schema) -> Call | None:
     if not names or not schema.has("sales", ["customer"]):
         return None
     same = " OR ".join(f"lower(customer) = {literal(name.lower())}" for name in names)
-    sql = f"SELECT DISTINCT customer FROM sales WHERE {same} LIMIT {MOST_CUSTOMERS}"  # noqa: S608
+    sql = f"SELECT DISTINCT customer FROM sales WHERE {same} LIMIT {MOST_CUSTOMERS}"
     return Call("sales__query", {"sql": sql})
 
 

@@ -3,13 +3,13 @@
 import re
 from dataclasses import dataclass, field
 
-from app.stand_in import vocabulary
-from app.stand_in.claims import listed
-from app.stand_in.periods import Span, hull, month_name, span
-from app.stand_in.reading import Reading, read
-from app.stand_in.sales_schema import Match, Schema, match, period_text
-from app.stand_in.unread import NO_SHARE_OF_MARKET, unread, without_share_of_market
-from app.stand_in.vocabulary import says
+from sample.rules import vocabulary
+from sample.rules.claims import listed
+from sample.rules.periods import Span, hull, month_name, span
+from sample.rules.reading import Reading, read
+from sample.rules.sales_schema import Match, Schema, match, period_text
+from sample.rules.unread import NO_SHARE_OF_MARKET, unread, without_share_of_market
+from sample.rules.vocabulary import says
 
 _HOW_IT_GOES = ("do", "doing", "did", "fare", "faring", "going", "results")
 

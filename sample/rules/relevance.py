@@ -3,12 +3,12 @@
 import re
 from dataclasses import dataclass, replace
 
-from app.stand_in import vocabulary
-from app.stand_in.embeddings import stemmed
-from app.stand_in.places import places, speaks_for
-from app.stand_in.reading import Reading, content_words, names, read
-from app.stand_in.sentences import Sentence
-from app.stand_in.vocabulary import says, spotted
+from app.stand_in.words import stemmed
+from sample.rules import vocabulary
+from sample.rules.places import places, speaks_for
+from sample.rules.reading import Reading, content_words, names, read
+from sample.rules.sentences import Sentence
+from sample.rules.vocabulary import says, spotted
 
 MOST_SENTENCES = 6
 MOST_DISPUTED = 3

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.stand_in.periods import Span, month_label, span
-from app.stand_in.sales_ask import Ask, literal
-from app.stand_in.vocabulary import TIME
 from app.stand_in.wire import Call
+from sample.rules.periods import Span, month_label, span
+from sample.rules.sales_ask import Ask, literal
+from sample.rules.vocabulary import TIME
 
 SERVER = "sales"
 DEFAULT_CUSTOMERS = 10
@@ -175,7 +175,7 @@ def _fastest(ask: Ask, dimension: str) -> Fetch:
     )
     change = "round(100.0 * (value_after - value_before) / value_before, 2) AS change_pct"
     direction = "ASC" if "bottom" in ask.reading.intents else "DESC"
-    grouped = f"SELECT {dimension}, {figures} FROM sales{_where(ask, None)} GROUP BY {dimension}"  # noqa: S608
+    grouped = f"SELECT {dimension}, {figures} FROM sales{_where(ask, None)} GROUP BY {dimension}"
     ranked = f"FROM ({grouped}) ORDER BY change_pct {direction}"
     sql = f"SELECT {dimension}, value_before, value_after, {change} {ranked}"
     label = str(last) if first == last - 1 else f"{first} to {last}"
@@ -224,7 +224,7 @@ def _query(measure: str, ask: Ask, shown: Sequence[str], period: Span | None) ->
     columns = ", ".join([*shown, select.figures])
     group = f" GROUP BY {', '.join(shown)}" if shown else ""
     where = _where(ask, period)
-    sql = f"SELECT {columns} FROM {select.source}{where}{group} ORDER BY {order}"  # noqa: S608
+    sql = f"SELECT {columns} FROM {select.source}{where}{group} ORDER BY {order}"
     return Call(f"{SERVER}__query", {"sql": sql})
 
 

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass, replace
 
-from app.stand_in.periods import times
-from app.stand_in.places import places
 from app.stand_in.turns import Answer
+from sample.rules.periods import times
+from sample.rules.places import places
 
 LONGEST = 560
 SHORTEST = 25

@@ -4,13 +4,20 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 from agents.base import AgentResult, Finding
-from app.stand_in.analyst import analyst
-from app.stand_in.packets import AgentInfo, EvidenceInfo, FindingInfo, SpecialistPacket, SupervisorPacket, TaskInfo
-from app.stand_in.planner import decide
-from app.stand_in.researcher import researcher
-from app.stand_in.sales import sales
+from app.stand_in.packets import (
+    AgentInfo,
+    EvidenceInfo,
+    FindingInfo,
+    SpecialistPacket,
+    SupervisorPacket,
+    TaskInfo,
+)
 from app.stand_in.turns import Answer, Rules, Script, rows_of
 from app.stand_in.wire import Call
+from sample.rules.analyst import analyst
+from sample.rules.planner import decide
+from sample.rules.researcher import researcher
+from sample.rules.sales import sales
 
 MOST_FINDINGS = 30
 MOST_GAPS = 30

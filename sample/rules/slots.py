@@ -2,9 +2,10 @@
 
 import re
 
-from app.stand_in import vocabulary
-from app.stand_in.places import without_places
-from app.stand_in.vocabulary import COMMON_CAPITALS, FILLER, MONTHS, NUMBERS, without
+from app.stand_in.words import FILLER
+from sample.rules import vocabulary
+from sample.rules.places import without_places
+from sample.rules.vocabulary import COMMON_CAPITALS, MONTHS, NUMBERS, without
 
 _VERBS = "did|do|does|have|has|had|were|was|are|is|will|we|our|sold|bought|returned|went|came|in|of|per|by|to|from|for"
 _SLOTS = (

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.stand_in.vocabulary import MONTHS, NUMBERS
+from sample.rules.vocabulary import MONTHS, NUMBERS
 
 _MONTH = rf"(?:{'|'.join(MONTHS)}|{'|'.join(name[:3] for name in MONTHS)}|sept)\.?"
 _YEAR = r"(?:19|20|21)\d\d"

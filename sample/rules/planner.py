@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from agents.base import SupervisorDecision, Task
 from app.stand_in.packets import SupervisorPacket
-from app.stand_in.parts import Parts, parts_of
-from app.stand_in.reading import Reading, read
-from app.stand_in.unread import without_share_of_market
-from app.stand_in.vocabulary import ANALYST_FRAME, ANALYST_PURPOSE, MARKET_FRAME, OWN_FRAME
+from sample.rules.parts import Parts, parts_of
+from sample.rules.reading import Reading, read
+from sample.rules.unread import without_share_of_market
+from sample.rules.vocabulary import ANALYST_FRAME, ANALYST_PURPOSE, MARKET_FRAME, OWN_FRAME
 
 LONGEST_QUESTION = 700
 LONGEST_OBJECTIVE = 1000

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from app.stand_in.reading import Reading, read
+from sample.rules.reading import Reading, read
 
 _QUESTION_WORDS = (
     "how|what|which|who|whom|whose|when|where|why|did|do|does|is|are|was|were|has|have|will|can|could|forecast|predict|"

@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.stand_in.claims import company_in, without_company
-from app.stand_in.periods import Span, month_label, month_number, span
-from app.stand_in.places import GROUPS, REGIONS, places, same_place
-from app.stand_in.reading import names
-from app.stand_in.slots import unknown_goods
 from app.stand_in.turns import rows_of
-from app.stand_in.vocabulary import MEASURES, spotted
+from sample.rules.claims import company_in, without_company
+from sample.rules.periods import Span, month_label, month_number, span
+from sample.rules.places import GROUPS, REGIONS, places, same_place
+from sample.rules.reading import names
+from sample.rules.slots import unknown_goods
+from sample.rules.vocabulary import MEASURES, spotted
 
 # A value of one short common word ("home") counts only before one of these ("home chargers").
 _GOODS = r"(?:\s+(?:charger|product|categor|line|range|unit|device|item|plan|customer|segment|channel)\w*)"

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from agents.base import Finding
-from app.stand_in.amounts import amount, moved, number, percent, plain
-from app.stand_in.claims import finding, of_filters, part, subject
-from app.stand_in.periods import month_name, month_number
-from app.stand_in.reading import BASIC_MEASURES
-from app.stand_in.sales_ask import Ask
-from app.stand_in.sales_tables import Fetch
 from app.stand_in.turns import Answer, rows_of
-from app.stand_in.vocabulary import MISSES, TIME, says
+from sample.rules.amounts import amount, moved, number, percent, plain
+from sample.rules.claims import finding, of_filters, part, subject
+from sample.rules.periods import month_name, month_number
+from sample.rules.reading import BASIC_MEASURES
+from sample.rules.sales_ask import Ask
+from sample.rules.sales_tables import Fetch
+from sample.rules.vocabulary import MISSES, TIME, says
 
 MOST_ROWS = 24
 ENDS = 6

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agents.base import ReportDraft
-from app.stand_in.claims import ANALYSIS, MARKET, OWN, Stated, dimension_and_label, read_back
 from app.stand_in.packets import FindingInfo, ReportPacket
-from app.stand_in.reading import read
-from app.stand_in.vocabulary import MONTHS
+from sample.rules.claims import ANALYSIS, MARKET, OWN, Stated, dimension_and_label, read_back
+from sample.rules.reading import read
+from sample.rules.vocabulary import MONTHS
 
 LONGEST_TITLE = 120
 IN_THE_ANSWER = 3

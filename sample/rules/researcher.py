@@ -5,19 +5,20 @@ from collections.abc import Generator
 from itertools import takewhile
 
 from agents.base import AgentResult, Confidence, Finding
-from app.stand_in import vocabulary
-from app.stand_in.claims import LONGEST_CLAIM, LONGEST_PERIOD, listed, state
-from app.stand_in.feedback import accepted
 from app.stand_in.packets import SpecialistPacket
-from app.stand_in.periods import times
-from app.stand_in.places import speaks_for
-from app.stand_in.reading import content_words, read
-from app.stand_in.relevance import Wanted, is_near, select
-from app.stand_in.sentences import Sentence, sentences_of
+from app.stand_in.policy.agent import accepted
 from app.stand_in.turns import Answer, Script, rows_of
-from app.stand_in.unread import ENGLISH_ONLY, NOTHING_KNOWN, is_foreign, unread_of_sources
-from app.stand_in.vocabulary import says
 from app.stand_in.wire import Call
+from app.stand_in.words import FILLER
+from sample.rules import vocabulary
+from sample.rules.claims import LONGEST_CLAIM, LONGEST_PERIOD, listed, state
+from sample.rules.periods import times
+from sample.rules.places import speaks_for
+from sample.rules.reading import content_words, read
+from sample.rules.relevance import Wanted, is_near, select
+from sample.rules.sentences import Sentence, sentences_of
+from sample.rules.unread import ENGLISH_ONLY, NOTHING_KNOWN, is_foreign, unread_of_sources
+from sample.rules.vocabulary import says
 
 PASSAGES = 8
 MOST_SEARCHES = 3
@@ -132,7 +133,7 @@ def _figure(text: str) -> tuple[float | None, str]:
     if not match:
         return None, ""
     words = f"{match['currency'] or ''} {match['unit'] or ''}".split()
-    unit = " ".join(takewhile(lambda word: word not in vocabulary.FILLER, words))
+    unit = " ".join(takewhile(lambda word: word not in FILLER, words))
     return float(match["number"].replace(",", "")), unit[:LONGEST_UNIT]
 
 

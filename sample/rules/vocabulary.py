@@ -165,15 +165,6 @@ COMMON_CAPITALS = frozenset(
     the a an of in for to my our we it its their there also then now if can could would should will""".split()  # noqa: SIM905
 )
 
-FILLER = frozenset(
-    """a about according after all also am an and any are as at be been before being between both but by can could did
-    do does doing done down each find for from get give given gives had has have having how i if in into is it its
-    itself just like list many me mean more most much my no not of off on one only or other our out over own per
-    please published region said say says show so some source sources such tell than that the their them then there
-    these they this those through to too under until up us use very was we were what when where which while who whom
-    why will with would year years you your answer data question""".split()  # noqa: SIM905
-)
-
 
 @cache
 def _pattern(phrase: str) -> re.Pattern[str]:

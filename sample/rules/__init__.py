@@ -1,0 +1,71 @@
+"""The rules that know the sample. What they do not know is left to the stand-in's generic policy (None).
+
+- planner.py, sales*.py, researcher.py, analyst*.py, writer.py: one role each; generalist.py: all in one
+- reading.py, periods.py, places.py, vocabulary.py: understanding a question; parts.py: whose facts it asks for;
+  unread.py, slots.py: what of it cannot be understood, which becomes a gap
+- claims.py: the sentences they write, and how to read them back
+"""
+
+from collections.abc import Sequence
+
+from agents.base import AgentResult, SupervisorDecision
+from app.stand_in import policy as generic
+from app.stand_in.packets import AgentInfo, SpecialistPacket, SupervisorPacket
+from app.stand_in.policy.plan import best, plan
+from app.stand_in.turns import Script
+from app.stand_in.wire import FunctionSpec
+from app.stand_in.words import clauses
+from sample.rules import planner
+from sample.rules.generalist import RULES, generalist
+from sample.rules.writer import write
+
+__all__ = ["decide", "work", "write"]
+
+AGENT_OF_SERVER = {"knowledge_base": "researcher", "sales": "sales", "analytics": "analyst"}
+SERVERS = {*AGENT_OF_SERVER, "web"}
+
+
+def decide(packet: SupervisorPacket) -> SupervisorDecision | None:
+    """The sample's agents get what they know; an agent beside them gets the parts that fit it better than them."""
+    others = [each for each in packet.agents if each.name not in RULES]
+    if len(others) == len(packet.agents) > 0:
+        return None
+    own = packet.model_copy(update={"agents": [each for each in packet.agents if each.name in RULES]})
+    if not others or not packet.may_assign:
+        return planner.decide(own)
+    if packet.tasks:
+        decision = planner.decide(own)
+        return decision if decision.action == "assign" else None
+    asked = packet.note or packet.question
+    theirs = [each for each in clauses(asked) if _fits_best(each, others, packet)]
+    tasks = plan("; ".join(theirs), packet.model_copy(update={"agents": others})) if theirs else []
+    rest = "; ".join(each for each in clauses(asked) if each not in theirs)
+    if theirs and not rest:
+        return SupervisorDecision(action="assign", reason="This is what they know.", tasks=tasks)
+    decision = planner.decide(own.model_copy(update={"question": rest, "note": None}) if theirs else own)
+    moved = [task.model_copy(update={"id": f"T{len(decision.tasks) + at}"}) for at, task in enumerate(tasks, 1)]
+    return decision.model_copy(update={"action": "assign", "tasks": [*decision.tasks, *moved]})
+
+
+def _fits_best(clause: str, others: Sequence[AgentInfo], packet: SupervisorPacket) -> bool:
+    return any(each in others for each in best(clause, packet.agents)[:1])
+
+
+def work(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script | None:
+    """Tools of one of the sample's servers make a specialist, tools of several a generalist."""
+    servers = {tool.name.partition("__")[0] for tool in tools}
+    names = [agent for server, agent in AGENT_OF_SERVER.items() if server in servers]
+    if not names:
+        return None
+    script = RULES[names[0]](packet) if len(names) == 1 else generalist(packet, names)
+    strange = [tool for tool in tools if tool.name.partition("__")[0] not in SERVERS]
+    return _with_strangers(script, packet, strange) if strange else script
+
+
+def _with_strangers(script: Script, packet: SpecialistPacket, strange: Sequence[FunctionSpec]) -> Script:
+    """What the sample's servers do not answer is asked of the others."""
+    own = yield from script
+    if own.findings:
+        return own
+    other = yield from generic.work(packet, strange)
+    return AgentResult(findings=other.findings, gaps=[*own.gaps, *other.gaps][:30])
