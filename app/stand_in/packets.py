@@ -74,6 +74,10 @@ class SpecialistPacket(_Packet):
     def objective(self) -> str:
         return self.task.objective or self.question
 
+    def about(self, objective: str) -> "SpecialistPacket":
+        """The same with another objective."""
+        return self.model_copy(update={"task": self.task.model_copy(update={"objective": objective})})
+
 
 class ReportPacket(_Packet):
     """What the report may be written from."""

@@ -10,11 +10,10 @@ import io
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from agents.base import AgentResult
-from app.stand_in.packets import SpecialistPacket
 from app.stand_in.wire import Call, ChatRequest
 
 MOST_ATTEMPTS = 2
@@ -57,7 +56,6 @@ class Rows:
 
 
 Script = Generator[list[Call], list[Answer], AgentResult]
-Rules = Callable[[SpecialistPacket], Script]
 
 
 def turn_of(script: Script, request: ChatRequest) -> list[Call] | AgentResult:

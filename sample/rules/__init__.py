@@ -28,7 +28,7 @@ SERVERS = {*AGENT_OF_SERVER, "web"}
 def decide(packet: SupervisorPacket) -> SupervisorDecision | None:
     """The sample's agents get what they know; an agent beside them gets the parts that fit it better than them."""
     others = [each for each in packet.agents if each.name not in RULES]
-    if len(others) == len(packet.agents) > 0:
+    if len(others) == len(packet.agents) > 0 or not planner.knows(packet.note or packet.question):
         return None
     own = packet.model_copy(update={"agents": [each for each in packet.agents if each.name in RULES]})
     if not others or not packet.may_assign:
@@ -57,7 +57,7 @@ def work(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script | No
     names = [agent for server, agent in AGENT_OF_SERVER.items() if server in servers]
     if not names:
         return None
-    script = RULES[names[0]](packet) if len(names) == 1 else generalist(packet, names)
+    script = RULES[names[0]](packet, tools) if len(names) == 1 else generalist(packet, names, tools)
     strange = [tool for tool in tools if tool.name.partition("__")[0] not in SERVERS]
     return _with_strangers(script, packet, strange) if strange else script
 

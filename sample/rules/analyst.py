@@ -1,13 +1,14 @@
 """The analyst: choose the computation and the table, hand the table over by reference, state the result."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agents.base import AgentResult, Finding
+from app.stand_in import policy as generic
 from app.stand_in.packets import SpecialistPacket
 from app.stand_in.policy.agent import accepted
 from app.stand_in.turns import Answer, Script
-from app.stand_in.wire import Call
+from app.stand_in.wire import Call, FunctionSpec
 from sample.rules import analyst_findings as stated
 from sample.rules.analyst_sources import Source, sources
 from sample.rules.periods import Span
@@ -33,10 +34,13 @@ class Work:
     item: str = ""
 
 
-def analyst(packet: SpecialistPacket) -> Script:
+def analyst(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script:
     """All computations in one round, then a chart of the forecast in a second."""
     reading = _reading(packet.objective)
     at_hand = sources(packet)
+    if not at_hand and any(each.columns for each in packet.evidence):
+        purpose = packet.objective.partition(ANALYST_PURPOSE)[2] or packet.objective
+        return (yield from generic.work(packet.about(purpose), tools))
     work = _work(reading, at_hand)[:MOST_CALLS]
     if not work:
         return AgentResult(findings=[], gaps=[_nothing_to_do(reading, at_hand)])

@@ -1,9 +1,10 @@
 """The generalist: one agent with every tool. It plans as the supervisor does and works as each specialist would."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.base import AgentResult, Finding
+from app.stand_in import policy as generic
 from app.stand_in.packets import (
     AgentInfo,
     EvidenceInfo,
@@ -12,8 +13,8 @@ from app.stand_in.packets import (
     SupervisorPacket,
     TaskInfo,
 )
-from app.stand_in.turns import Answer, Rules, Script, rows_of
-from app.stand_in.wire import Call
+from app.stand_in.turns import Answer, Script, rows_of
+from app.stand_in.wire import Call, FunctionSpec
 from sample.rules.analyst import analyst
 from sample.rules.planner import decide
 from sample.rules.researcher import researcher
@@ -21,8 +22,8 @@ from sample.rules.sales import sales
 
 MOST_FINDINGS = 30
 MOST_GAPS = 30
-NO_TOOL = "None of the tools at hand gives what this asks for."
 
+Rules = Callable[[SpecialistPacket, Sequence[FunctionSpec]], Script]
 RULES: Mapping[str, Rules] = {"researcher": researcher, "sales": sales, "analyst": analyst}
 
 
@@ -34,12 +35,12 @@ class Part:
     result: AgentResult
 
 
-def generalist(packet: SpecialistPacket, names: list[str]) -> Script:
+def generalist(packet: SpecialistPacket, names: list[str], tools: Sequence[FunctionSpec]) -> Script:
     """One part after another, each building on those before; `names` are the specialists whose tools are at hand."""
     team = [AgentInfo(name=name) for name in names]
     plan = decide(SupervisorPacket(question=packet.objective, agents=team))
     if not plan.tasks:
-        return AgentResult(findings=[], gaps=[NO_TOOL])
+        return (yield from generic.work(packet, tools))
     done: dict[str, Part] = {}
     for task in plan.tasks:
         before = [done[each] for each in task.depends_on]
@@ -50,7 +51,7 @@ def generalist(packet: SpecialistPacket, names: list[str]) -> Script:
             findings=[_told(each) for part in before for each in part.result.findings],
             feedback=packet.feedback,
         )
-        done[task.id] = yield from _part(RULES[task.agent](packet_of_part))
+        done[task.id] = yield from _part(RULES[task.agent](packet_of_part, tools))
     return _together([part.result for part in done.values()])
 
 

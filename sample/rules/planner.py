@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from agents.base import SupervisorDecision, Task
 from app.stand_in.packets import SupervisorPacket
-from sample.rules.parts import Parts, parts_of
+from sample.rules.parts import parts_of
 from sample.rules.reading import Reading, read
 from sample.rules.unread import without_share_of_market
 from sample.rules.vocabulary import ANALYST_FRAME, ANALYST_PURPOSE, MARKET_FRAME, OWN_FRAME
 
 LONGEST_QUESTION = 700
 LONGEST_OBJECTIVE = 1000
+THE_MARKET = "electric car sales"  # what drives that of chargers, where a question names none
 
 # What the analyst is for, in the words its own rules understand.
 COMPUTATIONS = {
@@ -43,10 +44,12 @@ def decide(packet: SupervisorPacket) -> SupervisorDecision:
 def _plan(question: str, packet: SupervisorPacket) -> list[Task]:
     """Researcher and sales independent of one another, the analyst after them."""
     names = [agent.name for agent in packet.agents] or ["researcher", "sales", "analyst"]
-    parts = _parts(question)
+    parts = parts_of(_short(question))
     tasks: list[Task] = []
     if parts.market and "researcher" in names:
-        tasks.append(_task(tasks, packet, "researcher", f"{MARKET_FRAME} {parts.market}.", []))
+        told = read(parts.market)
+        market = parts.market if told.topics or told.rivals else f"{parts.market}, {THE_MARKET}"
+        tasks.append(_task(tasks, packet, "researcher", f"{MARKET_FRAME} {market}.", []))
     if parts.own and "sales" in names:
         tasks.append(_task(tasks, packet, "sales", _own_objective(parts.own), []))
         reading = read(without_share_of_market(parts.own))
@@ -56,11 +59,10 @@ def _plan(question: str, packet: SupervisorPacket) -> list[Task]:
     return tasks
 
 
-def _parts(question: str) -> Parts:
-    """A question about neither side is looked up, so that its gap is an honest one."""
-    question = _short(question)
-    parts = parts_of(question)
-    return parts if parts.own or parts.market else Parts("", question.rstrip(".?! ") or "?")
+def knows(question: str) -> bool:
+    """Whether the question is about the company's own figures or the market that it is in."""
+    parts = parts_of(_short(question))
+    return bool(parts.own or parts.market)
 
 
 def _computations(reading: Reading) -> list[str]:

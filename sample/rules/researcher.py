@@ -1,20 +1,21 @@
 """The researcher: search, read the best documents, quote the sentences that answer; the web where these say nothing."""
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from itertools import takewhile
 
 from agents.base import AgentResult, Confidence, Finding
+from app.stand_in import policy as generic
 from app.stand_in.packets import SpecialistPacket
 from app.stand_in.policy.agent import accepted
 from app.stand_in.turns import Answer, Script, rows_of
-from app.stand_in.wire import Call
+from app.stand_in.wire import Call, FunctionSpec
 from app.stand_in.words import FILLER
 from sample.rules import vocabulary
 from sample.rules.claims import LONGEST_CLAIM, LONGEST_PERIOD, listed, state
 from sample.rules.periods import times
 from sample.rules.places import speaks_for
-from sample.rules.reading import content_words, read
+from sample.rules.reading import content_words
 from sample.rules.relevance import Wanted, is_near, select
 from sample.rules.sentences import Sentence, sentences_of
 from sample.rules.unread import ENGLISH_ONLY, NOTHING_KNOWN, is_foreign, unread_of_sources
@@ -38,14 +39,14 @@ _DATE = re.compile(
 )
 
 
-def researcher(packet: SpecialistPacket) -> Script:
+def researcher(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script:
     """Searches once (or once per country), then reads at most four documents, or pages of the web."""
     objective = packet.objective.removeprefix(vocabulary.MARKET_FRAME).strip()
     if is_foreign(objective):
         return AgentResult(findings=[], gaps=[ENGLISH_ONLY])
-    if not content_words(objective) and not read(objective).places:
-        return AgentResult(findings=[], gaps=[NOTHING_KNOWN])
     wanted = Wanted.of(objective)
+    if not (wanted.reading.topics or wanted.reading.rivals):
+        return (yield from generic.work(packet.about(objective), tools))
     searched = yield [Call("knowledge_base__search", {"query": query, "limit": PASSAGES}) for query in _queries(wanted)]
     if all(answer.failed for answer in searched):
         return AgentResult(findings=[], gaps=[f"The knowledge base gave no answer: {searched[0].problem}."])

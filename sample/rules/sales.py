@@ -1,25 +1,31 @@
 """The sales agent: learn the words of the data, see what is asked, fetch it, state it."""
 
+from collections.abc import Sequence
+
 from agents.base import AgentResult, Finding
+from app.stand_in import policy as generic
 from app.stand_in.packets import SpecialistPacket
 from app.stand_in.policy.agent import accepted
 from app.stand_in.turns import Answer, Script, rows_of
-from app.stand_in.wire import Call
+from app.stand_in.wire import Call, FunctionSpec
+from app.stand_in.words import to_look_up
 from sample.rules.claims import read_back
 from sample.rules.sales_ask import Ask, literal, understand, unmatched_names
 from sample.rules.sales_findings import findings
 from sample.rules.sales_schema import Schema, schema_of
-from sample.rules.sales_tables import Fetch, fetches, missing_columns
+from sample.rules.sales_tables import Fetch, fetches
 from sample.rules.unread import ENGLISH_ONLY, is_foreign, unread
 from sample.rules.vocabulary import OWN_FRAME
 
+SAMPLE_COLUMNS = ("order_id", "product", "revenue_eur", "units")
+LATER = "growth cagr share seasonality forecast comparison chart"  # what the analyst does with the table
 MOST_FINDINGS = 30
 MOST_CUSTOMERS = 5
-MOST_COLUMNS = 30
 
 
-def sales(packet: SpecialistPacket) -> Script:
-    """Calls describe_schema, then what the question needs; at most three rounds."""
+def sales(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script:
+    """Calls describe_schema, then what the question needs; at most three rounds. Other data are left to the generic
+    policy."""
     objective = packet.objective.removeprefix(OWN_FRAME).strip()
     if is_foreign(objective):
         return AgentResult(findings=[], gaps=[ENGLISH_ONLY])
@@ -29,14 +35,13 @@ def sales(packet: SpecialistPacket) -> Script:
     if described.failed:
         return AgentResult(findings=[], gaps=[f"The sales data could not be read: {described.problem}."])
     schema = schema_of(described.evidence, described.text)
+    if not schema.has("sales", SAMPLE_COLUMNS):
+        return (yield from generic.work(packet.about(to_look_up(objective, LATER)), tools))
     customers: list[str] = []
     if look_up := _customer_lookup(objective, schema):
         [found] = yield [look_up]
         customers = [row["customer"] for row in rows_of(found.text).rows if row.get("customer")]
     ask = understand(objective, schema, customers)
-    if absent := missing_columns(ask) if ask.answerable else []:
-        gap = f"The sales data lacks what this needs: {', '.join(absent)}."
-        return AgentResult(findings=[], gaps=[*ask.gaps, gap])
     if not ask.answerable:
         return AgentResult(findings=[], gaps=ask.gaps)
     wanted = fetches(ask)
@@ -59,7 +64,7 @@ def _result(ask: Ask, wanted: list[Fetch], answers: list[Answer]) -> AgentResult
     gaps = list(ask.gaps)
     for fetch, answer in zip(wanted, answers, strict=True):
         if answer.failed:
-            gaps.append(_refused(ask, answer))
+            gaps.append(f"The sales data gave no answer: {answer.problem}.")
             continue
         stated = findings(ask, fetch, answer)
         found += stated
@@ -68,21 +73,6 @@ def _result(ask: Ask, wanted: list[Fetch], answers: list[Answer]) -> AgentResult
     if ask.measures == ["target"] and set(ask.filters) - {"country"}:
         gaps.append("Targets are set by country alone, not by product, channel, segment or customer.")
     return AgentResult(findings=_totals_first(found)[:MOST_FINDINGS], gaps=gaps)
-
-
-def _refused(ask: Ask, answer: Answer) -> str:
-    """Why a tool gave nothing. What it advises is meant for a model that writes SQL."""
-    if "describe_schema" not in answer.problem:
-        return f"The sales data gave no answer: {answer.problem}."
-    return _other_columns(ask.schema)
-
-
-def _other_columns(schema: Schema) -> str:
-    columns = ", ".join(schema.columns[:MOST_COLUMNS]) or "none"
-    return (
-        "The stand-in reads only the columns of the sample data; this data has the columns "
-        f"{columns} [{schema.evidence}]. A language model can query it."
-    )
 
 
 def _totals_first(found: list[Finding]) -> list[Finding]:

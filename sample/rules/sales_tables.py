@@ -100,18 +100,6 @@ def fetches(ask: Ask) -> list[Fetch]:
     return list({repr(fetch.call): fetch for fetch in found}.values())
 
 
-def missing_columns(ask: Ask) -> list[str]:
-    """What the data would need to have for the SQL of these measures, as `table.column`."""
-    return [
-        f"{table}.{column}"
-        for measure in ask.measures
-        if measure in SELECTS
-        for table, columns in SELECTS[measure].needs.items()
-        for column in columns
-        if not ask.schema.has(table, [column])
-    ]
-
-
 def _basic(ask: Ask) -> list[Fetch]:
     """Revenue, units and orders: one view has all three."""
     intents, dimensions = ask.reading.intents, ask.dimensions

@@ -97,7 +97,7 @@ def _look_ups(asked: Asked, tools: dict[str, FunctionSpec], results: Sequence[Re
         return [Call(tool.name, {}) for tool in overviews]
     described = {_server(each.call.name) for each in results if columns_of(each)}
     columns = [column for each in results for column in columns_of(each)]
-    seen = Seen(_fields(asked, results), sql=select(asked, columns)[0] if columns else "")
+    seen = Seen(fields(asked, results), sql=select(asked, columns)[0] if columns else "")
     found: list[Call] = []
     for tool in sorted(tools.values(), key=lambda each: (-_fit(each, asked), len(each.name))):
         is_near = _fit(tool, asked) or len(tools) <= FEW_TOOLS or _LOOKS_UP.search(_own(tool.name))
@@ -115,11 +115,17 @@ def _computations(
         each for each in tools.values() if takes_evidence(each.parameters) and stems(_own(each.name)) & asked.topic
     ]
     fetched = [each for each in results if each.call.name not in {tool.name for tool in named}]
-    rows = [each for each in fetched if each.table.rows and not each.text and not columns_of(each)]
-    own = [_table(each.evidence, each.table, plain) for each in rows]
-    tables = own + [_table(each.id, read(each.preview)[0], plain) for each in given if each.columns]
-    seen = [Seen({}, [each]) for each in tables if each.labels and each.numbers]
+    seen = [Seen({}, [each]) for each in tables(plain, fetched, given)]
     return [Call(tool.name, each) for tool in named for table in seen for each in fill(tool.parameters, asked, table)]
+
+
+def tables(asked: Asked, results: Sequence[Result], given: Sequence[EvidenceInfo]) -> list[Table]:
+    """The tables at hand that can be computed on, those of the task's own results first."""
+    rows = [(each.evidence, each.table) for each in results if not each.text and not columns_of(each)]
+    found = [
+        _table(*each, asked) for each in [*rows, *((each.id, read(each.preview)[0]) for each in given if each.columns)]
+    ]
+    return [each for each in found if each.labels and each.numbers]
 
 
 def _fit(tool: FunctionSpec, asked: Asked) -> int:
@@ -132,7 +138,7 @@ def _chosen(call: Call, asked: Asked) -> str:
     return " ".join(each for each in texts if len(each.split()) < FEW_TOOLS)
 
 
-def _fields(asked: Asked, results: Sequence[Result]) -> dict[str, list[str]]:
+def fields(asked: Asked, results: Sequence[Result]) -> dict[str, list[str]]:
     """Values by the name of their field, first those of the rows that fit the question best."""
     rows = [row for result in results for row in result.table.rows]
     rows.sort(key=lambda row: -len(stems(asked.text) & stems(" ".join(row.values()))))

@@ -53,6 +53,11 @@ def takes_evidence(parameters: Json) -> bool:
     return "'evidence_id'" in str(parameters)
 
 
+def is_size(name: str) -> bool:
+    """Whether an argument says how much is wanted."""
+    return bool(_SIZE.search(name))
+
+
 def fill(parameters: Json, asked: Asked, seen: Seen) -> list[Json]:
     """Valid arguments: one set; several, where earlier results gave several references; or none."""
     found: list[Json] = []
@@ -98,7 +103,7 @@ class _Filling:
         kind = next((each for each in kind if each != "null"), "") if isinstance(kind, list) else kind
         fill_in = _BY_TYPE.get("enum" if "enum" in schema else kind)
         found = schema.get("const", _ABSENT) if fill_in is None else fill_in(self, name, schema, needed)
-        if found is not _ABSENT or not needed:
+        if found is not _ABSENT or not needed or kind == "object":
             return found
         return next((each for each in (schema.get("default", _ABSENT), *schema.get("examples", [])[:1])), _ABSENT)
 
@@ -155,7 +160,7 @@ class _Filling:
             return int(self._years[0]) if self._years else _ABSENT
         if not needed or "default" in schema:
             return _ABSENT
-        if _SIZE.search(name):
+        if is_size(name):
             few = max(schema.get("minimum", 1), min(FEW, schema.get("maximum", FEW)))
             return next(iter(schema.get("examples", [])), few)
         told = number(self._figures.pop(0)) if self._figures else None
@@ -176,6 +181,8 @@ class _Filling:
 
     def _object(self, _: str, schema: Json, needed: bool) -> Any:
         properties, required = schema.get("properties", {}), schema.get("required", [])
+        if "evidence_id" in properties and not self._seen.tables:
+            return _ABSENT
         if "evidence_id" in properties:  # one of several ways to hand a table over: the others are for numbers typed in
             required = [each for each in properties if each == "evidence_id" or each.endswith("column")]
             properties = {each: properties[each] for each in required}
