@@ -34,6 +34,9 @@ _CLAUSE = re.compile(
     rf"(?=(?:{QUESTION_WORDS})\b)|,\s+(?=(?:{QUESTION_WORDS})\b)",
     re.IGNORECASE,
 )
+REFERS_BACK = re.compile(
+    r"\b(?:there|it|its|they|their|them|that|those|these|same|both|the country|the region)\b", re.IGNORECASE
+)
 _SAY_NOTHING = FILLER - {"most", "region", "year", "years"}
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
 _YEAR = re.compile(r"(?<![\w.,-])(?:19|20|21)\d\d(?![\w,.]*\d|%)")
@@ -94,8 +97,10 @@ def names(text: str) -> list[list[str]]:
 
 
 def mentions(text: str, name: str) -> bool:
-    """Whether the text has every word of the name."""
-    return {_singular(each) for each in words(name)} <= {_singular(each) for each in words(text)}
+    """Whether the text has every word of the name, in any of its forms ("German" is in "Germany's")."""
+    known = {_singular(each) for each in words(text)}
+    parts = [_singular(each) for each in words(name)]
+    return all(each in known or (len(each) > 4 and any(word.startswith(each) for word in known)) for each in parts)
 
 
 def says_one(texts: Iterable[str], alternatives: Iterable[str]) -> bool:

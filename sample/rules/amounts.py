@@ -1,16 +1,5 @@
 """Numbers as people write them, from the cells of a table."""
 
-import math
-
-
-def number(cell: str) -> float | None:
-    """The number in a cell, or None."""
-    try:
-        value = float(cell.replace(",", ""))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
 
 def plain(value: float) -> str:
     """With thousands separators: whole from a hundred on, else with at most two decimals."""

@@ -11,10 +11,10 @@ from app.stand_in.turns import Answer, Script
 from app.stand_in.wire import Call, FunctionSpec
 from sample.rules import analyst_findings as stated
 from sample.rules.analyst_sources import Source, sources
-from sample.rules.periods import Span
 from sample.rules.reading import Reading, read
 from sample.rules.vocabulary import ANALYST_PURPOSE, TIME
 
+OTHERS = frozenset({"cagr", "chart", "compare", "seasonality"})  # computed and quoted without a rule
 DEFAULT_HORIZON = 12
 FARTHEST = 36
 MOST_CALLS = 10
@@ -42,15 +42,19 @@ def analyst(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script:
         purpose = packet.objective.partition(ANALYST_PURPOSE)[2] or packet.objective
         return (yield from generic.work(packet.about(purpose), tools))
     work = _work(reading, at_hand)[:MOST_CALLS]
-    if not work:
+    if not work and not reading.intents & OTHERS:
         return AgentResult(findings=[], gaps=[_nothing_to_do(reading, at_hand)])
-    answers = yield [each.call for each in work]
+    answers = (yield [each.call for each in work]) if work else []
     charts = [_chart_of_forecast(each, answer) for each, answer in zip(work, answers, strict=True)]
     if wanted := [call for call in charts if call]:
         yield wanted
     result = _result(reading, work, answers)
     if "forecast" in reading.intents and set(reading.dimensions) - set(TIME):
         result = AgentResult(findings=result.findings, gaps=[*result.gaps, WHOLE_ONLY])
+    if others := ", ".join(sorted(OTHERS & reading.intents)):
+        when = " and ".join(span.label for span in reading.times.spans)
+        other = yield from generic.work(packet.about(f"{others} {when}"), tools)
+        result = AgentResult(findings=[*result.findings, *other.findings], gaps=[*result.gaps, *other.gaps])
     return accepted(result, packet.feedback)
 
 
@@ -108,57 +112,8 @@ def _horizon(reading: Reading, source: Source) -> int:
     return DEFAULT_HORIZON // length
 
 
-def _growth(reading: Reading, at_hand: list[Source]) -> list[Work]:
-    if len(reading.times.spans) in {1, 2} and all(each.months < 12 for each in reading.times.spans):
-        return _comparison(reading, at_hand)
-    whole = [Work(_call("growth", series=each.series()), each, stated.growth) for each in _timed(at_hand, ("year",))]
-    parts = [
-        Work(_call("growth", series=each.series(where={group: item})), each, stated.growth_for, f"{group}|{item}")
-        for each in at_hand
-        if each.time == "year" and len(each.groups) == 1
-        for group in each.groups
-        for item in each.values(group)
-    ]
-    return whole + parts
-
-
-def _comparison(reading: Reading, at_hand: list[Source]) -> list[Work]:
-    """Two named periods, or one and the same a year earlier."""
-    spans = list(reading.times.spans)
-    if len(spans) == 1:
-        spans.insert(0, Span(spans[0].start - 12, spans[0].end - 12, _a_year_earlier(spans[0].label)))
-    labels = [each.label for each in sorted(spans[:2], key=lambda each: each.start)]
-    return [
-        Work(
-            _call("compare_periods", series=each.series(), period_a=labels[0], period_b=labels[1]),
-            each,
-            stated.comparison,
-        )
-        for each in _timed(at_hand, ("year", "quarter", "month"))
-        if len(labels) == 2
-    ][:1]
-
-
-def _a_year_earlier(label: str) -> str:
-    return f"{int(label[:4]) - 1}{label[4:]}"
-
-
-def _compare(reading: Reading, at_hand: list[Source]) -> list[Work]:
-    """Growth says it already where both are asked for."""
-    if "growth" in reading.intents or len(reading.times.spans) != 2:
-        return []
-    return _comparison(reading, at_hand)
-
-
-def _cagr(_: Reading, at_hand: list[Source]) -> list[Work]:
-    return [Work(_call("cagr", series=each.series()), each, stated.cagr) for each in _timed(at_hand, ("year",))]
-
-
-def _seasonality(_: Reading, at_hand: list[Source]) -> list[Work]:
-    return [
-        Work(_call("seasonality", series=each.series()), each, stated.seasonality)
-        for each in _timed(at_hand, ("month", "quarter"))
-    ]
+def _growth(_: Reading, at_hand: list[Source]) -> list[Work]:
+    return [Work(_call("growth", series=each.series()), each, stated.growth) for each in _timed(at_hand, ("year",))]
 
 
 def _share(_: Reading, at_hand: list[Source]) -> list[Work]:
@@ -170,19 +125,6 @@ def _share(_: Reading, at_hand: list[Source]) -> list[Work]:
             call = _call("market_share", series=source.series(label, where))
             found.append(Work(call, source, stated.share, moment))
     return found
-
-
-def _chart(reading: Reading, at_hand: list[Source]) -> list[Work]:
-    """A line over time or bars by group, of each table that is one series. Forecasts get their own chart."""
-    if "forecast" in reading.intents:
-        return []
-    found = []
-    for source in at_hand:
-        if bool(source.time) + len(source.groups) == 1:
-            kind = "line" if source.time else "bar"
-            title = f"{source.subject} by {source.time or source.groups[0]}"[:LONGEST_TITLE]
-            found.append(Work(_call("chart", series=source.series(), kind=kind, title=title), source, stated.chart))
-    return found[:2]
 
 
 def _chart_of_forecast(work: Work, answer: Answer) -> Call | None:
@@ -205,10 +147,6 @@ def _call(tool: str, **arguments: object) -> Call:
 
 _RULES: Mapping[str, Callable[[Reading, list[Source]], list[Work]]] = {
     "forecast": _forecast,
-    "cagr": _cagr,
     "growth": _growth,
-    "compare": _compare,
     "share": _share,
-    "seasonality": _seasonality,
-    "chart": _chart,
 }

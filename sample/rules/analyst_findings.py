@@ -4,10 +4,11 @@ import re
 from dataclasses import dataclass
 
 from agents.base import Finding
+from app.stand_in.results import number
 from app.stand_in.turns import Answer, Rows, rows_of
-from sample.rules.amounts import amount, moved, number, percent
+from sample.rules.amounts import amount, moved, percent
 from sample.rules.analyst_sources import Source
-from sample.rules.claims import finding, part, state, without_company
+from sample.rules.claims import finding, without_company
 from sample.rules.periods import month_name
 from sample.rules.reading import Reading
 
@@ -101,46 +102,11 @@ def growth(of: Outcome) -> list[Finding]:
     if overall and len(table.rows) > 2:
         span = {"start": month_name(overall[1]), "end": month_name(overall[2])}
         found.append(_moved(of, "growth between", float(overall[3]), span))
-    return found + _growth_rows(of, "growth", {})
-
-
-def growth_for(of: Outcome) -> list[Finding]:
-    """The same for one value of a column: `channel|Online shop`."""
-    dimension, _, name = of.item.partition("|")
-    return _growth_rows(of, "growth for", {"item": part(dimension, name)})
-
-
-def _growth_rows(of: Outcome, form: str, names: Row) -> list[Finding]:
-    found = []
-    for row in of.table.rows:
+    for row in table.rows:
         change, value = number(row.get("change_pct", "")), number(row.get("value", ""))
         if change is not None and value is not None:
             period = {"period": month_name(row["label"]), "after": of.amount(value)}
-            found.append(_moved(of, form, change, names | period))
-    return found
-
-
-def cagr(of: Outcome) -> list[Finding]:
-    """The compound rate over the whole series."""
-    rows = of.table.rows
-    rates = [(row, number(row.get("cagr_pct", ""))) for row in rows]
-    return [
-        _moved(of, "cagr", rate, {"start": month_name(row["start_label"]), "end": month_name(row["end_label"])})
-        for row, rate in rates
-        if rate is not None
-    ]
-
-
-def comparison(of: Outcome) -> list[Finding]:
-    """The result of compare_periods."""
-    found = []
-    for row in of.table.rows:
-        change, before, after = (number(row.get(column, "")) for column in ("change_pct", "value_a", "value_b"))
-        if change is None or before is None or after is None:
-            continue
-        periods = {"start": month_name(row["period_a"]), "end": month_name(row["period_b"])}
-        amounts = {"before": of.amount(before), "after": of.amount(after)}
-        found.append(_moved(of, "comparison", change, periods | amounts))
+            found.append(_moved(of, "growth", change, period))
     return found
 
 
@@ -148,21 +114,6 @@ def _moved(of: Outcome, form: str, change: float, fields: Row) -> Finding:
     """A claim that something rose or fell by so many percent."""
     base = {"subject": of.source.subject, "moved": moved(change), "value": percent(abs(change))}
     return finding(form, of.cited, change, "%", base | fields)
-
-
-def seasonality(of: Outcome) -> list[Finding]:
-    """The seasons from the strongest to the weakest."""
-    rows = [(value, row) for row in of.table.rows if (value := number(row.get("index_pct", ""))) is not None]
-    return [
-        finding(
-            "season",
-            of.cited,
-            value,
-            "index",
-            {"subject": of.source.subject, "value": f"{value:.1f}", "period": month_name(row["season"])},
-        )
-        for value, row in sorted(rows, key=lambda pair: -pair[0])
-    ]
 
 
 def share(of: Outcome) -> list[Finding]:
@@ -182,12 +133,6 @@ def share(of: Outcome) -> list[Finding]:
         }
         found.append(finding("share", of.cited, value, "%", fields))
     return found
-
-
-def chart(of: Outcome) -> list[Finding]:
-    """A chart states no number: it shows what other findings state."""
-    shown = {"subject": of.source.subject, "period": of.source.time or of.source.groups[0]}
-    return [Finding(claim=state("chart", shown), value=None, unit="", period="", evidence=of.cited, confidence="high")]
 
 
 def _is_named(label: str, text: str) -> bool:

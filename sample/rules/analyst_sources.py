@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.stand_in.packets import EvidenceInfo, SpecialistPacket
 from app.stand_in.turns import rows_of
-from sample.rules.claims import company_in, dimension_and_label, read_back, subject
+from sample.rules.claims import subject
 from sample.rules.periods import month_number, span
 from sample.rules.reading import BASIC_MEASURES, read
 from sample.rules.sales_findings import FIGURES
@@ -28,14 +28,11 @@ class Source:
     period: str
     rows: list[dict[str, str]]
     size: int
-    company: str
-    known: Mapping[str, list[str]]
 
     @property
     def subject(self) -> str:
-        return subject(
-            self.words, {name: values for name, values in self.filters.items() if name not in self.groups}, self.company
-        )
+        fixed = {name: values for name, values in self.filters.items() if name not in self.groups}
+        return subject(self.words, fixed)
 
     @property
     def last(self) -> int | None:
@@ -57,23 +54,19 @@ class Source:
         return reference | ({"where": dict(where)} if where else {})
 
     def values(self, column: str) -> list[str]:
-        """The distinct values of a column that the preview or the findings name."""
-        seen = [row[column] for row in self.rows if row.get(column)]
-        return list(dict.fromkeys([*seen, *self.known.get(column, ())]))
+        """The distinct values of a column in the preview."""
+        return list(dict.fromkeys(row[column] for row in self.rows if row.get(column)))
 
 
 def sources(packet: SpecialistPacket) -> list[Source]:
     """Every table of the packet with a figure that the task is about."""
     measures = [each for each in read(f"{packet.objective} {packet.question}").measures if each in BASIC_MEASURES]
     return [
-        source
-        for measure in measures or ["revenue"]
-        for each in packet.evidence
-        if (source := _source(each, measure, packet))
+        source for measure in measures or ["revenue"] for each in packet.evidence if (source := _source(each, measure))
     ]
 
 
-def _source(evidence: EvidenceInfo, measure: str, packet: SpecialistPacket) -> Source | None:
+def _source(evidence: EvidenceInfo, measure: str) -> Source | None:
     column, words, unit = FIGURES[measure]
     if column not in evidence.columns:
         return None
@@ -94,19 +87,7 @@ def _source(evidence: EvidenceInfo, measure: str, packet: SpecialistPacket) -> S
         period=_period(evidence.arguments),
         rows=rows,
         size=evidence.rows or len(rows),
-        company=company_in(packet.question, evidence.preview, *(each.claim for each in packet.findings)),
-        known=_known(evidence.id, packet),
     )
-
-
-def _known(evidence_id: str, packet: SpecialistPacket) -> dict[str, list[str]]:
-    """Values by column, from findings on this table: a preview shows only its first rows."""
-    known: dict[str, list[str]] = {}
-    for each in packet.findings:
-        if evidence_id in each.evidence and (stated := read_back(each.claim)) and "item" in stated.fields:
-            dimension, label = dimension_and_label(stated.fields["item"])
-            known.setdefault(dimension, []).append(label)
-    return known
 
 
 def _period(arguments: Mapping[str, object]) -> str:

@@ -23,19 +23,14 @@ _WITHIN = "({interval} interval: {low} to {high})."
 # name: theme and template. Templates are tried in this order, the most specific first.
 FORMS: Mapping[str, tuple[str, str]] = {
     "disagreement": (MARKET, "Sources disagree: {statement}."),
-    "chart": (ANALYSIS, "A chart shows {subject} by {period}."),
-    "season": (ANALYSIS, "The seasonal index of {subject} is {value} in {period} (an average one has 100)."),
     "forecast total": (ANALYSIS, "{subject} is forecast to reach {value} in {period} as a whole " + _WITHIN),
     "forecast": (ANALYSIS, "{subject} is forecast at {value} for {period} " + _WITHIN),
     "forecast change": (
         ANALYSIS,
         "The forecast of {subject} for {period} stands {value} {direction} the observed total of {before}.",
     ),
-    "cagr": (ANALYSIS, "{subject} {moved} by {value} a year on average from {start} to {end}."),
     "growth between": (ANALYSIS, "{subject} {moved} by {value} in total from {start} to {end}."),
-    "comparison": (ANALYSIS, "{subject} {moved} by {value} from {start} to {end}, from {before} to {after}."),
     "fastest": (OWN, "{subject} for {item} {moved} by {value} in {period}, from {before} to {after}."),
-    "growth for": (ANALYSIS, "{subject} for {item} {moved} by {value} in {period}, to {after}."),
     "growth": (ANALYSIS, "{subject} {moved} by {value} in {period}, to {after}."),
     "share": (ANALYSIS, "The share of {item} in {subject} was {value} in {period} ({after})."),
     "target for": (OWN, "{subject} for {item} " + _AGAINST_TARGET),
@@ -50,13 +45,8 @@ FORMS: Mapping[str, tuple[str, str]] = {
 
 # What may stand in some places; anything may in the others.
 _PLACES = {
-    "subject": rf"(?:{COMPANY}|[Tt]he company)'s .+?",
-    "moved": "rose|fell",
-    "direction": "above|below",
-    "where": "sold(?: .+?)?",
-}
-
-
+    "subject": rf"{COMPANY}'s .+?", "moved": "rose|fell", "direction": "above|below", "where": "sold(?: .+?)?",
+}  # fmt: skip
 _YEARS = re.compile(r"^\d{4} to \d{4}$")
 
 
@@ -85,13 +75,7 @@ def read_back(claim: str) -> Stated | None:
     return None
 
 
-def finding(
-    form: str,
-    evidence: Sequence[str],
-    value: float,
-    unit: str,
-    fields: Mapping[str, str],
-) -> Finding:
+def finding(form: str, evidence: Sequence[str], value: float, unit: str, fields: Mapping[str, str]) -> Finding:
     """A finding whose claim has that form. `value` and `unit` are those of the claim's main number."""
     return Finding(
         claim=state(form, fields)[:LONGEST_CLAIM],
@@ -103,9 +87,9 @@ def finding(
     )
 
 
-def subject(measure: str, filters: Mapping[str, Sequence[str]], company: str) -> str:
+def subject(measure: str, filters: Mapping[str, Sequence[str]]) -> str:
     """What a number is about: `Voltbay's revenue from Home 11 in Germany and France`."""
-    return f"{company}'s {measure}{of_filters(filters)}"
+    return f"{COMPANY}'s {measure}{of_filters(filters)}"
 
 
 def of_filters(filters: Mapping[str, Sequence[str]]) -> str:
@@ -128,11 +112,6 @@ def dimension_and_label(text: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("country", text)
 
 
-def company_in(*texts: str) -> str:
-    """The company's name if the texts know it, else a word for it."""
-    return COMPANY if any(COMPANY.lower() in text.lower() for text in texts) else "the company"
-
-
 def listed(values: Sequence[str]) -> str:
     """`a, b and c`."""
     return " and ".join([", ".join(values[:-1]), values[-1]]) if len(values) > 1 else "".join(values)
@@ -144,22 +123,14 @@ def without_company(value: str) -> str:
 
 
 _FILTER_PHRASES = {
-    "customer": "from the customer",
-    "product": "from",
-    "category": "in the category",
-    "channel": "through the channel",
-    "segment": "in the segment",
-    "country": "in",
-}
+    "customer": "from the customer", "product": "from", "category": "in the category",
+    "channel": "through the channel", "segment": "in the segment", "country": "in",
+}  # fmt: skip
 
 
 @cache
 def _pattern(template: str) -> re.Pattern[str]:
     """Literal text and names of places alternate in a template that is split at its braces."""
     parts = re.split(r"\{(\w+)\}", template)
-    return re.compile(
-        "".join(
-            rf"(?P<{each}>{_PLACES.get(each, '.+?')})" if index % 2 else re.escape(each)
-            for index, each in enumerate(parts)
-        )
-    )
+    named = (rf"(?P<{each}>{_PLACES.get(each, '.+?')})" for each in parts[1::2])
+    return re.compile("".join(f"{re.escape(text)}{next(named, '')}" for text in parts[::2]))

@@ -3,16 +3,9 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
-from agents.base import AgentResult, Finding
+from agents.base import AgentResult
 from app.stand_in import policy as generic
-from app.stand_in.packets import (
-    AgentInfo,
-    EvidenceInfo,
-    FindingInfo,
-    SpecialistPacket,
-    SupervisorPacket,
-    TaskInfo,
-)
+from app.stand_in.packets import AgentInfo, EvidenceInfo, FindingInfo, SpecialistPacket, SupervisorPacket, TaskInfo
 from app.stand_in.turns import Answer, Script, rows_of
 from app.stand_in.wire import Call, FunctionSpec
 from sample.rules.analyst import analyst
@@ -48,11 +41,14 @@ def generalist(packet: SpecialistPacket, names: list[str], tools: Sequence[Funct
             question=packet.question,
             task=TaskInfo(id=task.id, objective=task.objective),
             evidence=[_at_hand(*each) for part in before for each in part.calls if not each[1].failed],
-            findings=[_told(each) for part in before for each in part.result.findings],
+            findings=[FindingInfo(**each.model_dump()) for part in before for each in part.result.findings],
             feedback=packet.feedback,
         )
         done[task.id] = yield from _part(RULES[task.agent](packet_of_part, tools))
-    return _together([part.result for part in done.values()])
+    results = [part.result for part in done.values()]
+    gaps = dict.fromkeys(gap for each in results for gap in each.gaps)
+    findings = [found for each in results for found in each.findings]
+    return AgentResult(findings=findings[:MOST_FINDINGS], gaps=list(gaps)[:MOST_GAPS])
 
 
 def _part(script: Script) -> Generator[list[Call], list[Answer], Part]:
@@ -78,16 +74,3 @@ def _at_hand(call: Call, answer: Answer) -> EvidenceInfo:
         arguments=call.arguments,
         preview=answer.text,
     )
-
-
-def _told(finding: Finding) -> FindingInfo:
-    return FindingInfo.model_validate(finding.model_dump())
-
-
-def _together(results: list[AgentResult]) -> AgentResult:
-    """All findings; where they are too many, the part with the most loses its last ones."""
-    parts = [list(result.findings) for result in results]
-    while sum(map(len, parts)) > MOST_FINDINGS:
-        max(parts, key=len).pop()
-    gaps = dict.fromkeys(gap for result in results for gap in result.gaps)
-    return AgentResult(findings=[each for part in parts for each in part], gaps=list(gaps)[:MOST_GAPS])

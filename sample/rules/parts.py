@@ -3,24 +3,13 @@
 import re
 from dataclasses import dataclass
 
+from app.stand_in.words import REFERS_BACK, clauses
 from sample.rules.reading import Reading, read
 
-_QUESTION_WORDS = (
-    "how|what|which|who|whom|whose|when|where|why|did|do|does|is|are|was|were|has|have|will|can|could|forecast|predict|"
-    "project|estimate|compare|plot|chart|graph|show|draw|give|list|tell|compute|calculate|explain|find|describe|say"
-)
-_CLAUSE = re.compile(
-    rf"(?<=[?!;])\s+|(?<=[a-z0-9)]\.)\s+(?=[A-Z])|,?\s+(?:and|but|then)\s+(?:also\s+|then\s+)?(?=(?:{_QUESTION_WORDS})\b)|"
-    rf",\s+(?=(?:{_QUESTION_WORDS})\b)",
-    re.IGNORECASE,
-)
 _JOINT = re.compile(
     r"\s+(?:compared (?:to|with)|relative to|in relation to|versus|vs\.?|against|with|to|than|and|while|whereas|but|"
     r"as well as)\s+|,\s+",
     re.IGNORECASE,
-)
-_REFERS_BACK = re.compile(
-    r"\b(?:there|it|its|they|their|them|that|this|these|those|same|both|here|so)\b", re.IGNORECASE
 )
 
 
@@ -37,7 +26,7 @@ def parts_of(question: str) -> Parts:
     texts: dict[str, list[str]] = {"own": [], "market": []}
     sides: set[str] = set()
     waiting = ""
-    for words in _clauses(question):
+    for words in clauses(question):
         clause = f"{waiting}{words}"
         kinds = _kinds(clause) or sides
         waiting = "" if kinds else f"{clause}, "
@@ -46,11 +35,6 @@ def parts_of(question: str) -> Parts:
             texts[kind].append(_grounded(text, question, is_half=text != clause))
         sides = {kind for kind, _ in halves}
     return Parts("; ".join(texts["own"]), "; ".join(texts["market"]))
-
-
-def _clauses(question: str) -> list[str]:
-    text = " ".join(question.split())
-    return [clause.strip(" ,;") for clause in _CLAUSE.split(text) if clause and clause.strip(" ,;.?!")]
 
 
 def _kinds(text: str) -> set[str]:
@@ -73,13 +57,13 @@ def _grounded(text: str, question: str, *, is_half: bool) -> str:
     or refers back."""
     here, whole = read(text), read(question)
     added = []
-    refers_back = is_half or bool(_REFERS_BACK.search(text)) or "compare" in whole.intents
+    refers_back = is_half or bool(REFERS_BACK.search(text)) or "compare" in whole.intents
     if whole.places and not here.places and refers_back:
-        added.append(f"region: {', '.join(whole.places)}")
+        added.append(f"in {', '.join(whole.places)}")
     labels = _past_labels(whole)
     if labels and not here.times.spans and refers_back:
-        added.append(f"years: {', '.join(labels)}")
-    return f"{text.rstrip('.?! ')} ({'; '.join(added)})" if added else text.rstrip(".?! ")
+        added.append(f"in {', '.join(labels)}")
+    return f"{text.rstrip('.?! ')} {' '.join(added)}" if added else text.rstrip(".?! ")
 
 
 def _past_labels(whole: Reading) -> list[str]:

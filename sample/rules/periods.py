@@ -163,22 +163,10 @@ def _years(match: re.Match[str]) -> Span | None:
     return span(first * 12, last * 12 + 11) if first <= last else None
 
 
-def _short_years(match: re.Match[str]) -> Span | None:
-    first = int(match["y"])
-    last = first // 100 * 100 + int(match["z"])
-    return span(first * 12, last * 12 + 11) if first < last else None
-
-
 def _quarter(match: re.Match[str]) -> Span:
     number = _ORDINALS.get(match["q"]) or int(match["q"])
     start = int(match["y"]) * 12 + (number - 1) * 3
     return Span(start, start + 2, f"{match['y']}-Q{number}")
-
-
-def _half(match: re.Match[str]) -> Span:
-    second = match["h"] in {"2", "second", "2nd", "last"}
-    start = int(match["y"]) * 12 + (6 if second else 0)
-    return Span(start, start + 5, f"{match['y']}-H{2 if second else 1}")
 
 
 def _month_of(name: str) -> int:
@@ -187,11 +175,6 @@ def _month_of(name: str) -> int:
 
 def _month(match: re.Match[str]) -> Span:
     month = int(match["y"]) * 12 + _month_of(match["m"])
-    return span(month, month)
-
-
-def _numeric_month(match: re.Match[str]) -> Span:
-    month = int(match["y"]) * 12 + int(match["m"]) - 1
     return span(month, month)
 
 
@@ -209,13 +192,8 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Span | None]], ..
     (re.compile(rf"\b(?P<m>{_MONTH})\s+(?:(?P<y>{_YEAR}))?{_STRICT_TO}(?P<o>{_MONTH})\s+(?P<z>{_YEAR})\b"), _months),
     (re.compile(rf"\b(?:from|between)\s+(?P<y>{_YEAR}){_TO}(?P<z>{_YEAR})\b"), _years),
     (re.compile(rf"(?<![\w-])(?P<y>{_YEAR}){_STRICT_TO}(?P<z>{_YEAR})(?![\w-])"), _years),
-    (re.compile(rf"(?<![\w-])(?P<y>{_YEAR})[-–/](?P<z>\d\d)(?![\w-])(?<!-0[1-9])(?<!-1[0-2])"), _short_years),  # noqa: RUF001
     (re.compile(rf"\b(?P<y>{_YEAR})[- ]?q(?P<q>[1-4])\b"), _quarter),
     (re.compile(rf"\bq(?P<q>[1-4])[- ]?(?:of )?(?P<y>{_YEAR})\b"), _quarter),
     (re.compile(rf"\b(?P<q>{_ORDINAL}) quarter (?:of )?(?P<y>{_YEAR})\b"), _quarter),
-    (re.compile(rf"\b(?P<h>first|second|1st|2nd|last) half (?:of )?(?P<y>{_YEAR})\b"), _half),
-    (re.compile(rf"\bh(?P<h>[12])[- ]?(?P<y>{_YEAR})\b"), _half),
-    (re.compile(rf"\b(?P<y>{_YEAR})[- ]?h(?P<h>[12])\b"), _half),
     (re.compile(rf"\b(?P<m>{_MONTH})\s+(?:of )?(?P<y>{_YEAR})\b"), _month),
-    (re.compile(rf"\b(?P<y>{_YEAR})-(?P<m>0[1-9]|1[0-2])\b"), _numeric_month),
 )

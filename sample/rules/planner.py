@@ -11,7 +11,7 @@ from sample.rules.vocabulary import ANALYST_FRAME, ANALYST_PURPOSE, MARKET_FRAME
 
 LONGEST_QUESTION = 700
 LONGEST_OBJECTIVE = 1000
-THE_MARKET = "electric car sales"  # what drives that of chargers, where a question names none
+THE_MARKET = "electric car registrations"  # what drives that of chargers, where a question names none
 
 # What the analyst is for, in the words its own rules understand.
 COMPUTATIONS = {
@@ -35,9 +35,13 @@ def decide(packet: SupervisorPacket) -> SupervisorDecision:
         return _report("No further work may be assigned, so what is known is reported.")
     if not packet.tasks:
         tasks = _plan(packet.note or packet.question, packet)
-        return _assign("The question needs these facts and computations.", tasks) if tasks else _nobody()
+        return (
+            _assign("The question needs these facts and computations.", tasks)
+            if tasks
+            else _report("Nobody at hand knows this.")
+        )
     if packet.note and not any(_short(packet.note) in task.objective for task in packet.tasks):
-        return _assign("A human asked for this.", _one_more(packet.note, packet))
+        return _assign("A human asked for this.", _plan(packet.note, packet))
     return _report("Every task has ended.")
 
 
@@ -48,7 +52,7 @@ def _plan(question: str, packet: SupervisorPacket) -> list[Task]:
     tasks: list[Task] = []
     if parts.market and "researcher" in names:
         told = read(parts.market)
-        market = parts.market if told.topics or told.rivals else f"{parts.market}, {THE_MARKET}"
+        market = parts.market if told.is_of_market else f"{parts.market}, {THE_MARKET}"
         tasks.append(_task(tasks, packet, "researcher", f"{MARKET_FRAME} {market}.", []))
     if parts.own and "sales" in names:
         tasks.append(_task(tasks, packet, "sales", _own_objective(parts.own), []))
@@ -75,24 +79,6 @@ def _computations(reading: Reading) -> list[str]:
     if wanted == ["compare"] and len(reading.times.spans) < 2:
         return []
     return wanted
-
-
-def _one_more(note: str, packet: SupervisorPacket) -> list[Task]:
-    """One task for a human's note: a computation when it names no new subject, else a look-up."""
-    note = _short(note)
-    reading = read(note)
-    done = [task.id for task in packet.tasks if task.agent == "sales" and task.status == "done"]
-    wanted = _computations(reading)
-    if wanted and done and not reading.places and not reading.topics:
-        return [_task([], packet, "analyst", _analyst_objective(wanted, done[-1], note), [done[-1]])]
-    market = reading.kinds == {"market"}
-    if not reading.kinds:
-        market = bool(parts_of(packet.question).market)
-    if market:
-        return [
-            _task([], packet, "researcher", f"{MARKET_FRAME} {note} (for the question: {_short(packet.question)}).", [])
-        ]
-    return [_task([], packet, "sales", _own_objective(note), [])]
 
 
 def _own_objective(text: str) -> str:
@@ -122,7 +108,3 @@ def _assign(reason: str, tasks: list[Task]) -> SupervisorDecision:
 
 def _report(reason: str) -> SupervisorDecision:
     return SupervisorDecision(action="report", reason=reason, tasks=[])
-
-
-def _nobody() -> SupervisorDecision:
-    return _report("No agent that these rules know is on the team.")

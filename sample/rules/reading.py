@@ -1,7 +1,6 @@
 """What a question says, before any data is known."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.stand_in.words import FILLER
@@ -43,8 +42,7 @@ class Reading:
     measures: list[str]
     dimensions: list[str]
     intents: set[str]
-    topics: list[str]
-    rivals: list[str]
+    is_of_market: bool
     limit: int | None
 
     @property
@@ -60,7 +58,7 @@ class Reading:
     def kinds(self) -> set[str]:
         """Whose facts it asks for: the company's ("own"), the world's ("market"), both or neither."""
         own = says(vocabulary.OWN, self.text)
-        market = bool(self.topics or self.rivals) or says(vocabulary.MARKET, self.text)
+        market = self.is_of_market or says(vocabulary.MARKET, self.text)
         if not own and not market:
             own = bool(self.measures or self.dimensions) or says(vocabulary.OWN_HINTS, self.text) or self._names_goods
         return ({"own"} if own else set()) | ({"market"} if market else set())
@@ -76,8 +74,7 @@ def read(text: str) -> Reading:
         measures=_measures(text),
         dimensions=spotted(vocabulary.DIMENSIONS, text),
         intents=set(spotted(vocabulary.INTENTS, text)),
-        topics=spotted(vocabulary.TOPICS, _without_own_products(text)),
-        rivals=sorted((each for each in vocabulary.RIVALS if _is_rival(each, text)), key=_place_in(text)),
+        is_of_market=says((*vocabulary.TOPICS, *vocabulary.RIVALS), _without_own_products(text)),
         limit=_limit(text),
     )
 
@@ -92,12 +89,6 @@ def names(text: str) -> list[str]:
             found.append(" ".join(parts))
     found += [match[1] for match in _OWN_NAME.finditer(text)]
     return list(dict.fromkeys(each for each in found if not each.isdecimal()))
-
-
-def content_words(text: str) -> list[str]:
-    """The words of a text that carry its meaning, lower case, each once."""
-    words = (word.removesuffix("'s") for word in _WORD.findall(without_places(text).lower()))
-    return list(dict.fromkeys(word for word in words if word not in FILLER and not word.isdecimal()))
 
 
 def _measures(text: str) -> list[str]:
@@ -124,8 +115,6 @@ def _measures_of(text: str) -> list[str]:
             rest = without(phrases, rest)
     if found and found[-1] == "business":
         found = found[:-1] or ["units" if says(("how many",), text) else "revenue"]
-    if "returns" in found and says(("why", "reason", "reasons"), text):
-        found = ["return_reasons"]
     special = [each for each in found if each not in BASIC_MEASURES]
     # "Why do customers return ...", "sold to customers": who does something is not what is asked for.
     others = [each for each in special if each != "customers"]
@@ -138,17 +127,6 @@ def _measures_of(text: str) -> list[str]:
 def _without_own_products(text: str) -> str:
     """`Home 11` and `home chargers` are goods, not the topic of charging at home."""
     return re.sub(r"\bhome (?:\d+|chargers?|products?)\b", " ", text, flags=re.IGNORECASE)
-
-
-def _is_rival(name: str, text: str) -> bool:
-    if name[0].isupper():
-        return re.search(rf"\b{name}\b", text) is not None
-    return says((name,), text)
-
-
-def _place_in(text: str) -> Callable[[str], int]:
-    low = text.lower()
-    return lambda name: low.find(name.lower())
 
 
 def _limit(text: str) -> int | None:

@@ -1,5 +1,6 @@
 """The sales agent: learn the words of the data, see what is asked, fetch it, state it."""
 
+import re
 from collections.abc import Sequence
 
 from agents.base import AgentResult, Finding
@@ -14,8 +15,8 @@ from sample.rules.sales_ask import Ask, literal, understand, unmatched_names
 from sample.rules.sales_findings import findings
 from sample.rules.sales_schema import Schema, schema_of
 from sample.rules.sales_tables import Fetch, fetches
-from sample.rules.unread import ENGLISH_ONLY, is_foreign, unread
-from sample.rules.vocabulary import OWN_FRAME
+from sample.rules.unread import unread
+from sample.rules.vocabulary import COMPANY, OTHER_MEASURES, OWN_FRAME, says
 
 SAMPLE_COLUMNS = ("order_id", "product", "revenue_eur", "units")
 LATER = "growth cagr share seasonality forecast comparison chart"  # what the analyst does with the table
@@ -27,16 +28,15 @@ def sales(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script:
     """Calls describe_schema, then what the question needs; at most three rounds. Other data are left to the generic
     policy."""
     objective = packet.objective.removeprefix(OWN_FRAME).strip()
-    if is_foreign(objective):
-        return AgentResult(findings=[], gaps=[ENGLISH_ONLY])
     if fatal := unread(objective).fatal:
         return AgentResult(findings=[], gaps=fatal)
     [described] = yield [Call("sales__describe_schema", {})]
     if described.failed:
         return AgentResult(findings=[], gaps=[f"The sales data could not be read: {described.problem}."])
     schema = schema_of(described.evidence, described.text)
-    if not schema.has("sales", SAMPLE_COLUMNS):
-        return (yield from generic.work(packet.about(to_look_up(objective, LATER)), tools))
+    if says(OTHER_MEASURES, objective) or not schema.has("sales", SAMPLE_COLUMNS):
+        told = to_look_up(re.sub(rf"\b{COMPANY}(?:'s)?", "our", objective), LATER)
+        return (yield from generic.work(packet.about(told), tools))
     customers: list[str] = []
     if look_up := _customer_lookup(objective, schema):
         [found] = yield [look_up]

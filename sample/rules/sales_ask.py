@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 from sample.rules import vocabulary
 from sample.rules.claims import listed
-from sample.rules.periods import Span, hull, month_name, span
+from sample.rules.periods import Span, hull, month_label, month_name, span
 from sample.rules.reading import Reading, read
-from sample.rules.sales_schema import Match, Schema, match, period_text
+from sample.rules.sales_schema import Match, Schema, match
 from sample.rules.unread import NO_SHARE_OF_MARKET, unread, without_share_of_market
 from sample.rules.vocabulary import says
 
+NO_MEASURE = "The question names no figure of the sales data: revenue, units, orders, customers, discounts, returns."
 _HOW_IT_GOES = ("do", "doing", "did", "fare", "faring", "going", "results")
 
 
@@ -60,7 +61,7 @@ def understand(objective: str, schema: Schema, customers: list[str]) -> Ask:
     measures = [] if timeless or _is_fatal(found, customers) else reading.measures
     if not measures and not gaps:
         measures = _default(reading, found)
-        gaps += [] if measures else [_no_measure()]
+        gaps += [] if measures else [NO_MEASURE]
     dimensions = _dimensions(reading, found)
     grain = _grain(reading, period, keep, dimensions)
     return Ask(reading, schema, measures, found.filters, dimensions, grain, period, keep, gaps)
@@ -74,8 +75,7 @@ def unmatched_names(objective: str, schema: Schema) -> list[str]:
 def _is_fatal(found: Match, customers: list[str]) -> bool:
     """A filter that the data lacks: an answer without it would answer another question."""
     lacks_place = bool(found.unknown_places) and not found.filters.get("country")
-    lacks_name = bool(found.unknown_names) and not customers and not found.filters.get("product")
-    return lacks_place or lacks_name or bool(found.unknown_goods)
+    return lacks_place or bool(found.unknown_names and not customers) or bool(found.unknown_goods)
 
 
 def _unknown(found: Match, schema: Schema, customers: list[str]) -> list[str]:
@@ -103,13 +103,6 @@ def _foreign(reading: Reading, schema: Schema) -> list[str]:
             name = phrase.removesuffix("*")
             return [f"The sales data has no figures on this: no column tells anything like '{name}'."]
     return []
-
-
-def _no_measure() -> str:
-    return (
-        "The question names no figure that the sales data has: revenue, units, orders, customers, order value, "
-        "discounts, prices, returns or targets."
-    )
 
 
 def _default(reading: Reading, found: Match) -> list[str]:
@@ -147,8 +140,9 @@ def _period(reading: Reading, schema: Schema) -> tuple[Span | None, tuple[Span, 
     outside = [each.label for each in asked if each.within(covered) is None]
     partly = [each.label for each in asked if each.within(covered) not in {None, each}]
     cite = f" [{schema.evidence}]" if schema.evidence else ""
+    known = f"{month_label(covered.start)} to {month_label(covered.end)}"
     gaps = [
-        f"The sales data covers {period_text(schema)}, so it has {has} {listed(labels)}{cite}."
+        f"The sales data covers {known}, so it has {has} {listed(labels)}{cite}."
         for has, labels in (("nothing for", outside), ("only a part of", partly))
         if labels
     ]

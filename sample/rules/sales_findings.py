@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from agents.base import Finding
+from app.stand_in.results import number
 from app.stand_in.turns import Answer, rows_of
-from sample.rules.amounts import amount, moved, number, percent, plain
+from sample.rules.amounts import amount, moved, percent, plain
 from sample.rules.claims import finding, of_filters, part, subject
-from sample.rules.periods import month_name, month_number
+from sample.rules.periods import month_name
 from sample.rules.reading import BASIC_MEASURES
 from sample.rules.sales_ask import Ask
 from sample.rules.sales_tables import Fetch
@@ -16,6 +17,8 @@ from sample.rules.vocabulary import MISSES, TIME, says
 MOST_ROWS = 24
 ENDS = 6
 
+TARGETS = ("attainment_pct", "target_eur", "revenue_eur")
+
 Row = dict[str, str]
 
 # measure: column, how a sentence calls it, unit
@@ -23,12 +26,8 @@ FIGURES: Mapping[str, tuple[str, str, str]] = {
     "revenue": ("revenue_eur", "revenue", "EUR"),
     "units": ("units", "sales volume", "units"),
     "orders": ("orders", "number of orders", "orders"),
-    "order_value": ("average_order_value_eur", "average order value", "EUR"),
     "discount": ("average_discount_pct", "average discount per order line", "%"),
-    "price": ("average_selling_price_eur", "average selling price after discount", "EUR"),
-    "list_price": ("latest_list_price_eur", "latest list price", "EUR"),
     "customer_count": ("customers", "number of buying customers", "customers"),
-    "return_reasons": ("returned_units", "number of units sent back", "units"),
 }
 
 
@@ -44,14 +43,12 @@ class Result:
 
 def findings(ask: Ask, fetch: Fetch, answer: Answer) -> list[Finding]:
     """What one table says."""
-    rows = [row for row in rows_of(answer.text).rows if _is_kept(ask, row)]
-    return _READERS.get(fetch.kind, _measured)(Result(ask, fetch, answer.evidence, rows))
+    return _READERS.get(fetch.kind, _measured)(Result(ask, fetch, answer.evidence, rows_of(answer.text).rows))
 
 
 def _measured(of: Result) -> list[Finding]:
-    """Tables of one figure, or of two for prices, ranked by the SQL that made them."""
-    names = ["list_price", "price"] if of.fetch.kind == "price" else [of.fetch.kind]
-    return [each for name in names for row in of.rows[:MOST_ROWS] if (each := _figure(of, row, name))]
+    """Tables of one figure, ranked by the SQL that made them."""
+    return [each for row in of.rows[:MOST_ROWS] if (each := _figure(of, row, of.fetch.kind))]
 
 
 def _basic(of: Result) -> list[Finding]:
@@ -92,8 +89,7 @@ def _customers(of: Result) -> list[Finding]:
 def _targets(of: Result) -> list[Finding]:
     found = []
     for row in _by_attainment(of)[:MOST_ROWS]:
-        cells = [number(row.get(column, "")) for column in ("attainment_pct", "target_eur", "revenue_eur")]
-        share, target, revenue = cells
+        share, target, revenue = (number(row.get(column, "")) for column in TARGETS)
         if share is None or target is None or revenue is None:
             continue
         fields = {"subject": _subject(of, "revenue"), "period": _period(of, row), "value": percent(share)}
@@ -117,8 +113,7 @@ def _returned(of: Result) -> list[Finding]:
     where = f"sold{of_filters(_fixed(of))}"
     found = []
     for row in of.rows[:MOST_ROWS]:
-        cells = [number(row.get(column, "")) for column in ("return_rate_pct", "returned_units", "sold_units")]
-        rate, back, sold = cells
+        rate, back, sold = (number(row.get(each, "")) for each in ("return_rate_pct", "returned_units", "sold_units"))
         if rate is None or back is None or sold is None:
             continue
         fields = {"where": where, "period": _period(of, row), "value": percent(rate)}
@@ -134,8 +129,7 @@ def _fastest(of: Result) -> list[Finding]:
     dimension = of.fetch.dimensions[0]
     found = []
     for row in of.rows[:MOST_ROWS]:
-        cells = [number(row.get(column, "")) for column in ("change_pct", "value_before", "value_after")]
-        change, before, after = cells
+        change, before, after = (number(row.get(each, "")) for each in ("change_pct", "value_before", "value_after"))
         if change is None or before is None or after is None:
             continue
         fields = {"subject": _subject(of, words), "period": of.fetch.period}
@@ -181,8 +175,7 @@ def _fixed(of: Result) -> dict[str, list[str]]:
 
 
 def _subject(of: Result, words: str) -> str:
-    text = subject(words, _fixed(of), of.ask.schema.company)
-    return text.replace(" from ", " of ", 1) if "price" in words else text
+    return subject(words, _fixed(of))
 
 
 def _period(of: Result, row: Row) -> str:
@@ -190,24 +183,6 @@ def _period(of: Result, row: Row) -> str:
         return of.fetch.period
     label = next((row[each] for each in TIME if each in of.fetch.dimensions and row.get(each)), "")
     return month_name(label) or of.ask.label
-
-
-def _is_kept(ask: Ask, row: Row) -> bool:
-    """Whether the row's time lies in one of the spans that were named one by one."""
-    if len(ask.keep) < 2:
-        return True
-    label = next((row[each] for each in TIME if row.get(each)), "")
-    start = _start(label)
-    return start is None or any(each.start <= start <= each.end for each in ask.keep)
-
-
-def _start(label: str) -> int | None:
-    year, _, part = label.partition("-")
-    if not year.isdecimal():
-        return None
-    if part.startswith("Q") and part[1:].isdecimal():
-        return int(year) * 12 + (int(part[1:]) - 1) * 3
-    return int(year) * 12 if not part else month_number(label)
 
 
 _READERS: Mapping[str, Callable[[Result], list[Finding]]] = {

@@ -5,18 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.stand_in.turns import rows_of
-from sample.rules.claims import company_in, without_company
-from sample.rules.periods import Span, month_label, month_number, span
-from sample.rules.places import GROUPS, REGIONS, places, same_place
+from sample.rules.claims import without_company
+from sample.rules.periods import Span, month_number, span
+from sample.rules.places import REGIONS, places, same_place
 from sample.rules.reading import names
 from sample.rules.slots import unknown_goods
-from sample.rules.vocabulary import MEASURES, spotted
 
 # A value of one short common word ("home") counts only before one of these ("home chargers").
 _GOODS = r"(?:\s+(?:charger|product|categor|line|range|unit|device|item|plan|customer|segment|channel)\w*)"
 _SHORT = 7
-_TOKEN = 5
-_PLAIN_ADJECTIVES = frozenset({"small", "large", "medium", "other", "direct", "public"})
 MATCHED = ("product", "channel", "segment", "category")
 
 
@@ -28,7 +25,6 @@ class Schema:
     tables: Mapping[str, frozenset[str]]
     values: Mapping[str, Sequence[str]]
     coverage: Span | None
-    company: str
 
     def has(self, table: str, columns: Sequence[str]) -> bool:
         return set(columns) <= self.tables.get(table, frozenset())
@@ -63,7 +59,7 @@ def schema_of(evidence: str, text: str) -> Schema:
             months += [month for each in re.split(r"\.\.|;", listed) if (month := month_number(each.strip()))]
     coverage = span(min(months), max(months)) if months else None
     frozen = {name: frozenset(columns) for name, columns in tables.items()}
-    return Schema(evidence, frozen, values, coverage, company_in(text))
+    return Schema(evidence, frozen, values, coverage)
 
 
 def match(text: str, schema: Schema) -> Match:
@@ -75,20 +71,10 @@ def match(text: str, schema: Schema) -> Match:
             found, rest = _take(value, rest)
             if found:
                 filters.setdefault(dimension, []).append(value)
-    for dimension, value, token in _tokens(schema):
-        if value not in filters.get(dimension, ()) and re.search(rf"\b{_loose(token)}\b", rest, re.IGNORECASE):
-            filters.setdefault(dimension, []).append(value)
-            rest = re.sub(rf"\b{_loose(token)}\b", " ", rest, flags=re.IGNORECASE)
     countries, unknown = _countries(text, schema)
     if countries:
         filters["country"] = countries
     return Match(filters, unknown, names(rest), unknown_goods(rest))
-
-
-def period_text(schema: Schema) -> str:
-    """`2022-01 to 2025-12`, or a word for data without dates."""
-    covered = schema.coverage
-    return f"{month_label(covered.start)} to {month_label(covered.end)}" if covered else "no known period"
 
 
 def _countries(text: str, schema: Schema) -> tuple[list[str], list[str]]:
@@ -98,8 +84,6 @@ def _countries(text: str, schema: Schema) -> tuple[list[str], list[str]]:
     found = [value for value in known if any(same_place(value, place) for place in named)]
     found += [value for value in known if value not in found and re.search(rf"\b{re.escape(value)}\b", text)]
     missing = [place for place in named if not any(same_place(value, place) for value in known)]
-    if found and any(re.search(rf"\b{group}", text) for group in GROUPS):
-        missing = []
     return found, missing
 
 
@@ -121,18 +105,3 @@ def _loose(word: str) -> str:
         return re.escape(word)
     stem = re.sub(r"(?:ies|s|y)$", "", word) if len(word) > 4 else word
     return rf"{re.escape(stem)}\w{{0,3}}"
-
-
-def _tokens(schema: Schema) -> list[tuple[str, str, str]]:
-    """(dimension, value, word): the words that tell one value from all others."""
-    owners: dict[str, list[tuple[str, str]]] = {}
-    for dimension in MATCHED:
-        for value in schema.values.get(dimension, ()):
-            for word in re.findall(r"[A-Za-z]+", without_company(value)):
-                owners.setdefault(word.lower(), []).append((dimension, value))
-    return [
-        (*of[0], word)
-        for word, of in owners.items()
-        if len(of) == 1 and len(word) >= _TOKEN and word not in _PLAIN_ADJECTIVES and not spotted(MEASURES, word)
-        and " " in without_company(of[0][1])
-    ]  # fmt: skip

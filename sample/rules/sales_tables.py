@@ -32,62 +32,21 @@ class Fetch:
     period: str = ""
 
 
-@dataclass(frozen=True)
-class Select:
-    """A figure that needs SQL: its columns, the table it comes from and the columns that must exist for it."""
-
-    figures: str
-    source: str
-    needs: Mapping[str, tuple[str, ...]]
-    order: str
-    dimensions: tuple[str, ...] = ()
-
-
 RETURNS = "(SELECT line_id, sum(units) AS returned FROM returns GROUP BY line_id)"
-SELECTS: Mapping[str, Select] = {
-    "basic": Select(
+# A figure that needs SQL: its columns, the table that they come from, and by which it is ordered.
+SELECTS: Mapping[str, tuple[str, str, str]] = {
+    "basic": (
         "sum(revenue_eur) AS revenue_eur, sum(units) AS units, count(DISTINCT order_id) AS orders",
         "sales",
-        {"sales": ("revenue_eur", "units", "order_id")},
         "revenue_eur",
     ),
-    "order_value": Select(
-        "round(sum(revenue_eur) / count(DISTINCT order_id), 2) AS average_order_value_eur, "
-        "count(DISTINCT order_id) AS orders",
-        "sales",
-        {"sales": ("revenue_eur", "order_id")},
-        "average_order_value_eur",
-    ),
-    "discount": Select(
-        "round(avg(discount_pct), 2) AS average_discount_pct",
-        "sales",
-        {"sales": ("discount_pct",)},
-        "average_discount_pct",
-    ),
-    "price": Select(
-        "round(sum(revenue_eur) / sum(units), 2) AS average_selling_price_eur, "
-        "arg_max(list_price_eur, order_date) AS latest_list_price_eur",
-        "sales",
-        {"sales": ("revenue_eur", "units", "list_price_eur", "order_date")},
-        "average_selling_price_eur",
-        ("product",),
-    ),
-    "customer_count": Select(
-        "count(DISTINCT customer_id) AS customers", "sales", {"sales": ("customer_id",)}, "customers"
-    ),
-    "returns": Select(
+    "discount": ("round(avg(discount_pct), 2) AS average_discount_pct", "sales", "average_discount_pct"),
+    "customer_count": ("count(DISTINCT customer_id) AS customers", "sales", "customers"),
+    "returns": (
         "coalesce(sum(returned), 0) AS returned_units, sum(units) AS sold_units, "
         "round(100.0 * coalesce(sum(returned), 0) / sum(units), 2) AS return_rate_pct",
         f"sales LEFT JOIN {RETURNS} AS sent_back USING (line_id)",
-        {"sales": ("line_id", "units"), "returns": ("line_id", "units")},
         "returned_units",
-    ),
-    "return_reasons": Select(
-        "sum(sent_back.units) AS returned_units",
-        "sales JOIN returns AS sent_back USING (line_id)",
-        {"sales": ("line_id",), "returns": ("line_id", "units", "reason")},
-        "returned_units",
-        ("reason",),
     ),
 }
 
@@ -193,9 +152,8 @@ def _targets(ask: Ask) -> list[Fetch]:
 
 def _selected(measure: str) -> Callable[[Ask], list[Fetch]]:
     def rule(ask: Ask) -> list[Fetch]:
-        extra = [each for each in SELECTS[measure].dimensions if each not in ask.dimensions]
-        grain = _named_grain(ask) if ask.dimensions or extra else ask.grain
-        shown = _shown(ask, [*ask.dimensions, *extra], grain)
+        grain = _named_grain(ask) if ask.dimensions else ask.grain
+        shown = _shown(ask, ask.dimensions, grain)
         label = "" if set(shown) & set(TIME) else ask.label
         return [Fetch(measure, _query(measure, ask, shown, ask.period), ask.filters, tuple(shown), label)]
 
@@ -203,16 +161,15 @@ def _selected(measure: str) -> Callable[[Ask], list[Fetch]]:
 
 
 def _query(measure: str, ask: Ask, shown: Sequence[str], period: Span | None) -> Call:
-    select = SELECTS[measure]
+    figures, source, order = SELECTS[measure]
     times = [each for each in shown if each in TIME]
-    ranked = f"{select.order} {'ASC' if 'bottom' in ask.reading.intents else 'DESC'}"
+    ranked = f"{order} {'ASC' if 'bottom' in ask.reading.intents else 'DESC'}"
     if measure == "returns" and "rate" in ask.reading.text.lower():
         ranked = ranked.replace("returned_units", "return_rate_pct")
-    order = ", ".join([*times, ranked])
-    columns = ", ".join([*shown, select.figures])
+    columns = ", ".join([*shown, figures])
     group = f" GROUP BY {', '.join(shown)}" if shown else ""
     where = _where(ask, period)
-    sql = f"SELECT {columns} FROM {select.source}{where}{group} ORDER BY {order}"
+    sql = f"SELECT {columns} FROM {source}{where}{group} ORDER BY {', '.join([*times, ranked])}"
     return Call(f"{SERVER}__query", {"sql": sql})
 
 
@@ -243,7 +200,6 @@ def _with_the_year_before(ask: Ask, period: Span | None) -> Span | None:
     return span(max(covered.start, period.start - 12), period.end)
 
 
-_RULES: Mapping[str, Callable[[Ask], list[Fetch]]] = {
-    "customers": _customers,
-    "target": _targets,
-} | {measure: _selected(measure) for measure in SELECTS if measure != "basic"}
+_RULES: Mapping[str, Callable[[Ask], list[Fetch]]] = {"customers": _customers, "target": _targets} | {
+    measure: _selected(measure) for measure in SELECTS if measure != "basic"
+}

@@ -24,7 +24,7 @@ _KNOWN = frozenset(
     each any different various distinct single other same sale selling distribution sales trade home
     workplace european nordic local national regional domestic private commercial business company average overall
     both during since until before after between within across people countries country region regions market markets
-    net gross invoiced million thousand actual buying
+    net gross invoiced points million thousand actual buying
     """.split()  # noqa: SIM905
 )
 

@@ -3,12 +3,6 @@
 import re
 from dataclasses import dataclass
 
-from app.stand_in.words import FILLER
-from sample.rules import vocabulary
-from sample.rules.vocabulary import says
-
-ENGLISH_ONLY = "The stand-in reads English only; ask in English, or run it with a language model."
-NOTHING_KNOWN = "No question about the sales data or the market was recognised."
 NOT_WHY = "The sales data tells how much was sold and when, not why."
 NO_SHARE_OF_MARKET = (
     "No document or data at hand gives the company's share of a market: the sales data has its own revenue only."
@@ -41,14 +35,6 @@ _REASON = re.compile(r"\bwhy\b|\bhow come\b|\bwhat (?:caused|drove|explains|led)
 _SHARE_OF_MARKET = re.compile(
     r"\bmarket[- ]shares?\b|\bshares? (?:of|in) (?:the |a )?(?:\w+ ){0,4}?market\b(?: share)?", re.IGNORECASE
 )
-_WORD = re.compile(r"[^\W\d_]+")
-# Frequent words of neighbouring languages that are no English words.
-_ELSEWHERE = frozenset(
-    """der das und wie ist wir haben unser unsere umsatz für den dem nicht welche welcher welches wurden wurde viele
-    hoch im jahr mit zum zur ein eine les des est quel quelle quels quelles combien nous avons dans et du pour notre
-    nos chiffre vente ventes vendu une sont aux el los las cuál cuáles cuánto cuántos fue nuestro nuestra para por qué
-    il gli quanto quanti quale sono stato nostro nostra nel nella het een hoeveel wat onze verkocht voor""".split()  # noqa: SIM905
-)
 
 
 @dataclass(frozen=True)
@@ -74,7 +60,7 @@ def unread(text: str) -> Unread:
         is_question = bool(_YES_OR_NO.search(text))
         then = "; compare it with the figure yourself" if is_question else ", so no figure is given"
         (beside if is_question else fatal).append(f"The condition '{_quoted(match)}' was not applied{then}.")
-    if _REASON.search(text) and not says(vocabulary.MEASURES["returns"], text):
+    if _REASON.search(text):
         beside.append(NOT_WHY)
     return Unread(fatal, beside)
 
@@ -88,15 +74,6 @@ def unread_of_sources(text: str) -> list[str]:
 def without_share_of_market(text: str) -> str:
     """The text with every mention of a share of the market blanked."""
     return _SHARE_OF_MARKET.sub(" ", text)
-
-
-def is_foreign(text: str) -> bool:
-    """Whether a text is in another language, or in another script."""
-    words = [word.lower() for word in _WORD.findall(text)]
-    elsewhere = sum(word in _ELSEWHERE for word in words)
-    english = sum(word in FILLER for word in words)
-    latin = sum(all(character < "\u0250" for character in word) for word in words)
-    return (elsewhere >= 2 and elsewhere > english) or latin * 2 < len(words)
 
 
 def _without_tags(text: str) -> str:

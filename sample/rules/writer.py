@@ -6,17 +6,15 @@ from dataclasses import dataclass
 
 from agents.base import ReportDraft
 from app.stand_in.packets import FindingInfo, ReportPacket
+from app.stand_in.policy.report import NO_ANSWER, cited, gaps, ids, title, usable
 from sample.rules.claims import ANALYSIS, MARKET, OWN, Stated, dimension_and_label, read_back
 from sample.rules.reading import read
 from sample.rules.vocabulary import MONTHS
 
-LONGEST_TITLE = 120
 IN_THE_ANSWER = 3
 ROWS_FOR_A_TABLE = 3
 
-PART_MISSING = "Part of the question could not be answered."
 NO_FORECAST = "The forecast that was asked for could not be made."
-NO_ANSWER = "The question cannot be answered from the data at hand."
 HEADINGS = {OWN: "Own sales", ANALYSIS: "Analysis", MARKET: "Market"}
 AGENT_THEMES = {"sales": OWN, "analyst": ANALYSIS}
 
@@ -35,13 +33,13 @@ _SPECIAL_COLUMNS = {
     ("returned for", "before"): "Units sold", ("returned for", "after"): "Units back",
     ("returned for", "value"): "Return rate", ("returned", "before"): "Units sold",
     ("returned", "after"): "Units back", ("returned", "value"): "Return rate", ("growth", "value"): "Change",
-    ("growth for", "value"): "Change", ("fastest", "value"): "Change", ("comparison", "value"): "Change",
-    ("share", "value"): "Share", ("season", "value"): "Index", ("forecast", "value"): "Forecast",
+    ("fastest", "value"): "Change",
+    ("share", "value"): "Share", ("forecast", "value"): "Forecast",
     ("forecast total", "value"): "Forecast",
 }  # fmt: skip
 _CAPTIONS = {
-    "customer": "Customers by revenue", "season": "Seasonal index of {subject}", "growth": "Change of {subject}",
-    "growth for": "Change of {subject}", "fastest": "Change of {subject}", "share": "Shares of {subject}",
+    "customer": "Customers by revenue", "growth": "Change of {subject}",
+    "fastest": "Change of {subject}", "share": "Shares of {subject}",
     "returned": "Units sent back, of those {where}", "returned for": "Units sent back, of those {where}",
     "forecast": "Forecast of {subject}, {interval} interval", "target": "{subject} against target",
     "forecast total": "Forecast of {subject}, {interval} interval", "target for": "{subject} against target",
@@ -67,36 +65,17 @@ class Entry:
     @property
     def cited(self) -> str:
         """The claim as a sentence that ends in its evidence."""
-        return f"{self.finding.claim.rstrip('. ')} {_ids(self.finding)}."
+        return cited(self.finding)
 
 
 def write(packet: ReportPacket) -> ReportDraft:
     """An answer first, then the details by theme, then what could not be answered."""
-    entries = _without_last_month(packet.question, _entries(packet))
+    entries = _without_last_month(packet.question, [Entry(each, read_back(each.claim)) for each in usable(packet)])
     blocks = [_answer(packet.question, entries)]
     if len(entries) > len(_headlines(entries)):
         blocks += [block for theme in HEADINGS for block in _section(theme, entries)]
-    blocks += _charts(packet.charts, entries) + _gaps(packet)
-    return ReportDraft(title=_title(packet.question), body="\n\n".join(blocks))
-
-
-def _entries(packet: ReportPacket) -> list[Entry]:
-    """What there is to tell. That a chart was drawn goes without saying where it stands in the report."""
-    entries = [Entry(each, read_back(each.claim)) for each in _usable(packet)]
-    return [entry for entry in entries if not (packet.charts and entry.stated and entry.stated.form == "chart")]
-
-
-def _usable(packet: ReportPacket) -> list[FindingInfo]:
-    """Findings with evidence, each once, without those that the feedback quotes."""
-    unique = {each.claim: each for each in packet.findings if each.claim.strip() and each.evidence}
-    return [each for claim, each in unique.items() if not any(claim.rstrip(". ") in line for line in packet.feedback)]
-
-
-def _title(question: str) -> str:
-    words = " ".join(question.split())
-    if len(words) > LONGEST_TITLE:
-        words = words[:LONGEST_TITLE].rsplit(" ", 1)[0] + " ..."
-    return words if len(words) >= 3 else "Report"
+    blocks += _charts(packet.charts, entries) + gaps(packet.model_copy(update={"gaps": _told(packet.gaps)}))
+    return ReportDraft(title=title(packet.question), body="\n\n".join(blocks))
 
 
 def _answer(question: str, entries: list[Entry]) -> str:
@@ -111,7 +90,7 @@ def _answer(question: str, entries: list[Entry]) -> str:
 def _without_last_month(question: str, entries: list[Entry]) -> list[Entry]:
     """The end of a series that was fetched for a forecast or for seasons answers nothing by itself."""
     asks_for_month = any(span.months == 1 for span in read(question).times.spans)
-    is_computed_on = any(entry.is_forecast or (entry.stated and entry.stated.form == "season") for entry in entries)
+    is_computed_on = any(entry.is_forecast for entry in entries)
     if asks_for_month or not is_computed_on:
         return entries
     return [entry for entry in entries if not (entry.theme == OWN and _MONTH.fullmatch(entry.finding.period))]
@@ -139,7 +118,7 @@ def _leads_by_subject(entries: list[Entry]) -> list[list[Entry]]:
 
 
 def _leads(entries: list[Entry]) -> list[Entry]:
-    """The change over the whole time; the two ends of a series; the highest and the lowest season; else the first."""
+    """The change over the whole time; the two ends of a series; else the first."""
     if not entries:
         return []
     if whole := [entry for entry in entries if entry.stated and entry.stated.form == "growth between"]:
@@ -147,8 +126,6 @@ def _leads(entries: list[Entry]) -> list[Entry]:
     group = _groups(entries)[0]
     if not _is_series(group):
         return group[:1]
-    if group[0].stated and group[0].stated.form == "season":
-        group = sorted(group, key=lambda entry: -(entry.finding.value or 0))
     return [group[0], group[-1]]
 
 
@@ -157,7 +134,7 @@ def _is_series(group: list[Entry]) -> bool:
     form = group[0].stated.form if group[0].stated else ""
     times = [entry.finding.period for entry in group]
     is_timed = form in {"measure", "growth"} and all(_TIME.fullmatch(each) for each in times)
-    return len(group) > 1 and (form == "season" or (is_timed and times == sorted(times, key=_in_time)))
+    return len(group) > 1 and is_timed and times == sorted(times, key=_in_time)
 
 
 def _in_time(period: str) -> tuple[str, int]:
@@ -208,7 +185,7 @@ def _bullets(entries: list[Entry]) -> str:
 
 def _disputes(entries: list[Entry]) -> str:
     return "\n".join(
-        f"- {entry.stated.fields['statement'] if entry.stated else entry.finding.claim} {_ids(entry.finding)}."
+        f"- {entry.stated.fields['statement'] if entry.stated else entry.finding.claim} {ids(entry.finding)}."
         for entry in entries
     )
 
@@ -219,7 +196,7 @@ def _table(entries: list[Entry]) -> str:
     columns = [name for name in _COLUMNS if name in stated[0].fields]
     lines = [_row([*(_head(name, stated[0]) for name in columns), "Source"]), _row(["---"] * (len(columns) + 1))]
     for entry, each in zip(entries, stated, strict=True):
-        lines.append(_row([*(_cell(name, each) for name in columns), _ids(entry.finding)]))
+        lines.append(_row([*(_cell(name, each) for name in columns), ids(entry.finding)]))
     return f"{_caption(entries[0])}\n\n" + "\n".join(lines)
 
 
@@ -241,16 +218,12 @@ def _caption(entry: Entry) -> str:
     """What the rows have in common, with its evidence where it holds a number."""
     assert entry.stated is not None
     text = _CAPTIONS.get(entry.stated.form, "{subject}").format(**entry.stated.fields)
-    cited = f" {_ids(entry.finding)}" if re.search(r"\d", text) else ""
+    cited = f" {ids(entry.finding)}" if re.search(r"\d", text) else ""
     return f"**{text[:1].upper()}{text[1:]}**{cited}"
 
 
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _ids(finding: FindingInfo) -> str:
-    return f"[{', '.join(dict.fromkeys(finding.evidence))}]"
 
 
 def _charts(charts: list[str], entries: list[Entry]) -> list[str]:
@@ -265,11 +238,6 @@ def _charts(charts: list[str], entries: list[Entry]) -> list[str]:
     return ["## Charts", *(f"![{name}]({each}.svg)" for each in charts)]
 
 
-def _gaps(packet: ReportPacket) -> list[str]:
-    """Each gap once; one that the feedback quotes loses its details."""
-    unique = list(dict.fromkeys(" ".join(gap.split()) for gap in packet.gaps if gap.strip()))
-    # That nothing could be computed goes without saying where the data itself was missing.
-    told = [gap for gap in unique if not gap.startswith("Not computed")] or unique
-    refused = [gap for gap in told if any(gap in line for line in packet.feedback)]
-    lines = [gap for gap in told if gap not in refused] + ([PART_MISSING] if refused else [])
-    return ["## What could not be answered", "\n".join(f"- {gap}" for gap in lines)] if lines else []
+def _told(found: list[str]) -> list[str]:
+    """That nothing could be computed goes without saying where the data itself was missing."""
+    return [gap for gap in found if not gap.startswith("Not computed")] or found

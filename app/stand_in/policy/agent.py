@@ -11,7 +11,7 @@ from app.stand_in.policy.sql import columns_of, select
 from app.stand_in.results import Result, read
 from app.stand_in.turns import Answer, Rows, Script
 from app.stand_in.wire import Call, FunctionSpec
-from app.stand_in.words import clauses, stems, to_look_up
+from app.stand_in.words import REFERS_BACK, clauses, names, stems, to_look_up
 
 ROUNDS, MOST_CALLS, MOST_REFERENCES, FEW_TOOLS = 4, 6, 4, 3
 MOST_FINDINGS = MOST_GAPS = 30
@@ -32,12 +32,24 @@ def work(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script:
     offered = {tool.name: tool for tool in tools if not _CHANGES.match(_own(tool.name))}
     findings: list[Finding] = []
     gaps: list[str] = []
-    for question in clauses(packet.objective) or [packet.objective]:
+    for question in _questions(packet.objective):
         found, missing = yield from _answer(question, offered, packet.evidence)
         findings += [each for each in found if each.claim not in {other.claim for other in findings}]
         gaps += missing
     result = AgentResult(findings=findings[:MOST_FINDINGS], gaps=list(dict.fromkeys(gaps))[:MOST_GAPS])
     return accepted(result, packet.feedback)
+
+
+def _questions(objective: str) -> list[str]:
+    """The questions of a task; one that lives on the words of the question before it stays with that."""
+    found: list[str] = []
+    for clause in clauses(objective):
+        words, is_named = Asked.of(clause).sought, bool(names(clause))
+        if found and (not words or (not is_named and (len(words) < 2 or REFERS_BACK.search(clause)))):
+            found[-1] += f" {clause}"
+        else:
+            found.append(clause)
+    return found or [objective]
 
 
 def accepted(result: AgentResult, feedback: Sequence[str]) -> AgentResult:

@@ -7,7 +7,7 @@ from typing import Any, Never
 
 import jsonschema_rs
 
-from app.stand_in.policy.facts import Asked
+from app.stand_in.policy.facts import TIME, Asked
 from app.stand_in.results import number
 from app.stand_in.words import stems, years
 
@@ -109,6 +109,9 @@ class _Filling:
 
     def _choice(self, _: str, schema: Json, needed: bool) -> Any:
         said = [each for each in schema["enum"] if stems(str(each)) and stems(str(each)) <= stems(self._asked.text)]
+        table = next(iter(self._seen.tables), None)
+        if table and {"line", "bar"} <= {*schema["enum"]}:  # of a chart: lines need labels in time
+            return "line" if TIME.search(table.labels[0]) else "bar"
         is_free = needed and "default" not in schema and not schema.get("examples")
         return said[0] if said else schema["enum"][0] if is_free else _ABSENT
 

@@ -20,11 +20,13 @@ _IDLE = frozenset(stems("number figure value currently current today now latest 
                         "hold company team exactly please different various draw plot graph list"))  # fmt: skip
 _AMOUNTS = {"how many": "count number quantity qty units unit stock total hand amount size",
             "how much": "price cost amount value total sum revenue fee rate usd eur"}  # fmt: skip
-TIME = re.compile(r"year|month|quarter|date|period|time|day|week", re.IGNORECASE)
+TIME = re.compile(r"(?:^|[ _])(?:year|month|quarter|date|period|time|day|week|season)(?:$|[ _])", re.IGNORECASE)
 _ID = re.compile(
     r"(?:^|[ _])(?:id|rank|index|no|number|code|zip|year|month|label|score|relevance|distance)$", re.IGNORECASE
 )
 _SOURCES = re.compile(r"^#* ?(?:sources?|references?|links?|related|further reading)\b", re.IGNORECASE)
+DISPUTED = "Sources disagree: "
+_DISPUTED = re.compile(r"disagree|contradict|conflict|disput", re.IGNORECASE)
 _BREAK = re.compile(r"(?<=[a-z0-9%)\"'][.!?])\s+(?=[A-Z\"'])|\n+")
 _MARKUP = re.compile(r"\[([^\]]+)\]\([^)]*\)|[*_`]{1,3}(?=\w)|(?<=\w)[*_`]{1,3}|^\s*(?:[-*+•]|\d+[.)])\s+")
 
@@ -97,7 +99,7 @@ def _narrowed(asked: Asked, rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 def _values(asked: Asked, columns: Sequence[str], rows: list[dict[str, str]], source: frozenset[str]) -> list[str]:
     """The columns that the question asks for, by their names; any numbers where the source as a whole is asked for."""
-    numeric = [each for each in columns if not _ID.search(each) and is_numeric(each, rows)]
+    numeric = [each for each in columns if not (_ID.search(each) or TIME.search(each)) and is_numeric(each, rows)]
     for wanted in (asked.sought, asked.amounts):
         if named := [each for each in numeric if stems(each) & wanted]:
             return named
@@ -158,7 +160,8 @@ def _of_text(asked: Asked, result: Result) -> list[Finding]:
         covers = len(own) >= len(asked.sought) / 2 and len(own | near) >= COVERED * len(asked.sought)
         is_value = bool(near) and bool(re.search(r"\d", text)) and asked.sought <= near
         if is_named and (covers or is_value) and len(text) <= LONGEST_CLAIM and not _SOURCES.search(heading):
-            scored.append((len(own) + 0.4 * len(near - own), text))
+            told = f"{DISPUTED}{text}" if _DISPUTED.search(heading) else text
+            scored.append((len(own) + 0.4 * len(near - own), told))
     if asked.amounts and any(re.search(r"\d", text) for _, text in scored):
         scored = [each for each in scored if re.search(r"\d", each[1])]
     best = max((score for score, _ in scored), default=0.0)
@@ -173,7 +176,7 @@ def _finding(claim: str, value: float | None, result: Result, period: str) -> Fi
         unit="",
         period=period[:LONGEST_PERIOD],
         evidence=[result.evidence],
-        confidence="medium",
+        confidence="low" if claim.startswith(DISPUTED) else "medium",
     )
 
 

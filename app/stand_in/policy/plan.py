@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from agents.base import SupervisorDecision, Task
 from app.stand_in.packets import AgentInfo, SupervisorPacket
-from app.stand_in.words import clauses, names, stems, to_look_up
+from app.stand_in.words import REFERS_BACK, clauses, names, stems, to_look_up
 
 LONGEST_OBJECTIVE = 1000
 MOST_AGENTS = 3
@@ -14,7 +14,6 @@ _NOT_THIS = re.compile(r"\b(?:knows? nothing|does not|do not|cannot|never|not)\b
 _ON_OTHERS = re.compile(
     r"\bother (?:tasks?|agents?)|others? (?:found|fetched)|\bevidence\b|\bneeds? a task", re.IGNORECASE
 )
-_REFERS_BACK = re.compile(r"\b(?:there|it|its|they|their|them|that|those|these|same)\b", re.IGNORECASE)
 
 
 def decide(packet: SupervisorPacket) -> SupervisorDecision:
@@ -27,7 +26,7 @@ def decide(packet: SupervisorPacket) -> SupervisorDecision:
     asked = [gap for task in packet.tasks for gap in task.gaps if gap.rstrip().endswith("?") and not task.findings]
     for wanted in [packet.note or "", *asked]:
         if wanted and not any(wanted[:LONGEST_OBJECTIVE] in task.objective for task in packet.tasks):
-            return _assign("This was asked for.", plan(wanted, packet)[:1])
+            return _assign("This was asked for.", plan(wanted, packet))
     others = [
         each for each in packet.agents if each.name not in {task.agent for task in packet.tasks} and not computes(each)
     ]
@@ -46,7 +45,7 @@ def plan(question: str, packet: SupervisorPacket) -> list[Task]:
     wanted: dict[str, list[str]] = {}
     for clause in clauses(question) or [question]:
         named = ", ".join(each for group in names(question) for each in group)
-        told = f"{clause} (about {named})" if named and not names(clause) and _REFERS_BACK.search(clause) else clause
+        told = f"{clause} (about {named})" if named and not names(clause) and REFERS_BACK.search(clause) else clause
         later = best(clause, computing)
         first = to_look_up(told, " ".join(each.does for each in later))
         for agent in best(first, sources) or best(question, sources) or sources[:MOST_AGENTS]:

@@ -11,7 +11,8 @@ from agents.base import AgentResult
 from app.stand_in.roles import reply_to
 from app.stand_in.wire import ChatRequest
 from sample.rules.generalist import NO_TOOL
-from tests.app.offline_team import serving, team
+from tests.app.offline_team import serving
+from tests.sample.team import team
 
 MARKET = "How many public charging points does Germany have, and do sources agree?"
 FORECAST = (

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from agents.base import Finding
-from tests.app.offline_team import Answered, serving, team
+from tests.app.offline_team import serving
+from tests.sample.team import Answered, team
 
 
 @pytest.fixture(scope="module")
