@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,18 @@ class InventedTeam:
         self._settings, self._client, self._prompts = settings, client, prompts
         patch.setattr(base, "PROMPTS", prompts)
 
-    async def ask(self, question: str, agents: Mapping[str, tuple[str, str]], servers: Mapping[str, str]) -> Job:
-        """The job. Agents are what each `does` and its tools."""
-        team = tuple(AgentSpec(name=name, does=does, tools=(tools,)) for name, (does, tools) in agents.items())
-        for name in agents:
-            (self._prompts / f"{name}.md").write_text("Look it up.")
+    async def ask(
+        self,
+        question: str,
+        agents: Mapping[str, tuple[str, str]],
+        servers: Mapping[str, str],
+        others: Sequence[AgentSpec] = (),
+    ) -> Job:
+        """The job. Agents are what each `does` and its tools; `others` work beside them."""
+        new = (AgentSpec(name=name, does=does, tools=(tools,)) for name, (does, tools) in agents.items())
+        team = (*others, *new)
+        for each in team:
+            (self._prompts / f"{each.name}.md").write_text("Look it up.")
         with serving() as url:
             async with ToolGateway(dict(servers)) as gateway, DefaultAsyncHttpxClient() as http:
                 tiers = self._settings.model_copy(update={"supervisor_model": self._settings.model})

@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
-from agents.base import AgentResult, ReportDraft, SupervisorDecision, Task
+from agents.base import AgentResult, ReportDraft, SupervisorDecision
 from app.stand_in.faults import HONEST, PROFILES, Profile
 from app.stand_in.faults.wordings import OPENERS, QUESTIONS, REASONS, SCOPES, wording
 from graphs.errors import PlanError
@@ -20,7 +19,7 @@ from graphs.evidence.store import Evidence
 from graphs.nodes.verify import problem_with
 from graphs.planning.plan import validated
 from graphs.state import FindingState
-from tests.app.offline_team import Answered, serving, team
+from tests.app.offline_team import serving
 
 Json = dict[str, Any]
 
@@ -120,7 +119,7 @@ def test_wordings_do_not_come_back_and_share_few_words() -> None:
     assert max(overlap(one, other) for one in sentences[:60] for other in sentences[:60] if one != other) < 0.5
 
 
-async def test_clarify_never_ends_and_never_says_the_same(data_dir: Path) -> None:
+async def test_clarify_never_ends_and_never_says_the_same() -> None:
     tasks: list[Json] = []
     said: list[str] = []
     async with misbehaving("clarify") as client:
@@ -145,22 +144,38 @@ async def test_clarify_goes_on_when_every_id_is_used() -> None:
     assert [task.id for task in made.tasks] == ["T99"]
 
 
-async def unfinished(profile: str, server: str, data_dir: Path) -> Answered:
-    """What an agent did in the turns it had, with the real tools."""
-    done = Answered([])
-    task = Task(id="T1", agent=server, objective=QUESTION, depends_on=[])
-    with serving(PROFILES[profile]) as url:
-        async with team(url, data_dir) as agents:
-            with pytest.raises(AssertionError, match="did not finish"):
-                await agents.work(task, QUESTION, done, [], [])
-    return done
+def tool(name: str, **properties: Json) -> Json:
+    parameters = {"type": "object", "properties": properties, "required": [*properties][:1]}
+    return {"type": "function", "function": {"name": name, "parameters": parameters}}
 
 
-@pytest.mark.parametrize("agent", ["researcher", "sales", "analyst"])
-async def test_busy_agents_call_tools_in_new_words_and_never_finish(agent: str, data_dir: Path) -> None:
-    done = await unfinished("busy", agent, data_dir)
-    assert len(done.calls) == len(done.evidence) == 6  # no call was refused
-    assert len({json.dumps(arguments) for _, arguments in done.calls}) == 6
+SEARCH = tool("notes__search", query={"type": "string"}, limit={"type": "integer", "maximum": 20})
+READ = tool("notes__read", id={"type": "string"})
+QUERY = tool("shop__query", sql={"type": "string"}, max_rows={"type": "integer", "maximum": 1000})
+FOUND = "E1\n# Found\nid,title\nN1,One\nN2,Two"
+TABLES = "E2\n# Tables\ntable,column,type\norders,amount,INTEGER\nvans,name,VARCHAR"
+
+
+async def calls_of(profile: str, tools: list[Json], *results: str) -> list[list[Json]]:
+    """The calls of four turns; each of a turn's calls gets one of the results."""
+    made: list[list[Json]] = []
+    request = work(1)
+    async with misbehaving(profile) as client:
+        for _ in range(4):
+            message = (await choice(client, {**request, "tools": [*tools, RESULT]}))["message"]
+            calls = message["tool_calls"]
+            made.append([{each["function"]["name"]: json.loads(each["function"]["arguments"])} for each in calls])
+            said = zip(calls, results * len(calls), strict=False)
+            answers = [{"role": "tool", "tool_call_id": each["id"], "content": text} for each, text in said]
+            request = {**request, "messages": [*request["messages"], message, *answers]}
+    return made
+
+
+@pytest.mark.parametrize("offered", [[SEARCH], [QUERY], [SEARCH, QUERY, READ]])
+async def test_busy_agents_call_tools_in_new_words_and_never_finish(offered: list[Json]) -> None:
+    made = await calls_of("busy", offered, FOUND)
+    assert [len(each) for each in made] == [1, 1, 1, 1]
+    assert len({json.dumps(each) for each in made}) == 4
 
 
 async def test_busy_supervisors_hand_out_one_task_after_another() -> None:
@@ -171,21 +186,17 @@ async def test_busy_supervisors_hand_out_one_task_after_another() -> None:
     assert overlap(first.objective, second.objective) < 0.25
 
 
-@pytest.mark.parametrize("agent", ["researcher", "sales"])
-async def test_hoarders_fetch_ever_more(agent: str, data_dir: Path) -> None:
-    done = await unfinished("hoarder", agent, data_dir)
-    assert len(done.calls) == len(done.evidence) >= 12
-    assert sum(len(each.text) for each in done.evidence.values()) > 200_000
-    assert len({json.dumps(arguments) for name, arguments in done.calls if not name.endswith("document")}) >= 6
-
-
-async def test_hoarders_read_every_document_that_a_search_named(data_dir: Path) -> None:
-    done = await unfinished("hoarder", "researcher", data_dir)
-    first = next(each for each in done.evidence.values() if each.tool == "search")
-    assert len(first.content["rows"]) == 20
-    read = [arguments["id"] for name, arguments in done.calls if name == "knowledge_base__read_document"]
-    for each in {row[0] for row in first.content["rows"]}:
-        assert read.count(each) == 5  # at each of the other turns
+async def test_hoarders_fetch_ever_more_of_all_that_there_is() -> None:
+    made = await calls_of("hoarder", [SEARCH, READ, QUERY], FOUND, TABLES)
+    assert [next(iter(each)) for each in made[0]] == ["notes__search"]
+    for turn in made[1:]:
+        assert {"notes__read": {"id": "N1"}} in turn
+        assert {"notes__read": {"id": "N2"}} in turn
+    queries = [each["shop__query"] for each in made[3] if "shop__query" in each]
+    assert queries == [{"sql": f"SELECT * FROM {table} LIMIT 503", "max_rows": 1000} for table in ("orders", "vans")]
+    searched = [each["notes__search"] for turn in made for each in turn if "notes__search" in each]
+    assert [each["limit"] for each in searched] == [20, 20, 20, 20]
+    assert len({each["query"] for each in searched}) == 4
 
 
 async def test_deadlocked_plans_are_refused_every_time() -> None:

@@ -11,7 +11,7 @@ from app.stand_in.policy.sql import columns_of, select
 from app.stand_in.results import Result, read
 from app.stand_in.turns import Answer, Rows, Script
 from app.stand_in.wire import Call, FunctionSpec
-from app.stand_in.words import REFERS_BACK, clauses, names, stems, to_look_up
+from app.stand_in.words import REFERS_BACK, clauses, names, says_one, stems, to_look_up
 
 ROUNDS, MOST_CALLS, MOST_REFERENCES, FEW_TOOLS = 4, 6, 4, 3
 MOST_FINDINGS = MOST_GAPS = 30
@@ -115,8 +115,15 @@ def _look_ups(asked: Asked, tools: dict[str, FunctionSpec], results: Sequence[Re
         is_near = _fit(tool, asked) or len(tools) <= FEW_TOOLS or _LOOKS_UP.search(_own(tool.name))
         is_usable = is_sql(tool.parameters) or _server(tool.name) not in described
         if is_near and is_usable and tool not in overviews and not takes_evidence(tool.parameters):
-            found += [Call(tool.name, each) for each in fill(tool.parameters, asked, seen)]
+            calls = [Call(tool.name, each) for each in fill(tool.parameters, asked, seen)]
+            found += [call for call in calls if not any(_is_another_way(call, other) for other in found)]
     return found
+
+
+def _is_another_way(call: Call, other: Call) -> bool:
+    """Whether two calls search for the same: `search` and `search_by_keyword`."""
+    first, second = sorted((call.name, other.name))
+    return second.startswith(f"{first}_") and call.arguments == other.arguments
 
 
 def _computations(
@@ -153,7 +160,9 @@ def _chosen(call: Call, asked: Asked) -> str:
 def fields(asked: Asked, results: Sequence[Result]) -> dict[str, list[str]]:
     """Values by the name of their field, first those of the rows that fit the question best."""
     rows = [row for result in results for row in result.table.rows]
-    rows.sort(key=lambda row: -len(stems(asked.text) & stems(" ".join(row.values()))))
+    about = {id(row): " ".join(row.values()) for row in rows}
+    named = {each: sum(says_one([text], group) for group in asked.named) for each, text in about.items()}
+    rows.sort(key=lambda row: (-named[id(row)], -len(asked.topic & stems(about[id(row)]))))
     return {name: list(dict.fromkeys(row[name] for row in rows if row.get(name))) for row in rows for name in row}
 
 

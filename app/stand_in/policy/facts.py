@@ -25,6 +25,10 @@ _ID = re.compile(
     r"(?:^|[ _])(?:id|rank|index|no|number|code|zip|year|month|label|score|relevance|distance)$", re.IGNORECASE
 )
 _SOURCES = re.compile(r"^#* ?(?:sources?|references?|links?|related|further reading)\b", re.IGNORECASE)
+CONDITION = re.compile(
+    r"\b(?:not|without|except|exclud\w+|other than|(?:more|less|fewer|over|under|at (?:least|most)) (?:than )?[\d.,]+)",
+    re.IGNORECASE,
+)
 DISPUTED = "Sources disagree: "
 _DISPUTED = re.compile(r"disagree|contradict|conflict|disput", re.IGNORECASE)
 _BREAK = re.compile(r"(?<=[a-z0-9%)\"'][.!?])\s+(?=[A-Z\"'])|\n+")
@@ -65,6 +69,9 @@ class Asked:
 def facts(asked: Asked, result: Result) -> tuple[list[Finding], list[str]]:
     """Findings on one result, and what it lacks."""
     findings, gaps = _of_table(asked, result)
+    line = result.text.strip()
+    if line.startswith("# ") and "\n" not in line and asked.sought & stems(line):  # all it says: a chart was drawn
+        findings = [_finding(line.removeprefix("# "), None, result, "")]
     return [*findings, *_of_text(asked, result)], gaps
 
 
@@ -82,6 +89,8 @@ def _of_table(asked: Asked, result: Result) -> tuple[list[Finding], list[str]]:
         return [], []
     gaps = [f"Nothing in the result says anything of '{', '.join(sorted(unsaid))}'."] if unsaid else []
     shown = _ranked(asked, rows, values[0])
+    if condition := CONDITION.search(asked.text):
+        gaps.append(f"The condition '{condition.group()}' was not applied.")
     if len(shown) < len(rows) and not asked.topic & (HIGH | LOW):
         gaps.append(f"The result has {len(rows)} rows on this; the first {len(shown)} are given.")
     if (asked.topic & WHOLE) - source and len(rows) > 1:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.stand_in.policy.facts import HIGH, LOW, Asked
+from app.stand_in.policy.facts import CONDITION, HIGH, LOW, Asked
 from app.stand_in.results import Result
 from app.stand_in.words import mentions, stems, years
 
@@ -18,8 +18,6 @@ _NO_SUM = re.compile(
 )
 _CREATE = re.compile(r"CREATE TABLE\s+[\"`]?(\w+)[\"`]?\s*\((.*?)\)\s*(?:;|$)", re.IGNORECASE | re.DOTALL)
 _DEFINED = re.compile(r"^\s*[\"`]?(\w+)[\"`]?\s+([A-Za-z]+)", re.MULTILINE)
-_EXCEPT = re.compile(r"\b(?:not|without|except|exclud\w+|besides|other than|(?:more|less|fewer|over|under|at least) "
-                     r"(?:than )?\d)", re.IGNORECASE)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def columns_of(result: Result) -> list[Column]:
 
 def select(asked: Asked, columns: Sequence[Column]) -> tuple[str, str]:
     """The statement, or "" and why there is none."""
-    if match := _EXCEPT.search(asked.text):
+    if match := CONDITION.search(asked.text):
         return "", f"The stand-in does not read '{match.group()}', so no figure is given."
     tried = [_of_table(asked, [each for each in columns if each.table == table]) for table in _tables(columns)]
     if sql := next((sql for sql, missing in tried if not missing), ""):
