@@ -1,4 +1,4 @@
-"""WHO works. Adding an agent is one module here, one entry below and its prompt in `prompts/`."""
+"""The agents. To add one: a module here, an entry below, and its prompt in `prompts/`."""
 
 from agents import analyst, researcher, sales
 from agents.base import AgentSpec

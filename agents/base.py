@@ -1,6 +1,6 @@
-"""The words that agents, graph and reports share: who an agent is, what it is asked, what it answers.
+"""The types that agents, graph and reports share: what an agent is, what it is asked, what it answers.
 
-Every model here is frozen and made of JSON primitives, so that it can be checkpointed as it is.
+Every model here is frozen and made of JSON primitives, so that it can be checkpointed.
 """
 
 from collections.abc import Collection
@@ -21,9 +21,19 @@ class _Frozen(BaseModel):
 class AgentSpec(_Frozen):
     """One agent, as data.
 
-    `tools` are names of MCP tools as `server.tool`, or `server.*` for all tools of a server. `optional_tools` are those
-    that it is given besides where their server runs. One that `works_on_evidence` looks nothing up by itself: its
-    source is what other tasks found.
+    Attributes:
+        name: unique; its prompt is `agents/prompts/<name>.md`.
+        does: what the supervisor chooses it by.
+        tools: MCP tools as `server.tool`, or `server.*` for all tools of a server.
+        optional_tools: further tools, if their server runs.
+        works_on_evidence: it looks nothing up; its sources are the findings of other tasks.
+
+    Example:
+        LIBRARIAN = AgentSpec(
+            name="librarian",
+            does="Finds prices in the library's own price lists.",
+            tools=("knowledge_base.search", "crm.*"),
+        )  # in agents/librarian.py; then add it to AGENTS in agents/__init__.py
     """
 
     name: str = Field(pattern=r"^[a-z][a-z_]{1,30}$")
@@ -33,13 +43,13 @@ class AgentSpec(_Frozen):
     works_on_evidence: bool = False
 
     def where(self, servers: Collection[str]) -> Self:
-        """The agent as it is where these MCP servers run: with those of its optional tools that they have."""
+        """The agent for a deployment with these MCP servers: with the optional tools that they have."""
         more = tuple(tool for tool in self.optional_tools if _server(tool) in servers)
         return self.model_copy(update={"tools": self.tools + more, "optional_tools": ()})
 
     @property
     def prompt(self) -> str:
-        """The system prompt: `agents/prompts/<name>.md`, and what there is in `prompts/servers/` on its servers."""
+        """The system prompt: `agents/prompts/<name>.md`, then what `prompts/servers/` has for its servers."""
         own = (PROMPTS / f"{self.name}.md").read_text(encoding="utf-8")
         servers = dict.fromkeys(_server(tool) for tool in self.tools)
         files = (PROMPTS / "servers" / f"{server}.md" for server in servers)
@@ -51,7 +61,7 @@ def _server(tool: str) -> str:
 
 
 class Task(_Frozen):
-    """One step of the plan: what one agent has to find out, and which tasks must be done before."""
+    """One step of the plan: what one agent has to find out, and which tasks must be done first."""
 
     id: str = Field(pattern=r"^T[1-9][0-9]?$", description="T1, T2, ...")
     agent: str = Field(description="name of the agent that does it")
@@ -68,7 +78,7 @@ class SupervisorDecision(_Frozen):
 
 
 class Finding(_Frozen):
-    """One claim with the evidence that carries it.
+    """One claim with the evidence that supports it.
 
     `value` is the number of the claim in `unit` (EUR, %, cars, ...), or null for a claim without one.
     """

@@ -1,55 +1,55 @@
-"""What the app raises on purpose, grouped by who must act. The command line turns each into one line and a code.
+"""The app's own errors, with who must act. The command line turns each into one line and an exit code.
 
 AppError
-├── BadInput            whoever typed the command or the setting
-│   ├── NoSuchJob       whoever named the job
-│   └── IdempotencyKeyReused  whoever sent another order under a key that was used
-├── QueueFull           whoever ordered: too many of their jobs wait already
-├── Busy                whoever wants to drive a job that another process drives
+├── BadInput            the user: a command or setting is wrong
+│   ├── NoSuchJob       the user: the job is unknown
+│   └── IdempotencyKeyReused  the submitter: the key was used for another request
+├── QueueFull           the submitter: too many of their jobs are waiting
+├── Busy                the caller: another process drives the job
 │   └── LeaseLost       nobody: its lease could not be renewed, because the store did not answer
-├── StoreOutage         the worker: the run ended because the store is out of order, which is no fault of the job
-├── Draining            the queue: this process is about to end, another one goes on
-├── DecisionRefused     whoever decided: not first, or about something else
-│   └── TooLate         whoever decided after the time to decide
-├── NotTypeset          whoever asked for a PDF: there are other forms
-├── ApiRefused          whoever asked an API for something: it said no, and why
-├── OperatorMustAct     whoever runs the machine: a program that was started does not answer
-│   └── ApiFailed       whoever runs the API, or gave its address: no answer, or one that is not an API's
+├── StoreOutage         the worker: the run ended because the store is broken, which is no fault of the job
+├── Draining            the queue: this process is about to exit, another one goes on
+├── DecisionRefused     the decider: not first, or about something else
+│   └── TooLate         the decider: after the time limit
+├── NotTypeset          the reader: there are other forms than PDF
+├── ApiRefused          the API's caller: the message says why
+├── OperatorMustAct     the operator: a program that was started does not answer
+│   └── ApiFailed       the operator, or whoever gave the address: no answer, or not from a Tollgate API
 ├── WebhookFailed       the queue: another attempt may succeed
-├── WebhookRefused      whoever ordered the job: its webhook is not wanted, or not to be reached
+├── WebhookRefused      the submitter: the webhook is rejected or not allowed
 └── RedisError          whoever set up the store (its own tree, in app.store.embedded_redis)
 """
 
 
 class AppError(Exception):
-    """Base of every error that `app` raises on purpose. The message is one line and says what to do."""
+    """Base of the app's own errors. The message is one line and says what to do."""
 
 
 class BadInput(AppError):
-    """A question, option, setting or file that cannot be used as it is."""
+    """An unusable question, option, setting or file."""
 
 
 class NoSuchJob(BadInput):
-    """There is no record of this job: it never was, or it expired."""
+    """There is no record of this job: it never existed, or it expired."""
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"there is no job {job_id}")
 
 
 class IdempotencyKeyReused(BadInput):
-    """An idempotency key that stands for another order."""
+    """An idempotency key that was used for another request."""
 
 
 class QueueFull(AppError):
-    """An order of a tenant that has as many jobs waiting as it may."""
+    """A submission of a tenant that has the maximum number of jobs waiting."""
 
 
 class DecisionRefused(AppError):
-    """A decision that nothing waits for (any more). The message says what became of the question."""
+    """A decision that nothing waits for (any more). The message says what happened to the question."""
 
 
 class TooLate(DecisionRefused):
-    """A decision that came when its time was over."""
+    """A decision after the time limit."""
 
 
 class Busy(AppError):
@@ -57,15 +57,15 @@ class Busy(AppError):
 
 
 class LeaseLost(Busy):
-    """The lease could not be renewed in time, for the store did not answer. Nobody knows whether another has it."""
+    """The lease could not be renewed in time because the store did not answer. Another process may have it."""
 
 
 class StoreOutage(AppError):
-    """A run that ended because the store is away, full or read-only. The attempt does not count.
+    """A run that ended because the store is down, full or read-only. The attempt does not count.
 
     Attributes:
-        token: under which the run was made.
-        anew: what its record has to say as soon as the store takes it, if nobody else has gone on with the job.
+        token: the run's fencing token.
+        anew: fields to write to the record as soon as the store accepts writes, unless another process has taken over.
     """
 
     def __init__(self, message: str, token: int, anew: dict[str, object]) -> None:
@@ -75,7 +75,7 @@ class StoreOutage(AppError):
 
 
 class Draining(AppError):
-    """The run stopped at a step because its process is about to end. The job stands where it was."""
+    """The run stopped at a step because its process is about to exit. The job can be resumed from there."""
 
 
 class NotTypeset(AppError):
@@ -83,26 +83,26 @@ class NotTypeset(AppError):
 
 
 class OperatorMustAct(AppError):
-    """Something the job needs does not run."""
+    """Something that the job needs is not running."""
 
 
 class ApiRefused(AppError):
-    """A request that an API answered with a problem of the caller's."""
+    """A request that an API refused because of the caller."""
 
 
 class ApiFailed(OperatorMustAct):
-    """An API that cannot be reached, has failed, or is none."""
+    """An API that is unreachable, has failed, or is not a Tollgate API."""
 
 
 class WebhookRefused(AppError):
-    """A webhook that is not to be sent again: the receiver does not want it, or must not be reached."""
+    """A webhook that must not be retried: the receiver rejects it, or its address is not allowed."""
 
 
 class WebhookFailed(AppError):
-    """An attempt at a webhook that may succeed later.
+    """A failed webhook attempt that is worth retrying.
 
     Attributes:
-        retry_after_s: seconds that the receiver asked to wait, at most an hour; None if it did not ask.
+        retry_after_s: seconds that the receiver asked to wait, at most an hour; None if it did not.
     """
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:

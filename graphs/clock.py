@@ -1,4 +1,4 @@
-"""The time, where nobody hands another clock in."""
+"""The default clock."""
 
 from datetime import UTC, datetime
 

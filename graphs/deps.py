@@ -1,4 +1,4 @@
-"""What the graph is handed: built by the app (or a test), passed down, never looked up."""
+"""The graph's dependencies: built by the app (or a test), passed down, never looked up."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,10 +21,20 @@ from graphs.tools.gateway import ToolGateway
 
 @dataclass(frozen=True)
 class Deps:
-    """Everything outside the state.
+    """Everything the graph needs besides its state.
 
-    `supervisor_model` plans on a cheap tier, `model` does the work and writes the report. `limits` apply to a job
-    that brings none of its own, and their day budgets to all; no job and no human goes past `ceiling`. `now` is UTC.
+    Attributes:
+        supervisor_model: plans; may be a cheaper one.
+        model: does the agents' work and writes the report.
+        limits: for jobs that bring none of their own; the day budgets apply to all jobs.
+        ceiling: the most that a job or a human may raise a limit to.
+        now: the time, in UTC.
+
+    Example:
+        deps = Deps(supervisor_model=planner, model=worker, ledger=ledger, gateway=gateway, evidence=evidence)
+        graph = build_research_graph(deps, checkpointer=RedisSaver(client))
+        small = dataclasses.replace(deps, limits=Limits(budget_micro_usd=50_000), agents=AGENTS[:1])
+        cheap_graph = build_research_graph(small)  # one agent, USD 0.05 a job
     """
 
     supervisor_model: GovernedChatOpenAI
@@ -38,8 +48,8 @@ class Deps:
     now: Callable[[], datetime] = utc_now
 
     def account(self, state: Mapping[str, Any], agent: str, config: RunnableConfig) -> Account:
-        """Who pays for what this agent does in this job, by its state or a hand-off of it."""
-        # The share is for those who may run away: the supervisor and the report may use what is left.
+        """The account that pays for this agent's work, from the job's state or a hand-off."""
+        # Only agents, which may run away, have a share: the supervisor and the report may use what is left.
         share = {} if any(agent == each.name for each in self.agents) else {"agent_share_percent": 100}
         limits = Limits.model_validate(state["limits"])
         budget = {"budget_micro_usd": min(limits.budget_micro_usd, self.ceiling.budget_micro_usd)}

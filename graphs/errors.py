@@ -2,29 +2,27 @@
 
 GraphError
 ├── ModelMustAct            the model is told and may try again
-│   ├── PlanError           a plan that cannot be carried out
+│   ├── PlanError           an invalid plan
 │   ├── ToolFailure         a tool call that failed or was refused
-│   ├── HandoffRefused      a hand-off that is not whole
-│   └── UnusableAnswer      an answer of the model that cannot be read as what was asked for
+│   ├── HandoffRefused      an incomplete hand-off
+│   └── UnusableAnswer      an answer that cannot be read as what was requested
 │       ├── AnswerCut       it ended at its token limit
-│       └── AnswerWithheld  the model refused, or a content filter kept it back
+│       └── AnswerWithheld  the model refused, or a content filter withheld it
 ├── HumanMustAct            a human decides whether it goes on
 │   └── LimitReached        a limit refused what was about to happen
-└── OperatorMustAct         retrying will not help until somebody mends it
-    ├── ServerUnavailable   an MCP server that gave no answer: away, hanging, busy, or asked too often
-    │   └── ServerRefused   one that does not take our token
-    ├── ModelUnavailable    a model provider that gives no answer, after all retries
-    │   ├── CircuitOpen       it failed several times in a row, so it is not asked for a while
-    │   └── NoCompletion    it answered with something that is no completion
-    ├── ModelRefused        a model provider that refuses the request as it is
-    │   └── AccountRefused  it refuses every request: a key, a quota or a bill is to be mended first
+└── OperatorMustAct         retrying will not help until somebody fixes it
+    ├── ServerUnavailable   an MCP server gave no answer: down, hanging, busy, or rate limited
+    │   └── ServerRefused   an MCP server rejects our token
+    ├── ModelUnavailable    the model provider gave no answer, after all retries
+    │   ├── CircuitOpen     it failed repeatedly and is not called for a while
+    │   └── NoCompletion    its answer is not a completion
+    ├── ModelRefused        the model provider refuses the request
+    │   └── AccountRefused  it refuses every request until the key, quota or bill is fixed
     ├── LedgerUnavailable   no ledger, no call
     ├── Fenced              another process has taken over this job
-    └── Unaccounted         a model call that nobody pays for
+    └── Unaccounted         a model call without an account
 
-All are RuntimeErrors: LangGraph's default retry policy leaves those alone.
-
-`ENDS_THE_RUN` are those that no node makes the best of.
+All are RuntimeErrors, which LangGraph's default retry policy does not retry. No node handles those in `ENDS_THE_RUN`.
 """
 
 from langchain_core.messages.ai import UsageMetadata
@@ -32,8 +30,8 @@ from langchain_core.messages.ai import UsageMetadata
 from graphs.redis.failures import STORE_FAILED
 from graphs.stop_reasons import EXPLAINED, ScopeName, StopReason
 
-INTERNAL = "an internal error, which the log has"  # what tenants are told of what nobody has raised on purpose
-STORE = "the store of jobs and money cannot be used"  # and of what whoever runs the service has to mend in it
+INTERNAL = "an internal error, which the log has"  # what tenants see of unexpected errors
+STORE = "the store of jobs and money cannot be used"  # and of those that the operator must fix
 
 
 class GraphError(RuntimeError):
@@ -45,11 +43,11 @@ class ModelMustAct(GraphError):
 
 
 class HumanMustAct(GraphError):
-    """The message goes to whoever ordered the job."""
+    """The message goes to the submitter of the job."""
 
 
 class OperatorMustAct(GraphError):
-    """The message goes to whoever runs the service."""
+    """The message goes to the operator."""
 
 
 class PlanError(ModelMustAct):
@@ -57,16 +55,16 @@ class PlanError(ModelMustAct):
 
 
 class ToolFailure(ModelMustAct):
-    """A tool call that gave no result; the message says what the model can do instead."""
+    """A tool call without a result; the message says what the model can do instead."""
 
 
 class HandoffRefused(ModelMustAct):
-    """A hand-off that lacks a part or is too large. It is refused, never shortened on the way."""
+    """A hand-off that lacks a part or is too large. It is never shortened instead."""
 
 
 class UnusableAnswer(ModelMustAct):
-    """An answer that is paid for and is not what was asked for. `said` is what the model gave instead, as far as it is
-    worth showing it."""
+    """A paid answer that is not what was requested. `said` is what the model gave instead, as far as it is worth
+    showing."""
 
     def __init__(self, message: str, said: str = "") -> None:
         super().__init__(message)
@@ -74,18 +72,18 @@ class UnusableAnswer(ModelMustAct):
 
 
 class AnswerCut(UnusableAnswer):
-    """The answer ended at its token limit. It is never passed on as if it were whole."""
+    """The answer ended at its token limit. It is never passed on as if it were complete."""
 
 
 class AnswerWithheld(UnusableAnswer):
-    """The model refused to answer, or a content filter of its provider kept the answer back."""
+    """The model refused to answer, or its provider's content filter withheld the answer."""
 
 
 class LimitReached(HumanMustAct):
     """A limit refused a call before it was made.
 
-    `scope` says whose limit it is. With `passing` it is only a matter of time: reservations in flight are in the way.
-    `wanted_micro_usd` is what a call would have reserved, where money is what it is about.
+    `scope` says whose limit it is. `passing` means that only open reservations are in the way, so waiting helps.
+    `wanted_micro_usd` is what the call would have reserved, for limits of money.
     """
 
     def __init__(
@@ -105,28 +103,28 @@ class LimitReached(HumanMustAct):
         self.wanted_micro_usd = wanted_micro_usd
 
     def budget_after(self, spent_micro_usd: int) -> int:
-        """A budget that pays for the call that was refused and for one like it, so that the same is not asked again at
-        once; 0 when it is not about money."""
+        """A budget that pays for the refused call and one like it, so that the job does not stop again at once; 0 if
+        the limit is not about money."""
         return spent_micro_usd + 2 * self.wanted_micro_usd if self.wanted_micro_usd else 0
 
 
 class ServerUnavailable(OperatorMustAct):
-    """An MCP server that gave no answer: it is away, hangs, is busy, or is asked too often. The message names it.
+    """An MCP server that gave no answer: it is down, hangs, is busy, or is rate limited. The message names it.
 
-    What a tool refuses or does badly is a ToolFailure, for then its server has answered.
+    When the server answers and its tool refuses or fails, that is a ToolFailure.
     """
 
 
 class ServerRefused(ServerUnavailable):
-    """An MCP server that does not take our token: it is there, and says nothing against itself."""
+    """An MCP server that rejects our token. It is up, so this does not count against it."""
 
 
 class ModelUnavailable(OperatorMustAct):
-    """The provider refused, failed or took too long, after every retry that was worth making."""
+    """The provider refused, failed or timed out, after every worthwhile retry."""
 
 
 class CircuitOpen(ModelUnavailable):
-    """The breaker of the provider is open; it may be asked again in `wait_s` seconds."""
+    """The provider's circuit breaker is open; try again in `wait_s` seconds."""
 
     def __init__(self, message: str, wait_s: float) -> None:
         super().__init__(message)
@@ -134,9 +132,9 @@ class CircuitOpen(ModelUnavailable):
 
 
 class NoCompletion(ModelUnavailable):
-    """The provider answered, with something that is no completion: a page, an error, nothing.
+    """The provider's answer is not a completion: a page, an error, nothing.
 
-    `may_be_billed` when a part of a completion came. `usage` is what it tells of tokens, if it does: those are billed.
+    `may_be_billed` is set when part of a completion came. `usage` holds the tokens that it reports, which are billed.
     """
 
     def __init__(self, message: str, *, may_be_billed: bool = False, usage: UsageMetadata | None = None) -> None:
@@ -146,32 +144,32 @@ class NoCompletion(ModelUnavailable):
 
 
 class ModelRefused(OperatorMustAct):
-    """The provider refused the request: an unknown model, or something it cannot take."""
+    """The provider refused the request: an unknown model, or something that it does not accept."""
 
 
 class AccountRefused(ModelRefused):
-    """The provider refuses whatever is asked, until somebody mends the key, the quota or the bill."""
+    """The provider refuses every request until somebody fixes the key, the quota or the bill."""
 
 
 class LedgerUnavailable(OperatorMustAct):
-    """The ledger could not be asked, so nothing may be spent."""
+    """The ledger is unreachable, so nothing may be spent."""
 
 
 class Unaccounted(OperatorMustAct):
-    """A model was called that no account pays for: `charged_to` was not called on it."""
+    """A model was called without an account: `charged_to` was not called on it."""
 
 
 class Fenced(OperatorMustAct):
-    """A write of a process that no longer holds the job's lease. It was not made; another process goes on."""
+    """A process that no longer holds the job's lease tried to write. Nothing was written; another process goes on."""
 
 
-# What keeps money and state does not answer, or the job is another process's: not the fault of a task, of its model or
-# of a tool, so nobody is told to go on without it. Another run goes on from the last checkpoint.
+# The store of money and state is unreachable, or another process has the job: no fault of a task, its model or a tool,
+# so no agent is told to go on without it. Another run goes on from the last checkpoint.
 ENDS_THE_RUN = (LedgerUnavailable, Fenced, *STORE_FAILED)
 
 
 def for_tenants(error: Exception) -> str:
-    """What whoever ordered a job is told of an error that ended a run of it."""
+    """What a job's submitter is told about an error that ended a run."""
     if isinstance(error, (LedgerUnavailable, *STORE_FAILED)):
         return STORE
     return str(error) if isinstance(error, GraphError) else INTERNAL

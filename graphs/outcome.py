@@ -1,7 +1,7 @@
-"""How a job ends. It is decided here, from what happened; exit codes, gaps, report and API show it.
+"""Decides how a job ends; exit codes, gaps, report and API show it.
 
-`completed` says that the question was answered by findings that stand, or that every data source that the plan needed
-was asked, answered, and does not have it. Whatever is less than that is `partial`, and says why.
+`completed` means that verified findings answer the question, or that every data source that the plan needed answered
+and does not have it. Anything less is `partial`, and says why.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _WITHOUT_REPORT = {StopReason.ABORTED, StopReason.REFUSED}
 
 
 class Outcome(NamedTuple):
-    """The end of a job: its status, why, and what there is to say of it beside the reason."""
+    """The end of a job: its status, the reason, and details."""
 
     status: Literal["completed", "partial", "failed"]
     reason: StopReason
@@ -22,7 +22,7 @@ class Outcome(NamedTuple):
 
 
 def outcome(state: ResearchState) -> Outcome:
-    """What the job came to, if it ends as it stands."""
+    """The outcome if the job ends now."""
     told = state.get("stop_reason")
     reason, detail = StopReason(told) if told else None, state.get("stop_detail", "")
     if reason in _WITHOUT_REPORT or state.get("report") is None:
@@ -33,7 +33,7 @@ def outcome(state: ResearchState) -> Outcome:
 
 
 def _of_findings(state: ResearchState) -> Outcome:
-    """What the job came to when every task was done."""
+    """The outcome when every task was done."""
     if of_status(state, "verified"):
         return Outcome("completed", StopReason.ANSWERED)
     if of_status(state, "dropped"):
@@ -46,7 +46,7 @@ def _of_findings(state: ResearchState) -> Outcome:
 
 
 def _shortfalls(state: ResearchState) -> Iterator[Outcome]:
-    """Tasks that did not do what the plan needed, in the order of the plan: what failed first is why others did."""
+    """Tasks that did not do what the plan needed, in plan order: the first failure explains later ones."""
     for task in state["tasks"].values():
         if task["status"] == "failed":
             reason = StopReason(task["reason"] or StopReason.TASK_FAILED)
@@ -58,5 +58,5 @@ def _shortfalls(state: ResearchState) -> Iterator[Outcome]:
 
 
 def not_answered(task: TaskState) -> str:
-    """Which data sources a task asked in vain, in words."""
+    """Which data sources did not answer a task, in words."""
     return f"{task['agent']}: no answer from {', '.join(task['unanswered'])}"

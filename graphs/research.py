@@ -1,4 +1,4 @@
-"""The picture: builds the research graph out of its nodes."""
+"""Builds the research graph from its nodes."""
 
 import functools
 from typing import Any, NamedTuple
@@ -29,17 +29,17 @@ ResearchGraph = CompiledStateGraph[ResearchState, None, ResearchInput, ResearchS
 
 
 def build_research_graph(deps: Deps, checkpointer: BaseCheckpointSaver[Any] | None = None) -> ResearchGraph:
-    """The supervisor graph over the given agents. Compiling it opens no connection.
+    """The supervisor's graph over the given agents. Compiling it opens no connection.
 
     Args:
         deps: models, tools and stores.
-        checkpointer: where state is kept; None where the platform brings its own (LangGraph Studio).
+        checkpointer: where state is kept; None if the platform brings its own (LangGraph Studio).
     """
     return wired(Plan("research", "supervisor", supervisor(deps), deps.agents), deps, checkpointer)
 
 
 class Plan(NamedTuple):
-    """What differs between graphs: their name, who says what is to be done, and which agents do it."""
+    """What differs between graphs: the name, the planner node, and the agents."""
 
     name: str
     planner: str
@@ -48,7 +48,7 @@ class Plan(NamedTuple):
 
 
 def wired(plan: Plan, deps: Deps, checkpointer: BaseCheckpointSaver[Any] | None) -> ResearchGraph:
-    """The graph in which this planner hands out work, behind the gate and before the checks that every graph has."""
+    """The graph around this planner and its agents, with the budget gate and the checks that every graph has."""
     agents, back = [agent.name for agent in plan.agents], plan.planner
     graph = StateGraph(ResearchState, input_schema=ResearchInput)
 
@@ -80,8 +80,8 @@ def wired(plan: Plan, deps: Deps, checkpointer: BaseCheckpointSaver[Any] | None)
 
 
 def counted(node: Any, deps: Deps) -> Any:
-    """The node, with each of its runs counted as a step of the job, in the ledger: a resume or a fork starts no new
-    count. After the run, because `escalate` does nothing before its interrupt."""
+    """The node, with each run counted in the ledger as a step of the job, cumulative over resumes and forks. Counted
+    after the run, because `escalate` must do nothing before its interrupt."""
 
     @functools.wraps(node)
     async def step(state: Any, **injected: Any) -> Any:

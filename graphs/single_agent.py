@@ -14,7 +14,7 @@ from graphs.state import ResearchState
 
 
 class Generalist(AgentSpec):
-    """An agent whose prompt is the graph's own: it is on nobody's team."""
+    """An agent outside the team; its prompt belongs to the graph."""
 
     @property
     def prompt(self) -> str:
@@ -30,7 +30,7 @@ GENERALIST = Generalist(
 
 
 def build_single_agent_graph(deps: Deps, checkpointer: BaseCheckpointSaver[Any] | None = None) -> ResearchGraph:
-    """The research graph with one agent and nobody above it. It takes and leaves the state that the team's does.
+    """The research graph with one agent and no supervisor. Its input and final state are those of the team's graph.
 
     Args:
         deps: models, tools and stores; `agents` and `supervisor_model` are not used.
@@ -40,7 +40,7 @@ def build_single_agent_graph(deps: Deps, checkpointer: BaseCheckpointSaver[Any] 
 
 
 async def _assign(state: ResearchState) -> dict[str, Any]:
-    """The question is the one task; a human's note is another. What verification sent back is done once more."""
+    """Assign the question as the one task; a human's note becomes another. What verification sent back is redone."""
     objective = state.get("note") or (None if state["tasks"] else state["question"])
     tasks = {}
     if objective:

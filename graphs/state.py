@@ -1,6 +1,6 @@
-"""The state of one research job: JSON primitives only, so that any saver can hold it and any tool can read it.
+"""The state of one research job: JSON primitives only, so that any saver can store it and any tool can read it.
 
-Big things (tool results) live in the evidence store; the state carries references to them.
+Tool results are in the evidence store; the state has references to them.
 """
 
 from typing import Annotated, Any, Literal, NotRequired
@@ -10,7 +10,7 @@ from typing_extensions import TypedDict  # pydantic cannot use the one of typing
 
 from graphs.stop_reasons import StopReason
 
-SCHEMA_VERSION = 3  # to be raised when jobs under way cannot be run on: they are left to who runs the service
+SCHEMA_VERSION = 3  # raise it when jobs in progress cannot be continued: they are then left to the operator
 MAX_TASKS = 24
 MAX_ENTRIES = 400
 
@@ -20,10 +20,10 @@ FindingStatus = Literal["unverified", "verified", "repeated", "sent_back", "drop
 
 
 class TaskState(TypedDict):
-    """A task of the plan and how far it got.
+    """A task of the plan and its progress.
 
-    `feedback` is what verification refused at the last attempt, `reason` the stop reason of a task that failed, for
-    which `error` has the words; `unanswered` are the data sources that were asked and did not answer.
+    `feedback` is what verification refused in the last attempt; `reason` and `error` are the stop reason and the
+    message of a failed task; `unanswered` are the data sources that did not answer.
     """
 
     id: str
@@ -40,9 +40,9 @@ class TaskState(TypedDict):
 
 
 class FindingState(TypedDict):
-    """A claim as an agent made it, and what verification said of it.
+    """An agent's claim and its verification.
 
-    `marks` say why it is not to be believed as it stands (graphs/evidence/trust.py); `confidence` is then lowered.
+    `marks` say why it should not be believed at face value (graphs/evidence/trust.py); `confidence` is then lowered.
     """
 
     id: str
@@ -60,9 +60,9 @@ class FindingState(TypedDict):
 
 
 class EvidenceRef(TypedDict):
-    """What the state knows of a stored tool result; the result itself is in the evidence store under `id`.
+    """A reference to a tool result, which is in the evidence store under `id`.
 
-    `size` is bytes of the whole result; of the rest that is not plain, `Evidence` has the meaning.
+    `size` is the bytes of the complete result; see `Evidence` for the other fields.
     """
 
     id: str
@@ -86,7 +86,7 @@ class EvidenceRef(TypedDict):
 
 
 class HandoffRecord(TypedDict):
-    """One hand-off. `fresh` is how much came of it: evidence with new content, and findings newly verified."""
+    """One hand-off. `fresh` counts what it brought: evidence with new content, and newly verified findings."""
 
     task: str
     agent: str
@@ -95,9 +95,9 @@ class HandoffRecord(TypedDict):
 
 
 class Halt(TypedDict):
-    """A limit or a loop that stopped the work in the middle of a step. It stands until a human answers.
+    """A limit or a loop that stopped the work in the middle of a step. It stands until a human decides.
 
-    `needed_micro_usd` is a budget with which the call that was refused would be made, and work can go on.
+    `needed_micro_usd` is a budget that would allow the refused call.
     """
 
     reason: str
@@ -106,13 +106,13 @@ class Halt(TypedDict):
 
 
 def halt(reason: StopReason, detail: str = "", needed_micro_usd: int = 0) -> Halt:
-    """What stops the job."""
+    """A `Halt` with these values."""
     return Halt(reason=reason.value, detail=detail, needed_micro_usd=needed_micro_usd)
 
 
 class Report(TypedDict):
-    """The report as drafted (`title`, `body` with evidence ids) and what verification found wrong with it. One that
-    code put together says nothing but what was verified, or that nothing was."""
+    """The drafted report (`title`, `body` with evidence ids) and the problems that verification found. One assembled by
+    code states only what was verified, or that nothing was."""
 
     title: str
     body: str
@@ -122,8 +122,8 @@ class Report(TypedDict):
 
 
 def merged(left: Json, right: Json | None) -> Json:
-    """Entries by id: the newer one wins. None empties. Refuses growth without bound instead of dropping entries; what
-    hand-offs say of the room that is left keeps a job from coming to that."""
+    """Merge entries by id: the newer one wins, None clears. Raises RuntimeError above MAX_ENTRIES instead of dropping
+    entries; the room stated in hand-offs keeps jobs below that."""
     if right is None:
         return {}
     both = {**left, **right}
@@ -133,14 +133,14 @@ def merged(left: Json, right: Json | None) -> Json:
 
 
 def latest(old: Halt | None, new: Halt | None) -> Halt | None:
-    """Of parallel branches that stop at once, the one that needs most names the reason. None clears it."""
+    """Of parallel branches that halt at once, the one that needs the most budget wins. None clears it."""
     if old is None or new is None:
         return new
     return max(old, new, key=lambda each: each["needed_micro_usd"])
 
 
 class ResearchInput(TypedDict):
-    """What starts a job. All but the question is filled in by `intake` when absent (LangGraph Studio)."""
+    """A job's input. `intake` fills in everything but the question if absent (LangGraph Studio)."""
 
     question: str
     job_id: NotRequired[str]
@@ -149,14 +149,13 @@ class ResearchInput(TypedDict):
 
 
 class ResearchState(ResearchInput):
-    """Everything the graph knows of a job.
+    """Everything the graph knows about a job.
 
-    `limits` grow when a human grants more, `first_limits` stay. `wanted` is what the supervisor asks for, `route` what
-    the budget node allows, `dispatch` the ids of the tasks it hands off
-    and `evidence_before` how much evidence there was then. `handoffs` is what the loop guard watches,
-    oldest first. `plans` counts the supervisor's plans; `questions` those put to this thread; `flags` are remarks for
-    the reader of the report. `used` is a copy of the ledger's entry, for whoever looks at the state: nothing is
-    decided by it.
+    `limits` grow when a human grants more; `first_limits` do not. `wanted` is what the supervisor asks for, `route`
+    what the budget node allows, `dispatch` the ids of the tasks it hands off, and `evidence_before` how much evidence
+    there was then. `handoffs` is what the loop guard watches, oldest first. `plans` counts the supervisor's plans;
+    `questions` those put to this thread; `flags` are remarks for the reader of the report. `used` is an informational
+    copy of the ledger's entry.
     """
 
     schema_version: NotRequired[int]
@@ -185,5 +184,5 @@ class ResearchState(ResearchInput):
 
 
 def of_status(state: ResearchState, status: FindingStatus) -> list[FindingState]:
-    """The findings of one status, in the order they were made."""
+    """The findings with this status, in the order they were made."""
     return [each for each in state["findings"].values() if each["status"] == status]

@@ -1,14 +1,14 @@
-"""Why a job ended or waits: the names, and what a reader is told."""
+"""Why a job ended or waits: the names, and their explanations for readers."""
 
 from enum import StrEnum
 from typing import Literal
 
 ScopeName = Literal["job", "agent", "job_minute", "tenant_day", "deployment_day", "request"]
-"""Whose limit it is that a job stops at."""
+"""What a limit applies to."""
 
 
 class StopReason(StrEnum):
-    """Why a job ended or waits. The report states it in a partial report's first lines."""
+    """Why a job ended or waits. A partial report states it in its first lines."""
 
     ANSWERED = "answered"
     NOT_IN_DATA = "not_in_data"
@@ -55,7 +55,7 @@ EXPLAINED: dict[StopReason, str] = {
     StopReason.BUDGET: "the rest of the budget does not pay for another model call",
     StopReason.BUDGET_WRAP_UP: "most of the budget is used up, so the work was wrapped up",
     StopReason.AGENT_BUDGET: "one agent has used up its share of the budget",
-    StopReason.SPEND_RATE: "more was spent within a minute than is allowed",
+    StopReason.SPEND_RATE: "the spending limit per minute is reached",
     StopReason.TENANT_DAY: "the tenant's budget for today is used up",
     StopReason.DEPLOYMENT_DAY: "the deployment's budget for today is used up",
     StopReason.REQUEST_SIZE: "a request to the model would have been larger than allowed",
@@ -65,26 +65,26 @@ EXPLAINED: dict[StopReason, str] = {
     StopReason.TOOL_CALLS: "the limit of tool calls is reached",
     StopReason.AGENT_MODEL_CALLS: "one agent has made all the model calls it may make",
     StopReason.AGENT_TOOL_CALLS: "one agent has made all the tool calls it may make",
-    StopReason.DEADLINE: "the time allowed is over",
-    StopReason.LOOP_IDENTICAL: "the same thing was asked again and again",
-    StopReason.LOOP_REWORDED: "the same thing was asked again in other words, and nothing new came of it",
-    StopReason.LOOP_PING_PONG: "two agents handed the work back and forth, and nothing new came of it",
-    StopReason.LOOP_NO_PROGRESS: "one hand-off after the other brought nothing new",
+    StopReason.DEADLINE: "the time limit is reached",
+    StopReason.LOOP_IDENTICAL: "the same request was repeated",
+    StopReason.LOOP_REWORDED: "the same request was repeated in other words, with nothing new",
+    StopReason.LOOP_PING_PONG: "two agents handed the work back and forth, with nothing new",
+    StopReason.LOOP_NO_PROGRESS: "several hand-offs in a row brought nothing new",
     StopReason.NOTHING_LOOKED_UP: "nothing was looked up",
-    StopReason.FINDINGS_DROPPED: "findings were made, and none is carried by its evidence",
+    StopReason.FINDINGS_DROPPED: "findings were made, but none is supported by its evidence",
     StopReason.SOURCE_UNAVAILABLE: "a data source did not answer",
     StopReason.NO_USABLE_ANSWER: "an agent gave no usable answer",
-    StopReason.AGENT_DEADLINE: "one agent took longer than it may",
+    StopReason.AGENT_DEADLINE: "one agent exceeded its time limit",
     StopReason.TASK_FAILED: "at least one task failed",
     StopReason.PLAN_FAILED: "the supervisor gave no usable plan",
-    StopReason.PLANS: "the supervisor wanted more rounds of tasks than are allowed",
+    StopReason.PLANS: "the limit of task rounds is reached",
     StopReason.MODEL_UNAVAILABLE: "the model provider gave no answer",
     StopReason.MODEL_REFUSED: "the model provider refused a request",
-    StopReason.MODEL_ACCOUNT: "the model provider refuses every request until somebody mends the account",
+    StopReason.MODEL_ACCOUNT: "the model provider refuses every request until its account is fixed",
     StopReason.REFUSED: "the question could not be accepted",
-    StopReason.HUMAN_FINISHED: "a human asked for the report as it stood",
-    StopReason.NO_DECISION: "nobody answered the question to a human in time",
+    StopReason.HUMAN_FINISHED: "a human asked for the report as it was",
+    StopReason.NO_DECISION: "no human decided in time",
     StopReason.ABORTED: "a human aborted the job",
-    StopReason.CANCELLED: "whoever ordered the job cancelled it",
-    StopReason.DEAD: "its runs failed at the same place, or none can go on with it",
+    StopReason.CANCELLED: "the job was cancelled",
+    StopReason.DEAD: "it was dead-lettered after repeated failures, or because no worker can continue it",
 }

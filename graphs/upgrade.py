@@ -1,7 +1,6 @@
-"""The state of a job as earlier versions stored it, as it is read today. It is for reading: what an earlier version
-began is not run on, and nothing is stored anew.
+"""Upgrades stored states of earlier versions for reading. Their jobs are not continued, and nothing is rewritten.
 
-A function per version says what that version added. `tests/app/stored_jobs` has jobs of each.
+One function per version adds what that version added. `tests/app/stored_jobs` has jobs of each.
 """
 
 from typing import Any
@@ -10,7 +9,7 @@ from graphs.state import SCHEMA_VERSION, Json
 
 
 def upgraded(values: Json) -> Json:
-    """The state with all fields that are read today; the version in it stays."""
+    """The state with all current fields; its version number stays."""
     version = values.get("schema_version", SCHEMA_VERSION)
     if version < 2:
         values = _marks(values)
@@ -18,7 +17,7 @@ def upgraded(values: Json) -> Json:
 
 
 def _marks(values: Json) -> Json:
-    """Version 2 marks what is not to be believed, and says how evidence was got. The first jobs of version 1 do not."""
+    """Version 2 added marks, and how evidence was obtained. The first jobs of version 1 lack both."""
     evidence = {
         name: {"cached": False, "called_at": "", "untrusted": False, "flags": [], "size": each.get("bytes", 0), **each}
         for name, each in values.get("evidence", {}).items()
@@ -27,7 +26,7 @@ def _marks(values: Json) -> Json:
 
 
 def _reasons(values: Json) -> Json:
-    """Version 3 says why a task failed, and which sources did not answer it."""
+    """Version 3 added why a task failed, and which sources did not answer it."""
     return {**values, "tasks": _each(values, "tasks", reason=None, unanswered=[])}
 
 

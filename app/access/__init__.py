@@ -1,1 +1,1 @@
-"""Who may do what, and who did."""
+"""API keys, and the audit trail."""

@@ -1,9 +1,9 @@
--- Adds entries to the audit trail, if the newest one is still the one that the first of them follows.
+-- Appends entries to the audit trail, if the newest entry is still the one that they follow.
 -- KEYS: the trail.
--- ARGV: MAC of the entry that is followed ('' for none), newest id that there ever was, ms of the oldest to keep;
---       then of each entry its id, itself, its MAC
--- Returns nothing when they are there, also when they were sent again; else id and MAC of the newest entry, and the
--- newest id that there ever was: another one when the newest entries were deleted.
+-- ARGV: MAC of the entry that they follow ('' for none), newest id ever, ms of the oldest to keep;
+--       then for each entry its id, JSON and MAC
+-- Returns nothing on success, also for entries sent twice; else id and MAC of the newest entry, and the newest id ever,
+-- which differs if the newest entries were deleted.
 local trail, follows, counter, oldest = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 
 local function mac_of(found) return found and found[2][4] or '' end

@@ -1,14 +1,14 @@
-"""The audit trail: who did what, in an order that nobody changes unseen.
+"""The tamper-evident audit trail: who did what, and in which order.
 
-One stream, `tollgate:{audit}:log`, bounded by age. Each entry names the id and the MAC of the one before it, and has an
-HMAC-SHA256 over all of that, so that an entry that is edited, deleted, moved or put in between shows. The MAC is
-computed here, for whoever can write to Redis must not know the secret; the script adds an entry only if the one it
-follows is still the newest, else the entry is chained anew (compare and retry).
+One stream, `tollgate:{audit}:log`, bounded by age. Each entry has the id and MAC of the one before it, and an
+HMAC-SHA256 over all of that, so that editing, deleting, moving or inserting an entry is detected. The MAC is computed
+here, because those who can write to Redis must not know the secret. The script appends an entry only if its predecessor
+is still the newest; otherwise the entry is rechained and retried.
 
-The oldest entries leave at an age that each entry states, so that deleting younger ones at the old end shows too.
-The numbers in the ids have no gap either: the next is taken from the stream's own counter, so that deleting the newest
-entries shows for as long as the counter was not set back. Setting it back, or putting an old copy in place of the whole
-trail, is what the trail cannot show by itself: keep the id and MAC of the newest entry elsewhere to see that.
+Each entry states the age at which older ones expire, so that deleting younger ones at the old end is detected too. Ids
+have no gaps: they continue the stream's own counter, so that deleting the newest entries is detected unless the counter
+is reset. The trail alone cannot detect a reset counter, or an old copy of the whole trail: to detect those, keep the id
+and MAC of the newest entry elsewhere.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ _APPEND = Script(Path(__file__).with_suffix(".lua"))
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry as it is stored. `json` is what the MAC is computed over."""
+    """A stored entry. The MAC is computed over `json`."""
 
     id: str
     json: bytes
@@ -52,7 +52,7 @@ class Entry:
 
     @property
     def data(self) -> Json:
-        """The entry: id, at, action, actor, tenant, job_id, detail, trace_id. Parsed anew each time."""
+        """The entry: id, at, action, actor, tenant, job_id, detail, trace_id. Parsed at each call."""
         try:
             data: Json = json.loads(self.json)
         except ValueError:  # not written by us
@@ -62,21 +62,21 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Where the chain does not hold, and in which way."""
+    """Where and how the chain is broken."""
 
     id: str
     why: str
 
 
 class Audit:
-    """The audit trail of a deployment.
+    """A deployment's audit trail.
 
     Args:
-        client: where it is kept.
-        ttl_seconds: the age at which an entry may leave; entries leave in blocks, when new ones come.
-        secret: what the MACs are made with, the same in all processes. Without one the chain shows accidents only,
-            for anybody can compute it.
-        redact: what keeps secrets out of it.
+        client: the Redis with the trail.
+        ttl_seconds: the age at which an entry may be removed; that happens in blocks, when new ones come.
+        secret: the key of the MACs, the same in all processes. Without one, only accidents are detected, because
+            anybody can compute the MACs.
+        redact: removes secrets from entries.
         now: the time, in UTC.
     """
 
@@ -95,14 +95,14 @@ class Audit:
         self._secret = secret.get_secret_value().encode() if secret else b""
         self._now = now
         self._newest = _START
-        self._counter = _START[0]  # the newest id that there ever was
+        self._counter = _START[0]  # the newest id ever
         self._turn = asyncio.Lock()
-        self._batch: list[tuple[Json, int]] = []  # what comes while another batch is on its way
-        self._adding: asyncio.Task[list[str]] | None = None  # that batch, until it has its turn
+        self._batch: list[tuple[Json, int]] = []  # collects entries while another batch is in flight
+        self._adding: asyncio.Task[list[str]] | None = None  # that batch, until its turn
 
     @property
     def keyed(self) -> bool:
-        """Whether there is a secret, so that only who knows it can make an entry."""
+        """Whether there is a secret."""
         return bool(self._secret)
 
     async def append(
@@ -114,10 +114,10 @@ class Audit:
         detail: Json | None = None,
         trace_id: str | None = None,
     ) -> str:
-        """Add an entry, once; its id. The detail is redacted, and cut when it has more than 4 KB.
+        """Append an entry once and return its id. The detail is redacted, and cut at 4 KB.
 
         Raises:
-            redis.exceptions.RedisError: Redis does not answer; the entry is stored or it is not.
+            redis.exceptions.RedisError: Redis failed; the entry may or may not be stored.
         """
         told = {"action": action, "actor": actor, "tenant": tenant, "job_id": job_id, "trace_id": trace_id}
         names = {name: value and value[:_LONGEST] for name, value in told.items()}
@@ -127,24 +127,24 @@ class Audit:
             "detail": _bounded(self._redact(detail or {})),
             "at": now.isoformat(timespec="milliseconds"),
             "keeps_from_ms": self._keeps_from(now),
-            "nonce": uuid.uuid4().hex,  # tells it from the same one of another process, and from itself sent again
+            "nonce": uuid.uuid4().hex,  # distinguishes it from another process's, and from a resend
         }
         if self._adding is None:
             self._batch = []
             self._adding = asyncio.create_task(self._add_batch(self._batch), name="adds to the audit trail")
         self._batch.append((what, _ms(now)))
         place = len(self._batch) - 1
-        return (await asyncio.shield(self._adding))[place]  # the others' entries must not go when one is cancelled
+        return (await asyncio.shield(self._adding))[place]  # cancelling one caller must not lose the others' entries
 
     async def read(self, tenant: str | None = None, after: str = "0", most: int = 100) -> list[Entry]:
-        """At most so many entries after this id, of one tenant or of all; "0" is the oldest end.
+        """At most `most` entries after this id, of one tenant or of all; "0" is the oldest end.
 
         Raises:
-            BadInput: `after` is no id of an entry.
-            redis.exceptions.RedisError: Redis does not answer.
+            BadInput: `after` is not the id of an entry.
+            redis.exceptions.RedisError: Redis failed.
         """
         if not _ID.fullmatch(after):
-            raise BadInput(f"{after[:40]!r} is no id of an audit entry; send the last one that you got, or 0")
+            raise BadInput(f"{after[:40]!r} is not the id of an audit entry; send the last one that you got, or 0")
         found: list[Entry] = []
         while len(found) < most:
             page = _entries(await self._client.xrange(_TRAIL, f"({after}", "+", _PAGE))
@@ -155,22 +155,22 @@ class Audit:
         return found[:most]
 
     async def newest(self) -> Entry | None:
-        """The newest entry. Its id and MAC, kept elsewhere, show later whether the new end was cut off."""
+        """The newest entry. Keep its id and MAC elsewhere to detect later whether the newest entries were removed."""
         page = _entries(await self._client.xrevrange(_TRAIL, count=1))
         return page[0] if page else None
 
     async def verify(self) -> Broken | None:
-        """Check every entry and what it follows: the oldest place that does not hold, or None.
+        """Check every entry and its predecessor; return the oldest broken place, or None.
 
-        It goes from the newest to the oldest, so that entries which leave meanwhile are not missed.
+        Goes from the newest to the oldest, so that entries which expire meanwhile are not missed.
 
         Raises:
-            redis.exceptions.RedisError: Redis does not answer.
+            redis.exceptions.RedisError: Redis failed.
         """
         last = await self._last_id()
-        reached = last == _START[0]  # the newest that there ever was
+        reached = last == _START[0]  # the newest ever
         broken: Broken | None = None
-        newer: Json | None = None  # what was checked before, when it can be trusted
+        newer: Json | None = None  # the previously checked entry, if trusted
         keeps_from = self._keeps_from(self._now())
         async for entry in self._backwards():
             reached = reached or _order(entry.id) >= _order(last)
@@ -188,16 +188,16 @@ class Audit:
         return broken or (None if reached else Broken(last, "it was the newest, and was deleted"))
 
     async def _add_batch(self, batch: Sequence[tuple[Json, int]]) -> list[str]:
-        """Add in one step what has gathered until its turn comes ("group commit"): an entry at a time would be one
-        round trip after the other, and each waits for those before."""
-        async with self._turn:  # of those in one process none has to try again
+        """Append everything collected until its turn in one step (group commit): one entry at a time would cost a round
+        trip each, one after the other."""
+        async with self._turn:  # so that batches of one process never conflict
             self._adding = None
             while (entries := await self._added(batch)) is None:
                 pass
         return [each.id for each in entries]
 
     async def _added(self, batch: Sequence[tuple[Json, int]]) -> list[Entry] | None:
-        """The entries, chained to the newest that we know of; None when there is a newer one, which we know then."""
+        """The entries, chained to the newest known one; None if there is a newer one, which is then known."""
         entries = self._chained(batch)
         oldest = min(what["keeps_from_ms"] for what, _ in batch)
         told = [part for each in entries for part in (each.id, each.json, each.mac)]
@@ -220,7 +220,7 @@ class Audit:
         return entries
 
     def _trusted(self, entry: Entry) -> Json | None:
-        """What the entry says, when its MAC is right and it stands where it was put."""
+        """The entry's data, if its MAC and its place are right."""
         if not hmac.compare_digest(self._mac(entry.json).encode(), entry.mac.encode()):
             return None
         return entry.data if entry.data["id"] == entry.id else None
@@ -233,7 +233,7 @@ class Audit:
             before = f"({page[-1].id}"
 
     async def _last_id(self) -> str:
-        """The id of the newest entry that was ever added, as the stream counts them."""
+        """The id of the newest entry ever appended, from the stream's counter."""
         if not await self._client.exists(_TRAIL):
             return _START[0]
         information = await self._client.xinfo_stream(_TRAIL)
@@ -267,7 +267,7 @@ def _bounded(detail: Json) -> Json:
 
 
 def _canonical(value: Json) -> bytes:
-    """JSON in which the same value is always the same bytes, ASCII only."""
+    """Canonical JSON, ASCII only: equal values have equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 

@@ -1,12 +1,11 @@
-"""API keys: who may call, for which tenant, and what.
+"""API keys: who may call, for which tenant, and with which scopes.
 
-A key reads `tg_<id>_<secret>`. The secret is 32 random bytes, so one round of SHA-256 is enough to store: a slow hash
-makes up for passwords that can be guessed, and nobody guesses 256 random bits. What is stored is of no use to whoever
-reads it.
+A key reads `tg_<id>_<secret>`. The secret is 32 random bytes, so it is stored as plain SHA-256: a slow hash is for
+guessable passwords, and nobody guesses 256 random bits. The stored hash is of no use to whoever reads it.
 
-One hash per key, `tollgate:{keys}:key:<id>`, and their ids by age in `tollgate:{keys}:index`. That there has been one
-is kept in `tollgate:{keys}:required`, so that revoking the last one lets nobody in. They are configuration: without a
-time to live, and as many as an administrator makes.
+One hash per key, `tollgate:{keys}:key:<id>`, and the ids by age in `tollgate:{keys}:index`. `tollgate:{keys}:required`
+remembers that there has been a key, so that revoking the last one lets nobody in. Keys are configuration: they have no
+TTL, and their number is not bounded.
 """
 
 import hashlib
@@ -28,9 +27,9 @@ from redis.asyncio.client import Pipeline
 from app.errors import BadInput
 from graphs.clock import utc_now
 
-REVOKED_WITHIN_S = 5.0  # after this a revoked key is refused by every process; open streams end within 20 s
+REVOKED_WITHIN_S = 5.0  # by then every process refuses a revoked key; open streams end within 20 s
 
-_ANSWER_S = 1.0  # what Redis took longer to say is not remembered: it may be old
+_ANSWER_S = 1.0  # slower answers are not cached: they may be outdated
 _REMEMBERED = 10_000
 _INDEX, _REQUIRED = "tollgate:{keys}:index", "tollgate:{keys}:required"
 _ID = re.compile(r"[a-z]{12}", re.ASCII)
@@ -40,7 +39,7 @@ _LONGEST_NAME = 80
 
 
 class Scope(StrEnum):
-    """What a key may do. None includes another."""
+    """What a key may do. No scope includes another."""
 
     SUBMIT = "submit"
     READ = "read"
@@ -62,19 +61,19 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key that was just made, and its only copy in the clear."""
+    """A new key, with the only copy of its secret."""
 
     key: Key
     secret: str = field(repr=False)
 
 
 class Keys:
-    """The keys of a deployment. One instance per process: it remembers for some seconds whom it has verified.
+    """A deployment's keys. One instance per process, which caches verified keys for some seconds.
 
     Args:
-        client: where they are kept.
+        client: the Redis with the keys.
         now: the time, in UTC.
-        timer: seconds that only ever grow.
+        timer: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -87,22 +86,22 @@ class Keys:
         self._client = client
         self._now = now
         self._timer = timer
-        # By hash: the secret itself is not in it. Only valid keys are, so that guesses push none out.
+        # By hash, without the secrets. Only valid keys, so that guesses evict none.
         self._verified: TTLCache[bytes, Key] = TTLCache(_REMEMBERED, REVOKED_WITHIN_S - _ANSWER_S, timer)
 
     async def create(self, tenant: str, scopes: Collection[str], name: str = "") -> NewKey:
-        """Make a key. Its secret is in what is returned and nowhere else.
+        """Create a key. Only the return value has its secret.
 
         Raises:
-            BadInput: the tenant, the name or a scope cannot be used, or there is no scope.
-            redis.exceptions.RedisError: Redis does not answer.
+            BadInput: the tenant, the name or a scope is invalid, or there is no scope.
+            redis.exceptions.RedisError: Redis failed.
         """
         if not scopes or not set(scopes) <= set(Scope):
             raise BadInput(f"the scopes of a key are one or more of {', '.join(Scope)}")
         if len(name) > _LONGEST_NAME or not name.isprintable():
             raise BadInput(f"the name of a key has at most {_LONGEST_NAME} printable characters")
         now = self._now()
-        # Letters only: in a log nothing takes it for a phone or card number and masks it.
+        # Letters only, so that log redaction does not mask it as a phone or card number.
         key_id = "".join(secrets.choice(string.ascii_lowercase) for _ in range(12))
         created_at = now.isoformat(timespec="seconds")
         key = Key(key_id, checked_tenant(tenant), frozenset(Scope(scope) for scope in scopes), name, created_at)
@@ -115,7 +114,7 @@ class Keys:
         return NewKey(key, secret)
 
     async def list(self) -> tuple[Key, ...]:
-        """All keys, the oldest first. Raises redis.exceptions.RedisError."""
+        """All keys, oldest first. Raises redis.exceptions.RedisError."""
         found: Any = await self._client.zrange(_INDEX, 0, -1)
         ids = [each.decode() for each in found]
         async with self._client.pipeline(transaction=False) as pipe:
@@ -125,54 +124,54 @@ class Keys:
         return tuple(_read(key_id, stored) for key_id, stored in zip(ids, hashes, strict=True) if stored)
 
     async def revoke(self, key_id: str) -> Key:
-        """Delete a key; every process refuses it within 5 s, and ends its streams of events within 20 s.
+        """Delete a key. Every process refuses it within 5 s, and ends its event streams within 20 s.
 
         Raises:
-            BadInput: there is no such key.
-            redis.exceptions.RedisError: Redis does not answer; the key may be revoked or not.
+            BadInput: there is no such key. redis.exceptions.RedisError: Redis failed; the key may or may not be
+                revoked.
         """
-        if not _ID.fullmatch(key_id):  # and not repeated: somebody may have given the secret
-            raise BadInput("the id of a key is 12 small letters; `tollgate keys list` shows it")
+        if not _ID.fullmatch(key_id):  # and not quoted: it may be the secret
+            raise BadInput("a key's id is 12 lower-case letters; `tollgate keys list` shows it")
         stored = await self._stored(key_id)
         if not stored:
-            raise BadInput(f"there is no key {key_id}; `tollgate keys list` shows those that there are")
+            raise BadInput(f"there is no key {key_id}; `tollgate keys list` shows the existing ones")
         async with self._client.pipeline(transaction=True) as pipe:
             pipe.delete(_stored_at(key_id))
             pipe.zrem(_INDEX, key_id)
-            pipe.set(_REQUIRED, 1)  # a key that an older version made has left no other trace
+            pipe.set(_REQUIRED, 1)  # older versions did not set this when they made a key
             await pipe.execute()
         self._verified.clear()
         return _read(key_id, stored)
 
     async def required(self) -> bool:
-        """Whether a request needs a key: there is one, or has been, and nobody has said `waive` since.
+        """Whether requests need a key: there is or was one, and `waive` has not been called since.
 
         Raises redis.exceptions.RedisError.
         """
         return bool(await self._client.exists(_REQUIRED, _INDEX))
 
     async def waive(self) -> None:
-        """Let requests without a key in again, until there is one.
+        """Allow requests without a key again, until one is created.
 
         Raises:
-            BadInput: there is a key that is not revoked.
-            redis.exceptions.RedisError: Redis does not answer.
+            BadInput: a key is not revoked yet.
+            redis.exceptions.RedisError: Redis failed.
         """
 
         async def unless_there_is_one(pipe: Pipeline) -> None:
-            if await pipe.zcard(_INDEX):  # the pipeline sends this at once: the key is watched
-                raise BadInput("there is a key that is not revoked; `tollgate keys list` shows it")
+            if await pipe.zcard(_INDEX):  # sent at once, because the key is watched
+                raise BadInput("there is a key that is not revoked; revoke it first (`tollgate keys list` shows it)")
             pipe.multi()  # type: ignore[no-untyped-call]
             pipe.delete(_REQUIRED)
 
         await self._client.transaction(unless_there_is_one, _INDEX)
 
     async def has(self, key_id: str) -> bool:
-        """Whether this key is there, and not revoked. Raises redis.exceptions.RedisError."""
+        """Whether this key exists and is not revoked. Raises redis.exceptions.RedisError."""
         return bool(await self._client.exists(_stored_at(key_id)))
 
     async def verify(self, secret: str) -> Key | None:
-        """The key that this is, or None when it is none (any more). Raises redis.exceptions.RedisError."""
+        """The key with this secret, or None if it is invalid or revoked. Raises redis.exceptions.RedisError."""
         parts = _KEY.fullmatch(secret)
         if parts is None:
             return None
@@ -193,9 +192,9 @@ class Keys:
 
 
 def checked_tenant(tenant: str) -> str:
-    """The name of a tenant as it was given. Raises BadInput when it is none."""
+    """The tenant's name, unchanged. Raises BadInput if it is invalid."""
     if not _TENANT.fullmatch(tenant):
-        raise BadInput("the name of a tenant is 1 to 40 of a-z, 0-9, _ and -, and begins with a letter or a digit")
+        raise BadInput("a tenant's name has 1 to 40 of a-z, 0-9, _ and -, and begins with a letter or a digit")
     return tenant
 
 
@@ -218,7 +217,7 @@ def _written(key: Key, secret: str) -> dict[Any, Any]:
 
 
 def _read(key_id: str, stored: Mapping[bytes, bytes]) -> Key:
-    """A scope that this version does not know permits nothing."""
+    """A stored key. Scopes unknown to this version permit nothing."""
     scopes = stored[b"scopes"].decode().split()
     return Key(
         key_id,

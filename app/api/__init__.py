@@ -1,4 +1,4 @@
-"""Research jobs over HTTP."""
+"""The HTTP API."""
 
 import contextlib
 import functools
@@ -32,10 +32,10 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
     """The application.
 
     Args:
-        settings: its OpenAPI document says what they allow.
-        opening: what is behind the API; open for as long as the application runs.
-        loopback: whether only this machine can connect. While there is no API key, it may then do everything.
-        registry: where its metrics are; one application per registry.
+        settings: also determine the limits in the OpenAPI document.
+        opening: opens the backend for as long as the application runs.
+        loopback: whether only this machine can connect, which may do everything while there is no API key.
+        registry: for its metrics; one application per registry.
     """
 
     @contextlib.asynccontextmanager
@@ -48,7 +48,7 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
         title="Tollgate",
         version=version("tollgate"),
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's pages are scripts from elsewhere
+        docs_url=None,  # FastAPI's pages load external scripts
         redoc_url=None,
         redirect_slashes=False,
         middleware=[
@@ -71,7 +71,7 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
 
 
 async def _raised(request: Request, error: Exception) -> Response:
-    """To the outermost layer, which answers all errors alike."""
+    """Pass the error to the outermost layer, which answers all errors alike."""
     problem = refused(error)
     if problem.kind.slug == "method-not-allowed":
         problem = Refused("method-not-allowed", headers={"Allow": ", ".join(_methods(request))})
@@ -79,7 +79,7 @@ async def _raised(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """All methods of the path. The router names those of the first route that matches it."""
+    """All methods of the path; the router names only those of the first matching route."""
     found: set[str] = set()
     for route in request.app.router.routes:
         if route.matches(request.scope)[0] is not Match.NONE:

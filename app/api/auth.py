@@ -1,8 +1,8 @@
-"""Who calls, and what they may do.
+"""Authentication and authorization.
 
-Once there is a key, every path needs one, except those that are open, also when the last is revoked. Before, on a
-loopback address, everybody on the machine may do everything; then a web page that a browser on this machine shows must
-not, so names and origins are checked ("DNS rebinding").
+Once a key was created, every path needs one, except the open ones, even after the last is revoked. Until then, on a
+loopback address, everybody on the machine may do everything. A web page in a browser on this machine must not, so Host
+and Origin are checked (DNS rebinding).
 """
 
 import ipaddress
@@ -30,7 +30,7 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tollgate"'}
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever sent the request. `id` is that of the key."""
+    """The sender of a request. `id` is that of its key."""
 
     id: str
     tenant: str
@@ -41,11 +41,11 @@ EVERYBODY = Caller("local", OPEN_TENANT, frozenset(Permission))
 
 
 class Gate:
-    """Lets a request through when its caller is known and has requests left. It stands before the routes, so none can
-    do without, and no body is read for a stranger.
+    """Admits a request if its caller is known and within the rate limit. It runs before all routes and before a body is
+    read.
 
     Args:
-        app: what is behind it.
+        app: the application behind it.
         loopback: whether only this machine can connect.
     """
 
@@ -75,7 +75,7 @@ class Gate:
         if given is not None:
             scheme, _, secret = given.partition(" ")
             key = await backend.keys.verify(secret.strip()) if scheme.lower() == "bearer" else None
-            return Caller(key.id, key.tenant, key.scopes) if key else _unknown("this is no key, or not any more")
+            return Caller(key.id, key.tenant, key.scopes) if key else _unknown("this key is unknown or revoked")
         if not self.loopback or await backend.keys.required():
             return _unknown("this needs an API key")
         if not _is_local(f"//{request.headers.get('host', '')}") or not _is_local(request.headers.get("origin")):
@@ -84,7 +84,7 @@ class Gate:
 
 
 def needs(*scopes: Permission) -> Callable[..., Caller]:
-    """A dependency: the caller, who has one of these scopes."""
+    """A dependency: the caller, who must have one of these scopes."""
 
     def caller_with_scope(request: Request, _: Annotated[object, Security(_BEARER)]) -> Caller:
         caller = cast("Caller", request.state.caller)
@@ -97,25 +97,25 @@ def needs(*scopes: Permission) -> Callable[..., Caller]:
 
 Submitter = Annotated[Caller, Depends(needs(Permission.SUBMIT))]
 Reader = Annotated[Caller, Depends(needs(Permission.READ))]
-Canceller = Annotated[Caller, Depends(needs(Permission.CANCEL, Permission.SUBMIT))]  # with the latter, its own jobs
+Canceller = Annotated[Caller, Depends(needs(Permission.CANCEL, Permission.SUBMIT))]  # the latter for its own jobs
 Decider = Annotated[Caller, Depends(needs(Permission.DECIDE))]
 Admin = Annotated[Caller, Depends(needs(Permission.ADMIN))]
 
 
 def still_admitted(caller: Caller, keys: Keys) -> Callable[[], Awaitable[bool]]:
-    """Tells whether the caller would be let in now: the key is not revoked, or none is needed still."""
+    """Says whether the caller would be admitted now: the key is not revoked, or still none is needed."""
 
     async def admitted() -> bool:
         try:
             return not await keys.required() if caller is EVERYBODY else await keys.has(caller.id)
-        except STORE_FAILED:  # nobody can tell; the events come from there, too
+        except STORE_FAILED:  # unknown; the events come from the same store
             return True
 
     return admitted
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this is a name or an address of this machine that nobody else can reach."""
+    """Whether this is a loopback name or address."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -123,7 +123,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_local(url: str | None) -> bool:
-    """Whether a Host or Origin names this machine; a request without Origin comes from no web page."""
+    """Whether a Host or Origin names this machine; a request without Origin is not from a web page."""
     try:
         return url is None or is_loopback(urlsplit(url).hostname or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the routes are handed."""
+"""The backend of the routes."""
 
 import contextlib
 import logging
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Backend:
-    """What is behind the API."""
+    """The services behind the API."""
 
     settings: Settings
     service: Service
@@ -35,10 +35,9 @@ class Backend:
     async def noted(
         self, action: str, actor: str, tenant: str, job_id: str, detail: Json | None, trace_id: str
     ) -> None:
-        """Enter into the audit trail what somebody has done.
+        """Record an action in the audit trail.
 
-        It is done and cannot be taken back, so whoever did it is told so even when the trail cannot be written. Then
-        the entry is in the log.
+        The action is done, so the caller gets its answer even if the trail cannot be written. Then the entry is logged.
         """
         try:
             await self.audit.append(action, actor, tenant, job_id, detail, trace_id)
@@ -48,14 +47,14 @@ class Backend:
 
 
 class State(TypedDict):
-    """The state of the application from its start to its end."""
+    """The state of the running application."""
 
     backend: Backend
 
 
 @contextlib.asynccontextmanager
 async def opened_backend(settings: Settings, redis_url: str, warn: Callable[[str], None]) -> AsyncIterator[Backend]:
-    """What is behind the API, until the block ends. Raises as `opened_service`."""
+    """The backend, until the block ends. Raises as `opened_service`."""
     async with opened_service(settings, redis_url, warn) as service:
         client = service.client
         yield Backend(

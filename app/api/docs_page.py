@@ -1,4 +1,4 @@
-"""The OpenAPI document as one HTML page for people: no script, nothing from elsewhere."""
+"""The OpenAPI document as one HTML page: no scripts, nothing external."""
 
 import html
 import json
@@ -59,7 +59,7 @@ def _links(part: Schema) -> str:
 
 
 def _referred(part: object) -> Iterator[str]:
-    """Names of the schemas that are referred to."""
+    """Names of the referenced schemas."""
     if isinstance(part, Mapping):
         if isinstance(reference := part.get("$ref"), str):
             yield reference.rpartition("/")[2]

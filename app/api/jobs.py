@@ -1,4 +1,4 @@
-"""Ordering jobs, looking at them, deciding, cancelling."""
+"""Submitting jobs, reading them, deciding, cancelling."""
 
 import base64
 import binascii
@@ -36,7 +36,7 @@ _KEY = r"^[\x21-\x7e]{1,200}$"
 _HEADERS = {
     "Location": {"description": "The job.", "schema": {"type": "string"}},
     "Idempotency-Replayed": {
-        "description": "`true` when this Idempotency-Key had made the job before.",
+        "description": "`true` when a request with this Idempotency-Key had already created the job.",
         "schema": {"type": "string"},
     },
 }
@@ -46,7 +46,7 @@ WITH_BODY = documented("bad-request", "too-large", "unsupported-media-type")
 
 
 def _checked(job_id: Annotated[str, Path(json_schema_extra=_IN_PATH)]) -> str:
-    """An id that can be one; nothing is looked up for any other."""
+    """The id, if it is well formed; others are not looked up."""
     if not _JOB.fullmatch(job_id):
         raise Refused("no-such-job")
     return job_id
@@ -77,11 +77,11 @@ def router(metrics: Metrics) -> APIRouter:
         response: Response,
         idempotency_key: Annotated[str | None, Header(pattern=_KEY)] = None,
     ) -> JobDocument | Accepted:
-        """The answer to a repetition under the same Idempotency-Key is the first job."""
+        """A repeated request with the same Idempotency-Key returns the first job."""
         webhook_url = checked_webhook_url(job.webhook_url, here.settings) if job.webhook_url is not None else None
         limits = here.settings.limits.model_copy(update=job.wanted)
-        order = Submission(job.question, limits, caller.tenant, caller.id, dict(job.metadata), webhook_url)
-        record, new = await here.service.accept(order, idempotency_key, job.model_dump_json().encode())
+        submission = Submission(job.question, limits, caller.tenant, caller.id, dict(job.metadata), webhook_url)
+        record, new = await here.service.accept(submission, idempotency_key, job.model_dump_json().encode())
         told = {**job.wanted, "replayed": not new}
         written = here.noted("submit", caller.id, caller.tenant, record.job_id, told, request_id)
         if new:
@@ -94,32 +94,32 @@ def router(metrics: Metrics) -> APIRouter:
             return await document(here, record, NOTHING_USED)
         return await shown(here, record, caller)
 
-    @routes.get("", summary="List jobs, the newest first", responses=documented("invalid"))
+    @routes.get("", summary="List jobs, newest first", responses=documented("invalid"))
     async def listed(
         here: BackendDep,
         caller: Reader,
         status: Annotated[Status | None, Query()] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
     ) -> JobList:
         before = _decoded(cursor) if cursor is not None else None
         records, last = await here.service.listed(caller.tenant, status=status, before=before, most=limit)
         items = [JobSummary(**summary(each)) for each in records]
         return JobList(items=items, next_cursor=_encoded(last) if last else None)
 
-    @routes.get("/{job_id}", summary="A job", responses=documented("no-such-job"))
+    @routes.get("/{job_id}", summary="Get a job", responses=documented("no-such-job"))
     async def one(job_id: JobId, here: BackendDep, caller: Reader) -> JobDocument:
         return await document(here, await here.service.get(caller.tenant, job_id))
 
     @routes.post(
         "/{job_id}/decision",
-        summary="Answer the question that a job waits with",
+        summary="Decide about an escalation",
         responses={**WITH_BODY, **documented("no-such-job", "conflict", "too-late", "invalid")},
     )
     async def decide(
         job_id: JobId, decision: DecisionRequest, here: BackendDep, caller: Decider, request_id: RequestId
     ) -> Json:
-        """The first answer counts, and is returned; any other gets 409, or 410 when the time was over."""
+        """The first decision counts and is returned; any other gets 409, or 410 after the time limit."""
         answer = await here.service.decide(caller.tenant, job_id, decision.answer, decision.escalation_id, caller.id)
         await here.noted("decide", caller.id, caller.tenant, job_id, answer, request_id)
         return answer
@@ -133,10 +133,10 @@ def router(metrics: Metrics) -> APIRouter:
     async def cancel(
         job_id: JobId, here: BackendDep, caller: Canceller, request_id: RequestId
     ) -> JobDocument | Accepted:
-        """A key with the scope submit alone may stop what was ordered with it."""
+        """A key with only the scope submit may cancel the jobs it submitted."""
         record = await here.service.get(caller.tenant, job_id)
         if Scope.CANCEL not in caller.scopes and record.actor != caller.id:
-            raise Refused("forbidden", "this needs a key with the scope cancel, or the one that ordered the job")
+            raise Refused("forbidden", "this needs a key with the scope cancel, or the key that submitted the job")
         await here.service.cancel(caller.tenant, job_id)
         await here.noted("cancel", caller.id, caller.tenant, job_id, None, request_id)
         return await shown(here, await here.service.get(caller.tenant, job_id), caller)
@@ -145,14 +145,14 @@ def router(metrics: Metrics) -> APIRouter:
 
 
 async def shown(here: Backend, record: Record, caller: Caller) -> JobDocument | Accepted:
-    """The job as it stands, as far as the caller may read it."""
+    """The job, as far as the caller may read it."""
     if Scope.READ in caller.scopes:
         return await document(here, record)
     return Accepted(id=record.job_id, links=links(record.job_id))
 
 
 async def document(here: Backend, record: Record, used: Spend | None = None) -> JobDocument:
-    """The job as it stands, with what it has cost by now: `used` where that is known."""
+    """The job with its cost so far; `used` if already known."""
     if used is None:
         used = await here.service.deps.ledger.spend(record.job_id)
     ended, result = record.status in TERMINAL, record.result or {}
@@ -176,7 +176,7 @@ async def _budget_usd(here: Backend, record: Record) -> float:
         return record.limits.budget_micro_usd / MICRO
     if record.status in TERMINAL or record.status == "awaiting_human":
         return float(record.result.get("budget_usd", record.limits.budget_micro_usd / MICRO))
-    state = (await here.service.jobs.snapshot(record.job_id)).values  # it goes on: a human may have added to it
+    state = (await here.service.jobs.snapshot(record.job_id)).values  # in progress: a human may have raised it
     limits: Json = state.get("limits", record.limits.model_dump())
     return int(limits["budget_micro_usd"]) / MICRO
 
@@ -191,5 +191,5 @@ def _decoded(cursor: str) -> str:
     except (binascii.Error, ValueError):
         job_id = ""
     if not _JOB.fullmatch(job_id):
-        raise Refused("invalid", "cursor: send the next_cursor of the page before, or none")
+        raise Refused("invalid", "cursor: send the next_cursor of the previous page, or none")
     return job_id

@@ -1,4 +1,4 @@
-"""How large a request may be."""
+"""The maximum size of a request."""
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -8,10 +8,10 @@ BODY_BYTES = 64 * 1024
 
 
 class BodyLimit:
-    """Refuses a body that is too large: by what its header says, else as soon as it is, without reading on.
+    """Refuses a body that is too large: by its Content-Length, else as soon as it exceeds the limit.
 
-    An HTTPException, because FastAPI takes any other error while it reads a body for a broken one. (FastAPI's own
-    `max_body_size` answers some of these with plain text.)
+    Raises an HTTPException, because FastAPI takes any other error while reading a body for a malformed one. (FastAPI's
+    own `max_body_size` answers some of these in plain text.)
     """
 
     def __init__(self, app: ASGIApp, most: int = BODY_BYTES) -> None:
@@ -22,7 +22,7 @@ class BodyLimit:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         declared = Headers(scope=scope).get("content-length", "0")
-        # More digits than these are too many anyhow, and int() takes only so many.
+        # More digits are too large anyway, and int() accepts only so many.
         if not declared.isdecimal() or len(declared) > 15 or int(declared) > self.most:
             raise _too_large()
         read = 0

@@ -1,4 +1,4 @@
-"""What Prometheus is told. Labels are templates and codes, so that callers cannot make series."""
+"""The Prometheus metrics. Labels are templates and codes, so that callers cannot create series."""
 
 import math
 
@@ -9,31 +9,33 @@ METHODS = {"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"}
 
 
 class Metrics:
-    """The metrics of one process, in this registry."""
+    """The metrics of one process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._requests = Counter("tollgate_http_requests", "Answers.", ("route", "method", "status"), registry=registry)
+        self._requests = Counter(
+            "tollgate_http_requests", "Responses.", ("route", "method", "status"), registry=registry
+        )
         self._seconds = Histogram(
             "tollgate_http_request_seconds",
-            "Seconds until an answer begins.",
+            "Seconds until a response begins.",
             ("route", "method"),
             buckets=SECONDS,
             registry=registry,
         )
-        self._accepted = Counter("tollgate_jobs_accepted", "Jobs accepted here.", registry=registry)
+        self._accepted = Counter("tollgate_jobs_accepted", "Jobs accepted by this process.", registry=registry)
         self._waiting = {
             name: Gauge(f"tollgate_{name}", text, registry=registry)
             for name, text in (
-                ("jobs_waiting", "Jobs that wait for a worker; NaN: unknown."),
-                ("jobs_running", "Jobs that workers have taken; NaN: unknown."),
-                ("worker_places", "Jobs that all workers together run at once; NaN: unknown."),
-                ("dead_letters", "Jobs that failed again and again; NaN: unknown."),
+                ("jobs_waiting", "Jobs waiting for a worker; NaN: unknown."),
+                ("jobs_running", "Jobs taken by workers; NaN: unknown."),
+                ("worker_places", "Concurrent jobs of all workers; NaN: unknown."),
+                ("dead_letters", "Jobs dead-lettered after repeated failures; NaN: unknown."),
             )
         }
 
     def answered(self, route: str | None, method: str, status: int, seconds: float) -> None:
-        """Count an answer. `route` is the template of its path; None where no route matched."""
+        """Count a response. `route` is the path template; None if no route matched."""
         place, known = route or "unmatched", method if method in METHODS else "other"
         self._requests.labels(place, known, str(status)).inc()
         self._seconds.labels(place, known).observe(seconds)
@@ -43,7 +45,7 @@ class Metrics:
         self._accepted.inc()
 
     def text(self, **now: float) -> bytes:
-        """All metrics in Prometheus' text format; `now` is what the store says of jobs, workers and dead letters."""
+        """All metrics in Prometheus' text format; `now` is the store's data on jobs, workers and dead letters."""
         for name, gauge in self._waiting.items():
             gauge.set(now.get(name, math.nan))
         return generate_latest(self._registry)

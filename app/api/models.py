@@ -1,4 +1,4 @@
-"""What is sent and answered. Money is in US dollars with at most six decimals, which is exact in micro-dollars."""
+"""Request and response bodies. Money is in US dollars with at most six decimals: exact in micro-dollars."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,12 +19,12 @@ _ID = "job-20261121-101500-0a1b2c3d4e"
 
 def _number(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("it has to be a number")
+        raise ValueError("must be a number")
     return value
 
 
 def _usd(**least: int) -> Any:
-    """US dollars, as a JSON number. The field's bounds, and for OpenAPI the same ones."""
+    """US dollars, as a JSON number, with the same bounds for validation and OpenAPI."""
     bounds = {"exclusiveMinimum" if name == "gt" else "minimum": value for name, value in least.items()}
     return (
         BeforeValidator(_number),
@@ -44,7 +44,7 @@ class _Sent(BaseModel):
 
 
 class JobRequest(_Sent):
-    """A job. Limits that are left out are the deployment's; money and time can be raised up to its maximum."""
+    """A job. Omitted limits default to the deployment's; budget and deadline can be raised up to its maximum."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -53,44 +53,44 @@ class JobRequest(_Sent):
     )
 
     question: str = Field(min_length=3, max_length=MAX_QUESTION, pattern=r"\S[\s\S]+\S", description="One question.")
-    budget_usd: Usd | None = Field(None, description="The most that the job may spend.")
-    deadline_s: int | None = Field(None, strict=True, ge=1, le=MOST_S, description="Seconds that it may take.")
+    budget_usd: Usd | None = Field(None, description="Budget of the job in US dollars.")
+    deadline_s: int | None = Field(None, strict=True, ge=1, le=MOST_S, description="Seconds that the job may take.")
     on_limit: OnLimit | None = Field(None, description="At a limit: ask a human, finish a partial report, or fail.")
     webhook_url: str | None = Field(
-        None, min_length=1, max_length=2000, description="Is told when the job ends or waits for a decision."
+        None, min_length=1, max_length=2000, description="Called when the job ends or waits for a decision."
     )
     metadata: dict[MetadataKey, MetadataValue] = Field(
-        default_factory=dict, max_length=20, description="Yours; it comes back with the job."
+        default_factory=dict, max_length=20, description="Your own data, returned with the job."
     )
 
     @property
     def wanted(self) -> Json:
-        """The limits it asks for, by their names in `Limits`."""
+        """The requested limits, by their names in `Limits`."""
         return asked_for(self.budget_usd, self.deadline_s, self.on_limit)
 
 
 class DecisionRequest(_Sent):
-    """The answer to what a job waits with. The job's `escalation` says which answers can be carried out."""
+    """A decision about an escalation. The job's `escalation` lists the valid choices."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"action": "approve_more", "amount_usd": 0.1}]})
 
     action: Literal["approve_more", "redirect", "finish_partial", "abort"]
-    amount_usd: UsdOrNone | None = Field(None, description="With approve_more and redirect: added to the budget.")
-    note: str | None = Field(None, min_length=3, max_length=1000, description="With redirect: what to do instead.")
+    amount_usd: UsdOrNone | None = Field(None, description="For approve_more and redirect: added to the budget.")
+    note: str | None = Field(None, min_length=3, max_length=1000, description="For redirect: what to do instead.")
     escalation_id: str | None = Field(
-        None, min_length=1, max_length=200, description="The one meant; else the open one."
+        None, min_length=1, max_length=200, description="The escalation to answer; default: the open one."
     )
 
     @property
     def answer(self) -> Json:
-        """As `graphs.planning.decision` has it."""
+        """The decision for `graphs.planning.decision`."""
         return self.model_dump(mode="json", exclude={"escalation_id", "amount_usd"}, exclude_none=True) | (
             {} if self.amount_usd is None else {"amount_usd": float(self.amount_usd)}
         )
 
 
 class Links(BaseModel):
-    """Where the rest of a job is."""
+    """Links to the rest of a job."""
 
     self: str
     events: str
@@ -101,7 +101,7 @@ class Links(BaseModel):
 
 
 class Accepted(BaseModel):
-    """What was asked for is done or under way, and the key may not read more of the job."""
+    """The request was accepted; the key may not read more of the job."""
 
     id: str = Field(examples=[_ID])
     links: Links
@@ -118,16 +118,16 @@ class JobSummary(Accepted):
 
 
 class DeadLetter(JobSummary):
-    """A job whose runs failed again and again at the same place."""
+    """A job that was dead-lettered after repeated failures at the same place."""
 
     attempts: int
     last_error: str
 
 
 class JobDocument(JobSummary):
-    """A job. `cost_usd` is what it has cost by now; `budget_usd` includes what a human has added.
+    """A job. `cost_usd` is its cost so far; `budget_usd` includes what a human added.
 
-    `stop_reason`, `stop_detail`, `findings` and `gaps` are there when it has ended, `escalation` while it waits for a
+    `stop_reason`, `stop_detail`, `findings` and `gaps` are set when it has ended, `escalation` while it waits for a
     decision. With `cancel_requested` it stops at its next step.
     """
 
@@ -142,20 +142,20 @@ class JobDocument(JobSummary):
 
 
 class JobList(BaseModel):
-    """A page of jobs, the newest first. `next_cursor` is for the next page; null on the last one."""
+    """A page of jobs, newest first. `next_cursor` is for the next page; null on the last one."""
 
     items: list[JobSummary]
     next_cursor: str | None
 
 
 class DeadLetters(BaseModel):
-    """All dead letters, the newest first."""
+    """All dead letters, newest first."""
 
     items: list[DeadLetter]
 
 
 class AgentCost(BaseModel):
-    """What one agent has used."""
+    """Usage of one agent."""
 
     cost_usd: float
     reserved_usd: float
@@ -164,7 +164,7 @@ class AgentCost(BaseModel):
 
 
 class JobCost(AgentCost):
-    """What a job has used. `estimated_usd` is the part whose true cost nobody learned: the most it can have been."""
+    """Usage of a job. `estimated_usd` is the part whose true cost is unknown; it is an upper bound."""
 
     estimated_usd: float
     steps: int
@@ -175,7 +175,7 @@ class JobCost(AgentCost):
 
 
 class TraceEvent(BaseModel):
-    """An event, with the same id and data as in the stream of events."""
+    """An event, with the same id and data as in the event stream."""
 
     id: str
     type: str
@@ -184,7 +184,7 @@ class TraceEvent(BaseModel):
 
 
 class Trace(BaseModel):
-    """What happened in a job and what it cost. `next_after` is for the next events; null when these were the last."""
+    """A job's events and cost. `next_after` is for the next page; null on the last one."""
 
     job_id: str
     spend: JobCost
@@ -194,7 +194,7 @@ class Trace(BaseModel):
 
 
 class DayBudget(BaseModel):
-    """What was spent today (UTC), what calls in flight may cost beside it, and the limit of a day."""
+    """Today's (UTC) spend, what calls in flight may cost on top, and the day's limit."""
 
     spent_usd: float
     reserved_usd: float
@@ -202,7 +202,7 @@ class DayBudget(BaseModel):
 
 
 class SpendDocument(BaseModel):
-    """The spend of today. `deployment` is there for keys with the scope admin."""
+    """Today's spend. `deployment` is included for keys with the scope admin."""
 
     day: date
     tenant: DayBudget
@@ -210,26 +210,26 @@ class SpendDocument(BaseModel):
 
 
 class ReportDocument(BaseModel):
-    """What a job came to (as `tollgate run --json` prints it), and its report as Markdown."""
+    """A job's result (as `tollgate run --json` prints it), and its report as Markdown."""
 
     result: Json
     report: str
 
 
 class Health(BaseModel):
-    """That it runs."""
+    """The process is running."""
 
     status: Literal["ok"] = "ok"
 
 
 class Readiness(Health):
-    """That jobs are accepted and can be run, and the parts that it takes, as far as they are known."""
+    """Whether jobs are accepted and can be run, and the state of each known part."""
 
     parts: dict[str, Literal["ok"]]
 
 
 def summary(record: Record) -> Json:
-    """What `JobSummary` has, for its constructor and those of its heirs."""
+    """The fields of `JobSummary`, also for the constructors of its subclasses."""
     same = ("status", "question", "created_at", "updated_at", "metadata")
     return {
         "id": record.job_id,
@@ -252,7 +252,7 @@ def day_budget(amount: Amount, limit_micro_usd: int) -> DayBudget:
 
 
 def job_cost(used: Spend) -> tuple[JobCost, dict[str, AgentCost]]:
-    """What a job has used, and each of its agents."""
+    """The usage of a job and of each of its agents."""
     counts = ("model_calls", "tool_calls", "steps", "handoffs", "input_tokens", "cached_tokens", "output_tokens")
     job = JobCost(
         cost_usd=used.micro_usd / MICRO,

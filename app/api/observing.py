@@ -1,4 +1,4 @@
-"""The outermost layer: gives each request an id, answers what went wrong, logs, counts, and adds headers."""
+"""The outermost layer: assigns request ids, turns errors into responses, logs, counts, and adds headers."""
 
 import logging
 import re
@@ -25,7 +25,7 @@ _NO_CONTENT = "default-src 'none'; frame-ancestors 'none'"
 
 
 class Observed:
-    """See the module. `scope["state"]` gets `request_id`; headers that were put into its `headers` are added."""
+    """See the module. Sets `request_id` in `scope["state"]`, and adds the headers in its `headers` to the response."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, redact: Redaction) -> None:
         self.app = app
@@ -61,7 +61,7 @@ class Observed:
                     logger.error("%s %s failed, request %s: %s", *told, explained(error))
                 else:
                     logger.exception("%s %s failed, request %s", *told)
-            if status:  # the answer has begun: all that can be done is to break it off
+            if status:  # the response has begun and can only be aborted
                 raise
             await answer(problem, request_id, self.redact)(scope, receive, sent)
 
@@ -82,6 +82,6 @@ def _complete(headers: MutableHeaders, path: str, more: dict[str, str]) -> None:
 
 
 def _path(scope: Scope) -> str:
-    """As it was sent, percent-encoded: nothing in it can look like another line."""
+    """The path as sent, percent-encoded, so that it cannot fake another log line."""
     raw: bytes = scope.get("raw_path") or b"?"
     return raw[:LONGEST_PATH].decode("ascii", "backslashreplace")

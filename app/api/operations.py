@@ -1,4 +1,4 @@
-"""For whoever runs the deployment: dead letters, spend, health, metrics, and what each problem means."""
+"""Routes for operators: dead letters, spend, health, metrics, and the problem pages."""
 
 from datetime import UTC
 
@@ -34,7 +34,7 @@ def router(metrics: Metrics) -> APIRouter:
     """The routes of operations."""
     routes = APIRouter(tags=["operations"])
 
-    @routes.get("/v1/dead-letters", summary="Jobs that failed again and again", responses=COMMON)
+    @routes.get("/v1/dead-letters", summary="List dead-lettered jobs", responses=COMMON)
     async def dead(here: BackendDep, caller: Admin) -> DeadLetters:
         records = await here.service.dead(caller.tenant)
         return DeadLetters(
@@ -44,7 +44,7 @@ def router(metrics: Metrics) -> APIRouter:
     @routes.post(
         "/v1/dead-letters/{job_id}/requeue",
         status_code=202,
-        summary="Try a dead job again from where it stands",
+        summary="Requeue a dead-lettered job from its last checkpoint",
         responses={**COMMON, **_OF_DEAD},
     )
     async def requeue(job_id: JobId, here: BackendDep, caller: Admin, request_id: RequestId) -> JobDocument | Accepted:
@@ -52,13 +52,15 @@ def router(metrics: Metrics) -> APIRouter:
         await here.noted("requeue", caller.id, caller.tenant, job_id, None, request_id)
         return await shown(here, record, caller)
 
-    @routes.post("/v1/dead-letters/{job_id}/discard", summary="Give a dead job up", responses={**COMMON, **_OF_DEAD})
+    @routes.post(
+        "/v1/dead-letters/{job_id}/discard", summary="Discard a dead-lettered job", responses={**COMMON, **_OF_DEAD}
+    )
     async def discard(job_id: JobId, here: BackendDep, caller: Admin, request_id: RequestId) -> JobDocument | Accepted:
         record = await here.service.discard(caller.tenant, job_id)
         await here.noted("discard", caller.id, caller.tenant, job_id, None, request_id)
         return await shown(here, record, caller)
 
-    @routes.get("/v1/spend", summary="What was spent today, and the limits", responses=COMMON)
+    @routes.get("/v1/spend", summary="Today's spend and limits", responses=COMMON)
     async def spend(here: BackendDep, caller: Reader) -> SpendDocument:
         deps = here.service.deps
         today = await deps.ledger.spent_today(caller.tenant)
@@ -70,19 +72,19 @@ def router(metrics: Metrics) -> APIRouter:
             deployment=everybody if Scope.ADMIN in caller.scopes else None,
         )
 
-    @routes.get("/healthz", summary="Whether this process runs")
+    @routes.get("/healthz", summary="Liveness: this process is running")
     async def healthz() -> Health:
         return Health()
 
     @routes.get(
         "/readyz",
-        summary="Whether jobs are accepted and can be run",
+        summary="Readiness: jobs are accepted and can be run",
         response_model=Readiness,
         responses=documented("unavailable"),
     )
     async def readyz(here: BackendDep, request_id: RequestId) -> Readiness | Response:
         parts = await here.readiness.parts()
-        if said := lacking(parts):  # answered here: it is no error, which would be logged as one each time
+        if said := lacking(parts):  # answered here, so that it is not logged as an error each time
             problem = Refused("unavailable", said, headers={"Retry-After": str(RETRY_S)})
             return answer(problem, request_id, redacted)
         return Readiness(parts=dict.fromkeys(parts, OK))
@@ -96,13 +98,13 @@ def router(metrics: Metrics) -> APIRouter:
     async def scraped(here: BackendDep, _: Admin) -> Response:
         try:
             text = metrics.text(**await here.service.sizes())
-        except STORE_FAILED:  # what this process knows is worth telling
+        except STORE_FAILED:  # still report what this process knows
             text = metrics.text()
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     @routes.get(
         "/problems/{slug}",
-        summary="What a problem means",
+        summary="Explain a problem type",
         response_class=PlainTextResponse,
         responses=documented("not-found"),
     )

@@ -1,4 +1,4 @@
-"""What comes of a job: its events as they happen, its report, its trace."""
+"""A job's live events, its report, and its trace."""
 
 import asyncio
 from typing import Annotated
@@ -20,7 +20,7 @@ from safe_http.turns import Turns
 
 PAGES_AT_ONCE = 2
 _FORMS = {media: form for form, media in MEDIA.items()}
-_AFTER = "Id of the last event that you got; without it, from the start."
+_AFTER = "Id of the last event that you received; default: from the start."
 _EVENT = {
     "type": "object",
     "description": "One event.",
@@ -40,11 +40,11 @@ def router() -> APIRouter:
 
     @routes.get(
         "/events",
-        summary="What happens in a job, as server-sent events, until it has ended",
+        summary="Stream a job's events as server-sent events until it ends",
         response_class=Response,
         responses={
             200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "Events."},
-            204: {"description": "The job has ended, and you have its last event."},
+            204: {"description": "The job has ended, and you have received its last event."},
             **documented("invalid"),
         },
     )
@@ -53,7 +53,7 @@ def router() -> APIRouter:
         here: BackendDep,
         caller: Reader,
         last_event_id: Annotated[str | None, Header(description=_AFTER)] = None,
-        after: Annotated[str | None, Query(description=f"{_AFTER} The header counts more.")] = None,
+        after: Annotated[str | None, Query(description=f"{_AFTER} The header has priority.")] = None,
     ) -> Response:
         await here.service.get(caller.tenant, job_id)
         position = last_event_id if last_event_id is not None else after
@@ -73,7 +73,7 @@ def router() -> APIRouter:
         job_id: JobId,
         here: BackendDep,
         caller: Reader,
-        wanted: Annotated[Format | None, Query(alias="format", description="Counts more than Accept.")] = None,
+        wanted: Annotated[Format | None, Query(alias="format", description="Overrides Accept.")] = None,
         accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
     ) -> Response:
         record = await here.service.get(caller.tenant, job_id)
@@ -90,20 +90,20 @@ def router() -> APIRouter:
                 if form == "pdf":
                     made = await typesetter.pdf(text, stored, caller.tenant)
                     return Response(made, media_type=MEDIA[form])
-                async with pages.turn(caller.tenant):  # a page may take a second, in which others are answered
+                async with pages.turn(caller.tenant):  # rendering may take a second; other requests go on meanwhile
                     shown = await asyncio.to_thread(page, text, stored)
                 return Response(shown, media_type=MEDIA[form], headers={"Content-Security-Policy": POLICY})
             case "json":
                 told = ReportDocument(result=result.model_dump(mode="json", exclude={"report_path"}), report=text)
                 return Response(told.model_dump_json(), media_type=MEDIA[form])
 
-    @routes.get("/trace", summary="What happened in a job and what it cost", responses=documented("invalid"))
+    @routes.get("/trace", summary="A job's past events and cost", responses=documented("invalid"))
     async def trace(
         job_id: JobId,
         here: BackendDep,
         caller: Reader,
-        after: Annotated[str, Query(description="`next_after` of the page before.")] = "0",
-        limit: Annotated[int, Query(ge=1, le=500, description="Events in one answer.")] = 200,
+        after: Annotated[str, Query(description="`next_after` of the previous page.")] = "0",
+        limit: Annotated[int, Query(ge=1, le=500, description="Events per page.")] = 200,
     ) -> Trace:
         await here.service.get(caller.tenant, job_id)
         found = await here.service.log.read(job_id, after, most=limit)
@@ -120,7 +120,7 @@ def _told(event: Event) -> TraceEvent:
 
 
 def accepted(accept: str) -> Format:
-    """The form that the header likes best; Markdown where it likes any."""
+    """The form that the header prefers; Markdown if it accepts any."""
     liked: list[tuple[float, str]] = []
     for each in accept.split(","):
         media, *parameters = (part.strip().lower() for part in each.split(";"))
@@ -130,7 +130,7 @@ def accepted(accept: str) -> Format:
             return _FORMS[media]
         if quality > 0 and media in {"*/*", "text/*"}:
             return "md"
-    raise Refused("not-acceptable", f"there is {', '.join(_FORMS)}")
+    raise Refused("not-acceptable", f"available forms: {', '.join(_FORMS)}")
 
 
 def _quality(parameters: list[str]) -> float:

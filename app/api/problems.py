@@ -1,6 +1,6 @@
-"""Every error that the API answers with, as RFC 9457 problem documents.
+"""All errors of the API, as RFC 9457 problem documents.
 
-`KINDS` is the only list of them: answers, the pages under `/problems/` and the OpenAPI document are made from it.
+`KINDS` is the only list of them: responses, the pages under `/problems/` and the OpenAPI document are built from it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,8 @@ from graphs.errors import LedgerUnavailable
 from graphs.redis.failures import STORE_FAILED
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_S = 5  # when what is away may be back
-QUEUE_S = 30  # when a job of a tenant that has a full queue may have begun
+RETRY_S = 5  # when an outage may be over
+QUEUE_S = 30  # when a tenant's full queue may have room
 MOST_FIELDS = 20
 
 
@@ -46,25 +46,25 @@ class Kind:
 KINDS = {
     kind.slug: kind
     for kind in (
-        Kind("bad-request", 400, "Bad request", "The request cannot be read: its body is no text, or broken HTTP."),
+        Kind("bad-request", 400, "Bad request", "The request cannot be read: its body is not text, or bad HTTP."),
         Kind("unauthorized", 401, "API key needed", "Send a valid key as `Authorization: Bearer tg_...`."),
-        Kind("forbidden", 403, "Scope missing", "The key is valid and lacks the scope that the detail names."),
-        Kind("not-found", 404, "No such route", "There is nothing at this path; /openapi.json lists what there is."),
-        Kind("no-such-job", 404, "No such job", "There is no job of yours with this id: it never was, or it expired."),
+        Kind("forbidden", 403, "Scope missing", "The key is valid but lacks the scope that the detail names."),
+        Kind("not-found", 404, "No such route", "There is nothing at this path; /openapi.json lists all routes."),
+        Kind("no-such-job", 404, "No such job", "You have no job with this id: it never existed, or it expired."),
         Kind("method-not-allowed", 405, "Method not allowed", "The header Allow lists the methods of this path."),
-        Kind("not-acceptable", 406, "Not acceptable", "The report cannot be had in this form."),
-        Kind("conflict", 409, "Conflict", "The job is not, or not any more, in a state for this; the detail says why."),
+        Kind("not-acceptable", 406, "Not acceptable", "The report is not available in this form."),
+        Kind("conflict", 409, "Conflict", "The job is not, or no longer, in a state for this; the detail says why."),
         Kind("no-report", 409, "No report", "The job has no report: it has not got that far, or ended without one."),
-        Kind("too-late", 410, "Too late", "The time to decide was over; the report is finished from what there is."),
-        Kind("too-large", 413, "Body too large", "A request body may have 64 KB."),
+        Kind("too-late", 410, "Too late", "The time to decide is over; the report is finished from what there is."),
+        Kind("too-large", 413, "Body too large", "A request body may have at most 64 KB."),
         Kind("unsupported-media-type", 415, "Not JSON", "Send the body as `Content-Type: application/json`."),
         Kind("misdirected", 421, "Not a local name", "Without API keys, only this machine may call, by a local name."),
-        Kind("invalid", 422, "Invalid request", "A field or parameter cannot be used; `errors` and detail name it."),
-        Kind("idempotency-key-reused", 422, "Idempotency-Key reused", "The key stands for another order."),
-        Kind("too-many-requests", 429, "Too many requests", "Wait for as many seconds as Retry-After says."),
-        Kind("queue-full", 429, "Queue full", "You have too many jobs waiting; order more when some have begun."),
-        Kind("internal", 500, "Internal error", "An error of ours; its request_id is in our log."),
-        Kind("unavailable", 503, "Unavailable", "What it takes is away or busy; repeat with the same Idempotency-Key."),
+        Kind("invalid", 422, "Invalid request", "A field or parameter is invalid; `errors` and detail name it."),
+        Kind("idempotency-key-reused", 422, "Idempotency-Key reused", "The key was used for another request."),
+        Kind("too-many-requests", 429, "Too many requests", "Wait for the seconds in Retry-After."),
+        Kind("queue-full", 429, "Queue full", "You have too many jobs waiting; submit more when some have started."),
+        Kind("internal", 500, "Internal error", "An error on our side; our log has the request_id."),
+        Kind("unavailable", 503, "Unavailable", "A needed part is down or busy; retry with the same Idempotency-Key."),
     )
 }  # fmt: skip
 
@@ -82,14 +82,14 @@ _AWAY = (*STORE_FAILED, LedgerUnavailable, OperatorMustAct)
 
 
 class FieldError(BaseModel):
-    """What is wrong with one field or parameter."""
+    """An error in one field or parameter."""
 
     field: str
     message: str
 
 
 class Problem(BaseModel):
-    """A problem document (RFC 9457). `type` is a page that explains it; `request_id` finds it in the log."""
+    """A problem document (RFC 9457). `type` is a page that explains it; `request_id` locates it in the log."""
 
     type: str
     title: str
@@ -100,7 +100,7 @@ class Problem(BaseModel):
 
 
 class Refused(Exception):
-    """A request that is answered with a problem."""
+    """A refused request, answered with a problem document."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Refused(Exception):
 
 
 def refused(error: Exception) -> Refused:
-    """The problem that an error is answered with. What is not known is an internal one, of which nothing is told."""
+    """The problem for an error. Unknown errors become an internal one without details."""
     if isinstance(error, Refused):
         return error
     if isinstance(error, HTTPException):
@@ -134,7 +134,7 @@ def refused(error: Exception) -> Refused:
 
 
 def answer(problem: Refused, request_id: str, redact: Redaction) -> JSONResponse:
-    """The problem document, without secrets in its words."""
+    """The redacted problem document."""
     kind = problem.kind
     document = Problem(
         type=f"/problems/{kind.slug}",
@@ -150,7 +150,7 @@ def answer(problem: Refused, request_id: str, redact: Redaction) -> JSONResponse
 
 
 def documented(*slugs: str) -> dict[int | str, dict[str, Any]]:
-    """These kinds as `responses` of a route, for the OpenAPI document."""
+    """These kinds as a route's `responses`, for the OpenAPI document."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     statuses = sorted({KINDS[slug].status for slug in slugs})
     return {
@@ -163,16 +163,16 @@ def documented(*slugs: str) -> dict[int | str, dict[str, Any]]:
 
 
 def _invalid(error: RequestValidationError) -> Refused:
-    """The fields by name, and never what they held: it may be a secret."""
+    """The problem with the invalid fields' names, but never their values, which may be secret."""
     found = error.errors()
     if any(each["loc"] == ("body",) and isinstance(each.get("input"), bytes) for each in found):
-        return Refused("unsupported-media-type")  # FastAPI parses nothing but JSON
+        return Refused("unsupported-media-type")  # FastAPI parses only JSON
     fields = [FieldError(field=_place(each["loc"]), message=_said(each)) for each in found[:MOST_FIELDS]]
     return Refused("invalid", f"{fields[0].field}: {fields[0].message}", errors=fields)
 
 
 def _place(location: Sequence[object]) -> str:
-    """`body.metadata.name`. A name that was sent can be anything, a secret too."""
+    """`body.metadata.name`. Names that the client made up are left out: they may be secret."""
     return ".".join(str(redacted(str(each)))[:40] for each in location).encode(errors="replace").decode()
 
 

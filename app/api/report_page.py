@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: charts and evidence are in it. The policy lets no script run."""
+"""A report as one self-contained HTML page with charts and evidence. Its policy blocks all scripts."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ POLICY = (
 
 
 def page(text: str, evidence: Mapping[str, Evidence]) -> str:
-    """The page of this report, given as Markdown, and of the evidence behind it."""
+    """The page for this Markdown report and its evidence."""
     tokens = parsed(text, evidence)
     _inlined(tokens, evidence)
     body = MARKDOWN.renderer.render(tokens, MARKDOWN.options, {})

@@ -1,4 +1,4 @@
-"""A report as PDF, with its charts and the beginning of each piece of evidence behind it."""
+"""A report as PDF, with its charts and the beginning of each piece of evidence."""
 
 import asyncio
 import json
@@ -20,43 +20,42 @@ from graphs.evidence.store import Evidence
 from safe_http.turns import Turns
 
 EVIDENCE_CHARS = 2_000  # of each piece; the HTML page has all of it
-DEEPEST = 8  # what is nested deeper is set as if it were not; Typst refuses what is much deeper
+DEEPEST = 8  # deeper nesting is flattened; Typst refuses much deeper nesting
 AT_ONCE = 2
 WAIT_S = 10.0
 SECONDS = 20.0
-# As a file: of a module its package would be imported, too, which takes seconds.
+# Run as a file: as a module it would import its package, which takes seconds.
 _COMMAND = (sys.executable, "-I", str(Path(__file__).with_name("typesetting.py")))
 _ENVIRONMENT = {"RAYON_NUM_THREADS": "1"}
-# How it ends because of the document: by itself, or without the memory or the stack that it wants.
+# Exits caused by the document: on purpose, or out of memory or stack.
 _ITS_FAULT = {REFUSED, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}
 
 logger = logging.getLogger(__name__)
 
 
 class Typesetter:
-    """Makes few PDFs at a time, for each takes a CPU that answers the others. Tenants take turns: none has it to
-    itself."""
+    """Typesets few PDFs at a time, because each takes a CPU that also serves requests. Tenants take turns."""
 
     def __init__(self) -> None:
         self._turns = Turns(lambda: AT_ONCE)
 
     async def pdf(self, text: str, evidence: Mapping[str, Evidence], tenant: str) -> bytes:
-        """The document of this tenant's report, given as Markdown.
+        """The PDF of this tenant's Markdown report.
 
         Raises:
-            NotTypeset: it takes too much time, memory or nesting, or has a chart that is none.
-            OperatorMustAct: others have waited too long before it, or the typesetter does not work.
+            NotTypeset: it needs too much time, memory or nesting, or a chart is invalid.
+            OperatorMustAct: the queue is too long, or the typesetter does not work.
         """
         try:
             async with asyncio.timeout(WAIT_S):
                 await self._turns.take(tenant)
         except TimeoutError as error:
-            raise OperatorMustAct("other reports are being typeset; ask again later, or for HTML") from error
+            raise OperatorMustAct("the typesetter is busy; retry later, or request HTML") from error
         try:
             async with asyncio.timeout(SECONDS):
                 return await _typeset(await asyncio.to_thread(_document, text, evidence))
         except TimeoutError as error:
-            raise NotTypeset(f"the report takes longer than {SECONDS:g} s to typeset; ask for HTML") from error
+            raise NotTypeset(f"the report takes longer than {SECONDS:g} s to typeset; request HTML") from error
         finally:
             self._turns.give_back(tenant)
 
@@ -72,20 +71,22 @@ async def _typeset(document: bytes) -> bytes:
     if process.returncode:
         logger.warning("a report could not be typeset (%d): %s", process.returncode, said.decode()[-500:])
     elif said:
-        logger.warning("a report is typeset, but: %s Fonts are what fonts-noto-* of Debian has", said.decode()[-500:])
+        logger.warning(
+            "a report was typeset, but: %s Debian's fonts-noto-* packages have more fonts", said.decode()[-500:]
+        )
     if process.returncode in _ITS_FAULT:
-        raise NotTypeset("the report has something that cannot be typeset, or too much; ask for HTML")
+        raise NotTypeset("the report is too large or contains something that cannot be typeset; request HTML")
     if process.returncode:
         raise OperatorMustAct("the typesetter does not work; the log says why")
     return made
 
 
 def _document(text: str, evidence: Mapping[str, Evidence]) -> bytes:
-    """What `typesetting.typ` reads."""
+    """The input of `typesetting.typ`."""
     try:
         nodes = [_node(each) for each in SyntaxTreeNode(parsed(text, evidence)).children]
     except RecursionError as error:
-        raise NotTypeset("the report is nested too deeply to be typeset; ask for HTML") from error
+        raise NotTypeset("the report is nested too deeply to be typeset; request HTML") from error
     parts = [
         {"id": name, "title": f"{name}: {each.server}.{each.tool}", "about": about(each), "text": _begun(each.text)}
         for name, each in evidence.items()
@@ -95,17 +96,17 @@ def _document(text: str, evidence: Mapping[str, Evidence]) -> bytes:
 
 
 def _begun(text: str) -> str:
-    """Whole lines of it, as many as have a place."""
+    """The first lines of the text, as many as fit."""
     if len(text) <= EVIDENCE_CHARS:
         return text
     cut = text[:EVIDENCE_CHARS]
     lines, _, rest = cut.rpartition("\n")
     begun = lines if len(rest) < EVIDENCE_CHARS // 2 else cut
-    return f"{begun}\n# {len(text)} characters in all; the HTML report has them"
+    return f"{begun}\n# {len(text)} characters in total; the HTML report has all of them"
 
 
 def _node(node: SyntaxTreeNode, depth: int = 0) -> dict[str, Any]:
-    """What the template sets: the kind of the node, what that kind needs, and what is in it."""
+    """A node for the template: its kind, that kind's attributes, and its children."""
     told: dict[str, Any] = {"kind": node.type}
     match node.type:
         case "text" | "code_inline" | "code_block" | "fence":

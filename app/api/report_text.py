@@ -1,7 +1,7 @@
-"""A report's Markdown, read into tokens that are safe to show: what may be in it, whatever form it then takes.
+"""Parses a report's Markdown into tokens that are safe to show in any form.
 
-The text comes from a model, so raw HTML in it stays text, a chart is one of ours or its description, and a link leads
-to a source of the report, to its evidence or nowhere.
+The text comes from a model, so raw HTML stays text, a chart is one of ours or its description, and a link leads to a
+source of the report, to its evidence or nowhere.
 """
 
 import re
@@ -22,8 +22,8 @@ _FILE = re.compile(rf"{EVIDENCE_FOLDER}/(E\d+)\.md", re.ASCII)
 
 
 def parsed(text: str, evidence: Mapping[str, Evidence]) -> list[Token]:
-    """The tokens. An image is the chart of the evidence `meta["chart"]`; a link leads to a source, to evidence
-    (`#E1`) or nowhere."""
+    """The tokens. An image is the chart of evidence `meta["chart"]`; a link leads to a source, to evidence (`#E1`) or
+    nowhere."""
     tokens = MARKDOWN.parse(text)
     named = (each.url for each in evidence.values() if not each.flags)
     _localised(tokens, evidence, {MARKDOWN.normalizeLink(each) for each in named if _leads(each)})

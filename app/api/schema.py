@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI makes of the routes, with our errors and this deployment's limits."""
+"""The OpenAPI document: FastAPI's, with our errors and this deployment's limits."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ DESCRIPTION = "Multi-agent research jobs with hard budgets. Every error is a pro
 
 
 def openapi(app: FastAPI, settings: Settings) -> dict[str, Any]:
-    """The document. It allows what this deployment does: its highest budget and deadline, webhooks or none."""
+    """The document, with this deployment's highest budget and deadline, and webhooks if enabled."""
     document = get_openapi(title="Tollgate", version=app.version, description=DESCRIPTION, routes=app.routes)
     schemas = document["components"]["schemas"]
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -22,16 +22,16 @@ def openapi(app: FastAPI, settings: Settings) -> dict[str, Any]:
         schemas.pop(unused, None)
     for operation in (each for path in document["paths"].values() for each in path.values()):
         if "application/json" in operation["responses"].get("422", {}).get("content", {}):
-            del operation["responses"]["422"]  # FastAPI's own, where nothing but the id in the path can be wrong
-    order = schemas["JobRequest"]["properties"]
-    _number(order["budget_usd"])["maximum"] = settings.ceiling.budget_micro_usd / MICRO
-    _number(order["deadline_s"])["maximum"] = settings.ceiling.deadline_s
+            del operation["responses"]["422"]  # FastAPI's default, where only the id in the path can be wrong
+    request = schemas["JobRequest"]["properties"]
+    _number(request["budget_usd"])["maximum"] = settings.ceiling.budget_micro_usd / MICRO
+    _number(request["deadline_s"])["maximum"] = settings.ceiling.deadline_s
     if settings.webhook_secret is None:
-        del order["webhook_url"]
+        del request["webhook_url"]
     return document
 
 
 def _number(optional: dict[str, Any]) -> dict[str, Any]:
-    """The one of `anyOf` that is not null."""
+    """The non-null member of `anyOf`."""
     found: dict[str, Any] = next(each for each in optional["anyOf"] if each.get("type") != "null")
     return found

@@ -1,7 +1,7 @@
 """The event log of a job as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-A reader that comes back with the id of its last event, to whichever replica, goes on right after it. It holds what
-`EventLog.follow` holds and two small tasks: what it has not read yet stays in Redis.
+A reader that reconnects with the id of its last event, to any replica, continues right after it. A stream holds what
+`EventLog.follow` holds, and two small tasks; unread events stay in Redis.
 """
 
 import contextlib
@@ -16,20 +16,19 @@ from app.api.problems import RETRY_S, Refused
 from app.jobs.events import Event, EventLog
 from graphs.redis.failures import STORE_FAILED
 
-RETRY = b"retry: 2000\n\n"  # milliseconds until a browser comes back
+RETRY = b"retry: 2000\n\n"  # milliseconds until a browser reconnects
 HEARTBEAT = b": heartbeat\n\n"
 HEARTBEAT_S = 15.0
-LOOK_S = 4.0  # with a heartbeat no reader reads on for more than 20 s after the key was revoked
+LOOK_S = 4.0  # with the heartbeat, a stream ends within 20 s after its key was revoked
 Admitted = Callable[[], Awaitable[bool]]
 Place = contextlib.AbstractContextManager[None]
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 class EventStream(StreamingResponse):
-    """The events of one job from one id on, for one reader. It ends after the event with which the job has ended, or
-    when the reader may not read any more.
+    """One job's events after one id, for one reader. Ends after the job's last event, or when the key is revoked.
 
-    A reader that has that event already gets 204: a browser comes back until it is told so.
+    A reader that already has the last event gets 204, which stops a browser from reconnecting.
     """
 
     media_type = "text/event-stream"
@@ -49,7 +48,7 @@ class EventStream(StreamingResponse):
         super().__init__(self._frames, headers=HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with contextlib.aclosing(self._frames):  # also when the reader goes while it is being sent something
+        async with contextlib.aclosing(self._frames):  # also if the reader disconnects during a send
             with self._place:
                 if await self._has_all():
                     await Response(status_code=204, headers=HEADERS)(scope, receive, send)
@@ -61,14 +60,14 @@ class EventStream(StreamingResponse):
             return False
         try:
             last = await self._log.last(self._job_id)
-        except STORE_FAILED:  # the stream waits for it; a browser would not come back after an error
+        except STORE_FAILED:  # the stream waits for it: browsers do not reconnect after an error
             return False
         return last is not None and last.ends and last.id == self._last_event_id
 
 
 class Streams:
-    """The streams that are open in this process. Each holds a connection for as long as its reader likes, so that all
-    have half of them, and the readers with one key an eighth.
+    """This process's open streams. Each holds a connection for as long as its reader likes, so streams may use half of
+    the connections, and one key an eighth.
     """
 
     def __init__(self, connections: int) -> None:
@@ -77,9 +76,9 @@ class Streams:
 
     @contextlib.contextmanager
     def place(self, reader: str) -> Iterator[None]:
-        """One more stream of this reader, until the block ends. Raises Refused."""
+        """Count a stream of this reader until the block ends. Raises Refused."""
         if self._open[reader] >= self._most_of_one:
-            told = f"this key has {self._most_of_one} event streams open, as many as it may; close one"
+            told = f"this key has {self._most_of_one} event streams open, the maximum; close one"
             raise Refused("too-many-requests", told, headers={"Retry-After": str(RETRY_S)})
         if self._open.total() >= self._most:
             raise Refused("unavailable", "all event streams are in use", headers={"Retry-After": str(RETRY_S)})
@@ -99,24 +98,24 @@ def event_stream(
     admitted: Admitted | None = None,
     place: Place | None = None,
 ) -> StreamingResponse:
-    """The response to a reader of this job's events.
+    """The response that streams this job's events to a reader.
 
     Args:
-        log: where the events are.
-        job_id: the job, which the reader may see.
-        last_event_id: the newest event that the reader has, as it says; None for all.
+        log: the events.
+        job_id: a job that the reader may see.
+        last_event_id: the newest event that the reader has; None for all.
         heartbeat_s: seconds without an event after which a comment is sent.
-        admitted: whether the reader may still read; asked before what comes after `LOOK_S`. When not, the stream ends.
+        admitted: whether the reader may still read, checked at most every `LOOK_S`; if not, the stream ends.
         place: held while the stream is open.
 
     Raises:
-        BadInput: `last_event_id` is no id of an event. Raised here, before the response begins.
+        BadInput: `last_event_id` is not an event id. Raised before the response begins.
     """
     return EventStream(log, job_id, last_event_id or None, heartbeat_s, admitted, place or contextlib.nullcontext())
 
 
 def encoded(event: Event) -> bytes:
-    """One event as it goes over the wire. Its JSON has no line breaks: they are escaped in it."""
+    """One event in SSE format. Line breaks are escaped in its JSON."""
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode(), event.type.encode(), event.json)
 
 

@@ -1,7 +1,7 @@
-"""Typesets a report, given as JSON on stdin, by `typesetting.typ`: the PDF goes to stdout.
+"""Typesets a report, given as JSON on stdin, with `typesetting.typ`, and writes the PDF to stdout.
 
-A program of its own, for a document may take more time, memory or stack than an API has to spare. It ends with
-`REFUSED` when it is the document that cannot be typeset. Characters that no font has are told on stderr and in the PDF.
+A separate program, because a document may take more time, memory or stack than an API can spare. It exits with
+`REFUSED` if the document cannot be typeset. Characters without a font are listed on stderr and in the PDF.
 """
 
 import re
@@ -12,35 +12,35 @@ from pathlib import Path
 from typing import Any, Literal
 
 MEMORY = 256 * 1024 * 1024
-NOWHERE = "/dev/null"  # where it looks for files: there are none under a file
+NOWHERE = "/dev/null"  # the root for file access: there are no files under a file
 REFUSED = 3
-ALL_SHOWN: Literal["a-2b"] = "a-2b"  # a standard by which Typst refuses characters that no font has, each by name
+ALL_SHOWN: Literal["a-2b"] = "a-2b"  # a standard by which Typst rejects characters without a font, each by name
 NOT_SHOWN = re.compile(r'the text `"(.+?)"` could not be displayed')
-NO_FONT = "Not all of this report is shown here, for want of a font; as HTML it is. Characters that are missing"
+NO_FONT = "Some characters of this report have no font here; the HTML report shows all. Missing characters"
 TOLD = 12
 
 
 def main() -> None:
-    """The program. What is in the report is data to Typst, never markup; it finds no file and loads nothing."""
+    """The program. To Typst the report is data, never markup; it can load no files."""
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     template = Path(__file__).with_suffix(".typ").read_bytes()
     report = sys.stdin.buffer.read().decode()
     try:
         made = _typeset(template, report)
-    except BaseException:  # a panic of Typst is no Exception
+    except BaseException:  # a panic of Typst is not an Exception
         traceback.print_exc()
         sys.exit(REFUSED)
     sys.stdout.buffer.write(made)
 
 
 def _typeset(template: bytes, report: str) -> Any:
-    import typst  # noqa: PLC0415  large, and the API wants only what is above
+    import typst  # noqa: PLC0415  large, and the API needs only the constants
 
     compiler = typst.Compiler(root=NOWHERE)
     given = {"report": report}
     made = compiler.compile(template, sys_inputs=given)
     try:
-        compiler.compile(template, sys_inputs=given, pdf_standards=ALL_SHOWN)  # quick, for all is laid out
+        compiler.compile(template, sys_inputs=given, pdf_standards=ALL_SHOWN)  # quick, as all is laid out
     except typst.TypstError as error:
         if missing := _missing(error.diagnostic):
             sys.stderr.write(missing)
@@ -49,7 +49,7 @@ def _typeset(template: bytes, report: str) -> Any:
 
 
 def _missing(diagnostic: str) -> str:
-    """Says which characters no font has; "" when all are shown."""
+    """Lists characters without a font; "" if there are none."""
     codes = dict.fromkeys(code for text in NOT_SHOWN.findall(diagnostic) for code in _codes(text))
     named = [f"U+{code:04X}" for code in codes]
     more = f" and {len(named) - TOLD} more" if len(named) > TOLD else ""
@@ -57,7 +57,7 @@ def _missing(diagnostic: str) -> str:
 
 
 def _codes(text: str) -> list[int]:
-    """Of the characters of a text that is quoted as Rust does it: `\\u{e31}`."""
+    """Code points of a text with Rust's escapes: `\\u{e31}`."""
     return [ord(each) for each in re.sub(r"\\u\{(\w+)\}", lambda found: chr(int(found[1], 16)), text)]
 
 

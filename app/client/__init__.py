@@ -1,1 +1,1 @@
-"""The HTTP API from the other side."""
+"""The client of the HTTP API."""

@@ -1,4 +1,4 @@
-"""A client of the HTTP API. It goes on over a restart of the server, and never orders or decides anything twice."""
+"""A client of the HTTP API. It survives a restart of the server, and never submits or decides anything twice."""
 
 import contextlib
 import random
@@ -15,10 +15,10 @@ from app.client.http_requests import IS_IT, Ask, Json, Requests, events
 from app.errors import ApiFailed
 from app.jobs.states import MEDIA, TERMINAL, Format
 
-BRIEFLY_S = 3.0  # that a question is repeated; whoever asked is waiting
-PATIENTLY_S = 30.0  # that an order or an answer is
-FOLLOWING_S = 60.0  # that a server may be away while a job of it is watched
-SILENT_S = 45.0  # after which a stream counts as broken: the server sends something every 15
+BRIEFLY_S = 3.0  # of retries for reads: the user is waiting
+PATIENTLY_S = 30.0  # of retries for submissions and decisions
+FOLLOWING_S = 60.0  # of outage while a job is watched
+SILENT_S = 45.0  # until a silent stream counts as broken: the server sends something every 15
 POLL_S = 0.2
 PAUSE_S = 1.0
 PAGE = 500
@@ -27,7 +27,7 @@ _EVENT = TypeAdapter(dict[str, Any])
 
 
 class Named(BaseModel):
-    """A job of which a key may not read more. What else the server tells is kept."""
+    """A job, as far as any key may read it. Other fields from the server are kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -43,7 +43,7 @@ class Summary(Named):
 
 
 class Job(Summary):
-    """A job, as it stands."""
+    """A job."""
 
     budget_usd: float
     cost_usd: float
@@ -68,13 +68,13 @@ _Model = TypeVar("_Model", bound=BaseModel)
 class Client:
     """One API.
 
-    Every method raises ApiRefused when the API says no, and ApiFailed when it cannot be reached, fails or is none.
+    Every method raises ApiRefused when the API refuses, and ApiFailed when it is unreachable, fails or is not Tollgate.
 
     Args:
-        requests: how it is reached.
-        patiently_s: that an order or an answer is repeated, in seconds.
-        following_s: that the server may be away while a job is watched, in seconds.
-        pause_s: between two connections to the events of a job, in seconds, half as much or one and a half times.
+        requests: the connection to the API.
+        patiently_s: seconds for which submissions and decisions are retried.
+        following_s: seconds for which the server may be unreachable while a job is watched.
+        pause_s: seconds between two connections to a job's events, plus or minus half of that.
     """
 
     def __init__(
@@ -89,24 +89,24 @@ class Client:
         self._following_s = following_s
         self._pause_s = pause_s
 
-    def submit(self, order: Json, idempotency_key: str) -> Named:
-        """Order a job, or get the one that was ordered under this key."""
+    def submit(self, request: Json, idempotency_key: str) -> Named:
+        """Submit a job, or get the one that was submitted under this key."""
         headers = {"Idempotency-Key": idempotency_key}
-        return self._sent(Named, Ask("POST", _JOBS, order, headers=headers), self._patiently_s)
+        return self._sent(Named, Ask("POST", _JOBS, request, headers=headers), self._patiently_s)
 
     def job(self, job_id: str) -> Job:
-        """A job, as it stands."""
+        """The job's current state."""
         return self._sent(Job, Ask("GET", _path(job_id)))
 
     def settled(self, job_id: str, status: str) -> Job:
-        """The job, once its record says what its events have told: this status. As it stands, if it has gone on."""
+        """The job, once its record has the status that its events reported, or a later one."""
         until = time.monotonic() + BRIEFLY_S
         while (job := self.job(job_id)).status != status and time.monotonic() < until:
             time.sleep(POLL_S)
         return job
 
     def jobs(self, status: str | None, most: int) -> list[Summary]:
-        """The newest jobs, the newest first. A page looks at so many; what is in this state may be on a later one."""
+        """The newest jobs first. The server scans a bounded number per page, so matches may be on a later page."""
         params, found = {"limit": str(most)} | ({"status": status} if status else {}), list[Summary]()
         while True:
             page = self._sent(_Jobs, Ask("GET", _JOBS, params=params))
@@ -116,11 +116,11 @@ class Client:
             params["cursor"] = page.next_cursor
 
     def cancel(self, job_id: str) -> Named:
-        """Want the job to stop."""
+        """Ask the job to stop."""
         return self._sent(Named, Ask("POST", f"{_path(job_id)}/cancel"), self._patiently_s)
 
     def decide(self, job_id: str, answer: Json, escalation_id: str | None) -> None:
-        """Answer one question of the job: this one, or the one that it waits with now."""
+        """Decide about an escalation of the job: this one, or the open one."""
         if escalation_id is None and (asked := self.job(job_id).escalation):
             escalation_id = str(asked["escalation_id"])
         body = answer | ({"escalation_id": escalation_id} if escalation_id else {})
@@ -129,14 +129,14 @@ class Client:
         self._requests.send(Ask("POST", f"{_path(job_id)}/decision", body), self._patiently_s, repeatable=repeatable)
 
     def report(self, job_id: str, form: Format) -> bytes:
-        """The report, in this format; what is text is UTF-8."""
+        """The report in this format; text is UTF-8."""
         response = self._requests.send(Ask("GET", f"{_path(job_id)}/report", params={"format": form}), BRIEFLY_S)
         if not response.headers.get("content-type", "").startswith(MEDIA[form]):
-            raise ApiFailed(f"{self._requests.url} sends something else than the report; {IS_IT}")
+            raise ApiFailed(f"{self._requests.url} sent something other than the report; {IS_IT}")
         return response.content
 
     def newest_event(self, job_id: str) -> str | None:
-        """The id of the last event so far."""
+        """The id of the newest event."""
         newest, after = None, "0"
         while True:
             page = self._trace(job_id, after, PAGE)
@@ -146,7 +146,7 @@ class Client:
             after = page.next_after
 
     def watch(self, job_id: str, on_event: Callable[[Json], None], after: str | None = None) -> str:
-        """Give each event after this one, once, until the job has ended or waits for a human; its status then."""
+        """Pass on each event after this one, once, until the job has ended or waits for a human; return its status."""
         status = ""
         with contextlib.closing(self._events(job_id, after)) as told:
             for event_id, event in told:
@@ -154,18 +154,18 @@ class Client:
                 if event["type"] != "job" or "status" not in event:
                     continue
                 status = str(event["status"])
-                if status == "awaiting_human" and not self._trace(job_id, event_id, 1).events:  # nobody has answered
+                if status == "awaiting_human" and not self._trace(job_id, event_id, 1).events:  # nobody has decided
                     return status
         return status or self.job(job_id).status
 
     def _events(self, job_id: str, after: str | None) -> Generator[tuple[str, Json], None, None]:
-        """Events with their ids, over as many connections as it takes, until the job has ended."""
+        """Events with their ids, over as many connections as needed, until the job has ended."""
         over = False
         while True:
             with contextlib.closing(self._stream(job_id, after)) as response:
-                if response.status_code == 204:  # it has ended, with the last event that we have
+                if response.status_code == 204:  # it has ended, and we have its last event
                     return
-                with contextlib.suppress(httpx.TransportError):  # a broken connection: the next one goes on
+                with contextlib.suppress(httpx.TransportError):  # a broken connection: the next one continues
                     for sent in self._sent_by(response):
                         if sent.data:
                             event = self._event(sent)
@@ -173,7 +173,7 @@ class Client:
                             yield sent.id, event
                     if over:
                         return
-            time.sleep(self._pause_s * random.uniform(0.5, 1.5))  # noqa: S311  many may come back at once
+            time.sleep(self._pause_s * random.uniform(0.5, 1.5))  # noqa: S311  many may reconnect at once
 
     def _stream(self, job_id: str, after: str | None) -> httpx.Response:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
@@ -181,14 +181,14 @@ class Client:
         response = self._requests.send(ask, self._following_s, stream_silent_s=SILENT_S)
         if response.status_code != 204 and not response.headers.get("content-type", "").startswith("text/event-stream"):
             response.close()
-            raise ApiFailed(f"{self._requests.url} sends no events; {IS_IT}")
+            raise ApiFailed(f"{self._requests.url} sent no event stream; {IS_IT}")
         return response
 
     def _sent_by(self, response: httpx.Response) -> Iterator[ServerSentEvent]:
         try:
             yield from EventSource(events(response)).iter_sse()
         except httpx.DecodingError as error:
-            raise ApiFailed(f"{self._requests.url} sends events that cannot be read ({error}); {IS_IT}") from error
+            raise ApiFailed(f"{self._requests.url} sent events that cannot be read ({error}); {IS_IT}") from error
 
     def _event(self, sent: ServerSentEvent) -> Json:
         try:
@@ -196,7 +196,7 @@ class Client:
         except ValidationError:
             event = {}
         if not isinstance(event.get("type"), str) or not sent.id.isascii() or not sent.id.isprintable():
-            raise ApiFailed(f"{self._requests.url} sends events that are none of ours; {IS_IT}")
+            raise ApiFailed(f"{self._requests.url} sent unknown events; {IS_IT}")
         return event
 
     def _trace(self, job_id: str, after: str, most: int) -> _Trace:
@@ -204,12 +204,12 @@ class Client:
         return self._sent(_Trace, Ask("GET", f"{_path(job_id)}/trace", params=params))
 
     def _sent(self, kind: type[_Model], ask: Ask, patience_s: float = BRIEFLY_S) -> _Model:
-        """What the API answers, as what it has to be."""
+        """The API's response, validated."""
         response = self._requests.send(ask, patience_s)
         try:
             return kind.model_validate_json(response.content)
         except ValidationError as error:
-            raise ApiFailed(f"{self._requests.url} answers something else than Tollgate; {IS_IT}") from error
+            raise ApiFailed(f"{self._requests.url} sent a response that is not Tollgate's; {IS_IT}") from error
 
 
 def _path(job_id: str) -> str:

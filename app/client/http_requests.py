@@ -1,4 +1,4 @@
-"""Asking an HTTP API: again while that helps and does no harm. Every failure is one line that says what to do."""
+"""HTTP requests to an API, retried while that helps and is safe. Every failure is one line that says what to do."""
 
 import contextlib
 import json
@@ -21,8 +21,8 @@ Json = dict[str, Any]
 TIMEOUT_S = 30.0
 CONNECT_S = 5.0
 IS_IT = "is it the address of a Tollgate API? See --url and TOLLGATE_URL"
-LONGEST = 400  # characters of what a server says, in an error
-MOST_BYTES = 64 * 1024 * 1024  # of an answer: a report with its evidence
+LONGEST = 400  # characters of a server's message, in an error
+MOST_BYTES = 64 * 1024 * 1024  # in a response: a report with its evidence
 MOST_OF_AN_EVENT = 4 * 1024 * 1024
 _OF_THE_BODY = {"content-encoding", "content-length", "transfer-encoding"}
 _AWAY = {502, 503, 504}
@@ -36,7 +36,7 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request. `path` is below the address of the API; `body` is sent as JSON; `headers` come beside the key."""
+    """A request. `path` is relative to the API's address; `body` is sent as JSON; `headers` are added to the key."""
 
     method: Literal["GET", "POST"]
     path: str
@@ -46,7 +46,7 @@ class Ask:
 
 
 class _Problem(BaseModel):
-    """What is read of a problem document (RFC 9457)."""
+    """The used fields of a problem document (RFC 9457)."""
 
     type: str
     detail: str
@@ -54,7 +54,7 @@ class _Problem(BaseModel):
 
 
 class _Again(Exception):
-    """An attempt that may be repeated, and what it means when it is not."""
+    """A failed attempt that may be retried, and the error if it is not."""
 
     def __init__(self, failure: AppError, retry_after_s: float = 0) -> None:
         super().__init__(str(failure))
@@ -63,11 +63,11 @@ class _Again(Exception):
 
 
 class Requests:
-    """How one API is reached.
+    """A connection to one API.
 
     Args:
-        http: with the address of the API as its base, and the key.
-        say: is told when an attempt is repeated, once per request.
+        http: a client with the API's address as its base, and the key.
+        say: called when an attempt is retried, once per request.
     """
 
     def __init__(self, http: httpx.Client, say: Callable[[str], None]) -> None:
@@ -78,17 +78,17 @@ class Requests:
     def send(
         self, ask: Ask, patience_s: float, *, repeatable: bool = True, stream_silent_s: float | None = None
     ) -> httpx.Response:
-        """The answer, a success.
+        """The response to a successful request.
 
         Args:
-            ask: what is asked.
-            patience_s: seconds in which it is tried again after no connection, 429, 502, 503 and 504.
-            repeatable: whether it may be sent again when it is not known what became of it.
-            stream_silent_s: given, the body is left to be read, and may be silent for so many seconds.
+            ask: the request.
+            patience_s: seconds for which it is retried when there is no connection, or after 429, 502, 503 and 504.
+            repeatable: whether it may be sent again when its outcome is unknown.
+            stream_silent_s: if given, the body is not read here, and may be silent for this many seconds.
 
         Raises:
-            ApiRefused: the API says no.
-            ApiFailed: it cannot be reached, has failed, or is none.
+            ApiRefused: the API refuses.
+            ApiFailed: it is unreachable, has failed, or is not a Tollgate API.
         """
         content = None if ask.body is None else json.dumps(ask.body).encode()
         request = self._http.build_request(
@@ -132,26 +132,26 @@ class Requests:
     def _told(self, patience_s: float) -> Callable[[RetryCallState], None]:
         def tell(state: RetryCallState) -> None:
             if state.attempt_number == 1 and state.outcome:
-                self._say(f"{state.outcome.exception()}; trying again for {patience_s:.0f} s")
+                self._say(f"{state.outcome.exception()}; retrying for {patience_s:.0f} s")
 
         return tell
 
     def _why(self, error: httpx.RequestError) -> str:
-        """What a request that got no answer failed of, and what to do."""
+        """Why a request got no response, and what to do."""
         causes = list(_causes(error))
         told = next((_one_line(str(each)) for each in causes if str(each)), type(error).__name__)
         if any(isinstance(each, ssl.SSLError) for each in causes):
-            return f"no secure connection to {self.url} ({told}); mend the address, or name your CA in SSL_CERT_FILE"
+            return f"no secure connection to {self.url} ({told}); correct the address, or name your CA in SSL_CERT_FILE"
         if isinstance(error, httpx.ProxyError):
-            return f"the proxy does not lead to {self.url} ({told}); see HTTPS_PROXY and NO_PROXY"
+            return f"the proxy does not reach {self.url} ({told}); check HTTPS_PROXY and NO_PROXY"
         if isinstance(error, httpx.TimeoutException):
-            return f"{self.url} does not answer in time; try again, or ask whoever runs it"
+            return f"{self.url} does not answer in time; try again, or ask its operator"
         if isinstance(error, httpx.ConnectError):
             return f"nothing answers at {self.url} ({told}); start it (tollgate serve), or give another --url"
         return f"the connection to {self.url} broke ({told}); {IS_IT}"
 
     def _refusal(self, response: httpx.Response) -> AppError:
-        """What an answer that is no success means, and what to do."""
+        """The error of an unsuccessful response, and what to do."""
         status = response.status_code
         try:
             problem = _Problem.model_validate_json(response.content)
@@ -164,7 +164,7 @@ class Requests:
                 f"{self.url} has failed: {told} (status {status}, request {_one_line(problem.request_id)})"
             )
         if status == 401:
-            told = told.partition(";")[0]  # the rest is for programs
+            told = told.partition(";")[0]  # the rest is meant for programs
         if status == 429:
             told = f"too many requests; wait {_retry_after_s(response):.0f} s"
         hint = "`tollgate list` shows yours" if problem.type.endswith("/no-such-job") else _HINTS.get(status)
@@ -173,39 +173,43 @@ class Requests:
 
 @contextlib.contextmanager
 def opened(url: str, api_key: SecretStr | None, say: Callable[[str], None]) -> Iterator[Requests]:
-    """The way to the API at this address, until the block ends.
+    """A connection to the API at this address, until the block ends.
 
     Raises:
-        BadInput: the address or the key cannot be used.
+        BadInput: the address or the key is unusable.
     """
     key = api_key.get_secret_value() if api_key else None
     if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
-        raise BadInput("TOLLGATE_API_KEY is no key; `tollgate keys create` makes one")
+        raise BadInput("TOLLGATE_API_KEY is not a valid key; `tollgate keys create` makes one")
     headers = {"Accept": "application/json, */*;q=0.1", "Accept-Encoding": "gzip", "User-Agent": "tollgate"}
     headers |= {"Authorization": f"Bearer {key}"} if key else {}
     address = checked_url(url)
     try:
-        # A proxy of the environment does not know this machine.
+        # The environment's proxy cannot reach this machine.
         http = httpx.Client(base_url=address, headers=headers, trust_env=not _is_here(address))
-    except (OSError, ValueError) as error:  # what the environment says of proxies and certificates
-        raise BadInput(f"the proxy or the certificates of this environment cannot be used: {error}") from error
+    except (OSError, ValueError) as error:  # from proxies and certificates in the environment
+        raise BadInput(
+            f"the environment's proxy or certificates are unusable: {error}; check HTTPS_PROXY and SSL_CERT_FILE"
+        ) from error
     with http:
         yield Requests(http, say)
 
 
 def checked_url(url: str) -> str:
-    """The address of an API, complete. Raises BadInput."""
+    """The complete address of an API. Raises BadInput."""
     try:
         found = _URL.validate_python(url)
     except ValidationError as error:
-        raise BadInput(f"--url is no address ({error.errors()[0]['msg']}); like http://127.0.0.1:8000") from error
+        raise BadInput(
+            f"--url is not an address ({error.errors()[0]['msg']}); example: http://127.0.0.1:8000"
+        ) from error
     if found.username or found.password or found.query or found.fragment:
-        raise BadInput("--url holds more than an address; the key goes into TOLLGATE_API_KEY")
+        raise BadInput("--url has more than an address; the key goes into TOLLGATE_API_KEY")
     return str(found).rstrip("/")
 
 
 def events(response: httpx.Response) -> httpx.Response:
-    """A stream of events, each bounded in size. Reading it raises httpx.DecodingError; closing it is for the caller."""
+    """An event stream with bounded events. Reading it raises httpx.DecodingError; the caller must close it."""
 
     def pieces() -> Iterator[bytes]:
         unpacking = Unpacking(response.headers, MOST_OF_AN_EVENT)
@@ -219,7 +223,7 @@ def events(response: httpx.Response) -> httpx.Response:
 
 
 def _read(response: httpx.Response) -> httpx.Response:
-    """The same with its body, which is bounded in size. Raises httpx.RequestError."""
+    """The response with its body, bounded in size. Raises httpx.RequestError."""
     with contextlib.closing(response):
         unpacking = Unpacking(response.headers, MOST_BYTES)
         content = b"".join(map(unpacking.feed, response.iter_raw()))
@@ -244,7 +248,7 @@ def _retry_after_s(response: httpx.Response) -> float:
 
 
 def _hopeless(error: httpx.RequestError) -> bool:
-    """Whether another attempt would fail of the same: not TLS, not a name that does not exist, not our proxy."""
+    """Whether a retry would fail the same way: not TLS, an unknown host name, the wrong proxy."""
     gone = {socket.EAI_NONAME}
     unknown = any(isinstance(each, socket.gaierror) and each.errno in gone for each in _causes(error))
     secure = any(isinstance(each, ssl.SSLError) for each in _causes(error))
@@ -252,12 +256,12 @@ def _hopeless(error: httpx.RequestError) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came of, the first cause first."""
+    """The error and its causes, the root cause first."""
     if (earlier := error.__cause__ or error.__context__) is not None:
         yield from _causes(earlier)
     yield error
 
 
 def _one_line(text: str) -> str:
-    """What a server says, fit for a terminal."""
+    """A server's message, safe for a terminal."""
     return " ".join("".join(each if each.isprintable() else " " for each in text[:LONGEST]).split())

@@ -1,4 +1,4 @@
-"""What `tollgate doctor` looks at: each part of the set-up, found or with its remedy."""
+"""`tollgate doctor`: checks each part of the set-up, and names the remedy for what is wrong."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ from safe_http.shown import shown
 
 
 class Line(NamedTuple):
-    """One line of the answer."""
+    """One line of the result."""
 
     good: bool
     what: str
@@ -33,7 +33,7 @@ class Line(NamedTuple):
 
 
 async def examine(settings: Settings, redis_url: str, addresses: Addresses, console: Terminal) -> bool:
-    """Print a line per part; whether all of them are good."""
+    """Print a line per part; return whether all are good."""
     healthy = True
     async for line in _lines(settings, redis_url, addresses):
         healthy = healthy and line.good
@@ -70,12 +70,12 @@ async def _model(settings: Settings, addresses: Addresses) -> Line:
     url, where = f"{addresses.model.rstrip('/')}/models", shown(addresses.model)
     try:
         async with httpx.AsyncClient(timeout=10, headers=headers) as http, http.stream("GET", url) as answer:
-            status = answer.status_code  # the rest is not read, however much it is
+            status = answer.status_code  # the body, of any size, is not read
             is_page = answer.is_success and answer.headers.get("content-type", "").startswith("text/html")
     except httpx.HTTPError as error:
         return Line(False, "model", f"{where} does not answer ({error}); check OPENAI_BASE_URL")
     if status in {401, 403}:
-        return Line(False, "model", f"{where} refuses the key; check OPENAI_API_KEY")
+        return Line(False, "model", f"{where} rejects the key; check OPENAI_API_KEY")
     if is_page:
         return Line(False, "model", f"{where} answers with a page: is OPENAI_BASE_URL missing /v1?")
     who = "the stand-in (rules, not a language model)" if settings.offline else where
@@ -86,7 +86,7 @@ async def _redis(settings: Settings, redis_url: str) -> AsyncIterator[Line]:
     client, info = connect(redis_url), dict[str, Any]()
     try:
         problems = await preflight(client)
-        with contextlib.suppress(NoPermissionError):  # the preflight has told of it
+        with contextlib.suppress(NoPermissionError):  # reported by the preflight
             info = await client.info("server")
     finally:
         await client.aclose()
@@ -121,7 +121,7 @@ async def _servers(settings: Settings, addresses: Addresses) -> AsyncIterator[Li
         if server.name not in settings.servers:
             yield Line(True, server.name, f"off; {' or '.join(map(variable, server.turned_on_by))} turns it on")
     if settings.web_allow_private:
-        yield Line(True, "web", "reads pages at private addresses, too, because of TOLLGATE_WEB_ALLOW_PRIVATE")
+        yield Line(True, "web", "private addresses are allowed, because of TOLLGATE_WEB_ALLOW_PRIVATE")
 
 
 def _tracing(settings: Settings) -> Line:

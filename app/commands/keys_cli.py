@@ -1,4 +1,4 @@
-"""`tollgate keys`, `token` and `audit`: what an administrator does, on the Redis that is configured."""
+"""`tollgate keys`, `token` and `audit`: administration, on the configured Redis."""
 
 import asyncio
 import contextlib
@@ -21,33 +21,33 @@ ACTOR = "command line"
 PAGE = 500
 
 cli = typer.Typer()
-keys_commands = typer.Typer(no_args_is_help=True, help="API keys: make, list and revoke them.")
+keys_commands = typer.Typer(no_args_is_help=True, help="API keys: create, list and revoke them.")
 cli.add_typer(keys_commands, name="keys", rich_help_panel=OPERATE)
 
 Act = Callable[["Keys", "Audit"], Awaitable[None]]
-Tenant = Annotated[str, typer.Option(help="Whose key it is: 1 to 40 of a-z, 0-9, _ and -.")]
+Tenant = Annotated[str, typer.Option(help="The key's tenant: 1 to 40 of a-z, 0-9, _ and -.")]
 Scopes = Annotated[
-    list[str], typer.Option("--scope", help="submit, read, decide, cancel or admin; give it once per scope.")
+    list[str], typer.Option("--scope", help="submit, read, decide, cancel or admin; repeat for several.")
 ]
 Name = Annotated[str, typer.Option(help="What the key is for.")]
 
 
 @keys_commands.command()
 def create(tenant: Tenant, scope: Scopes, name: Name = "") -> None:
-    """Make a key and print it on stdout, this once."""
+    """Create a key and print it on stdout, only this once."""
 
     async def act(keys: "Keys", trail: "Audit") -> None:
         new = await keys.create(tenant, scope, name)
-        typer.echo(f"made {_line(new.key)}\nkeep it now, it is not shown again:", err=True)
+        typer.echo(f"created {_line(new.key)}\nstore it now, it is not shown again:", err=True)
         typer.echo(new.secret)
-        await _noted(trail, "key.create", new.key)  # at last: a trail that cannot be written takes no secret with it
+        await _noted(trail, "key.create", new.key)  # last, so that a failing trail does not lose the secret
 
     _with_stores(act)
 
 
 @keys_commands.command("list")
 def list_keys() -> None:
-    """List the keys, the oldest first: id, tenant, scopes, when it was made, name."""
+    """List the keys, oldest first: id, tenant, scopes, creation time, name."""
 
     async def act(keys: "Keys", trail: "Audit") -> None:  # noqa: ARG001
         for key in await keys.list():
@@ -65,35 +65,35 @@ def revoke(key_id: Annotated[str, typer.Argument(help="Id of the key, as `keys l
         await _noted(trail, "key.revoke", key)
         typer.echo(f"revoked {_line(key)}", err=True)
         if not await keys.list():
-            typer.echo("no key is left: nobody is let in until you make one, or say `tollgate keys waive`", err=True)
+            typer.echo("no key is left: all requests are refused; create one, or run `tollgate keys waive`", err=True)
 
     _with_stores(act)
 
 
 @keys_commands.command()
 def waive() -> None:
-    """Let everybody on this machine in without a key again, as before the first one; only when all are revoked."""
+    """Allow everybody on this machine without a key again; only when all keys are revoked."""
 
     async def act(keys: "Keys", trail: "Audit") -> None:
         await keys.waive()
         await trail.append("key.waive", ACTOR)
-        typer.echo("no key is needed: an API on a loopback address lets everybody on its machine in", err=True)
+        typer.echo("no key is needed: an API on a loopback address admits everybody on its machine", err=True)
 
     _with_stores(act)
 
 
 @cli.command(rich_help_panel=OPERATE)
 def token(
-    server: Annotated[str, typer.Argument(help="The MCP server that it is for.")],
-    tools: Annotated[list[str] | None, typer.Option("--tool", help="A tool it opens; unset: all.")] = None,
-    hours: Annotated[float, typer.Option(min=0.01, max=8760, help="Hours that it is valid.")] = 1,
-    name: Annotated[str, typer.Option(help="Who the server's log says has called.")] = "command line",
+    server: Annotated[str, typer.Argument(help="MCP server that the token is for.")],
+    tools: Annotated[list[str] | None, typer.Option("--tool", help="A tool that it allows; default: all.")] = None,
+    hours: Annotated[float, typer.Option(min=0.01, max=8760, help="Hours for which it is valid.")] = 1,
+    name: Annotated[str, typer.Option(help="Caller's name in the server's log.")] = "command line",
 ) -> None:
-    """Print a token for an MCP server that asks for one, for a client that is no agent."""
+    """Print a token for an MCP server that requires one, for a client that is not an agent."""
     settings = loaded()
     if settings.mcp_secret is None:
-        raise BadInput("there is no TOLLGATE_MCP_SECRET to sign a token with; without one servers ask for none")
-    own_server(server)  # no token of ours opens another
+        raise BadInput("TOLLGATE_MCP_SECRET is not set: without it servers require no token; set it to sign one")
+    own_server(server)  # our token opens no other
     from graphs.tools.transport import Caller, Signer  # noqa: PLC0415  heavy
 
     caller = Caller(name, " ".join(tools) if tools else "*")
@@ -103,9 +103,9 @@ def token(
 @cli.command(rich_help_panel=OPERATE)
 def audit(
     tenant: Annotated[str | None, typer.Option(help="Only entries of this tenant.")] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Check the whole trail instead of printing it.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Verify the whole trail instead of printing it.")] = False,
 ) -> None:
-    """Print the audit trail, the oldest entry first, one JSON document per line; or check it."""
+    """Print the audit trail, oldest entry first, one JSON document per line; or verify it."""
     if tenant is not None and verify:
         raise BadInput("the audit trail is one chain of all tenants; give --tenant or --verify, not both")
 
@@ -119,10 +119,12 @@ def audit(
     async def check(keys: "Keys", trail: "Audit") -> None:  # noqa: ARG001
         newest = await trail.newest()
         if broken := await trail.verify():
-            raise OperatorMustAct(f"the audit trail does not hold at {broken.id}: {broken.why}")
-        typer.echo(f"the audit trail holds, up to {newest.id} {newest.mac}" if newest else "the audit trail is empty")
+            raise OperatorMustAct(f"the audit trail is broken at {broken.id}: {broken.why}")
+        typer.echo(
+            f"the audit trail is intact up to {newest.id} {newest.mac}" if newest else "the audit trail is empty"
+        )
         if not trail.keyed:
-            typer.echo("without TOLLGATE_AUDIT_SECRET that shows accidents only: anybody can compute it", err=True)
+            typer.echo("without TOLLGATE_AUDIT_SECRET this detects accidents only: anybody can compute it", err=True)
 
     _with_stores(check if verify else show)
 

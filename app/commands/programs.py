@@ -1,4 +1,4 @@
-"""The programs that serve: the API, and a worker."""
+"""The server programs: API and worker."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from app.running.serving import opened_worker
 from app.work.worker import work_until
 from safe_http.serving import WAITING_AT_THE_DOOR, HttpServer
 
-ENDING_S = 10  # that requests under way have when the API is told to stop
+ENDING_S = 10  # for requests in flight when the API is told to stop
 METRICS_ENDING_S = 1
 
 
@@ -38,10 +38,10 @@ def worker(
     exit_with_stdin: bool,
     metrics: tuple[str, int] | None = None,
 ) -> None:
-    """Run jobs until SIGTERM or SIGINT, or until stdin closes, then hand over what runs.
+    """Run jobs until SIGTERM or SIGINT, or until stdin closes, then hand over running ones.
 
     Raises:
-        BadInput: the address for the metrics cannot be listened on; and as `opened_worker`.
+        BadInput: the metrics address is unusable; and as `opened_worker`.
     """
     configure(Redaction(settings.secrets))
     asyncio.run(_worker(settings, redis_url, addresses, say, exit_with_stdin, metrics))
@@ -68,10 +68,10 @@ async def _worker(
 
 
 def api(settings: Settings, redis_url: str, host: str, port: int, say: Say, *, exit_with_stdin: bool) -> None:
-    """Serve the HTTP API until SIGTERM or SIGINT, or until stdin closes, then let requests under way end.
+    """Serve the HTTP API until SIGTERM or SIGINT, or until stdin closes, then let requests in flight finish.
 
     Raises:
-        BadInput: the address cannot be listened on, or others could reach it while there is no API key.
+        BadInput: the address is unusable, or others could reach it while there is no API key.
         RedisError: no usable Redis.
     """
     configure(Redaction(settings.secrets))
@@ -84,7 +84,7 @@ async def _api(settings: Settings, redis_url: str, listener: socket.socket, say:
     async with opened_backend(settings, redis_url, say) as backend:
         if not is_loopback(host) and not await backend.keys.required():
             raise BadInput(
-                f"others can reach {host}, and there is no API key; make one (tollgate keys create), "
+                f"others can reach {host}, and there is no API key; create one (tollgate keys create), "
                 "or listen on 127.0.0.1 only"
             )
         state = contextlib.nullcontext(backend)
@@ -102,7 +102,7 @@ async def _api(settings: Settings, redis_url: str, listener: socket.socket, say:
 
 
 def _registry() -> CollectorRegistry:
-    """Metrics of the process itself, and room for more."""
+    """A registry with the metrics of the process."""
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
@@ -111,7 +111,7 @@ def _registry() -> CollectorRegistry:
 
 @contextlib.asynccontextmanager
 async def _told(registry: CollectorRegistry, address: tuple[str, int] | None, say: Say) -> AsyncIterator[None]:
-    """Tell Prometheus at this address until the block ends. Raises BadInput."""
+    """Serve metrics at this address until the block ends. Raises BadInput."""
     if address is None:
         yield
         return
@@ -132,20 +132,20 @@ async def _told(registry: CollectorRegistry, address: tuple[str, int] | None, sa
 
 
 def _keep_what_is_there() -> None:
-    """Spare full garbage collections the modules and clients, which stay: 240,000 objects take 150 ms of CPU time, in
-    which nobody is answered."""
+    """Exclude modules and clients from garbage collection: their 240,000 objects take 150 ms, in which no request is
+    served."""
     gc.collect()
     gc.freeze()
 
 
 def _when_told_to_stop(stop: Callable[[], None], exit_with_stdin: bool) -> None:
-    """Call `stop` on the event loop, at the first signal or when whoever started us is gone."""
+    """Call `stop` on the event loop at the first signal, or when the parent process is gone."""
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop)
 
     def gone() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+        with contextlib.suppress(RuntimeError):  # the loop has already ended
             loop.call_soon_threadsafe(stop)
 
     if exit_with_stdin:
@@ -153,9 +153,9 @@ def _when_told_to_stop(stop: Callable[[], None], exit_with_stdin: bool) -> None:
 
 
 def _listening(host: str, port: int, options: str) -> socket.socket:
-    """A socket that listens; early connections wait in its backlog. Raises BadInput, which names these options."""
+    """A listening socket; early connections wait in its backlog. Raises BadInput, which names these options."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=WAITING_AT_THE_DOOR)
     except (OSError, OverflowError, UnicodeError) as error:
-        raise BadInput(f"{host} port {port} cannot be listened on ({error}); choose others with {options}") from error
+        raise BadInput(f"{host} port {port} cannot be listened on ({error}); choose another with {options}") from error

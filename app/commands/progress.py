@@ -1,4 +1,4 @@
-"""Live progress of one job on a terminal: who does what, spend against budget, steps. Everything goes to stderr."""
+"""Live progress of one job on stderr: activity, spend against budget, steps."""
 
 import math
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _ARGUMENTS = 90
 
 
 class Progress:
-    """Prints a line per event and keeps one line below with the running totals."""
+    """Prints a line per event, and keeps a line with the running totals below."""
 
     def __init__(self, console: Terminal) -> None:
         self._console = console
@@ -44,7 +44,7 @@ class Progress:
         self._live.stop()
 
     def __call__(self, event: Json) -> None:
-        """Take one event of the job."""
+        """Show one event of the job."""
         handler = getattr(self, f"_on_{event['type']}", None)
         if handler is not None:
             handler(event)
@@ -131,7 +131,7 @@ class Progress:
 
 
 def show(console: Terminal, report_path: str) -> None:
-    """The report, rendered for a terminal, or as it is for a pipe."""
+    """Print the report, rendered for a terminal or raw for a pipe."""
     text = Path(report_path).read_text(encoding="utf-8")
     if console.is_terminal:
         console.print(Markdown(text))
@@ -140,9 +140,9 @@ def show(console: Terminal, report_path: str) -> None:
 
 
 def summary(console: Terminal, result: JobResult, program: str) -> None:
-    """The last lines of a run: where the report is, why it ended, what it cost, what it waits for.
+    """Print the last lines of a run: report, stop reason, cost, and what it waits for.
 
-    `program` is how the command was called, for the hints.
+    `program` is how the command was called, for hints.
     """
     used = ", ".join(
         [
@@ -158,7 +158,7 @@ def summary(console: Terminal, result: JobResult, program: str) -> None:
     console.print(f"stop reason  {result.stop_reason} ({result.status})")
     console.print(f"cost         ${result.cost_usd:.6f} of {in_full(round(result.budget_usd * MICRO))} for {used}")
     if result.estimated_usd:
-        console.print(f"             of it ${result.estimated_usd:.6f} estimated: the provider reported no usage")
+        console.print(f"             including ${result.estimated_usd:.6f} estimated: the provider reported no usage")
     if result.reserved_usd:
         console.print(f"             up to ${result.reserved_usd:.6f} more for calls of a process that died")
     if result.escalation:
@@ -166,13 +166,13 @@ def summary(console: Terminal, result: JobResult, program: str) -> None:
 
 
 def ask(console: Terminal, escalation: Json, command: Callable[[str], str], who: str) -> None:
-    """What a human may answer, as commands to paste.
+    """Print the choices of an escalation as commands to copy.
 
     Args:
-        console: where it is printed.
-        escalation: the question that the job waits with.
-        command: makes the command of a choice, like `--action abort`.
-        who: finishes the report when nobody answers.
+        console: the terminal.
+        escalation: the job's open escalation.
+        command: makes the command for a choice such as `--action abort`.
+        who: finishes the report when nobody decides.
     """
     detail = f" ({escalation['detail']})" if escalation["detail"] else ""
     console.print(f"waiting      {escalation['what_happened']}{detail}")

@@ -1,4 +1,4 @@
-"""`tollgate serve`, `api` and `worker`: the programs that serve."""
+"""`tollgate serve`, `api` and `worker`."""
 
 from typing import Annotated
 
@@ -11,14 +11,14 @@ from app.running.servers import LOOPBACK
 
 cli = typer.Typer()
 
-Host = Annotated[str, typer.Option(help="Address to listen on; beyond this machine needs an API key.")]
-Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")]
+Host = Annotated[str, typer.Option(help="Address to listen on; beyond this machine an API key is needed.")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0: a free one.")]
 WithStdin = Annotated[bool, typer.Option("--exit-with-stdin", hidden=True)]
 
 
 @cli.command(rich_help_panel=SERVE)
 def serve(host: Host = LOOPBACK, port: Port = ports.API) -> None:
-    """Serve research jobs over HTTP with all it takes on this machine: API, worker, MCP servers, store."""
+    """Serve research jobs over HTTP with everything on this machine: API, worker, MCP servers, store."""
     settings = loaded()
     with services(settings) as (redis_url, addresses):
         from app.running.supervisor import supervise  # noqa: PLC0415  heavy
@@ -28,7 +28,7 @@ def serve(host: Host = LOOPBACK, port: Port = ports.API) -> None:
 
 @cli.command(rich_help_panel=SERVE)
 def api(host: Host = LOOPBACK, port: Port = ports.API, exit_with_stdin: WithStdin = False) -> None:
-    """Serve research jobs over HTTP, until told to stop; workers run them."""
+    """Serve the HTTP API until stopped; workers run the jobs."""
     settings = loaded()
     with redis_running(settings) as redis_url:
         from app.commands.programs import api as program  # noqa: PLC0415  heavy
@@ -38,13 +38,13 @@ def api(host: Host = LOOPBACK, port: Port = ports.API, exit_with_stdin: WithStdi
 
 @cli.command(rich_help_panel=SERVE)
 def worker(
-    metrics_host: Annotated[str, typer.Option(help="Address to tell Prometheus at.")] = LOOPBACK,
+    metrics_host: Annotated[str, typer.Option(help="Address for Prometheus metrics.")] = LOOPBACK,
     metrics_port: Annotated[
-        int | None, typer.Option(min=0, max=65_535, help="Port to tell Prometheus at; unset: none, 0: a free one.")
+        int | None, typer.Option(min=0, max=65_535, help="Port for Prometheus metrics; default: none, 0: a free one.")
     ] = None,
     exit_with_stdin: WithStdin = False,
 ) -> None:
-    """Run jobs from the queue, until told to stop; what runs then is handed over."""
+    """Run jobs from the queue until stopped; running jobs are then handed over."""
     settings = loaded()
     with services(settings) as (redis_url, addresses):
         from app.commands.programs import worker as program  # noqa: PLC0415  heavy

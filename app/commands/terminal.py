@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, how this program was called, its settings, and how it writes to a terminal."""
+"""Shared by the commands: exit codes, the program's name, settings, and terminal output."""
 
 import logging
 import shutil
@@ -23,15 +23,14 @@ RUN, SERVE, OPERATE, DEVELOP = "Run a job", "Serve", "Operate", "Develop"
 
 
 class Terminal(Console):
-    """Prints with colours of ours, and what others said as plain, harmless text: no markup of theirs is read, and no
-    link is live."""
+    """Prints our own colours, and untrusted text as plain, harmless text without markup and live links."""
 
     def __init__(self, *, stderr: bool = False, soft_wrap: bool = False) -> None:
         stream = raw(sys.stderr if stderr else sys.stdout)
         super().__init__(file=stream, soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """What is written, piece by piece."""
+        """The output, segment by segment."""
         for text, style, control in super().render(renderable, options):
             if control:
                 yield Segment(text, style, control)
@@ -40,17 +39,17 @@ class Terminal(Console):
 
 
 def in_full(micro_usd: int) -> str:
-    """`$0.25`; a small amount has as many digits as it needs: `$0.0008`."""
+    """`$0.25`; small amounts have as many digits as needed: `$0.0008`."""
     return dollars(micro_usd).replace("USD ", "$")
 
 
 def program() -> str:
-    """How this command was called, so that a printed hint can be pasted."""
+    """How this command was called, so that printed hints can be copied."""
     return "tollgate" if shutil.which("tollgate") else sys.argv[0]
 
 
 def loaded() -> Settings:
-    """The settings. From here on log lines go to stderr, without the secrets that are in them. Raises BadInput."""
+    """Load the settings, and send log lines to stderr without the settings' secrets. Raises BadInput."""
     settings = configuration.load()
     configure(Redaction(settings.secrets), logging.WARNING)
     return settings

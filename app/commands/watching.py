@@ -1,4 +1,4 @@
-"""Watches a job that another process drives. It needs Redis and nothing else."""
+"""Watches a job that another process drives. Needs only Redis."""
 
 import contextlib
 
@@ -10,7 +10,7 @@ from app.store.redis import connect
 
 
 async def watched(settings: Settings, redis_url: str, job_id: str, on_event: OnEvent) -> None:
-    """Give the events of the job, from its first until it has ended, or waits for a human.
+    """Pass on the job's events, from the first until it has ended or waits for a human.
 
     Raises:
         NoSuchJob: there is no such job.

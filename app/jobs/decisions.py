@@ -1,7 +1,7 @@
-"""One decision per escalation: the first that is claimed counts, whoever else sends one, and from wherever.
+"""One decision per escalation: the first claim counts, whoever else sends one.
 
-A claim is a field of the job's record, set only if it is not there (compare-and-set), under the interrupt and the
-checkpoint it answers. A decision for an earlier escalation of the same job therefore never meets a later one.
+A claim is a field of the job's record, named by the interrupt and the checkpoint it answers, and set only if absent
+(compare-and-set). A decision for an earlier escalation of the job therefore never applies to a later one.
 """
 
 import json
@@ -20,7 +20,7 @@ from graphs.state import Json
 
 
 class Decisions:
-    """Claims of decisions, in the Redis that holds the records of the jobs."""
+    """Claims of decisions, in the Redis with the jobs' records."""
 
     def __init__(self, client: Redis, *, ttl_seconds: int) -> None:
         self._client = client
@@ -29,31 +29,31 @@ class Decisions:
     async def claim(
         self, job_id: str, paused: StateSnapshot, answer: Json, now: datetime, escalation_id: str | None = None
     ) -> None:
-        """Make this the answer to the open escalation.
+        """Make this the decision about the open escalation.
 
         Raises:
-            DecisionRefused: another escalation is meant, or it was decided already.
-            TooLate: its time is over.
+            DecisionRefused: another escalation is meant, or this one was already decided.
+            TooLate: the time limit has passed.
         """
         escalation = _open(paused)
         open_id = escalation["escalation_id"]
         if escalation_id is not None and escalation_id != open_id:
             raise DecisionRefused(
-                f"{job_id} does not wait for an answer to {escalation_id} any more; it asks {open_id}: "
+                f"{job_id} no longer waits for a decision about {escalation_id}; its open escalation is {open_id}: "
                 f"{escalation['what_happened']}"
             )
         if answer != NO_ANSWER and _is_over(escalation, now):
             raise TooLate(
-                f"the time to decide was over at {escalation['answer_by']}; "
+                f"the time to decide ended at {escalation['answer_by']}; "
                 f"a worker, or `tollgate resume {job_id}`, finishes the report from what there is"
             )
         claim = {"answer": answer, "at": now.isoformat(timespec="seconds"), "token": uuid.uuid4().hex}
         first = await self._first(job_id, open_id, claim)
         if first["token"] != claim["token"]:
-            raise DecisionRefused(f"{job_id} was decided already: {first['answer']['action']}, at {first['at']}")
+            raise DecisionRefused(f"{job_id} was already decided: {first['answer']['action']}, at {first['at']}")
 
     async def waiting_for(self, job_id: str, paused: StateSnapshot, now: datetime) -> Json | None:
-        """The answer to go on with: the one that was claimed, or that nobody gave one in time; None to wait."""
+        """The answer to continue with: the claimed decision, or NO_ANSWER after the time limit; None to wait."""
         escalation = _open(paused)
         stored = await cast("Awaitable[bytes | None]", self._client.hget(*_field(job_id, escalation["escalation_id"])))
         if stored is not None:
@@ -65,7 +65,7 @@ class Decisions:
         return NO_ANSWER
 
     async def _first(self, job_id: str, escalation_id: str, claim: Json) -> Json:
-        """The claim that stands. The client may send a command twice: the token tells our own from another."""
+        """The claim that counts. The client may send a command twice: the token identifies our own."""
         key, field = _field(job_id, escalation_id)
         async with self._client.pipeline(transaction=True) as pipe:
             pipe.hsetnx(key, field, json.dumps(claim))
@@ -77,7 +77,7 @@ class Decisions:
 
 
 def escalated(snapshot: StateSnapshot) -> Json | None:
-    """The question that the job waits with, and the id that an answer may name."""
+    """The job's open escalation with its id; None if there is none."""
     if not snapshot.interrupts:
         return None
     checkpoint = snapshot.config["configurable"]["checkpoint_id"]
@@ -87,7 +87,7 @@ def escalated(snapshot: StateSnapshot) -> Json | None:
 def _open(paused: StateSnapshot) -> Json:
     escalation = escalated(paused)
     if escalation is None:
-        raise RuntimeError("the job waits for no decision; callers ask for its interrupts first")
+        raise RuntimeError("the job waits for no decision; callers must check its interrupts first")
     return escalation
 
 

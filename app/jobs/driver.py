@@ -1,4 +1,4 @@
-"""One run of one job, under its lease: what to do next, doing it, and making known what came of it."""
+"""One run of one job, under its lease: decides what to do next, runs the graph, and publishes the result."""
 
 import asyncio
 import contextlib
@@ -32,13 +32,13 @@ from graphs.upgrade import upgraded
 OnEvent = Callable[[Json], None]
 CANCELLED = "cancelled"
 SHOWN = 500  # characters of an error
-LOOK_S = 0.5  # how often a run looks whether its job was cancelled
+LOOK_S = 0.5  # how often a run checks whether its job was cancelled
 
 
 @dataclass
 class Run:
-    """One process that drives a job: under which token, who listens, how it is stopped, how often it may be tried.
-    `attempt` is the number of this attempt, once it counts."""
+    """One run of a job: its fencing token, listener, stop control, and limit of attempts. `attempt` is this attempt's
+    number, once it counts."""
 
     job_id: str
     token: int
@@ -50,7 +50,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Driver:
-    """Drives jobs over one compiled graph. Everything it writes carries the fencing token of the run."""
+    """Drives jobs over one compiled graph. All its writes carry the run's fencing token."""
 
     graph: ResearchGraph
     deps: Deps
@@ -62,21 +62,23 @@ class Driver:
     redact: Redaction = redacted
 
     async def driven(self, run: Run) -> JobResult:
-        """Run the job on from where it stands, under its lease.
+        """Continue the job from its last checkpoint, under its lease.
 
         Raises:
-            BadInput: another version began it, and nobody can requeue it.
-            Draining: the run was asked to drain; the job can be run on from where it stands.
-            Fenced: the lease is another's by now.
+            BadInput: another version started it, and nobody can requeue it.
+            Draining: the run was asked to drain; the job can be continued from its last checkpoint.
+            Fenced: another process has the lease by now.
         """
         await self.deps.ledger.fence(run.job_id, run.token)
-        await self.deps.ledger.reap()  # what a process of this job that died has left reserved
+        await self.deps.ledger.reap()  # what a dead process of this job left reserved
         record, before = await self.records.get(run.job_id), await self.snapshot(run.job_id)
         ended = before.values.get("status") or record.status in TERMINAL
         if not ended and record.cancel_at is None:
             version = before.values.get("schema_version", SCHEMA_VERSION)
             if version != SCHEMA_VERSION:
-                return await self._left(run, record, f"its state is of version {version}, and we read {SCHEMA_VERSION}")
+                return await self._left(
+                    run, record, f"its state has version {version}, and this program reads {SCHEMA_VERSION}"
+                )
             given: Any = None if before.values else {"job_id": run.job_id, **_start(record)}
             if before.interrupts:
                 answer = await self.decisions.waiting_for(run.job_id, before, self.deps.now())
@@ -89,16 +91,16 @@ class Driver:
         return await self._concluded(run, record, {} if ended else {"status": "cancelled"})
 
     async def _left(self, run: Run, record: Record, why: str) -> JobResult:
-        """Touch nothing that another version of this program wrote, and leave the job to a human."""
+        """Leave a job of another version of this program untouched, for a human."""
         if run.attempts is None:
-            raise BadInput(f"{run.job_id} cannot be run on: {why}; resume it with the version that began it")
-        last_error = f"{why}; requeue it when workers of the version that began it run, and no others, or discard it"
+            raise BadInput(f"{run.job_id} cannot be continued: {why}; resume it with the version that started it")
+        last_error = f"{why}; requeue it while only workers of the version that started it run, or discard it"
         told = {"last_error": last_error, "last_reason": last_error}
         await self._write(run, told)
         return await self._concluded(run, record.model_copy(update=told), {"status": "dead"})
 
     async def _begun(self, run: Run, record: Record, before: StateSnapshot) -> bool:
-        """Count this attempt; whether it may begin."""
+        """Count this attempt; return whether it may begin."""
         position = before.config["configurable"].get("checkpoint_id", "")
         attempts = record.attempts + 1 if record.attempts and position == record.attempted_at else 1
         if run.attempts is not None and attempts > run.attempts:
@@ -110,10 +112,10 @@ class Driver:
         return True
 
     async def _streamed(self, run: Run, record: Record, given: Any) -> Json:
-        """Run the graph to its end, its question or its limit; how it stopped, if otherwise than the state says."""
+        """Run the graph to its end, an escalation or a limit; return how it stopped if the state does not say."""
         config = self._config(record, run.token)
         try:
-            # Closed here and now, also when telling is cancelled: its tasks must not outlive the run.
+            # Closed here, even if event delivery is cancelled: its tasks must not outlive the run.
             events = self.graph.astream(given, config, stream_mode="custom", durability="sync", control=run.control)
             async with self._watched(run), contextlib.aclosing(events):  # type: ignore[type-var]
                 async for event in events:
@@ -122,9 +124,9 @@ class Driver:
             if await self.records.wants_to_stop(run.job_id):
                 return {"status": "cancelled"}
             await self._write(run, {"status": "queued", "attempts": 0})
-            raise Draining(f"{run.job_id} was stopped at a step; another run goes on from there") from None
+            raise Draining(f"{run.job_id} was stopped at a step; another run continues from there") from None
         except GraphRecursionError:
-            # The nodes stop earlier by themselves; this is the last net.
+            # The nodes normally stop earlier; this is the last safety net.
             await self._tell(run, {"type": "warning", "message": EXPLAINED[StopReason.STEPS]})
             return {"stop_reason": StopReason.STEPS.value}
         except Exception as error:
@@ -135,7 +137,7 @@ class Driver:
 
     @contextlib.asynccontextmanager
     async def _watched(self, run: Run) -> AsyncIterator[None]:
-        """Ask the run to drain as soon as the job is cancelled, for as long as the block runs."""
+        """Ask the run to drain if the job is cancelled while the block runs."""
 
         over = asyncio.Event()
 
@@ -150,12 +152,12 @@ class Driver:
         try:
             yield
         finally:
-            over.set()  # too, for Python 3.11's wait_for, under the Redis client, can swallow a cancellation
+            over.set()  # because Python 3.11's wait_for, under the Redis client, can swallow a cancellation
             watching.cancel()
-            await asyncio.wait({watching})  # left alone it would open connections of a client that is closed by then
+            await asyncio.wait({watching})  # otherwise it would open connections of a client that is closed by then
 
     async def _concluded(self, run: Run, record: Record, stopped: Json | None = None) -> JobResult:
-        """Make known what the job came to: its event once, then its record. Doing it again changes nothing."""
+        """Publish the result of the job: its event once, then its record. Idempotent."""
         stopped = stopped or {}
         record = record.model_copy(update={"status": stopped["status"]} if "status" in stopped else {})
         result = await self.result(record, await self.snapshot(run.job_id))
@@ -169,7 +171,7 @@ class Driver:
         return result
 
     async def snapshot(self, job_id: str) -> StateSnapshot:
-        """The state of the job at its last checkpoint, and the questions it waits with."""
+        """The job's state at its last checkpoint, and its open interrupts."""
         snapshot = await self.graph.aget_state({"configurable": {"thread_id": job_id}})
         return snapshot._replace(values=upgraded(snapshot.values))
 
@@ -177,13 +179,13 @@ class Driver:
         state: ResearchState = snapshot.values  # type: ignore[assignment]
         report = state.get("report") if state.get("status") else None
         used = await self.deps.ledger.spend(record.job_id)
-        told: ResearchState = {**state, "used": used.model_dump(mode="json")}  # with the last step of all
+        told: ResearchState = {**state, "used": used.model_dump(mode="json")}  # including the last step
         path = await self.reports.write(told, report) if report else None
         return result_of(record, snapshot, used, path)
 
     async def _tell(self, run: Run, event: Json) -> None:
         run.on_event(event)
-        # In a task of its own: Python 3.11's wait_for, under the Redis client, can swallow a cancellation (Ctrl-C).
+        # In its own task: Python 3.11's wait_for, under the Redis client, can swallow a cancellation (Ctrl-C).
         await asyncio.shield(self.log.append(run.job_id, [event], fence=run.token))
 
     async def _write(self, run: Run, fields: Json) -> None:
@@ -206,7 +208,7 @@ class Driver:
 
 
 def last_words(error: Exception, redact: Redaction) -> Json:
-    """What the record says of an error that ended a run."""
+    """The record's fields about an error that ended a run."""
     told = {"last_error": f"{type(error).__name__}: {error}", "last_reason": for_tenants(error)}
     return {name: str(redact(text))[:SHOWN] for name, text in told.items()}
 

@@ -1,4 +1,4 @@
-"""Says which streams have grown, to any number of waiters, over one connection."""
+"""Notifies any number of waiters of new stream entries, over one connection."""
 
 import asyncio
 import contextlib
@@ -12,25 +12,25 @@ from graphs.redis.failures import STORE_FAILED
 
 logger = logging.getLogger(__name__)
 
-BLOCK_MS = 250  # also the longest that a stream nobody watched before waits to be included
-PAUSE_S = 0.02  # between two rounds: under load many events cost one round
+BLOCK_MS = 250  # also the longest wait until a newly watched stream is included
+PAUSE_S = 0.02  # between two rounds, so that under load many events share a round
 RETRY_S = 0.5
 ADOPTED_AT_ONCE = 50
 
 
 @dataclass(eq=False, slots=True)
 class _Watched:
-    """A stream: the last entry that its waiters were told of, None when that is to be found out, and their flags."""
+    """A stream: the last entry that its waiters know of (None: not known yet), and their flags."""
 
     last: bytes | None = None
     flags: set[asyncio.Event] = field(default_factory=set)
 
 
 class Tail:
-    """One reader for all streams that somebody in this process waits for.
+    """One reader for all watched streams of this process.
 
-    It runs while somebody waits, and hands over no entries: each waiter reads from its own position. A waiter
-    therefore takes no memory for what it has not read. On a cluster the streams would have to be on one node.
+    It runs while somebody waits, and passes on no entries: each waiter reads from its own position, so unread entries
+    take no memory. On a cluster the streams would have to be on one node.
     """
 
     def __init__(self, client: Redis) -> None:
@@ -40,9 +40,9 @@ class Tail:
 
     @contextlib.contextmanager
     def watching(self, key: str) -> Iterator[asyncio.Event]:
-        """A flag that is set each time the stream has grown, and once at the start.
+        """An event that is set each time the stream has grown, and once at the start.
 
-        Clear it before reading the stream: whatever is added after that read sets it again.
+        Clear it before reading the stream: entries added after the read set it again.
         """
         flag = asyncio.Event()
         watched = self._watched.setdefault(key, _Watched())
@@ -66,10 +66,10 @@ class Tail:
                 await self._adopt([key for key, watched in self._watched.items() if watched.last is None])
                 grown = await self._grown()
                 failing = False
-            except Exception as error:  # without a reader all would wait for ever; afterwards nothing is missing
+            except Exception as error:  # without a reader all would wait for ever; a retry misses nothing
                 if not failing and self._reader is asyncio.current_task():
                     ours = not isinstance(error, STORE_FAILED)
-                    logger.warning("events cannot be read, tried again every %s s: %r", RETRY_S, error, exc_info=ours)
+                    logger.warning("events cannot be read, retrying every %s s: %r", RETRY_S, error, exc_info=ours)
                 failing = True
                 await asyncio.sleep(RETRY_S)
                 continue
@@ -77,7 +77,7 @@ class Tail:
                 await asyncio.sleep(PAUSE_S)
 
     async def _grown(self) -> bool:
-        """Wait for a stream to grow; whether one did."""
+        """Wait for a stream to grow; return whether one did."""
         positions = {key: watched.last for key, watched in self._watched.items() if watched.last is not None}
         if not positions:
             return False
@@ -88,7 +88,7 @@ class Tail:
         return bool(found)
 
     async def _adopt(self, keys: list[str]) -> None:
-        """Take each stream's end as what its waiters know, and tell them to read up to there."""
+        """Take each stream's end as known, and tell its waiters to read up to it."""
         for start in range(0, len(keys), ADOPTED_AT_ONCE):
             some = keys[start : start + ADOPTED_AT_ONCE]
             async with self._client.pipeline(transaction=False) as pipe:

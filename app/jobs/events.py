@@ -1,7 +1,7 @@
-"""The event log of a job: what happened, in order, for whoever watches, from wherever they left off.
+"""The event log of a job: what happened, in order. Readers can resume from any event.
 
-One Redis stream per job (`tollgate:{job}:events`), bounded and with a time to live. The id of an event is
-`<ms>-<number>`; the numbers of a job's events have no gap, so that a reader knows when it missed some.
+One Redis stream per job (`tollgate:{job}:events`), bounded and with a TTL. An event's id is `<ms>-<number>`; a job's
+numbers have no gaps, so that readers notice missed events.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from graphs.redis.script import Script
 from graphs.state import Json
 
 EVENT_BYTES = 16 * 1024
-READ_AT_ONCE = 20  # events of one follower; it keeps EVENT_BYTES of them and reads the others again
-READERS = 4  # connections that all followers of a process share
+READ_AT_ONCE = 20  # events per follower; it keeps EVENT_BYTES of them and rereads the others
+READERS = 4  # connections shared by all followers of a process
 
 _START = "0-0"
 _ID = re.compile(r"0|0-0|\d{1,15}-[1-9]\d{0,14}", re.ASCII)
@@ -39,7 +39,7 @@ _APPEND = Script(Path(__file__).parent / "events.lua")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event as it is stored. `json` is the whole of it, UTF-8, with `type` and `at` (UTC, ISO 8601)."""
+    """A stored event. `json` is the complete event, UTF-8, with `type` and `at` (UTC, ISO 8601)."""
 
     id: str
     type: str
@@ -47,18 +47,18 @@ class Event:
 
     @property
     def data(self) -> Json:
-        """The event as it was appended, redacted, with `at`. Parsed anew each time."""
+        """The redacted event, with `at`. Parsed at each call."""
         data: Json = json.loads(self.json)
         return data
 
     @property
     def at(self) -> str:
-        """When it was appended."""
+        """The time when it was appended."""
         return str(self.data["at"])
 
     @property
     def ends(self) -> bool:
-        """Whether the job has ended with it; one that is queued again goes on after it."""
+        """Whether it is the job's last event; a requeued job goes on after it."""
         return self.type == "job" and self.data.get("status") in TERMINAL
 
 
@@ -66,10 +66,10 @@ class EventLog:
     """The logs of all jobs. One instance per process and event loop: its followers share a reader.
 
     Args:
-        client: where the logs are kept.
-        ttl_seconds: how long a log lives after its last event.
-        most: events of a job that are kept; some more may be, as streams are trimmed in blocks.
-        redact: what keeps secrets out of them.
+        client: the Redis with the logs.
+        ttl_seconds: how long a log is kept after its last event.
+        most: events kept per job; streams are trimmed in blocks, so there may be some more.
+        redact: removes secrets from events.
         now: the time, in UTC.
     """
 
@@ -91,16 +91,16 @@ class EventLog:
         self._turns = asyncio.Semaphore(READERS)
 
     async def append(self, job_id: str, events: Sequence[Json], *, fence: int | None = None) -> None:
-        """Add events in this order, redacted and cut to 16 KB each; all or none, in one round trip, and once.
+        """Append events in this order, redacted and cut to 16 KB each; atomically, in one round trip, and once.
 
         Args:
             job_id: the job.
-            events: each with a `type`, which is an identifier.
-            fence: the token under which the caller holds the lease of the job; without it nobody is refused.
+            events: each with a `type` that is an identifier.
+            fence: the caller's fencing token; without it no check is made.
 
         Raises:
-            Fenced: somebody holds the lease under a higher token.
-            redis.exceptions.RedisError: Redis does not answer; the events are stored or they are not.
+            Fenced: another process has a higher token. redis.exceptions.RedisError: Redis failed; the events may or may
+                not be stored.
         """
         if not events:
             return
@@ -115,11 +115,11 @@ class EventLog:
             raise Fenced(f"another process has taken over {job_id} (token {token}, ours is {fence}); this one stops")
 
     async def read(self, job_id: str, after: str = "0", *, most: int = 100) -> list[Event]:
-        """At most so many events after this id; "0" is the start of the log.
+        """At most `most` events after this id; "0" is the start of the log.
 
         Raises:
-            BadInput: `after` is no id of an event.
-            redis.exceptions.RedisError: Redis does not answer.
+            BadInput: `after` is not an event id.
+            redis.exceptions.RedisError: Redis failed.
         """
         return await self._read(job_id, _position(after), most)
 
@@ -129,14 +129,14 @@ class EventLog:
         return found[0] if found else None
 
     def follow(self, job_id: str, after: str | None, *, heartbeat_s: float = 15) -> AsyncGenerator[Event | None, None]:
-        """All events after this id, then those to come, until the job has ended and its last event was read.
+        """All events after this id, then new ones, until the job's last event.
 
-        When events were trimmed that had not been read, an event `gap` comes in their place and says how many. None
-        comes after so many seconds without an event, and while Redis does not answer.
-        Close it or cancel its consumer at any time: nothing stays behind.
+        An event `gap` replaces unread events that were trimmed, and says how many. Yields None after `heartbeat_s`
+        seconds without an event, and while Redis does not answer. It can be closed or cancelled at any time without
+        leaks.
 
         Raises:
-            BadInput: `after` is no id of an event. Raised here, before anything is read.
+            BadInput: `after` is not an event id. Raised before anything is read.
         """
         return self._follow(job_id, _position(after), heartbeat_s)
 
@@ -166,7 +166,7 @@ class EventLog:
                     yield None
 
     async def _some(self, job_id: str, position: str) -> tuple[list[Event], bool]:
-        """The next events, as many as a slow reader may hold, and whether there may be more."""
+        """The next events, as many as a slow reader may buffer, and whether there may be more."""
         async with self._turns:
             found = await self._read(job_id, position, READ_AT_ONCE)
         held = 0
@@ -180,13 +180,13 @@ class EventLog:
         return _events(await self._client.xrange(_stream(job_id), f"({position}", "+", most))
 
     async def _ended_before(self, job_id: str, position: str) -> bool:
-        """Whether the log ends with the end of the job, and somebody at this position has read it."""
+        """Whether the log ends with the job's end, and a reader at this position has read it."""
         async with self._turns:
             last = await self.last(job_id)
         return last is not None and last.ends and _order(last.id) <= _order(position)
 
     def _gap(self, event: Event, missed: int) -> Event:
-        """Stands before `event`. Whoever resumes after it gets `event` next, and is not told again."""
+        """The gap before `event`. A reader that resumes after it gets `event` next, and no second gap."""
         ms = event.id.partition("-")[0]
         told = {"type": "gap", "at": _iso(self._now()), "missed": missed}
         return Event(f"{ms}-{_number(event.id) - 1}", "gap", _encoded(told))
@@ -204,7 +204,7 @@ def _position(after: str | None) -> str:
     if after is None:
         return _START
     if not _ID.fullmatch(after):
-        raise BadInput(f"{after[:40]!r} is no id of an event; send the last one that you got, or none")
+        raise BadInput(f"{after[:40]!r} is not an event id; send the last one that you received, or none")
     return _START if after == "0" else after
 
 
@@ -238,7 +238,7 @@ def _type(event: Json) -> str:
 
 
 def _document(event: Json, now: datetime) -> bytes:
-    """What is stored. Too large an event is cut until it fits, and says so."""
+    """The stored document. An event that is too large is cut to fit, and says so."""
     whole = {**event, "at": _iso(now)}
     text = _encoded(whole)
     cut = {"at": whole["at"], "cut": f"this event had {len(text)} bytes; texts and lists in it are shown in part"}
@@ -262,5 +262,5 @@ def _shortened(value: Any, longest: int) -> Any:
 
 
 def _encoded(value: Json) -> bytes:
-    """Half a surrogate pair, which a model can put into JSON, becomes a question mark."""
+    """JSON as UTF-8. Lone surrogates, which models can put into JSON, become question marks."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

@@ -1,4 +1,4 @@
-"""Order, run, resume, answer and cancel one job. This is the only caller of the graph."""
+"""Submit, run, resume, decide and cancel a job. This is the only caller of the graph."""
 
 import uuid
 from typing import Any
@@ -34,16 +34,16 @@ class Jobs:
 
     Args:
         graph: compiled with a checkpointer.
-        deps: what the graph was built with: its ledger, its evidence, its limits.
-        client: the Redis that holds records, leases and events.
-        reports: writes what a finished job leaves on disk.
-        ttl_seconds: how long a record lives after its last change.
-        lease_s: how long a run may be silent before another process may take its job over.
+        deps: the graph's dependencies.
+        client: the Redis with records, leases and events.
+        reports: writes the files of a finished job.
+        ttl_seconds: how long a record is kept after its last change.
+        lease_s: how long a run may be silent before another process may take over its job.
         callbacks: tracers for every run.
-        redact: what keeps secrets out of events and records.
+        redact: removes secrets from events and records.
     """
 
-    def __init__(  # noqa: PLR0913  all by name but the first
+    def __init__(  # noqa: PLR0913  keyword-only but for the first
         self,
         graph: ResearchGraph,
         deps: Deps,
@@ -65,18 +65,18 @@ class Jobs:
         parts = (self._records, self._decisions, self._log, reports)
         self._driver = Driver(graph, deps, *parts, callbacks or [], redact)
 
-    async def create(self, question: str, limits: Limits, tenant: str = "local", **ordered: Any) -> str:
-        """Record a job and return its id. See `order`."""
-        return (await self.order(question, limits, tenant, **ordered)).job_id
+    async def create(self, question: str, limits: Limits, tenant: str = "local", **more: Any) -> str:
+        """Record a job and return its id. See `submit`."""
+        return (await self.submit(question, limits, tenant, **more)).job_id
 
-    async def order(self, question: str, limits: Limits, tenant: str, **ordered: Any) -> Record:
-        """Record a job; its record.
+    async def submit(self, question: str, limits: Limits, tenant: str, **more: Any) -> Record:
+        """Record a job and return its record.
 
         Args:
-            question: what is to be answered.
-            limits: what the job may use.
-            tenant: whose job it is, and whose day budget it uses.
-            ordered: more fields of `Record`: actor, metadata, webhook_url.
+            question: the question to answer.
+            limits: the limits of the job.
+            tenant: owns the job and pays for it.
+            more: more fields of `Record`: actor, metadata, webhook_url.
 
         Raises:
             BadInput: the question is empty or too long, or a limit is above the deployment's ceiling.
@@ -87,30 +87,30 @@ class Jobs:
             raise BadInput(f"{above}; ask for less, or raise the maximum (.env.example lists the settings)")
         now = self._deps.now()
         job_id = f"job-{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:10]}"
-        told = {"question": question, "limits": limits, "tenant": tenant, **ordered}
-        record = Record(job_id=job_id, status="queued", created_at=now, updated_at=now, **told)
+        fields = {"question": question, "limits": limits, "tenant": tenant, **more}
+        record = Record(job_id=job_id, status="queued", created_at=now, updated_at=now, **fields)
         await self._records.add(record)
         return record
 
     async def run(
         self, job_id: str, on_event: OnEvent, control: RunControl | None = None, attempts: int | None = None
     ) -> JobResult:
-        """Run the job from where it stands: its start, or its last checkpoint. An ended job is not run again.
+        """Run the job from its start or its last checkpoint. An ended job is not run again.
 
-        A job that waits for a human goes on when one has decided, or when the time to decide is over.
+        A job that waits for a human goes on after the decision, or after the time to decide.
 
         Args:
             job_id: the job.
-            on_event: gets the events of the run.
-            control: with it the run can be asked to stop at its next step.
-            attempts: runs that may begin at the same checkpoint; the next one ends the job as dead.
-                Without it, any number may, and the lease of a process that died is waited for.
+            on_event: called with each event of the run.
+            control: lets the caller stop the run at its next step.
+            attempts: runs that may begin at the same checkpoint; the next one dead-letters the job. Without it there is
+                no limit, and a dead process's lease is waited for.
 
         Raises:
             NoSuchJob: there is no such job.
             Busy: another process drives it.
-            StoreOutage: the store is out of order; what the record has to say of it is still to be written.
-            Draining: `control` was asked to drain; the job can be run on from where it stands.
+            StoreOutage: the store is broken; the error has the record's pending update.
+            Draining: `control` asked to drain; the job can be continued from its last checkpoint.
         """
         record = await self._records.get(job_id)
         if record.status in TERMINAL:
@@ -132,37 +132,37 @@ class Jobs:
             raise
 
     async def _taken_back(self, run: Run, error: Exception) -> None:
-        """Take this attempt back. Raises StoreOutage when the store does not take even that."""
+        """Uncount this attempt. Raises StoreOutage if the store refuses even that."""
         anew = {"attempts": run.attempt - 1, **last_words(error, self._redact)}
         try:
             await self._records.write(run.job_id, anew, fence=run.token)
         except STORE_FAILED as failed:
-            raise StoreOutage(f"{run.job_id} stands where it was: {explained(failed)}", run.token, anew) from error
-        except Busy:  # another goes on with it, and has counted anew
+            raise StoreOutage(f"{run.job_id} is unchanged: {explained(failed)}", run.token, anew) from error
+        except Busy:  # another process continues it, with its own count
             return
 
     async def decide(
         self, job_id: str, answer: Json, on_event: OnEvent, *, escalation_id: str | None = None
     ) -> JobResult:
-        """Answer the escalation that the job waits for, and run on. See `claim` and `run`."""
+        """Decide about the job's escalation, and continue it. See `claim` and `run`."""
         await self.claim(job_id, answer, escalation_id=escalation_id)
         return await self.run(job_id, on_event)
 
     async def claim(self, job_id: str, answer: Json, *, escalation_id: str | None = None, actor: str = "") -> Json:
-        """Answer the escalation that the job waits for; the next run goes on with it. The first answer counts.
+        """Decide about the job's escalation; the next run continues with it. The first decision counts.
 
         Args:
             job_id: the job.
-            answer: one of the choices of the escalation.
-            escalation_id: the escalation that is meant; without it, the one that is open.
+            answer: one of the escalation's choices.
+            escalation_id: the escalation; default: the open one.
             actor: who decides.
 
-        Returns: the answer, complete.
+        Returns: the complete decision.
 
         Raises:
             NoSuchJob: there is no such job.
-            BadInput: the answer is none of the choices.
-            DecisionRefused: the job waits for nothing, or not for this; it was decided already; it came too late.
+            BadInput: the answer is not one of the choices.
+            DecisionRefused: the job does not wait for this decision, it was already decided, or it is too late.
         """
         record, before = await self._records.get(job_id), await self.snapshot(job_id)
         if not before.interrupts or record.status in TERMINAL:
@@ -183,7 +183,7 @@ class Jobs:
         return document
 
     async def cancel(self, job_id: str) -> None:
-        """Want the job to stop. A run under way stops at its next step; one that waits has to be run to end.
+        """Ask the job to stop. A current run stops at its next step; a waiting job must be run to end.
 
         Raises:
             NoSuchJob: there is no such job.
@@ -191,20 +191,20 @@ class Jobs:
         """
         record = await self._records.get(job_id)
         if record.status in TERMINAL:
-            raise DecisionRefused(f"{job_id} has ended already; its status is {record.status}")
+            raise DecisionRefused(f"{job_id} has already ended; its status is {record.status}")
         if record.cancel_at is None:
             await self._records.write(job_id, {"cancel_at": self._deps.now().isoformat()})
 
     async def snapshot(self, job_id: str) -> StateSnapshot:
-        """The state of the job at its last checkpoint, and the questions it waits with."""
+        """The job's state at its last checkpoint, and its open interrupts."""
         return await self._driver.snapshot(job_id)
 
     async def tidy(self) -> None:
-        """Remove the files of jobs that are gone."""
+        """Remove the files of expired jobs."""
         await self._reports.tidy(self._records)
 
     async def report(self, record: Record) -> tuple[str, JobResult] | None:
-        """The report as Markdown, and what the job came to; None while there is no report."""
+        """The report as Markdown, and the job's result; None if there is no report."""
         snapshot = await self.snapshot(record.job_id)
         state: ResearchState = snapshot.values  # type: ignore[assignment]
         report = state.get("report")

@@ -1,12 +1,12 @@
 """One writer per job: a lease with a fencing token.
 
-Whoever drives a job holds its lease and renews it. A worker that was suspended past its lease may wake up and not know
-that another has taken over; a lease alone cannot stop it from writing. So each lease comes with a token that only ever
-grows, and what the job writes (checkpoints, money, events) is refused by its store when a newer token is known there.
-The method is Martin Kleppmann's ("How to do distributed locking", 2016).
+The process that drives a job holds its lease and renews it. A worker that was suspended past its lease may wake up
+without knowing that another has taken over; a lease alone cannot stop it from writing. So each lease has a token that
+only grows, and stores refuse a job's writes (checkpoints, money, events) when they know a newer token. The method is
+Martin Kleppmann's ("How to do distributed locking", 2016).
 
-One hash per job, `tollgate:{job}:lease`: owner, token, expires_ms. It outlives the lease, for the token must not start
-anew while the job can still be driven.
+One hash per job, `tollgate:{job}:lease`: owner, token, expires_ms. It outlives the lease, because the token must not
+restart while the job can still be driven.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ class Leases:
     """Leases on jobs.
 
     Args:
-        client: where they are kept.
+        client: the Redis with the leases.
         ttl_seconds: how long a token is remembered after its last use: as long as a job's state.
-        seconds: how long a lease lasts without being renewed. Workers should agree on the time better than that.
+        seconds: how long a lease lasts without renewal. Workers' clocks should agree better than that.
         now: the time, in UTC.
     """
 
@@ -47,13 +47,13 @@ class Leases:
 
     @contextlib.asynccontextmanager
     async def held(self, job_id: str, waiting: Callable[[], None] | None = None) -> AsyncIterator[int]:
-        """Hold the job's lease for as long as the block runs; its fencing token.
+        """Hold the job's lease while the block runs; yields its fencing token.
 
-        With `waiting`, which is then called, the lease of a process that died is waited for. When the lease is lost,
-        because it could not be renewed in time, the block is cancelled.
+        With `waiting`, which is called first, waits for the lease of a dead process. If the lease cannot be renewed in
+        time, the block is cancelled.
 
         Raises:
-            Busy: another process drives the job; also when the lease was lost to it.
+            Busy: another process drives the job, or took the lease.
             LeaseLost: it could not be renewed, because the store did not answer.
         """
         owner = uuid.uuid4().hex
@@ -71,10 +71,10 @@ class Leases:
                 block.uncancel()
             raise lost.result() from None
         finally:
-            over.set()  # too, for Python 3.11's wait_for, under the Redis client, can swallow a cancellation
+            over.set()  # because Python 3.11's wait_for, under the Redis client, can swallow a cancellation
             renewal.cancel()
             if not lost.done():
-                with contextlib.suppress(*STORE_FAILED):  # then it runs out
+                with contextlib.suppress(*STORE_FAILED):  # then it expires
                     await self._run("release", job_id, owner)
 
     async def _acquired(self, job_id: str, owner: str, waiting: Callable[[], None] | None) -> int:
@@ -87,7 +87,7 @@ class Leases:
                 await asyncio.sleep(0.2)
                 token = await self._run("acquire", job_id, owner)
         if not token:
-            raise Busy(f"{job_id} is being worked on by another process; wait for it, or stop that one first")
+            raise Busy(f"another process drives {job_id}; wait for it, or stop it first")
         return token
 
     async def _renew(
@@ -108,7 +108,7 @@ class Leases:
             with contextlib.suppress(*STORE_FAILED):
                 started = clock()
                 if not int(await self._run("renew", job_id, owner)):
-                    why = Busy(f"the lease of {job_id} was lost: another process goes on with it")
+                    why = Busy(f"the lease of {job_id} was lost: another process has taken over")
                     break
                 until = started + self._seconds
         if over.is_set():

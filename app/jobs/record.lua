@@ -1,7 +1,7 @@
--- Writes fields of a job's record. KEYS: the record, the lease.  ARGV: fence or '', time to live in s, status that is
--- expected or '', then field, value, ...
--- An empty value deletes the field.  Returns 0, or the token of the lease when it is above the fence; nothing is written then.
--- A record that is gone (it expired) is not begun anew by half of its fields: -1. One of another status: -2.
+-- Writes fields of a job's record. KEYS: the record, the lease.  ARGV: fence or '', time to live in s, expected status
+-- or '', then field, value, ... An empty value deletes the field. Returns 0; or the lease's token if it is above the
+-- fence, and then writes nothing. -1: the record has expired, and is not recreated with half of its fields. -2: it has
+-- another status.
 local record, lease = KEYS[1], KEYS[2]
 local fence, ttl = tonumber(ARGV[1]), ARGV[2]
 local token = fence and tonumber(redis.call('HGET', lease, 'token') or '')

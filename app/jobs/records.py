@@ -1,4 +1,4 @@
-"""The record of a job: what was ordered and by whom, where it stands, what it came to.
+"""The record of a job: the submission and its submitter, the status, the result.
 
 One hash per job, beside its checkpoints; each field is JSON. Claims of decisions (`app.jobs.decisions`) are fields too.
 """
@@ -26,12 +26,12 @@ _WRITE = Script(Path(__file__).with_name("record.lua"))
 
 
 class Record(BaseModel):
-    """A job as it was ordered, and where it stands. Times are UTC, ISO 8601.
+    """A job as submitted, and its status. Times are UTC, ISO 8601.
 
-    `result` is the `JobResult` of the last run that came to an end or a question. `attempts` counts runs that began at
-    the checkpoint `attempted_at` without getting any further. `cancel_at` is set from when somebody wants it to stop.
-    `last_error` is what ended the last run that failed, for whoever runs the service; `last_reason` what is told of it.
-    `notified` is the id of the webhook that was queued last.
+    `result` is the `JobResult` of the last run that ended or escalated. `attempts` counts runs that began at the
+    checkpoint `attempted_at` without progress. `cancel_at` is when cancellation was requested. `last_error` is the
+    error of the last failed run, for the operator; `last_reason` is what the submitter is told. `notified` is the id of
+    the last queued webhook.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,8 +60,8 @@ class Records:
     """All records.
 
     Args:
-        client: where they are kept.
-        ttl_seconds: how long a record lives after its last change.
+        client: the Redis with the records.
+        ttl_seconds: how long a record is kept after its last change.
         now: the time, in UTC.
     """
 
@@ -85,7 +85,7 @@ class Records:
         return _record(job_id, [(name.decode(), value) for name, value in stored.items()])
 
     async def many(self, job_ids: Sequence[str]) -> list[Record]:
-        """The records of these jobs, in this order; of those that are gone, none."""
+        """The records of these jobs, in this order, without expired ones."""
         names = [name for name in Record.model_fields if name not in {"job_id", "result"}]
         async with self._client.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
@@ -98,8 +98,8 @@ class Records:
         return [_record(job_id, fields) for job_id, fields in found if fields]
 
     async def not_ended(self, job_ids: Sequence[str]) -> list[str]:
-        """Those of these jobs that have not ended. Nothing else of a record is read: one that a later version wrote
-        concerns nobody here."""
+        """Those of these jobs that have not ended. Reads nothing else of a record, which a later version may have
+        written."""
         async with self._client.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hget(record_key(job_id), "status")
@@ -108,7 +108,7 @@ class Records:
         return [job_id for job_id, status in statuses if status and json.loads(status) not in TERMINAL]
 
     async def gone(self, job_ids: Sequence[str]) -> list[str]:
-        """Those of these jobs that there is no record of."""
+        """Those of these jobs without a record."""
         async with self._client.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.exists(record_key(job_id))
@@ -122,14 +122,14 @@ class Records:
 
         Args:
             job_id: the job.
-            fields: by their names in `Record`.
-            fence: the token under which the caller holds the job's lease; without it nobody is refused.
-            expected: the status that it has to have until then; None for any.
+            fields: values by their names in `Record`.
+            fence: the caller's fencing token; without it no check is made.
+            expected: the status that it must have before; None for any.
 
         Raises:
-            Busy: somebody holds the lease under a higher token.
-            DecisionRefused: its status is another one by now.
-            NoSuchJob: there is no record, or not any more.
+            Busy: another process has a higher token.
+            DecisionRefused: its status has changed.
+            NoSuchJob: there is no record, or it expired.
         """
         told: list[str | int] = []
         for name, value in {**fields, "updated_at": self._now().isoformat()}.items():
@@ -140,21 +140,21 @@ class Records:
         if token == _GONE:
             raise NoSuchJob(job_id)
         if token == _OTHERWISE:
-            raise DecisionRefused(f"{job_id} is not {expected} any more; somebody else was first")
+            raise DecisionRefused(f"{job_id} is no longer {expected}; another request was first")
         if token:
             raise Busy(f"another process has taken over {job_id} (token {token}, ours is {fence}); this one stops")
 
     async def wants_to_stop(self, job_id: str) -> bool:
-        """Whether somebody has cancelled the job."""
+        """Whether cancellation was requested."""
         return bool(await self._client.hexists(record_key(job_id), "cancel_at"))
 
     async def remove(self, job_id: str) -> None:
-        """Forget a record that nobody was told of."""
+        """Delete a record whose job was not accepted."""
         await self._client.delete(record_key(job_id))
 
 
 def record_key(job_id: str) -> str:
-    """The hash that is the job's record."""
+    """The key of the job's record."""
     return f"tollgate:{{{job_id}}}:job"
 
 

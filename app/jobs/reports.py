@@ -1,4 +1,4 @@
-"""What a finished job leaves on disk: the report, and beside it every piece of evidence it cites."""
+"""The files of a finished job: the report, and every piece of evidence it cites."""
 
 import asyncio
 import json
@@ -25,9 +25,9 @@ class ReportFolder:
 
     Args:
         root: the folder of all reports.
-        store: where the evidence is.
-        ttl_seconds: how long a job is kept after its last change, and its files with it.
-        notice: says in the report what wrote it, where that is not obvious.
+        store: the evidence store.
+        ttl_seconds: how long a job and its files are kept after its last change.
+        notice: says in the report what wrote it, if that is not obvious.
     """
 
     def __init__(self, root: Path, store: EvidenceStore, *, ttl_seconds: int, notice: str = "") -> None:
@@ -41,13 +41,13 @@ class ReportFolder:
         return rendered(state, report, self._notice)
 
     async def write(self, state: ResearchState, report: Report) -> Path:
-        """Write or rewrite the job's folder; the path of the report is returned."""
+        """Write or rewrite the job's folder; return the path of the report."""
         evidence = await self._store.many(state["job_id"], state["evidence"])
         return await asyncio.to_thread(self._write, state, self.text(state, report), evidence)
 
     async def tidy(self, records: Records) -> None:
-        """Remove the files of jobs that are gone. A job lives on in `records` for as long as its files; the age of the
-        files counts as well, so that another store, or an empty one, costs nobody a report."""
+        """Remove the files of expired jobs: without a record, and old enough, so that switching or losing the store
+        deletes no reports."""
         for job_id in await records.gone(await asyncio.to_thread(lambda: list(self._old()))):
             await asyncio.to_thread(shutil.rmtree, self.root / job_id, ignore_errors=True)
 
@@ -58,7 +58,7 @@ class ReportFolder:
             if _JOB.fullmatch(folder.name) and not folder.is_symlink() and folder.is_dir():
                 try:
                     written = (folder / REPORT).stat().st_mtime
-                except FileNotFoundError:  # it was broken off, or is being written just now
+                except FileNotFoundError:  # it was interrupted, or is being written
                     written = folder.stat().st_mtime
                 if written + self._ttl < time.time():
                     yield folder.name
@@ -79,5 +79,5 @@ def _told(evidence_id: str, evidence: Evidence) -> str:
     asked = json.dumps(evidence.arguments, ensure_ascii=False).replace("`", "'")
     head = f"# {evidence_id}: {evidence.server}.{evidence.tool}\n\nAsked with `{asked}`: {about(evidence)}."
     longest = max((len(each) for each in re.findall("`{3,}", evidence.text)), default=2)
-    fence = "`" * (longest + 1)  # nothing in the text ends it
+    fence = "`" * (longest + 1)  # longer than any in the text
     return f"{head}\n\n{fence}\n{evidence.text}\n{fence}\n"

@@ -1,4 +1,4 @@
-"""What a job came to, as `--json` prints it and the API answers it."""
+"""The result of a job, as `--json` and the API return it."""
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ _COUNTS = ("model_calls", "tool_calls", "steps", "handoffs", "input_tokens", "ca
 
 
 class JobResult(BaseModel):
-    """What a job came to, or what it waits for. This is the document that `--json` prints.
+    """The result of a job, or what it waits for. `--json` prints this document.
 
-    `estimated_usd` is the part of the cost for which the provider reported no usage: the most it can have been.
-    `reserved_usd` is what may come on top, for calls of a process that died: it is charged when it expires.
+    `estimated_usd` is the part of the cost for which the provider reported no usage; it is an upper bound.
+    `reserved_usd` may be added for calls of a process that died: it is charged when it expires.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,9 +49,9 @@ class JobResult(BaseModel):
 
 
 def result_of(record: Record, snapshot: StateSnapshot, used: Spend, report: Path | None) -> JobResult:
-    """What the job came to at this checkpoint; a job that never got to its first one is told from its record."""
+    """The result at this checkpoint; without a checkpoint, from the record."""
     state: ResearchState = snapshot.values  # type: ignore[assignment]
-    # A job can end without its graph having come to its end: cancelled, dead, or given up after that.
+    # A job can end before its graph: cancelled, dead-lettered, or discarded.
     stopped = record.status in TERMINAL and not state.get("status")
     waits: Status = "awaiting_human" if snapshot.interrupts else "failed"
     limits = state.get("limits", record.limits.model_dump())

@@ -1,5 +1,4 @@
-"""Where a job can stand, and the forms in which its report can be had: for whoever only talks about jobs, because the
-record of a job is slow to import."""
+"""The statuses of a job and the formats of its report, apart from the record, which is slow to import."""
 
 from typing import Literal
 

@@ -1,1 +1,1 @@
-"""What is told of a run to whoever operates it, and what is never told."""
+"""Logs, traces and terminal output for operators, and the redaction of secrets in them."""

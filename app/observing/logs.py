@@ -1,4 +1,4 @@
-"""Log lines of a program that serves: time, level, where, what; without secrets and personal data."""
+"""Logging of the server programs, without secrets and personal data."""
 
 import logging
 import sys
@@ -19,7 +19,7 @@ class _Redacting(logging.Formatter):
 
 
 class _ToStderr(logging.StreamHandler[TextIO]):
-    """Writes to what stderr is by then: a live display puts itself in its place."""
+    """Writes to the current `sys.stderr`, which a live display may replace."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.setStream(sys.stderr)
@@ -27,7 +27,7 @@ class _ToStderr(logging.StreamHandler[TextIO]):
 
 
 def configure(redact: Redaction, level: int = logging.INFO) -> None:
-    """Log to stderr: what this project does from this level on, libraries from WARNING on."""
+    """Log to stderr: this project from this level on, libraries from WARNING on."""
     handler = _ToStderr()
     handler.setFormatter(_Redacting(redact))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""Takes secrets and personal data out of what is logged, traced or shown as an event."""
+"""Removes secrets and personal data from logs, traces and events."""
 
 import json
 import math
@@ -10,9 +10,9 @@ from urllib.parse import quote, quote_plus, unquote
 from graphs.untrusted.screening import masked
 
 DEEPEST = 40
-LONGEST = 64 * 1024  # characters of one text; nobody reads more in a log, and looking through it takes its time
-SECRET = "[secret]"  # noqa: S105  what stands in its place
-LEAST = 8  # characters of a secret that is known by its value: a shorter one is a part of ordinary words
+LONGEST = 64 * 1024  # characters of one text; nobody reads more in a log, and scanning takes time
+SECRET = "[secret]"  # noqa: S105  the mask
+LEAST = 8  # characters of a secret known by value: shorter ones occur in ordinary words
 
 _SECRET_NAME = re.compile(
     r"(?:^|[_\W])(?:password|passwd|pwd|secret|api[_-]?key|authorization|cookie|token|credentials?)$", re.IGNORECASE
@@ -22,8 +22,8 @@ _SECRETS = [
     (re.compile(r"(://[^\s/:@]*:)[^\s/\"'<>]+@"), rf"\1{SECRET}@"),
     (re.compile(r"([?&](?:sig|signature|key|token|code)=)[^\s&#\"'<>]+", re.IGNORECASE), rf"\1{SECRET}"),
     (re.compile(r"\b(Bearer|Basic) +[\w.~+/-]{8,}=*", re.IGNORECASE), rf"\1 {SECRET}"),
-    (re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), SECRET),  # a signed token (JWT)
-    (re.compile(r"\b(?:sk|pk|rk)-[\w-]{16,}"), SECRET),  # OpenAI, Anthropic and what imitates them
+    (re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), SECRET),  # a JWT
+    (re.compile(r"\b(?:sk|pk|rk)-[\w-]{16,}"), SECRET),  # OpenAI, Anthropic and compatible ones
     (
         re.compile(r"\b(?:tg|tvly|whsec|lsv2|sk_live|sk_test|gh[opsu]|github_pat|glpat|hf|xox[abp])[_-][\w+/=-]{16,}"),
         SECRET,
@@ -38,21 +38,20 @@ _SECRETS = [
         rf"\1\2{SECRET}",
     ),
 ]
-# Screening is made for questions: it wants short text, and takes blanks together.
+# Screening is made for questions: it expects short text, and collapses blanks.
 _PIECE = re.compile(r"\S[^\n]{0,1999}(?<!\s)(?!\S)|\S[^\n]{0,1999}")
-_HARMLESS = re.compile(r"[\w-]{0,15}")  # too short for any of the above without one of : = @ + or a blank
+_HARMLESS = re.compile(r"[\w-]{0,15}")  # too short for any pattern above without one of : = @ + or a blank
 _CARD = re.compile(r"(?<![\w.])[2-6]\d{15}(?!\w|\.\d)")
 
 
 class Redaction:
-    """Makes copies that are JSON, without secrets and personal data; a mask says what was there.
+    """Makes JSON copies with secrets and personal data masked.
 
-    Masked are keys of providers and of ours, passwords in addresses, whatever has the name of a secret, and what
-    `graphs.untrusted.screening` masks. Numbers stay. What is not JSON (NaN included) becomes its text.
+    Masked are providers' keys and ours, passwords in addresses, values under a secret's name, and what
+    `graphs.untrusted.screening` masks. Numbers stay. What is not JSON (NaN included) becomes a string.
 
     Args:
-        secrets: the configured ones (`Settings.secrets`): they are masked wherever they stand, as they are and as they
-            are written in URLs and in JSON.
+        secrets: the configured ones (`Settings.secrets`), masked everywhere, also as encoded in URLs and JSON.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -82,11 +81,11 @@ class Redaction:
         return _patterns_masked(self._known.sub(SECRET, text))
 
 
-redacted = Redaction()  # where no settings are known
+redacted = Redaction()  # when no settings are known
 
 
 def _forms(secret: str) -> set[str]:
-    """How it may be written."""
+    """The encodings of a secret."""
     in_urls = {unquote(secret), quote(secret), quote(secret, safe=""), quote_plus(secret)}
     return {secret, json.dumps(secret)[1:-1], *in_urls}
 
@@ -108,7 +107,7 @@ def _screened(text: str) -> str:
 
 
 def _card(match: re.Match[str]) -> str:
-    """Written in one go; screening knows a card number by its groups of four."""
+    """A card number written without blanks, which screening expects in groups of four."""
     grouped = " ".join(match[0][at : at + 4] for at in range(0, 16, 4))
     clean, _ = masked(grouped)
     return match[0] if clean == grouped else clean

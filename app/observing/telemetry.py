@@ -1,6 +1,6 @@
-"""Tracing to LangSmith, when its own settings ask for it. Without them nothing is built and nothing is sent.
+"""Tracing to LangSmith, if its own settings enable it. Otherwise nothing is built or sent.
 
-Secrets and personal data are taken out of what is sent, as they are of events and logs.
+Secrets and personal data are redacted, as in events and logs.
 """
 
 import contextlib
@@ -11,17 +11,17 @@ from langchain_core.callbacks import BaseCallbackHandler
 from app.config.settings import Settings
 from app.observing.redaction import Redaction
 
-FLUSH_S = 10.0  # an outage of the tracing service may cost traces, it may not hold up the job for long
+FLUSH_S = 10.0  # an outage of the tracing service may lose traces, but not delay the job for long
 TIMEOUT_MS = 5000
 
 
 @contextlib.contextmanager
 def tracing(settings: Settings) -> Iterator[list[BaseCallbackHandler]]:
-    """The handlers for every run: the LangSmith tracer, or none. Leaving sends what is still queued."""
+    """The callback handlers for every run: the LangSmith tracer, or none. Leaving flushes queued traces."""
     if not settings.langsmith_tracing:
         yield []
         return
-    from langchain_core.tracers import LangChainTracer  # noqa: PLC0415  only tracing pays for these imports
+    from langchain_core.tracers import LangChainTracer  # noqa: PLC0415  slow imports, for tracing only
     from langsmith import Client  # noqa: PLC0415
     from urllib3 import Retry  # noqa: PLC0415
 

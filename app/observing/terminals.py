@@ -1,7 +1,7 @@
-"""Text of others on a terminal: what would be an order to it is shown as a sign that stands for it.
+"""Untrusted text on a terminal: control sequences are replaced by a visible sign.
 
-A question, a document, a model or a server can hold sequences that set the title, write the clipboard, clear the screen
-or turn lines around. All that our programs print passes here; what they write to files does not.
+Text from questions, documents, models and servers can contain sequences that set the title, write the clipboard, clear
+the screen or reverse lines. Everything our programs print passes here; files do not.
 """
 
 import re
@@ -11,25 +11,25 @@ from typing import Any, TextIO, cast
 
 SHOWN = "\N{REPLACEMENT CHARACTER}"
 _ORDERS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 except tab and newline, DEL, C1
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional marks, embeddings, overrides and isolates
     "\u2028\u2029\ud800-\udfff]"  # separators of lines and paragraphs; halves of surrogate pairs
 )
 
 
 def harmless(text: str) -> str:
-    """The text without control characters, but for tabs and newlines."""
+    """The text without control characters, except tabs and newlines."""
     return _ORDERS.sub(SHOWN, text.replace("\r\n", "\n"))
 
 
 def harmless_json(document: str) -> str:
-    """A JSON document that says the same, with such characters escaped: they can only be in its strings."""
+    """An equivalent JSON document with such characters escaped, as they can only be in its strings."""
     return _ORDERS.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
 class Harmless:
-    """A text stream to which nothing else can be written. It is no terminal to whoever asks, so that nobody sends it
-    colours; `raw` is for those who write what `harmless` gave and colours of their own."""
+    """A text stream that makes all output harmless. It says that it is not a terminal, so that nobody sends it colours;
+    `raw` is for writers of already harmless text with our own colours."""
 
     def __init__(self, stream: TextIO) -> None:
         self.raw = stream
@@ -50,11 +50,11 @@ class Harmless:
 
 
 def keep_terminals_harmless() -> None:
-    """Let all that this process prints from here on be harmless, tracebacks and log lines included."""
+    """Make everything that this process prints harmless from now on, including tracebacks and log lines."""
     sys.stdout = cast("TextIO", Harmless(raw(sys.stdout)))
     sys.stderr = cast("TextIO", Harmless(raw(sys.stderr)))
 
 
 def raw(stream: TextIO) -> TextIO:
-    """The stream itself."""
+    """The underlying stream."""
     return stream.raw if isinstance(stream, Harmless) else stream

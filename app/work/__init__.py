@@ -1,1 +1,1 @@
-"""Many jobs: accepting them, queueing them, running them, telling what came of them."""
+"""Accepting, queueing and running jobs, and reporting their results."""

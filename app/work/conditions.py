@@ -1,7 +1,7 @@
-"""Whether a worker may take jobs: what every job needs is there, and this machine is as the others expect it to be.
+"""Whether a worker may take jobs: what every job needs is available, and this machine's clock is right.
 
-While something is away, jobs wait in the queue, where waiting costs them nothing: a job's time begins with its first
-step. They are taken again as soon as it is back, without anybody doing anything.
+During an outage jobs wait in the queue, where waiting is free: a job's time begins with its first step. Workers resume
+by themselves afterwards.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from graphs.redis.breaker import Breaker
 from graphs.redis.failures import STORE_FAILED, explained
 from graphs.tools.gateway import ToolGateway
 
-LOOK_S = 1.0  # between two looks; in between, the last one counts
+LOOK_S = 1.0  # between two checks; in between, the last one counts
 PROBE_S = 3.0
-CLOCK_S = 5.0  # that clocks may differ: leases last longer, and machines that keep time agree far better
+CLOCK_S = 5.0  # tolerated clock difference: leases last longer, and synchronised clocks agree far better
 ANY = 2**31
 MODEL, CLOCK = "model", "clock of a worker"
 CANARY, CANARY_S = "tollgate:canary", 60
@@ -31,12 +31,12 @@ class Provider:
     """The model provider, as a worker sees it.
 
     Attributes:
-        url: where it is.
-        breaker: what calls have met.
-        http: with its key. It is asked at a page that costs nothing.
-        is_ours: whether it runs beside us, and may be asked at any time.
-        other: the breaker of the one that is asked while it is away.
-        _tells: whether it has answered at this page, as far as is known.
+        url: its base URL.
+        breaker: its circuit breaker.
+        http: a client with its key, for probes that cost nothing.
+        is_ours: whether it runs beside us, and may be probed at any time.
+        other: the fallback's breaker.
+        _tells: whether it has answered probes so far, if known.
     """
 
     url: str
@@ -47,8 +47,8 @@ class Provider:
     _tells: bool | None = None
 
     async def standing(self) -> Literal["there", "back", "away"]:
-        """Whether it can be called. `back` is one that answers again, and has not carried out a call since; also one
-        that may, when it does not answer at this page at all, as little as while all was well."""
+        """Whether it can be called. `back`: it answers again but has not completed a call since; or it may be back,
+        because it never answered probes, even when all was well."""
         wait_s = await self.breaker.wait_s()
         if self.other and not await self.other.wait_s():
             return "there"
@@ -65,8 +65,7 @@ class Provider:
         return "there" if wait_s is None else "back"
 
     async def _answers(self) -> bool:
-        """Whether there is anybody. What it answers does not count: few errors of a request say that a provider is
-        away."""
+        """Whether it answers, no matter what: few error responses mean that a provider is down."""
         try:
             async with asyncio.timeout(PROBE_S), self.http.stream("GET", f"{self.url.rstrip('/')}/models") as answer:
                 return answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR
@@ -76,15 +75,15 @@ class Provider:
 
 @dataclass
 class Conditions:
-    """What a worker looks at before it takes jobs.
+    """The checks of a worker before it takes jobs.
 
     Args:
-        client: the store, which has to take what is written.
+        client: the store, which must accept writes.
         clock: the store's time.
-        gateway: knows which MCP servers are away, or refuse us.
-        needed: the servers that agents cannot do without.
+        gateway: knows which MCP servers are down, or reject our tokens.
+        needed: the servers that agents require.
         provider: the model provider.
-        say: is told when no jobs are taken, why, and when they are again.
+        say: called when the worker stops taking jobs, with the reason, and when it resumes.
     """
 
     client: Redis
@@ -99,8 +98,8 @@ class Conditions:
     _ahead_s: float = 0.0
 
     async def allowed(self, free: int, running: int) -> int:
-        """How many of the free places may be filled. After an outage of the provider it is one, until a job has got an
-        answer: others would only wait with it."""
+        """How many of the free places may be filled. After a provider outage only one, until a job gets an answer:
+        others would only wait with it."""
         if time.monotonic() - self._looked >= LOOK_S:
             missing, self._most = await self._look()
             if missing != self._missing:
@@ -109,7 +108,7 @@ class Conditions:
         return max(0, min(free, self._most - running))
 
     async def parts(self) -> dict[str, bool]:
-        """Of each thing that jobs cannot do without, whether it is there."""
+        """Whether each required part is available, by name."""
         there, refusing = self.gateway.there(), await self.gateway.refusing(self.needed)
         return {
             MODEL: await self.provider.standing() != "away",
@@ -136,14 +135,14 @@ class Conditions:
             return explained(error)
         if abs(self._ahead_s) > CLOCK_S:
             told = f"{abs(self._ahead_s):.0f} s {'ahead of' if self._ahead_s > 0 else 'behind'}"
-            return f"the clock of this machine is {told} that of the store; set it right (NTP)"
+            return f"the clock of this machine is {told} that of the store; synchronise it (NTP)"
         return ""
 
     async def _of_the_sources(self) -> str:
         if refusing := await self.gateway.refusing(self.needed):
             return (
-                f"{', '.join(refusing)} refuses our tokens; give this worker and that server the same "
-                "TOLLGATE_MCP_SECRET, and their machines the same time; one of others wants an MCP__<NAME>__TOKEN"
+                f"{', '.join(refusing)} rejects our tokens; give this worker and that server the same "
+                "TOLLGATE_MCP_SECRET, and synchronise their clocks; a third-party server needs MCP__<NAME>__TOKEN"
             )
         if unknown := [name for name in self.needed if name not in self.gateway.there()]:
             return f"no address of {', '.join(unknown)} is known; set MCP__{unknown[0].upper()}__URL or __COMMAND"

@@ -1,7 +1,7 @@
--- The queue: calls of tenants, taken in turn, carried out at least once. `line.lua` says what is kept where.
--- What a call moves to is written before what it leaves, so that it is not lost when the store refuses a command.
--- KEYS: `<prefix>turns`; the other keys are named from it, with its hash tag.
--- ARGV: operation, now in ms or '' for the server's time, time to live of the queue in s, then what the operation needs.
+-- The queue: tenants' calls, taken in turn, carried out at least once. `line.lua` describes the keys.
+-- A call is written to its new place before it is removed from the old one, so that a refused command does not lose it.
+-- KEYS: `<prefix>turns`; the other keys are built from it, with its hash tag.
+-- ARGV: operation, now in ms or '' for the server's time, TTL of the queue in s, then the operation's arguments.
 local PREFIX = KEYS[1]:sub(1, -(#'turns' + 1))
 local LATER, TAKEN, TAKERS = PREFIX .. 'later', PREFIX .. 'taken', PREFIX .. 'takers'
 local AGAIN, WORKERS, TURNS, TURN = PREFIX .. 'again', PREFIX .. 'workers', PREFIX .. 'turns', PREFIX .. 'turn'
@@ -31,7 +31,7 @@ local function leave(member)
   redis.call('HDEL', AGAIN, member)
 end
 
--- Says that a worker lives, and how many places it has. Returns the places of all that do.
+-- Records that a worker is alive, and its number of places. Returns the places of all live workers.
 local function seen(worker, places, silent)
   redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', '(' .. whole(now))
   if worker then
@@ -46,7 +46,7 @@ local function seen(worker, places, silent)
   return total
 end
 
--- A tenant keeps its place in the round until it has nothing that waits; each turn moves it behind all others.
+-- A tenant keeps its place in the round until it has no waiting calls; each turn moves it behind all others.
 local function next_of(tenant, worker, silent)
   local calls = PREFIX .. 'of:' .. tenant
   local first = redis.call('ZRANGE', calls, '0', '0')[1]
@@ -72,14 +72,14 @@ local function take(worker, places, free, per_tenant, silent)
   end
   local busy = {}
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', TAKEN, '-inf', '(' .. whole(now))) do
-    join(member, 0) -- before all others of its tenant: its worker died with it
+    join(member, 0) -- before the tenant's others, because its worker died with it
     leave(member)
   end
   for _, member in ipairs(redis.call('ZRANGE', TAKEN, '0', '-1')) do
     local tenant = split(member)
     busy[tenant] = (busy[tenant] or 0) + 1
   end
-  -- One place is never a single tenant's, where there is more than one: whoever comes next finds one free, or soon.
+  -- No tenant gets all places, if there is more than one: the next tenant finds one free, or soon.
   local share, given, before = math.min(per_tenant, math.max(1, total - 1)), {}, -1
   while #given < free and #given > before do
     before = #given
@@ -107,7 +107,7 @@ local function renew(worker, places, silent, members)
   return 1
 end
 
--- A call that was asked for anew while it was made may have missed what it was asked for: it is made again.
+-- A call that was queued again during its run may have missed the reason: it is run again.
 local function done(worker, member, delay)
   if redis.call('HGET', TAKERS, member) ~= worker then return 0 end
   local asked = tonumber(redis.call('HGET', AGAIN, member) or '')
@@ -115,7 +115,7 @@ local function done(worker, member, delay)
   local at = asked and wanted and math.min(asked, wanted) or asked or wanted
   if at then due(member, at) end
   leave(member)
-  redis.call('XADD', PREFIX .. 'bell', 'MAXLEN', '1', '*', 'rung', '') -- its tenant has a place more
+  redis.call('XADD', PREFIX .. 'bell', 'MAXLEN', '1', '*', 'rung', '') -- its tenant has one more place
   kept(PREFIX .. 'bell')
   return 1
 end

@@ -1,4 +1,4 @@
-"""Takes calls from a queue and carries them out, so many at once, until it is told to stop."""
+"""Takes calls from a queue and carries them out concurrently, until it is told to stop."""
 
 import asyncio
 import contextlib
@@ -10,24 +10,24 @@ from graphs.redis.failures import STORE_FAILED, explained
 
 logger = logging.getLogger(__name__)
 
-IDLE_S = 1.0  # between two looks, when nobody rings
-STORE_S = 1.0  # between two attempts at a store that fails
-AGAIN_S = 5.0  # after an error that nobody expected: the call is not lost
-SWALLOWED_S = 1.0  # for so long a cancellation is believed to be on its way
-RENEWALS = 6  # in the time after which a silent worker's calls are given to another
+IDLE_S = 1.0  # between two polls, without a bell
+STORE_S = 1.0  # between two attempts at a failing store
+AGAIN_S = 5.0  # after an unexpected error: the call is retried
+SWALLOWED_S = 1.0  # until a cancellation counts as swallowed
+RENEWALS = 6  # within the time after which a silent worker's calls go to another
 
 Act = Callable[[Call], Awaitable[float | None]]
 Allowed = Callable[[int, int], Awaitable[int]]
 
 
 async def as_many_as_are_free(free: int, _: int) -> int:
-    """For calls that need nothing but the store."""
+    """The `allowed` of calls that need only the store."""
     return free
 
 
 async def ended(*tasks: "asyncio.Task[None]") -> None:
-    """Cancel these, until they have ended: Python 3.11's wait_for, under the Redis client, can swallow a cancellation,
-    and a task that works in rounds then goes on with the next."""
+    """Cancel these tasks until they have ended: Python 3.11's wait_for, under the Redis client, can swallow a
+    cancellation, after which a task that works in rounds continues."""
     while pending := {each for each in tasks if not each.done()}:
         for each in pending:
             each.cancel()
@@ -38,10 +38,10 @@ class QueueWorker:
     """Takes calls and carries them out.
 
     Args:
-        queue: where they are.
-        worker: in whose name they are taken.
-        act: carries one out; the seconds after which it is to be made again, or None.
-        allowed: how many may be taken now, of so many places that are free, while so many calls are under way.
+        queue: the queue.
+        worker: the worker that takes them.
+        act: carries one out; returns the seconds after which to repeat it, or None.
+        allowed: how many calls may be taken now, given the free places and the calls in progress.
     """
 
     def __init__(self, queue: Queue, worker: Worker, act: Act, allowed: Allowed = as_many_as_are_free) -> None:
@@ -49,13 +49,13 @@ class QueueWorker:
         self._worker = worker
         self._act = act
         self._allowed = allowed
-        self._running: dict[asyncio.Task[None], Call] = {}  # a call may be here twice, while its first run ends
+        self._running: dict[asyncio.Task[None], Call] = {}  # a call may occur twice while its first run ends
         self._look = asyncio.Event()
         self._failing = False
 
     async def until(self, stop: asyncio.Event) -> None:
-        """Take calls until `stop` is set, then let what runs come to its end. Cancelled, it breaks that off; the queue
-        then gives it to another worker when this one has been silent for long enough."""
+        """Take calls until `stop` is set, then let running ones finish. If cancelled, aborts them; another worker gets
+        them when this one has been silent for long enough."""
         beside = {asyncio.create_task(each) for each in (self._stopped(stop), self._listen(), self._renew())}
         try:
             while not stop.is_set():
@@ -66,7 +66,7 @@ class QueueWorker:
                         await self._look.wait()
                 for each in beside:
                     if each.done() and not stop.is_set():
-                        each.result()  # a worker that renews nothing must not look like one that works
+                        each.result()  # a worker that cannot renew must fail visibly
             while self._running:
                 await asyncio.wait(self._running)
         finally:
@@ -77,7 +77,7 @@ class QueueWorker:
             await ended(*beside)
 
     async def _taken(self) -> float:
-        """Take what may be taken; seconds until it is worth looking again."""
+        """Take what may be taken; return the seconds until the next poll."""
         try:
             free = self._worker.places - len(self._running)
             most = await self._allowed(free, len(self._running)) if free else 0
@@ -87,7 +87,7 @@ class QueueWorker:
             self._failing = False
         except STORE_FAILED as error:
             if not self._failing:
-                logger.warning("no calls can be taken, tried again every %g s: %s", STORE_S, explained(error))
+                logger.warning("no calls can be taken, retrying every %g s: %s", STORE_S, explained(error))
             self._failing = True
             return STORE_S
         for call in found.calls:
@@ -100,7 +100,7 @@ class QueueWorker:
         try:
             again_s = await self._act(call)
         except Exception:
-            logger.exception("%s failed; it is tried again in %g s", call.member, AGAIN_S)
+            logger.exception("%s failed; retrying in %g s", call.member, AGAIN_S)
             again_s = AGAIN_S
         while True:
             try:
@@ -123,7 +123,7 @@ class QueueWorker:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._worker.silence_s / RENEWALS)
-            with contextlib.suppress(*STORE_FAILED):  # the next one counts
+            with contextlib.suppress(*STORE_FAILED):  # the next renewal counts
                 await self._queue.renew(self._worker, list(self._running.values()))
 
     async def _stopped(self, stop: asyncio.Event) -> None:

@@ -1,8 +1,8 @@
-"""Whether jobs are accepted and can be run: whether the store takes writes, and what workers say that they lack.
+"""Whether jobs are accepted and can be run: whether the store accepts writes, and what workers report as missing.
 
-Workers know what jobs need and where it is; the API, which tells the world, may not even reach it. So each worker says
-every other second that it lives, and of each thing that jobs need whether it has it. What it says expires by the clock
-of the store: who is gone says nothing. Where there never was a worker, none is missed.
+Workers know what jobs need and where it is; the API, which publishes readiness, may not even reach it. So each worker
+reports every two seconds that it is alive, and for each needed part whether it is available. Reports expire by the
+store's clock. If there never was a worker, none is missed.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from graphs.redis.failures import STORE_FAILED, briefly, explained
 logger = logging.getLogger(__name__)
 
 TELL_EVERY_S = 2.0
-WORKER_MS, PART_MS = 10_000, 5_000  # for so long it is believed; what one worker has is there
-MISSED_S = 3600  # after the last worker is gone
+WORKER_MS, PART_MS = 10_000, 5_000  # validity of a report; a part is available if one worker has it
+MISSED_S = 3600  # for which the last worker is missed
 LOOK_S = 2.0
 OK = "ok"
 UNUSABLE = "unusable (a worker's log says why)"
@@ -33,16 +33,16 @@ def _key(says: str, part: str) -> str:
 
 @contextlib.asynccontextmanager
 async def telling(client: Redis, needs: Needs) -> AsyncIterator[None]:
-    """Say that this worker lives, and what it has of what `needs` names, until the block ends."""
+    """Report that this worker is alive, and which parts named by `needs` it has, until the block ends."""
 
     async def tell() -> None:
         while True:
             try:
                 await _tell(client, await needs())
-            except STORE_FAILED:  # whoever reads it knows that, too
+            except STORE_FAILED:  # readers see that too
                 pass
             except Exception:
-                logger.exception("what this worker lacks cannot be told; tried again")
+                logger.exception("this worker's readiness cannot be reported; retrying")
             await asyncio.sleep(TELL_EVERY_S)
 
     task = asyncio.create_task(tell(), name="says what this worker lacks")
@@ -62,11 +62,11 @@ async def _tell(client: Redis, found: Mapping[str, bool]) -> None:
 
 
 class Readiness:
-    """What is ready, as far as this process knows.
+    """The readiness of the deployment, as far as this process knows.
 
     Args:
-        client: of the store.
-        parts: names of what jobs may need.
+        client: the store.
+        parts: names of the parts that jobs may need.
     """
 
     def __init__(self, client: Redis, parts: tuple[str, ...]) -> None:
@@ -76,9 +76,9 @@ class Readiness:
         self._told: dict[str, str] = {}
 
     async def parts(self) -> dict[str, str]:
-        """Each part that is known of, by its name: `OK`, or what is wrong with it, fit for everybody.
+        """Each known part by name: `OK`, or what is wrong, safe for everyone.
 
-        Costs one round trip, which all share who ask at the same time, and two seconds at most.
+        Costs one round trip, shared by concurrent callers, and at most two seconds.
         """
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(self._looked())
@@ -99,10 +99,10 @@ class Readiness:
         return found
 
     async def _said(self) -> dict[str, str]:
-        """What workers say. Raises RedisError, also when the store can only be read."""
+        """The workers' reports. Raises RedisError, also when the store is read-only."""
         names = ("worker", *self._parts)
         async with self._client.pipeline(transaction=False) as pipe:
-            # A write that is refused like any other, and changes nothing: there is no such key.
+            # A write that changes nothing, as there is no such key, but is refused like any other.
             pipe.set(_key("no", "write"), 1, xx=True, px=1)
             for says in ("has", "lacks"):
                 pipe.mget([_key(says, name) for name in names])
@@ -113,5 +113,5 @@ class Readiness:
 
 
 def lacking(parts: Mapping[str, str]) -> str:
-    """What is wrong, in one line."""
+    """What is wrong, in one line; empty if nothing is."""
     return "; ".join(f"{name}: {state}" for name, state in parts.items() if state != OK)

@@ -1,7 +1,7 @@
-"""Which jobs there are: whose, in which order, which are dead.
+"""The registry of all jobs: by tenant, in order, with the dead letters.
 
-A job is entered here only when its record is written, in one step with its place in the queue. So whatever dies while
-it is submitted, the job is either not there at all, or it is run.
+A job is entered after its record is written, atomically with its place in the queue. So whatever dies during a
+submission, the job either does not exist or is run.
 
 Keys: `tollgate:{jobs}:of:<tenant>` (sorted by id, which begins with the time), `:dead` and `:dead:<tenant>` (scored by
 ms), `tollgate:{jobs}:once:<tenant>:<hash>` (idempotency keys), and those of the queue.
@@ -30,8 +30,8 @@ class Registry:
     """The registry of jobs.
 
     Args:
-        client: where it is kept.
-        ttl_seconds: how long a job is listed: as long as its state lives.
+        client: the Redis with the registry.
+        ttl_seconds: how long a job is listed: as long as its state is kept.
         most_waiting: jobs of one tenant that may wait for a worker.
         once_seconds: how long an idempotency key is remembered.
         now: the time, in UTC.
@@ -52,29 +52,31 @@ class Registry:
         self._once = once_seconds
         self._now = now
 
-    async def enter(self, tenant: str, job_id: str, key: str | None = None, order: bytes = b"") -> str:
-        """Enter a new job, and into the queue; or find the one that was entered under this key before.
+    async def enter(self, tenant: str, job_id: str, key: str | None = None, body: bytes = b"") -> str:
+        """Enter a new job, also into the queue; or find the one that was entered under this key before.
 
         Args:
-            tenant: whose job it is.
+            tenant: the job's owner.
             job_id: the new job.
-            key: the idempotency key of the request; None for none.
-            order: what was ordered, for telling a repetition from another order under the same key.
+            key: the request's idempotency key, if any.
+            body: the request, to tell a repetition from another request under the same key.
 
-        Returns: the id of the job that counts.
+        Returns: the id of the new or found job.
 
         Raises:
-            IdempotencyKeyReused: another order was made under this key.
-            QueueFull: too many jobs of the tenant wait already; nothing was entered.
+            IdempotencyKeyReused: the key was used for another request.
+            QueueFull: too many jobs of the tenant are waiting; nothing was entered.
         """
-        fingerprint = hashlib.sha256(order).hexdigest() if key is not None else ""
+        fingerprint = hashlib.sha256(body).hexdigest() if key is not None else ""
         once = f"{_PREFIX}:once:{tenant}:{hashlib.sha256((key or '').encode()).hexdigest()}"
         keys = [f"{_PREFIX}:of:{tenant}", f"{JOBS}turns", once]
         oldest = f"job-{self._now() - timedelta(seconds=self._ttl):%Y%m%d-%H%M%S}"
         lives = (self._ttl, oldest, fingerprint, min(self._once, self._ttl))
         entered = await _ENTER.run(self._client, keys, tenant, job_id, self._ms(), *lives, self._most_waiting)
         if not entered:
-            raise QueueFull(f"{self._most_waiting} jobs of yours wait already; order more when some of them have begun")
+            raise QueueFull(
+                f"{self._most_waiting} of your jobs are waiting; submit more when some of them have started"
+            )
         first, _, before = entered.decode().partition(" ")
         if before != fingerprint:
             raise IdempotencyKeyReused(
@@ -83,13 +85,13 @@ class Registry:
         return str(first)
 
     async def listed(self, tenant: str, before: str | None, most: int) -> list[str]:
-        """At most so many jobs of the tenant, the newest first, that are older than `before`."""
+        """At most `most` jobs of the tenant, newest first, older than `before`."""
         top = f"({before}" if before else "+"
         found = await self._client.zrevrangebylex(f"{_PREFIX}:of:{tenant}", top, "-", 0, most)
         return [each.decode() for each in found]
 
     async def all(self) -> AsyncIterator[tuple[str, list[str]]]:
-        """All jobs of all tenants, in pages, each of one tenant."""
+        """All jobs of all tenants, in pages of one tenant each."""
         async for key in self._client.scan_iter(match=f"{_PREFIX}:of:*"):
             tenant, before = key.decode().rpartition(":")[2], None
             while page := await self.listed(tenant, before, PAGE):
@@ -97,7 +99,7 @@ class Registry:
                 before = page[-1]
 
     async def bury(self, tenant: str, job_id: str) -> None:
-        """Enter a job into the dead letters: of its tenant, and of all, which are counted."""
+        """Dead-letter a job: in its tenant's list, and in the list of all, for the count."""
         async with self._client.pipeline(transaction=True) as pipe:
             for each in (_DEAD, _dead_of(tenant)):
                 pipe.zremrangebyscore(each, "-inf", self._ms() - self._ttl * 1000)
@@ -106,18 +108,18 @@ class Registry:
             await pipe.execute()
 
     async def dead_letters(self) -> int:
-        """How many there are."""
+        """The number of dead letters."""
         return int(await self._client.zcard(_DEAD))
 
     async def unbury(self, tenant: str, job_id: str) -> None:
-        """Take a job from the dead letters."""
+        """Remove a job from the dead letters."""
         async with self._client.pipeline(transaction=True) as pipe:
             for each in (_DEAD, _dead_of(tenant)):
                 pipe.zrem(each, job_id)
             await pipe.execute()
 
     async def dead(self, tenant: str, most: int = 1000) -> list[str]:
-        """The dead letters of a tenant, the newest first, and then those of all, where older versions entered them."""
+        """The tenant's dead letters, newest first, then those of all, where older versions entered them."""
         async with self._client.pipeline(transaction=False) as pipe:
             for each in (_dead_of(tenant), _DEAD):
                 pipe.zrevrange(each, 0, most - 1)

@@ -1,6 +1,6 @@
-"""What can be asked for over HTTP: order jobs, look at them, decide, cancel, and take care of the dead ones.
+"""The operations behind the HTTP API: submit, read, decide and cancel jobs, and handle dead letters.
 
-Every question comes with the tenant who asks: of another tenant's jobs nothing is known, not even that they exist.
+Every call names the tenant; another tenant's jobs are invisible to it.
 """
 
 import contextlib
@@ -20,13 +20,13 @@ from graphs.deps import Deps
 from graphs.spending.limits import Limits
 from graphs.state import Json
 
-NET_S = 2.0  # after which a job is looked at by a worker, if we die before we have said that it is to go on
-SCANNED, PAGE = 1000, 100  # records that one filtered listing looks at, and of them in one go
+NET_S = 2.0  # delay of the call that a worker gets in case this process dies
+SCANNED, PAGE = 1000, 100  # records scanned for one filtered listing, and per batch
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What is ordered, by whom."""
+    """A job as submitted, and by whom."""
 
     question: str
     limits: Limits
@@ -38,7 +38,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Service:
-    """The jobs of all tenants."""
+    """The operations on all tenants' jobs."""
 
     jobs: Jobs
     records: Records
@@ -48,31 +48,31 @@ class Service:
     deps: Deps
     client: Redis
 
-    async def accept(self, order: Submission, key: str | None = None, body: bytes = b"") -> tuple[Record, bool]:
-        """Accept a job, once per idempotency key; the job, and whether it is new. It is in the queue then.
+    async def accept(self, submission: Submission, key: str | None = None, body: bytes = b"") -> tuple[Record, bool]:
+        """Accept and queue a job, once per idempotency key. Returns the job, and whether it is new.
 
         Args:
-            order: what is ordered.
-            key: the idempotency key of the request.
-            body: what was sent, for telling a repetition from another order under the same key.
+            submission: the job and its submitter.
+            key: the request's idempotency key, if any.
+            body: the request, to tell a repetition from another request under the same key.
 
         Raises:
-            BadInput: the question or a limit cannot be accepted.
-            IdempotencyKeyReused: another order was made under this key.
-            QueueFull: too many jobs of this tenant wait already.
-            redis.exceptions.RedisError: Redis does not answer; the job is accepted as a whole or not at all.
+            BadInput: the question or a limit is invalid.
+            IdempotencyKeyReused: the key was used for another request.
+            QueueFull: too many jobs of this tenant are waiting. redis.exceptions.RedisError: Redis failed; the job is
+                either fully accepted or not at all.
         """
-        record = await self.jobs.order(
-            order.question,
-            order.limits,
-            order.tenant,
-            actor=order.actor,
-            metadata=order.metadata,
-            webhook_url=order.webhook_url,
+        record = await self.jobs.submit(
+            submission.question,
+            submission.limits,
+            submission.tenant,
+            actor=submission.actor,
+            metadata=submission.metadata,
+            webhook_url=submission.webhook_url,
         )
         job_id = record.job_id
         try:
-            first = await self.registry.enter(order.tenant, job_id, key, body)
+            first = await self.registry.enter(submission.tenant, job_id, key, body)
         except (IdempotencyKeyReused, QueueFull):
             await self.records.remove(job_id)
             raise
@@ -91,7 +91,7 @@ class Service:
     async def listed(
         self, tenant: str, *, status: str | None = None, before: str | None = None, most: int = 20
     ) -> tuple[list[Record], str | None]:
-        """Jobs of this tenant, the newest first, and where the next page begins; None after the last one."""
+        """Jobs of this tenant, newest first, and the start of the next page; None after the last one."""
         found: list[Record] = []
         for _ in range(SCANNED // PAGE):
             ids = await self.registry.listed(tenant, before, PAGE)
@@ -106,7 +106,7 @@ class Service:
         return found, before
 
     async def decide(self, tenant: str, job_id: str, answer: Json, escalation_id: str | None, actor: str) -> Json:
-        """Answer the open escalation, and let a worker go on with the job. The answer is returned, complete.
+        """Decide about the open escalation, and let a worker continue the job. Returns the complete decision.
 
         Raises:
             NoSuchJob, BadInput, DecisionRefused: see `Jobs.claim`.
@@ -116,7 +116,7 @@ class Service:
             return await self.jobs.claim(job_id, answer, escalation_id=escalation_id, actor=actor)
 
     async def cancel(self, tenant: str, job_id: str) -> None:
-        """Want the job to stop; a worker ends it at its next step.
+        """Ask the job to stop; a worker ends it at its next step.
 
         Raises:
             NoSuchJob: there is no such job.
@@ -127,12 +127,12 @@ class Service:
             await self.jobs.cancel(job_id)
 
     async def dead(self, tenant: str) -> list[Record]:
-        """The dead letters of this tenant, the newest first."""
+        """The dead letters of this tenant, newest first."""
         found = await self.records.many(await self.registry.dead(tenant))
         return [each for each in found if each.tenant == tenant and each.status == "dead"]
 
     async def sizes(self) -> dict[str, int]:
-        """How much waits, runs and is dead, of all tenants, by the name of its metric."""
+        """Counts of waiting, running and dead-lettered jobs of all tenants, by metric name."""
         now = await self.queue.sizes()
         return {
             "jobs_waiting": now.waiting,
@@ -142,7 +142,7 @@ class Service:
         }
 
     async def requeue(self, tenant: str, job_id: str) -> Record:
-        """Let a dead job be tried again from where it stands.
+        """Requeue a dead-lettered job from its last checkpoint.
 
         Raises:
             NoSuchJob: there is no such job.
@@ -157,7 +157,7 @@ class Service:
         return await self.records.get(job_id)
 
     async def discard(self, tenant: str, job_id: str) -> Record:
-        """Give a dead job up: it has failed.
+        """Discard a dead-lettered job: it becomes failed.
 
         Raises:
             NoSuchJob: there is no such job.
@@ -172,8 +172,8 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def _waking(self, tenant: str, job_id: str) -> AsyncIterator[None]:
-        """Let a worker go on with the job after the block; a while later also when we die in it, or it raises. A worker
-        that finds nothing to do changes nothing."""
+        """Let a worker continue the job after the block; also, a little later, if this process dies in it or it raises.
+        A worker that finds nothing to do changes nothing."""
         await self.queue.put(Call(tenant, job_id), NET_S)
         yield
         await self.queue.put(Call(tenant, job_id))
@@ -181,5 +181,5 @@ class Service:
     async def _dead(self, tenant: str, job_id: str) -> Record:
         record = await self.get(tenant, job_id)
         if record.status != "dead":
-            raise DecisionRefused(f"{job_id} is no dead letter; its status is {record.status}")
+            raise DecisionRefused(f"{job_id} is not dead-lettered; its status is {record.status}")
         return record

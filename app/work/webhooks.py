@@ -1,7 +1,7 @@
-"""Telling a job's webhook, signed as Standard Webhooks has it (https://www.standardwebhooks.com).
+"""Sends webhooks, signed according to Standard Webhooks (https://www.standardwebhooks.com).
 
-One call is one attempt. Whether there is another one, and when, is for the queue to decide: by the error, by `delay`,
-and by the setting `webhook_attempts`. A receiver tells repetitions by `webhook-id`.
+One call is one attempt. The queue decides about the next one, by the error, by `delay`, and by the setting
+`webhook_attempts`. Receivers recognise repetitions by `webhook-id`.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from graphs.state import Json
 from safe_http.public import Unusable, checked_url
 
 FIRST_S, LONGEST_S = 5.0, 3600.0
-GROWTH = 3  # so that the seven waits between eight attempts go from the first to the longest
-BODY_BYTES = 4096  # of an answer; more is of no interest
+GROWTH = 3  # so that the seven waits between eight attempts grow from the first to the longest
+BODY_BYTES = 4096  # read of a response
 BODY_S = 1.0
 TRY_AGAIN = {408, 409, 425, 429}
 
@@ -33,9 +33,9 @@ class Webhooks:
     """Sends webhooks.
 
     Args:
-        http: a client that cannot be sent to private places (`safe_http.public.client`).
-        secret: signs what is sent; `whsec_` and base64.
-        timeout_s: seconds until the receiver must have answered.
+        http: a client that refuses private addresses (`safe_http.public.client`).
+        secret: the signing key; `whsec_` and base64.
+        timeout_s: seconds within which the receiver must answer.
         now: the time, in UTC.
     """
 
@@ -57,14 +57,14 @@ class Webhooks:
 
         Args:
             url: the receiver.
-            webhook_id: the same for all attempts at one message.
-            kind: what happened, as `job.completed`.
-            data: what there is to know of it.
-            at: when it happened; by default now.
+            webhook_id: the same for all attempts of one message.
+            kind: the event type, such as `job.completed`.
+            data: the payload.
+            at: the time of the event; default: now.
 
         Raises:
-            WebhookRefused: another attempt would fare no better.
-            WebhookFailed: another attempt may succeed.
+            WebhookRefused: a retry is pointless.
+            WebhookFailed: a retry may succeed.
         """
         now = self._now()
         body = json.dumps({"type": kind, "timestamp": (at or now).isoformat(), "data": data}, allow_nan=False)
@@ -96,13 +96,13 @@ class Webhooks:
 
 
 def checked_webhook_url(url: str, settings: Settings) -> str:
-    """The URL of an order, as it is to be stored.
+    """A request's webhook URL, as it is stored.
 
     Raises:
-        BadInput: it cannot be used, or no webhooks are sent here.
+        BadInput: it is unusable, or webhooks are disabled.
     """
     if settings.webhook_secret is None:
-        raise BadInput("no webhooks are sent from here: TOLLGATE_WEBHOOK_SECRET is not set; leave webhook_url out")
+        raise BadInput("webhooks are disabled: TOLLGATE_WEBHOOK_SECRET is not set; omit webhook_url")
     try:
         return checked_url(url, settings.webhook_allow_private)
     except Unusable as error:
@@ -110,16 +110,16 @@ def checked_webhook_url(url: str, settings: Settings) -> str:
 
 
 def delay(attempt: int) -> float:
-    """Seconds to wait after this many failed attempts: exponential, with full jitter."""
+    """Seconds to wait after this many failed attempts: exponential backoff with full jitter."""
     longest: float = min(LONGEST_S, FIRST_S * GROWTH ** min(attempt - 1, 10))
     return random.uniform(0, longest)  # noqa: S311  jitter, not a secret
 
 
 async def _finished(response: httpx.Response) -> None:
-    """Read the rest of a short answer, so that the connection can be used again; break off any other."""
+    """Read the rest of a short response, so that the connection can be reused; abort any other."""
     read = 0
     try:
-        with contextlib.suppress(httpx.HTTPError, TimeoutError):  # the status is known, nothing else counts
+        with contextlib.suppress(httpx.HTTPError, TimeoutError):  # the status is known, and only that counts
             async with asyncio.timeout(BODY_S):
                 async for part in response.aiter_raw():
                     read += len(part)

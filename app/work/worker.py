@@ -1,4 +1,4 @@
-"""A worker: takes jobs from the queue and runs each until it ends, waits for a human, or has to be handed over."""
+"""A worker: takes jobs from the queue and runs each until it ends, waits for a human, or is handed over."""
 
 import asyncio
 import contextlib
@@ -31,21 +31,21 @@ from graphs.state import Json
 
 logger = logging.getLogger(__name__)
 
-REDELIVER = 1.5  # leases: a call of a worker that is silent for so long is given to another, who then gets the lease
+REDELIVER = 1.5  # leases of silence after which another worker gets a call, and then the lease
 BUSY_S = 1.0
-LATE_ENOUGH_S = 1.0  # after the time for an answer, by clocks that agree about as well
+LATE_ENOUGH_S = 1.0  # after the time to decide; clocks agree about as well
 REAP_S, TIDY_S = 15.0, 600.0
-SOON_S, LATE_S = 1.0, 60.0  # waits after an error: of ours, and of a service that somebody has to mend
+SOON_S, LATE_S = 1.0, 60.0  # waits after an error: an internal one, and one that an operator must fix
 LONGEST_S = 600.0
 WEBHOOKS_AT_ONCE, OF_ONE_TENANT = 20, 5
 
 
 @dataclass
 class Work:
-    """What a worker does with a call.
+    """A worker's handling of calls.
 
-    `queue` has the jobs, `calls` the webhooks that are to be called. `attempts` is how many runs may fail or die at the
-    same checkpoint. Without `webhooks` none are sent.
+    `queue` has the jobs, `calls` the webhooks. `attempts` is how many runs may fail or die at the same checkpoint.
+    Without `webhooks` none are sent.
     """
 
     jobs: Jobs
@@ -59,12 +59,12 @@ class Work:
     webhooks: Webhooks | None
     webhook_attempts: int
     conditions: Conditions
-    running: set[RunControl] = field(default_factory=set)  # a job may have two, one of which is about to be refused
+    running: set[RunControl] = field(default_factory=set)  # a job may have two, one of which will be refused
     draining: bool = False
 
     async def run(self, call: Call) -> float | None:
-        """Run the job, and see to what follows: its expiry, its webhook, its burial. Seconds after which it is to be
-        run again."""
+        """Run the job and what follows: its time limit for a decision, its webhook, its dead-lettering. Returns the
+        seconds after which to run it again, or None."""
         job_id = call.name
         control = RunControl()
         self.running.add(control)
@@ -85,21 +85,21 @@ class Work:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            return BUSY_S  # of something in it: nobody has cancelled the run
+            return BUSY_S  # from inside the run: nobody cancelled this one
         except Exception as error:
             return await self._failed(job_id, error)
         finally:
             self.running.discard(control)
 
     async def adopt(self) -> None:
-        """See to it that every job that has not ended is in the queue: whatever a version before this one left
-        elsewhere, or an operator lost with the queue, goes on."""
+        """Ensure that every job that has not ended is in the queue, even if an earlier version left it elsewhere or the
+        queue was lost."""
         async for tenant, job_ids in self.registry.all():
             for job_id in await self.records.not_ended(job_ids):
                 await self.queue.ensure(Call(tenant, job_id))
 
     async def notify(self, call: Call) -> float | None:
-        """Call the job's webhook once, and see to another attempt when it is worth one."""
+        """Call the job's webhook once, and schedule a retry if worthwhile."""
         webhook_id, _, attempt = call.name.rpartition("/")
         job_id, status, _ = webhook_id.split("/", 2)
         try:
@@ -108,7 +108,7 @@ class Work:
             logger.warning("%s; its webhook is dropped", error)
             return None
         if record.webhook_url is None or self.webhooks is None:
-            logger.warning("%s: no webhook is sent, because TOLLGATE_WEBHOOK_SECRET is not set any more", job_id)
+            logger.warning("%s: no webhook is sent, because TOLLGATE_WEBHOOK_SECRET is no longer set", job_id)
             return None
         shown = ("job_id", "status", "stop_reason", "stop_detail", "cost_usd", "budget_usd", "escalation")
         data = {name: (record.result or {}).get(name) for name in shown} | {"metadata": record.metadata}
@@ -116,24 +116,24 @@ class Work:
         try:
             await self.webhooks.send(record.webhook_url, webhook_id, kind, data, at=record.updated_at)
         except WebhookRefused as error:
-            logger.warning("%s: %s is given up: %s", job_id, kind, error)
+            logger.warning("%s: webhook %s is abandoned: %s", job_id, kind, error)
         except WebhookFailed as error:
             if int(attempt) >= self.webhook_attempts:
-                logger.warning("%s: %s is given up after %s attempts: %s", job_id, kind, attempt, error)
+                logger.warning("%s: webhook %s is abandoned after %s attempts: %s", job_id, kind, attempt, error)
                 return None
             wait = delay(int(attempt)) if error.retry_after_s is None else error.retry_after_s
             await self.calls.put(Call(call.tenant, f"{webhook_id}/{int(attempt) + 1}"), wait)
         return None
 
     def drain(self) -> None:
-        """Begin nothing more, and let what runs stop at its next step, to be handed over."""
+        """Start nothing more, and make running jobs stop at their next step, to be handed over."""
         self.draining = True
         for control in self.running:
             control.request_drain()
 
     @contextlib.asynccontextmanager
     async def _audited(self, job_id: str, tenant: str) -> AsyncIterator[OnEvent]:
-        """Takes events of a run and notes the tool calls among them, while the run goes on."""
+        """A listener for a run's events, which records tool calls in the audit trail concurrently."""
         calls: asyncio.Queue[Json | None] = asyncio.Queue()
 
         def on_event(event: Json) -> None:
@@ -145,7 +145,7 @@ class Work:
                 detail = {name: event.get(name) for name in ("tool", "task", "evidence", "error")}
                 try:
                     await self.audit.append("tool.call", event["agent"], tenant, job_id, detail, trace_id=job_id)
-                except STORE_FAILED as error:  # what the call led to is worth more than its entry
+                except STORE_FAILED as error:  # the job is worth more than the entry
                     logger.warning("a tool call of %s is not in the audit trail: %r", job_id, error)
 
         noting = asyncio.create_task(note(), name=f"audit of {job_id}")
@@ -156,14 +156,14 @@ class Work:
             await noting
 
     async def _failed(self, job_id: str, error: Exception) -> float:
-        """Seconds until a run that failed is tried again."""
+        """Seconds until a failed run is retried."""
         wait = backoff((await self.records.get(job_id)).attempts, error)
         told = f" ({explained(error)})" if isinstance(error, STORE_FAILED) else ""
-        logger.exception("%s failed%s; it is tried again in %.0f s", job_id, told, wait)
+        logger.exception("%s failed%s; retrying in %.0f s", job_id, told, wait)
         return wait
 
     async def _put_down(self, job_id: str, outage: StoreOutage) -> float:
-        """Wait for the store, and tell it that the attempt was none of the job's."""
+        """Wait for the store, and uncount the attempt."""
         logger.warning("%s", outage)
         while True:
             await asyncio.sleep(SOON_S)
@@ -171,12 +171,12 @@ class Work:
                 await self.records.write(job_id, outage.anew, fence=outage.token)
             except STORE_FAILED:
                 continue
-            except (Busy, NoSuchJob):  # another has gone on with it
+            except (Busy, NoSuchJob):  # another process continued it
                 pass
             return 0
 
     async def _follow(self, record: Record, result: JobResult) -> float | None:
-        """See to what follows a run; seconds until the time for an answer is over."""
+        """Handle what follows a run; return the seconds until the time to decide is over, or None."""
         if result.status == "dead":
             await self.registry.bury(record.tenant, record.job_id)
         told, left = "", None
@@ -192,10 +192,10 @@ class Work:
 
 
 def backoff(attempt: int, error: Exception) -> float:
-    """Seconds to wait after so many failed attempts: twice as long each time, with jitter.
+    """Seconds to wait after this many failed attempts: exponential, with jitter.
 
-    What somebody has to mend is asked for less often than what may have been a fault of the moment. The ledger is where
-    the queue is: whoever can put the job back there has it again.
+    What an operator must fix is retried less often than what may be transient, except the ledger: it is in the same
+    store as the queue, so whoever can requeue the job has it again.
     """
     first = LATE_S if isinstance(error, OperatorMustAct) and not isinstance(error, LedgerUnavailable) else SOON_S
     longest: float = min(LONGEST_S, first * 2 ** max(0, attempt - 1))
@@ -203,11 +203,11 @@ def backoff(attempt: int, error: Exception) -> float:
 
 
 async def work_until(stop: asyncio.Event, work: Work, settings: Settings) -> None:
-    """Take calls from the queues until `stop` is set, then hand over what runs.
+    """Take calls from the queues until `stop` is set, then hand over running jobs.
 
-    What has not got to its next step after `drain_s` seconds is broken off, and given to another worker when this one
-    has been silent for a while. Webhooks and what looks after money have places of their own, so that neither waits for
-    a job, nor for each other.
+    A job that has not reached its next step after `drain_s` seconds is aborted; another worker gets it when this one
+    has been silent for a while. Webhooks and the reaping of reservations have their own places, so that neither waits
+    for a job or for each other.
     """
     name, silence_s = uuid.uuid4().hex, REDELIVER * settings.lease_s
     jobs = Worker(name, settings.worker_jobs, settings.tenant_jobs, silence_s)
@@ -233,16 +233,16 @@ async def work_until(stop: asyncio.Event, work: Work, settings: Settings) -> Non
         await ended(*beside)
     for each in (*taking, *beside):
         if not each.cancelled():
-            each.result()  # a worker that cannot take calls must not look like one that was told to stop
+            each.result()  # a worker that cannot take calls must fail visibly
 
 
 async def _regularly(act: Callable[[], Awaitable[object]], every_s: float) -> None:
-    """Do this again and again. Every worker does: doing it twice changes nothing."""
+    """Run this periodically, in every worker: it is idempotent."""
     while True:
         try:
             await act()
         except (LedgerUnavailable, *STORE_FAILED):  # the next time
             pass
-        except OSError as error:  # files that another removes at the same time, a disk: no reason to run no jobs
-            logger.warning("files could not be tidied up, which is tried again: %s", error)
+        except OSError as error:  # a concurrent removal or a disk error must not stop jobs
+            logger.warning("files could not be removed, retrying later: %s", error)
         await asyncio.sleep(every_s * random.uniform(0.5, 1))  # noqa: S311  not a secret

@@ -1,4 +1,4 @@
-"""Asks a model for an answer of a given form: once, and once more with what was wrong with the first."""
+"""Asks a model for an answer of a given form, and once more with an explanation if the first is unusable."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -25,19 +25,19 @@ async def asked(
     *,
     narrowed: type[Answer] | None = None,
 ) -> Used:
-    """What `use` makes of the model's answer.
+    """Return `use(answer)` for the model's answer.
 
     Args:
         model: a governed model, on an account.
-        wanted: what an answer has to be.
+        wanted: the type that the answer must have.
         messages: the question.
         use: raises ModelMustAct when the answer is no good, for the model to mend it.
-        narrowed: what of these answers makes sense now, for servers that can hold the model to it. What does not, is
-            for `use` to refuse, in words that say why.
+        narrowed: the subset of these answers that makes sense now, for servers with constrained decoding. `use` must
+            still refuse the others and say why.
 
     Raises:
-        UnusableAnswer: the model gave no usable answer, twice.
-        GraphError: as the model.
+        UnusableAnswer: both answers were unusable.
+        GraphError: as raised by the model.
     """
     writer: Runnable[Any, Any] = model.with_structured_output(wanted, narrowed=narrowed)
     problems: list[ModelMustAct] = []
@@ -52,14 +52,13 @@ async def asked(
 
 
 def question_back(problem: ModelMustAct, how: str = "Mend it.") -> list[AIMessage | HumanMessage]:
-    """The answer as it was, as far as it goes, what is wrong with it, and how to go on: user and assistant take
-    turns."""
+    """The refused answer (cut if long), then a user message that says what is wrong with it and what to do."""
     said = problem.said[:SHOWN] if isinstance(problem, UnusableAnswer) else ""
     told = f"Your last answer was refused: {problem}. {how}"
     return [AIMessage(said or "(an answer that could not be used)"), HumanMessage(told)]
 
 
 def repeated(problems: Sequence[ModelMustAct]) -> str:
-    """What was wrong, each time that the model was asked."""
+    """What was wrong with each attempt, in one phrase."""
     first, last = str(problems[0]), str(problems[-1])
     return f"{last}, twice" if first == last else f"{first}; then {last}"

@@ -1,7 +1,7 @@
-"""A body that came with status 200, as one completion; or the news that it is none.
+"""Parses a body that came with status 200 as one completion, or says that it is not one.
 
-A proxy's page, JSON `null`, an error in the clothes of a success: all of them are outages of the provider, and cost
-nothing, unless they tell a usage.
+A proxy's page, JSON `null` or an error with a success status are outages of the provider. They cost nothing unless they
+report usage.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from graphs.answers.reading import is_json
 from graphs.answers.refusals import Refusal, refused
 from graphs.errors import NoCompletion
 
-_READ = ("id", "object", "created", "model", "system_fingerprint")  # of the rest, LangChain takes some for an error
+_READ = ("id", "object", "created", "model", "system_fingerprint")  # LangChain takes some other keys for an error
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 
 Json = dict[str, Any]
 
 
 class ErrorInside(Exception):
-    """An answer with status 200 that is an error. `usage` is what it tells of tokens, if it does."""
+    """An error sent with status 200. `usage` holds the tokens that it reports, if any."""
 
     def __init__(self, refusal: Refusal, usage: UsageMetadata | None) -> None:
         super().__init__(refusal.says)
@@ -30,11 +30,11 @@ class ErrorInside(Exception):
 
 
 def completion_in(body: bytes, headers: Mapping[str, str]) -> Json:
-    """The completion: with a first choice that has a message, and a usage that is complete or absent.
+    """The completion. Its first choice has a message; its usage is complete or absent.
 
     Raises:
-        NoCompletion: it is none.
-        ErrorInside: it is an error.
+        NoCompletion: the body is not a completion.
+        ErrorInside: the body is an error.
     """
     try:
         document: Any = orjson.loads(body)
@@ -61,7 +61,7 @@ def completion_in(body: bytes, headers: Mapping[str, str]) -> Json:
 
 
 def tokens_of(usage: Json | None) -> UsageMetadata | None:
-    """A completion's usage in LangChain's words. The parts are contained in the whole."""
+    """A completion's usage in LangChain's format. The details are included in the totals."""
     if usage is None:
         return None
     read, wrote = (usage.get(name) or {} for name in _DETAILS)
@@ -82,9 +82,9 @@ def _first(choices: Any) -> Json:
 
 
 def _usage(given: Any) -> Json | None:
-    """Tokens read and written; None where they are not told, or told as nothing at all.
+    """Input and output tokens; None when they are absent or all zero.
 
-    Some servers count a model's thoughts in the total only. They are billed as what it wrote.
+    Some servers count reasoning tokens in the total only. They are billed as output.
     """
     if not isinstance(given, dict):
         return None
@@ -104,14 +104,14 @@ def _count(value: Any) -> int | None:
 
 
 def _what(body: bytes) -> str:
-    """What a body is that is no JSON."""
+    """Says what a body is that is not JSON."""
     text = body.lstrip()[:200].lower()
     if not text:
-        return "the model provider answered with nothing"
+        return "the model provider answered with an empty body"
     if text.startswith(b"<"):
         return "the model provider answered with a page, not a completion: is the base URL missing /v1?"
     if text.startswith((b"data:", b"event:", b":")):
-        return "the model provider answered with a stream that nobody asked for"
+        return "the model provider answered with a stream, which was not requested"
     if text.startswith((b"{", b"[")):
         return "the model provider's answer broke off in the middle"
-    return "the model provider answered with a text, not a completion: is the base URL right?"
+    return "the model provider answered with text, not a completion: is the base URL right?"

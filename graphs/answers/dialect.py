@@ -1,8 +1,7 @@
-"""What one model's server does not take, learned from its refusals and kept for the process.
+"""What one model's server does not accept, learned from its refusals and kept for the life of the process.
 
-Requests are made in OpenAI's words. `spoken` says them in the server's: without the parameters that it refuses, with
-another name for the limit of an answer, with a tool in the place of an answer's schema, with tools written into the
-prompt. `docs/architecture.md` says which servers need what.
+Requests are written for OpenAI. `spoken` translates them: it drops refused parameters, renames the token limit, asks
+for an answer as a tool call instead of by schema, or writes tools into the prompt. See `docs/architecture.md`.
 """
 
 import logging
@@ -21,8 +20,8 @@ Json = dict[str, Any]
 Limit = Literal["max_completion_tokens", "max_tokens"]
 
 LIMITS: tuple[Limit, Limit] = ("max_completion_tokens", "max_tokens")
-LEAST_TOKENS = 256  # a lower maximum is not one of the model, but of what is left beside its prompt
-# What a request can do without. Everything else is refused for good when it is refused.
+LEAST_TOKENS = 256  # a lower maximum is not the model's limit but the room left beside the prompt
+# Parameters that a request can do without. When any other is refused, the request fails.
 OPTIONAL = frozenset(
     {
         *("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop", "logprobs", "logit_bias"),
@@ -57,28 +56,28 @@ _NO_FORMAT = re.compile(
 )
 _STRICT = re.compile(r"\bstrict\b", re.IGNORECASE)
 _GRAMMAR = re.compile(r"failed to parse grammar|not supported by xgrammar", re.IGNORECASE)
-_SIZES = {"minItems", "maxItems", "minLength", "maxLength", "pattern"}  # what makes a grammar too large for some
+_SIZES = {"minItems", "maxItems", "minLength", "maxLength", "pattern"}  # too much for some servers' grammars
 _BY_NAME = {"properties", "$defs"}  # in JSON Schema, objects whose keys are names
 _KEYWORD = re.compile(r"unknown name \W?([\w$]+)\W? at \W*tools", re.IGNORECASE)
 
 
 @dataclass
 class Dialect:
-    """How one model is spoken to.
+    """How requests to one model must be written.
 
     Attributes:
-        limit: the name of the limit of an answer that its server obeys.
-        without: parameters that are left out.
-        most_tokens: of an answer, where the server names a maximum.
-        forces: whether a call can be insisted on.
-        strict: whether schemas may say that they are to be kept to the letter.
-        schema: how an answer of a given form is asked for: by its schema, as the call of a tool, in the prompt.
-        tools: how tools are offered: as such, or written into the prompt.
-        keywords: of JSON Schema, which are left out of the schemas of tools and answers.
-        signs: whether calls of the past need the signature that Gemini gives them.
-        has_called: whether the model has ever called a tool that was offered as such.
+        limit: the name of the token limit that its server obeys.
+        without: parameters to leave out.
+        most_tokens: the most tokens in an answer, if the server names a maximum.
+        forces: whether a tool call can be required.
+        strict: whether schemas may be marked strict.
+        schema: how a structured answer is requested: by its schema, as a tool call, or in the prompt.
+        tools: how tools are offered: natively, or written into the prompt.
+        keywords: JSON Schema keywords to leave out of the schemas of tools and answers.
+        signs: whether earlier calls need Gemini's signature.
+        has_called: whether the model has ever called a natively offered tool.
         has_fitted: whether it has ever given an answer that fits a schema.
-        changes: how often something was learned. A request may have been on its way meanwhile.
+        changes: how many times something was learned; a request may have been in flight meanwhile.
     """
 
     limit: Limit = "max_tokens"
@@ -96,7 +95,7 @@ class Dialect:
     refused_limits: set[str] = field(default_factory=set)
 
     def spoken(self, payload: Json) -> Json:
-        """The request as this server takes it. The payload is in OpenAI's words, and stays as it is."""
+        """The request as this server accepts it. `payload` is an OpenAI request and is not modified."""
         said = self._formed({**payload})
         if said.get("tools") and self.tools == "written":
             said = in_writing(said, constrained=self.schema == "schema")
@@ -114,7 +113,7 @@ class Dialect:
         return {key: value for key, value in said.items() if key not in self.without}
 
     def learns(self, refusal: Refusal, sent: Json) -> bool:
-        """Whether the refusal says what to change. It is then changed, for this request and all that come."""
+        """Whether the refusal says what to change. If so, it is changed for this request and all later ones."""
         learned = self._learned(refusal, sent)
         if learned:
             self.changes += 1
@@ -122,7 +121,7 @@ class Dialect:
         return bool(learned)
 
     def gives_up_on_tools(self) -> bool:
-        """Whether tools are written into the prompt from now on, because the model never called one."""
+        """Switch to tools written into the prompt if the model never called one; whether it switched."""
         if self.has_called or self.tools == "written":
             return False
         self.tools = "written"
@@ -131,8 +130,8 @@ class Dialect:
         return True
 
     def gives_up_on_schemas(self) -> bool:
-        """Whether answers are asked for in another way from now on, because none ever fitted: some servers take a
-        schema and ignore it."""
+        """Switch to another way of requesting structured answers if none ever fitted, because some servers accept a
+        schema and ignore it; whether it switched."""
         if self.has_fitted or self.schema == "prompt":
             return False
         self.schema = "tool" if self.schema == "schema" and self.tools == "offered" else "prompt"

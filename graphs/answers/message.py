@@ -1,7 +1,7 @@
-"""The message of a completion as OpenAI would have sent it, whoever did: text, and calls that can be carried out.
+"""Normalises a completion's message to what OpenAI would have sent: text, and executable calls.
 
-Servers give content as a list of parts, arguments as an object, ids that are empty or used before, names with a prefix,
-calls written out in the text. All this is form, and is mended. What cannot be read is not guessed.
+Servers give content as a list of parts, arguments as an object, empty or reused ids, names with a prefix, and calls
+written into the text. All of these are normalised. What cannot be read is never guessed.
 """
 
 import json
@@ -29,18 +29,18 @@ def message_of(choice: Json, offered: Collection[str]) -> Json:
     """The assistant's message, with calls of the offered tools under ids of our own.
 
     Args:
-        choice: of a completion; it has a message.
-        offered: names of the tools that the model was offered.
+        choice: a completion's choice, with a message.
+        offered: names of the tools offered to the model.
 
     Raises:
-        AnswerWithheld: the model refused, or a content filter kept the answer back.
-        UnusableAnswer: a call that names no tool, or whose arguments are not to be read.
+        AnswerWithheld: the model refused, or a content filter withheld the answer.
+        UnusableAnswer: a call names no tool, or its arguments cannot be read.
     """
     given = choice["message"]
     if refusal := given.get("refusal"):
         raise AnswerWithheld(f"the model refused to answer: “{str(refusal)[:200]}”")
     if choice.get("finish_reason") == "content_filter":
-        raise AnswerWithheld("the content filter of the model provider kept the answer back")
+        raise AnswerWithheld("the model provider's content filter withheld the answer")
     text = without_thoughts(_text(given.get("content"))).strip()
     calls = [_call(each, offered) for each in _calls(given)]
     if not calls and (written := list(_written_out(text, offered))):
@@ -50,12 +50,12 @@ def message_of(choice: Json, offered: Collection[str]) -> Json:
 
 
 def new_id() -> str:
-    """The id of a call. Those of providers come empty, or again."""
+    """A new id for a call; providers' ids can be empty or reused."""
     return "".join(secrets.choice(_ID_CHARACTERS) for _ in range(_ID_LENGTH))
 
 
 def _text(content: Any) -> str:
-    """Content as text: a string, or the parts of a list that are text. What a model thinks is a part of its own."""
+    """Content as text: a string, or the text parts of a list. Reasoning parts are left out."""
     if isinstance(content, list):
         return "".join(
             each if isinstance(each, str) else str(each.get("text") or "")
@@ -68,7 +68,7 @@ def _text(content: Any) -> str:
 
 
 def _calls(message: Json) -> list[Json]:
-    """The calls of a message as they were given, in whichever field."""
+    """The calls of a message as sent, from whichever field holds them."""
     given = message.get("tool_calls") or message.get("function_call") or []
     return [each for each in (given if isinstance(given, list) else [given]) if isinstance(each, dict)]
 
@@ -77,20 +77,20 @@ def _call(given: Json, offered: Collection[str]) -> Json:
     function = given["function"] if isinstance(given.get("function"), dict) else given
     name = str(function.get("name") or "").strip()
     if not name:
-        raise UnusableAnswer("the model made a call that names no tool", json.dumps(given))
+        raise UnusableAnswer("the model made a call without naming a tool", json.dumps(given))
     return _as_call(_named(name, offered), function.get("arguments"))
 
 
 def _as_call(name: str, given: Any) -> Json:
-    """A call under an id of our own. Raises UnusableAnswer when its arguments are no object."""
+    """A call under a new id. Raises UnusableAnswer when its arguments are not an object."""
     arguments = _arguments(given)
     if arguments is None:
-        raise UnusableAnswer(f"the arguments of {name} are no whole JSON object", str(given))
+        raise UnusableAnswer(f"the arguments of {name} are not a complete JSON object", str(given))
     return {"id": new_id(), "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def _named(name: str, offered: Collection[str]) -> str:
-    """The offered tool that is meant: by its name, or by one that differs in signs or by a `functions.` before it."""
+    """The offered tool that is meant: by exact name, or one that differs in punctuation or a `functions.` prefix."""
     if name in offered:
         return name
     plain = _plain(name)
@@ -103,7 +103,7 @@ def _plain(name: str) -> str:
 
 
 def _arguments(given: Any) -> str | None:
-    """Arguments as the JSON text of an object; None when they are none."""
+    """Arguments as the JSON text of an object; None when they are not one."""
     if given is None:
         return "{}"
     if not isinstance(given, str):
@@ -116,8 +116,8 @@ def _arguments(given: Any) -> str | None:
 
 
 def _written_out(text: str, offered: Collection[str]) -> Iterable[Json]:
-    """Calls that the model wrote as text, because it or its server knows no other way: as the whole of it, or in the
-    tags that some models have for it. JSON in the middle of prose may be a quotation, and calls nothing."""
+    """Calls that the model wrote as text: as the whole text, or in the tags that some models use. JSON in the middle of
+    prose may be a quotation and is not a call."""
     tagged = ["".join(groups) for groups in _TAGGED.findall(text)]
     for written in tagged or [_FENCE.sub(r"\1", text)]:
         for value in parsed(written.strip()):
@@ -128,7 +128,7 @@ def _written_out(text: str, offered: Collection[str]) -> Iterable[Json]:
 
 
 def _called(form: Json, offered: Collection[str]) -> str:
-    """The offered tool that an object calls, if it is a call."""
+    """The offered tool that an object calls; "" when it is not a call."""
     named = form.get("name") or form.get("tool") or form.get("function")
     name = _named(named, offered) if isinstance(named, str) else ""
     return name if name in offered else ""

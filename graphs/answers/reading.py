@@ -1,8 +1,8 @@
-"""Finds the JSON that a model was asked for in the text that it gave.
+"""Finds the requested JSON in a model's text.
 
-Models wrap it in fences, prose and thoughts, write it as JavaScript or Python would, or put it into a string once more.
-Each of these forms is read. What is missing is never made up: a parser that completes half an answer turns "EUR 12" of
-"EUR 1,234" into a finding.
+Models wrap it in fences, prose and reasoning, write it as JavaScript or Python, or encode it as a string. Each of these
+forms is read. Missing parts are never made up: a parser that completes half an answer turns "EUR 12" of "EUR 1,234"
+into a finding.
 """
 
 import ast
@@ -19,26 +19,26 @@ from graphs.errors import UnusableAnswer
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
-LONGEST = 400_000  # characters of a text that is looked into
+LONGEST = 400_000  # characters; longer text is not searched
 MOST_OBJECTS = 20  # in one text
-DEEPEST = 3  # wrappings, one in another
+DEEPEST = 3  # nested wrappings
 
-_CLASS = re.compile(r" or instance of \w+$")  # as which pydantic would take a value too
+_CLASS = re.compile(r" or instance of \w+$")  # pydantic's alternative to a plain value
 _THOUGHTS = re.compile(r"<(think|thinking|thought|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
 _REST_OF_A_THOUGHT = re.compile(r"\A.*</(?:think|thinking|thought|reasoning)>", re.DOTALL | re.IGNORECASE)
 _FENCED = re.compile(r"```[\w-]*[ \t]*\n?(.*?)```", re.DOTALL)
 
 
 def read(text: str, model: type[Answer], wanted: str) -> Answer:
-    """The one answer of this kind in the text.
+    """The one answer of type `model` in the text.
 
     Args:
-        text: what the model gave.
-        model: what an answer has to be.
-        wanted: what was asked for, as in "instead of ...".
+        text: the model's output.
+        model: the type of the answer.
+        wanted: what was requested, to complete "instead of ...".
 
     Raises:
-        UnusableAnswer: there is none, or more than one; it says what is wrong with what there is.
+        UnusableAnswer: there is no such answer, or more than one. The message says what is wrong.
     """
     spoken = without_thoughts(text).strip()
     if not spoken:
@@ -58,17 +58,17 @@ def read(text: str, model: type[Answer], wanted: str) -> Answer:
     elif problem is not None:
         said = f"what the model gave instead of {wanted} does not fit: {told(problem)}"
     elif spoken.startswith(("{", "[", "```")):
-        said = f"the model's JSON breaks off, or is none, instead of {wanted}"
+        said = f"the model's JSON is incomplete or invalid instead of {wanted}"
     else:
         said = f"the model answered in prose instead of {wanted}"
     raise UnusableAnswer(said, spoken)
 
 
 def fitted(value: Any, model: type[Answer]) -> Answer:
-    """The value as this model, taken out of what it is wrapped in; fields that nobody asked for are left out.
+    """The value, unwrapped, as this model. Unknown fields are dropped.
 
     Raises:
-        ValidationError: it does not fit. It says what is wrong with the outermost value.
+        ValidationError: it does not fit; says what is wrong with the outermost value.
     """
     problem: ValidationError | None = None
     for form in unwrapped(value):
@@ -80,12 +80,12 @@ def fitted(value: Any, model: type[Answer]) -> Answer:
 
 
 def without_thoughts(text: str) -> str:
-    """What is meant for the reader: not what a reasoning model says to itself before."""
+    """The text without a reasoning model's thoughts."""
     return _REST_OF_A_THOUGHT.sub("", _THOUGHTS.sub("", text))
 
 
 def values_in(text: str) -> Iterator[Any]:
-    """The JSON values that the text is or holds, whole ones only: the text, what is fenced in it, objects in prose."""
+    """The complete JSON values in the text: the text itself, fenced blocks, objects in prose."""
     text = text[:LONGEST].strip()
     fenced = [each.strip() for each in _FENCED.findall(text)]
     found = False
@@ -103,7 +103,8 @@ def values_in(text: str) -> Iterator[Any]:
 
 
 def parsed(text: str) -> list[Any]:
-    """The value of the text as JSON, JSON5 (trailing commas, single quotes, comments) or Python; [] when it is none."""
+    """The text parsed as JSON, JSON5 (trailing commas, single quotes, comments) or Python; [] when it is none of
+    them."""
     for parse in (_DECODER.decode, ast.literal_eval, pyjson5.decode):
         try:
             value = parse(text)
@@ -115,18 +116,18 @@ def parsed(text: str) -> list[Any]:
 
 
 def is_json(value: Any) -> bool:
-    """Whether this can be told on as JSON, to tools and into a checkpoint: no NaN, no half of a character (as of an
-    emoji that was cut), nothing nested without end."""
+    """Whether this can be serialised for tools and checkpoints: no NaN, no lone surrogate (as of a cut emoji), not too
+    deeply nested."""
     try:
         json.dumps(value, allow_nan=False)
-        to_json(value)  # it knows the last two
+        to_json(value)  # detects the last two
     except (ValueError, TypeError, RecursionError):
         return False
     return True
 
 
 def unwrapped(value: Any, depth: int = 0) -> Iterator[Any]:
-    """The value, and what it is once it is taken out of a string, a list of one or an object with one key."""
+    """The value, and what is inside it if it is a string, a list of one or an object with one key."""
     yield value
     if depth == DEEPEST:
         return
@@ -135,7 +136,7 @@ def unwrapped(value: Any, depth: int = 0) -> Iterator[Any]:
         inner = parsed(value)
     elif isinstance(value, list | dict) and len(value) == 1:
         inner = list(value.values() if isinstance(value, dict) else value)
-    elif isinstance(value, dict) and "name" in value:  # a call, written out
+    elif isinstance(value, dict) and "name" in value:  # a written-out call
         inner = [value[key] for key in ("arguments", "parameters", "args", "input") if key in value]
     for each in inner:
         if isinstance(each, str | list | dict):
@@ -143,7 +144,7 @@ def unwrapped(value: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def told(error: ValidationError) -> str:
-    """What does not fit, in a line that a model and a reader understand."""
+    """What does not fit, in one line for models and readers."""
     found = error.errors(include_url=False, include_input=False)
     problems = [f"{'.'.join(map(str, each['loc'])) or 'all of it'}: {_CLASS.sub('', each['msg'])}" for each in found]
     more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
@@ -151,14 +152,14 @@ def told(error: ValidationError) -> str:
 
 
 def _no_number(constant: str) -> float:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
-_DECODER = json.JSONDecoder(strict=False, parse_constant=_no_number)  # takes line breaks in strings
+_DECODER = json.JSONDecoder(strict=False, parse_constant=_no_number)  # accepts line breaks in strings
 
 
 def _objects(text: str) -> Iterator[Any]:
-    """The JSON objects in a text that is more than that."""
+    """The JSON objects embedded in a text."""
     at = text.find("{")
     for _ in range(MOST_OBJECTS):
         if at < 0:

@@ -1,7 +1,7 @@
-"""What a provider means by an answer that is an error: whose fault it is, and what it says about the request.
+"""Classifies a provider's error: whose fault it is, and what it says about the request.
 
-The status alone misleads: a used-up quota comes as 429, a wrong key as 400, a fault of the request as 500, and all of
-them inside a 200. So the whole body is read, in each of the shapes that servers give it.
+The status alone misleads: an exhausted quota comes as 429, a wrong key as 400, a bad request as 500, and any of them
+inside a 200. So the whole body is read, in every shape that servers use.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from graphs.answers.reading import is_json
 
-SHOWN = 200  # characters of a provider's own words
+SHOWN = 200  # characters of a provider's message
 
 Kind = Literal["outage", "busy", "account", "withheld", "unread", "context", "request"]
 
@@ -30,7 +30,7 @@ _CONTEXT = re.compile(
     r"|maximum number of tokens allowed|input length and .max_tokens. exceed",
     re.IGNORECASE,
 )
-_NEVER_FITS = re.compile(r"request too large", re.IGNORECASE)  # for the rate limit itself: no wait helps
+_NEVER_FITS = re.compile(r"request too large", re.IGNORECASE)  # exceeds the rate limit itself: never fits
 _AGAIN_IN = re.compile(
     r"(?:try again in|retry (?:after|in)|retryDelay)\W{0,4}(?:(\d{1,6})m)?(\d{1,6}(?:\.\d{1,6})?) ?(ms|s)",
     re.IGNORECASE,
@@ -41,14 +41,14 @@ _FOUND_ON_THE_WAY = re.compile(r"no endpoints found", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error as it was answered.
+    """A provider's error answer.
 
     Attributes:
-        status: of HTTP, or what the body says where that was 200.
-        text: all words of the body, for whoever looks for something in it.
-        says: what it says to a reader, on one line.
-        param: the field of the request that it names, if it does so in a field of its own.
-        retry_after_s: when the provider wants to be asked again, if it says so.
+        status: the HTTP status, or the one in the body if that was 200.
+        text: all strings in the body, for pattern matching.
+        says: its message, on one line.
+        param: the request field that the error's own `param` names, if any.
+        retry_after_s: seconds to wait before a retry, if the provider says so.
     """
 
     status: int
@@ -59,7 +59,7 @@ class Refusal:
 
     @property
     def kind(self) -> Kind:  # noqa: PLR0911  one line a kind
-        """Whose fault it is, and what helps."""
+        """Whose fault it is."""
         if _WITHHELD.search(self.text):
             return "withheld"
         if _UNREAD.search(self.text):
@@ -76,17 +76,17 @@ class Refusal:
 
     @property
     def retried(self) -> bool:
-        """Whether the same request may be answered later."""
+        """Whether the same request may succeed later."""
         return self.kind in {"outage", "busy"}
 
 
 def refusal_in(status: int, body: bytes, headers: Mapping[str, str]) -> Refusal:
-    """An answer with an error status, whatever its body is."""
+    """The refusal in an answer with an error status, whatever its body."""
     return refused(_json(body, body.decode(errors="replace")), status, headers)
 
 
 def refused(document: Any, status: int, headers: Mapping[str, str]) -> Refusal:
-    """The error that a body tells of, in any shape: OpenAI's, a list of them, flat, a text, one in another."""
+    """The error in a body of any shape: OpenAI's, a list of them, flat, plain text, or nested."""
     words = " ".join(_words(document))
     error = _error(document)
     message = next((each for each in map(error.get, ("message", "detail", "error")) if isinstance(each, str)), words)
@@ -101,7 +101,7 @@ def refused(document: Any, status: int, headers: Mapping[str, str]) -> Refusal:
 
 
 def _json(text: str | bytes, otherwise: str | None) -> Any:
-    """What the text is as JSON, or this otherwise."""
+    """The text parsed as JSON, or `otherwise`."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -110,7 +110,7 @@ def _json(text: str | bytes, otherwise: str | None) -> Any:
 
 
 def _error(document: Any) -> dict[str, Any]:
-    """The object that holds message and code."""
+    """The object with message and code."""
     if isinstance(document, list):
         return _error(document[0]) if document else {}
     if not isinstance(document, dict):
@@ -120,7 +120,7 @@ def _error(document: Any) -> dict[str, Any]:
 
 
 def _status(error: Mapping[str, Any], words: str) -> int:
-    """What the body says it is, where the answer itself came with 200; without a word on it, an outage."""
+    """The status that the body of a 200 names; without one, that of an outage."""
     for key in ("code", "status", "type"):
         told = error.get(key)
         if isinstance(told, str):
@@ -131,7 +131,7 @@ def _status(error: Mapping[str, Any], words: str) -> int:
 
 
 def _words(value: Any, depth: int = 0) -> Iterator[str]:
-    """Every text in it, also in JSON that is a text in there, and which keys they stand under."""
+    """Every string in the value, JSON inside strings included, with its key."""
     if isinstance(value, dict):
         for key, each in value.items():
             if not isinstance(each, dict):
@@ -151,7 +151,7 @@ def _words(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _wait(headers: Mapping[str, str], words: str) -> float | None:
-    """Seconds; None where it says nothing. A date is rare, and a backoff does as well."""
+    """Seconds to wait; None if not stated. Dates are rare, and backoff serves for them."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name])) * unit

@@ -1,8 +1,7 @@
-"""JSON schemas of answers as OpenAI takes them in strict mode, so that decoding can be held to them.
+"""JSON schemas of answers for OpenAI's strict mode, so that decoding can be constrained.
 
-Its rules are those of its guide "Structured Outputs", under "Supported schemas": each object closed and with all of its
-properties required, no lengths of texts, no defaults. Other servers take less of JSON Schema or ignore what they do not
-know; what is allowed here, all of them do.
+The rules are in OpenAI's guide "Structured Outputs", under "Supported schemas": each object closed and with all of its
+properties required, no string lengths, no defaults. All other servers accept this subset.
 """
 
 from typing import Any
@@ -22,8 +21,8 @@ _NAMED = frozenset({"properties", "$defs"})  # their keys are names, not keyword
 
 
 def strict(schema: Json) -> Json:
-    """The schema without what strict mode refuses, every object closed."""
-    if "$ref" in schema:  # nothing may stand beside it
+    """The schema without what strict mode refuses, and with every object closed."""
+    if "$ref" in schema:  # no sibling keys allowed
         return {"$ref": schema["$ref"]}
     kept: Json = {}
     for key, value in schema.items():
@@ -45,6 +44,6 @@ def strict(schema: Json) -> Json:
 
 
 def response_format(model: type[BaseModel]) -> Json:
-    """What asks for an answer of this kind."""
+    """The `response_format` that requests an answer of this type."""
     described = {"name": model.__name__, "strict": True, "schema": strict(model.model_json_schema())}
     return {"type": "json_schema", "json_schema": described}

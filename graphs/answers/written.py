@@ -1,7 +1,7 @@
-"""Tools and schemas written into the prompt, for servers that have no other way to offer them.
+"""Tools and schemas written into the prompt, for servers without native support.
 
-The model is told what there is and how to call it, as JSON. Where the server holds answers to a schema, they are held
-to calls of these tools. `message.py` reads such a call as any that a model writes into its text.
+The model is told which tools there are and how to call them, as JSON. If the server supports constrained decoding,
+answers are constrained to calls of these tools. `message.py` reads the calls.
 """
 
 import json
@@ -19,16 +19,16 @@ RETURNED = "It returned:\n"
 
 
 def with_schema(payload: Json, name: str, schema: Json) -> Json:
-    """The request with the schema of its answer in the prompt."""
+    """The request with the answer's schema in the prompt."""
     return {**payload, "messages": _told(payload["messages"], SCHEMA + _line({"title": name, **schema}))}
 
 
 def in_writing(payload: Json, *, constrained: bool) -> Json:
-    """The request with its tools in the prompt, and the calls and results so far as text.
+    """The request with its tools in the prompt, and earlier calls and results as text.
 
     Args:
-        payload: with tools.
-        constrained: whether the server holds an answer to a schema.
+        payload: a request with tools.
+        constrained: whether the server supports constrained decoding.
     """
     tools = [each["function"] for each in payload["tools"]]
     described = [{key: each.get(key, "") for key in ("name", "description", "parameters")} for each in tools]
@@ -60,7 +60,7 @@ def _as_text(message: Json) -> Json:
 
 
 def _in_turns(messages: Iterable[Json]) -> list[Json]:
-    """Several of one role after another as one: many templates want user and assistant in turn."""
+    """Merge consecutive messages of one role: many templates require user and assistant to alternate."""
     turns: list[Json] = []
     for each in messages:
         if turns and turns[-1]["role"] == each["role"]:
@@ -78,7 +78,7 @@ def _read(arguments: str) -> Any:
 
 
 def _told(messages: list[Json], text: str) -> list[Json]:
-    """The messages with this at the end of the system's, which comes first."""
+    """The messages with this text appended to the system message, which comes first."""
     first, *rest = messages
     if first["role"] in {"system", "developer"}:
         return [{**first, "content": f"{first['content']}\n\n{text}"}, *rest]

@@ -1,8 +1,8 @@
 """How one version of one channel is stored.
 
-A list or dict that grew since the version before is stored as what was added, so that a message list of n steps
-takes n times one message and not n²/2. Everything else is stored whole. A stored blob is
-`F<msgpack>` (full) or `D<version of the base>\\x1f<msgpack>` (items to add to that base).
+A list or dict that only grew since the previous version is stored as the added items, so that a message list of n steps
+takes n messages and not n²/2. Everything else is stored whole. A stored blob is `F<msgpack>` (full) or `D<version of
+the base>\\x1f<msgpack>` (items added to that base).
 """
 
 from itertools import islice
@@ -16,7 +16,7 @@ _REMEMBERED_BYTES = 16 * 2**20
 
 
 class _Tail(NamedTuple):
-    """The newest stored version of a channel: its items as packed, without the head that counts them."""
+    """The newest stored version of a channel: its packed items, without the header that counts them."""
 
     version: str
     kind: type[Any]
@@ -25,12 +25,12 @@ class _Tail(NamedTuple):
     chain: int
 
     def grows_to(self, value: Any, body: bytes) -> bool:
-        """Whether `value` is this one with something added at its end, and the chain may get longer."""
+        """Whether `value` extends this one, and the chain may get longer."""
         return type(value) is self.kind and self.chain < _LONGEST_CHAIN and body.startswith(self.body)
 
 
 class Blobs:
-    """Encodes channel values against what this process stored last, of which it remembers up to 16 MB.
+    """Encodes channel values against what this process stored last (a memory of up to 16 MB).
 
     A base that Redis no longer has is noticed by the put script, not here.
     """
@@ -50,7 +50,7 @@ class Blobs:
         return b"F" + packed
 
     def forget(self, place: tuple[str, ...]) -> _Tail | None:
-        """Store the next version of this channel whole."""
+        """Make the next version of this channel be stored whole."""
         if tail := self._tails.pop(place, None):
             self._held -= len(tail.body)
         return tail
@@ -76,7 +76,7 @@ class Blobs:
 
 
 def decode(pieces: list[bytes]) -> Any:
-    """The value from its pieces: one full msgpack, then the additions in order."""
+    """The value from its pieces: one full msgpack, then additions in order."""
     value = unpack(pieces[0])
     for each in pieces[1:]:
         if isinstance(value, list):
@@ -91,7 +91,7 @@ def _after(value: Any, items: int) -> Any:
 
 
 def _header(value: Any, items: int) -> bytes:
-    """The msgpack head of an array or map of so many items; the items follow it."""
+    """The msgpack header of an array or map of this many items."""
     short, medium, long = (0x90, 0xDC, 0xDD) if isinstance(value, list) else (0x80, 0xDE, 0xDF)
     if items < 16:
         return bytes([short | items])

@@ -1,4 +1,4 @@
--- Deletes checkpoints with their writes, then the blobs that no remaining checkpoint needs.
+-- Deletes checkpoints with their writes, then blobs that no remaining checkpoint needs.
 -- KEYS: order, state.  ARGV: members.
 local order, state = KEYS[1], KEYS[2]
 

@@ -1,7 +1,7 @@
 -- Reads checkpoints with their blobs and writes, in one consistent view.
--- KEYS: order, state.  ARGV: members; one that ends in the separator stands for the newest of its namespace.
--- Returns for each {member, row, pieces of each blob in the order of the refs, records of the writes},
--- or an empty array for one that is not there.
+-- KEYS: order, state.  ARGV: members; one that ends in the separator means the newest of its namespace. Returns for
+-- each {member, row, pieces of each blob in the order of the refs, records of the writes}, or an empty array for a
+-- missing one.
 local order, state = KEYS[1], KEYS[2]
 
 local function pieces(prefix, version)

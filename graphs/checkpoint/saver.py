@@ -40,11 +40,23 @@ _RANDOM = random.SystemRandom()
 class RedisSaver(BaseCheckpointSaver[float]):
     """Keeps checkpoints in Redis ≥ 6.2 or Valkey, single or cluster, with core commands only.
 
-    Each put is one atomic script, so a reader never meets half a checkpoint. With `ttl_seconds`, both keys of a
-    thread live that long after its last write. The client must not decode responses.
+    Each put is one atomic script, so a reader never sees half a checkpoint. Values that would come back altered raise
+    UnsupportedValueError with the channel's name; DeltaChannel (beta) is one of them. Only the asynchronous methods
+    exist.
 
-    Values that would come back altered raise UnsupportedValueError with the channel's name. DeltaChannel (beta) is
-    among them. Only the asynchronous methods exist.
+    Args:
+        client: a client with `decode_responses=False`.
+        ttl_seconds: how long both keys of a thread live after its last write; None: for ever.
+
+    Raises:
+        ValueError: the client decodes responses, or `ttl_seconds` is not positive.
+
+    Example:
+        saver = RedisSaver(Redis.from_url("redis://127.0.0.1:6379"), ttl_seconds=86_400)
+        graph = StateGraph(MyState).add_node(answer).set_entry_point("answer").compile(checkpointer=saver)
+        config = {"configurable": {"thread_id": "job-1"}}
+        await graph.ainvoke({"question": "How large is the market?"}, config)
+        snapshot = await graph.aget_state(config)  # in any process
     """
 
     def __init__(self, client: Client, *, ttl_seconds: int | None = None) -> None:
@@ -53,7 +65,7 @@ class RedisSaver(BaseCheckpointSaver[float]):
         self._blobs = Blobs()
 
     def get_next_version(self, current: float | None, channel: None) -> float:  # noqa: ARG002 (the contract's)
-        """The next whole number and a random fraction: forks of one checkpoint must not share a version."""
+        """The next integer plus a random fraction: forks of one checkpoint must not share a version."""
         return int(current or 0) + 1 + _RANDOM.random()
 
     async def aput(
@@ -63,7 +75,13 @@ class RedisSaver(BaseCheckpointSaver[float]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a checkpoint and the blobs of its new versions. Raises UnsupportedValueError."""
+        """Store a checkpoint and the blobs of its new versions.
+
+        Raises:
+            UnsupportedValueError: a value would come back altered.
+            Fenced: the run's fencing token is out of date; nothing was stored.
+            redis.exceptions.RedisError: Redis failed.
+        """
         thread, ns = _place(config)
         versions, values = checkpoint["channel_versions"], checkpoint["channel_values"]
         body, name = _pack_body(config, checkpoint, metadata), member(ns, checkpoint["id"])
@@ -81,14 +99,14 @@ class RedisSaver(BaseCheckpointSaver[float]):
             return count >= 0
 
         if not await put([channel for channel in stored if channel in new_versions]):
-            # The thread expired, was deleted or comes from an older backup; but here are all of its values.
+            # The thread expired, was deleted or restored from an older backup; all of its values are at hand here.
             await put(stored)
         return _config(config["configurable"]["thread_id"], ns, checkpoint["id"])
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Store what a task wrote on top of a checkpoint. Raises UnsupportedValueError."""
+        """Store what a task wrote on top of a checkpoint. Raises as `aput`."""
         thread, ns = _place(config)
         packed = {
             WRITES_IDX_MAP.get(channel, at): _pack_write(channel, value, task_path)
@@ -98,7 +116,7 @@ class RedisSaver(BaseCheckpointSaver[float]):
         await self._store.put_writes(Run(thread, fence_of(config)), name, task_id, packed)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """The checkpoint of `config`, or the newest of its namespace; None if there is none."""
+        """The checkpoint that `config` names, or the newest of its namespace; None if there is none."""
         thread, ns = _place(config)
         found = await self._store.read(thread, [member(ns, get_checkpoint_id(config) or "")])
         return _tuple(config["configurable"]["thread_id"], found[0]) if found else None
@@ -111,7 +129,7 @@ class RedisSaver(BaseCheckpointSaver[float]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """Checkpoints newest first within a thread. Without a config, those of all threads, by a scan of the keys."""
+        """Checkpoints, newest first within a thread. Without a config, those of all threads (scans the key space)."""
         wanted, left = (filter or {}).items(), sys.maxsize if limit is None else limit
         at_once = _READ_AT_ONCE if filter else max(1, min(left, _READ_AT_ONCE))
         async for each in self._list(config, before, at_once):
@@ -126,11 +144,11 @@ class RedisSaver(BaseCheckpointSaver[float]):
         await self._store.delete(str(thread_id))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Make the target an equal copy of the source; what it had is replaced. A missing source changes nothing."""
+        """Replace the target with a copy of the source. A missing source changes nothing."""
         await self._store.copy(str(source_thread_id), str(target_thread_id))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete the checkpoints of these runs in all threads, found by a scan of the keys."""
+        """Delete the checkpoints of these runs in all threads (scans the key space)."""
         runs = set(run_ids)
         async for thread in self._store.threads():
             rows = await self._store.rows(thread, await self._store.members(thread))

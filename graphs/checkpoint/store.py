@@ -1,15 +1,15 @@
 """The keys and scripts under the checkpointer: bytes in, bytes out.
 
-A thread has two keys, both with the hash tag `{thread}`, so one script serves it on a cluster too, and two EXPIRE
+A thread has two keys with the hash tag `{thread}`, so one script can update them on a cluster too, and two EXPIREs
 refresh all of it:
 
     tollgate:checkpoint:{thread}:order   sorted set of members `<namespace> <checkpoint id>`, in the ids' order
     tollgate:checkpoint:{thread}         hash of
-        c<member>                            row: the blobs a checkpoint refers to, then its body
+        c<member>                            row: refs to a checkpoint's blobs, then its body
         b<namespace> <channel> <version>     blob
         w<member>                            records of the writes on top of a checkpoint
 
-where a space stands for the separator 0x1f.
+where each space is the separator 0x1f.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from graphs.redis.fencing import lease_key
 from graphs.redis.script import Script
 
 Client = Redis | RedisCluster
-_Writes = tuple[asyncio.Future[None], bytes, bytes]  # who waits, member, records
+_Writes = tuple[asyncio.Future[None], bytes, bytes]  # waiter, member, records
 
 SEPARATOR = "\x1f"
 _FENCED = -2
@@ -39,7 +39,7 @@ _WRITE, _READ, _DROP, _DUMP, _RESTORE = (
 
 
 def member(ns: str, checkpoint_id: str = "") -> str:
-    """The name of a checkpoint within its thread; without an id, of the newest in its namespace."""
+    """The name of a checkpoint within its thread; without an id, the newest in its namespace."""
     return f"{ns}{SEPARATOR}{checkpoint_id}"
 
 
@@ -50,14 +50,14 @@ def split(name: str) -> tuple[str, str]:
 
 
 class Run(NamedTuple):
-    """Who writes: a thread, and the fencing token of the run, if it has one."""
+    """The writer: a thread, and the run's fencing token, if any."""
 
     thread: str
     fence: int | None = None
 
 
 class Store:
-    """Checkpoints of threads as members, refs and bytes. Every key gets `ttl_seconds` at each write, if given."""
+    """Checkpoints as members, refs and bytes. Each write renews the keys' TTL of `ttl_seconds`, if given."""
 
     def __init__(self, client: Client, ttl_seconds: int | None) -> None:
         if client.get_encoder().decode_responses:
@@ -70,22 +70,22 @@ class Store:
         self._ttl = "" if ttl_seconds is None else str(ttl_seconds)
 
     async def put(self, run: Run, name: str, refs: Sequence[str], body: bytes, blobs: Sequence[bytes]) -> int:
-        """Store a checkpoint with the blobs of its first refs, the other refs being stored already.
+        """Store a checkpoint with the blobs of its first refs; those of the other refs are already stored.
 
-        How many blobs were new; -1 if nothing was stored because a blob it builds on is gone.
-        LangGraph starts the writes of a step's last task and the put of its checkpoint in one turn of the event
-        loop; so the put takes the waiting writes along, and a step costs one round trip.
+        Returns how many blobs were new; -1 if nothing was stored because a base blob is gone. LangGraph starts the
+        writes of a step's last task and the put of its checkpoint in one turn of the event loop, so the put takes the
+        waiting writes along, and a step costs one round trip.
         """
         refs_text = "".join(f"{ref}{SEPARATOR}" for ref in refs)
         writes = self._waiting.pop(run, [])
         try:
             return await self._write(run, writes, name.encode(), refs_text.encode(), body, *blobs)
         except asyncio.CancelledError:
-            self._start(run, writes)  # only the put was cancelled; what is stored already counts once
+            self._start(run, writes)  # only the put was cancelled; writes are idempotent
             raise
 
     async def put_writes(self, run: Run, name: str, task: str, writes: Mapping[int, bytes]) -> None:
-        """Add one task's writes, by index: one at 0 or more is kept if it is there, one below 0 is replaced."""
+        """Add one task's writes by index: an existing one is kept at 0 or above, and replaced below 0."""
         loop = asyncio.get_running_loop()
         if run not in self._waiting:
             self._waiting[run] = []
@@ -96,7 +96,7 @@ class Store:
         await done
 
     async def read(self, thread: str, names: Sequence[str]) -> list[list[Any]]:
-        """[member, row, pieces of each blob, records of the writes] of each that is there."""
+        """[member, row, pieces of each blob, records of the writes] of each checkpoint that exists."""
         return [found for found in await self._run(_READ, thread, *names) if found]
 
     async def members(self, thread: str) -> list[str]:
@@ -105,7 +105,7 @@ class Store:
         return sorted((name.decode() for name in names), key=lambda name: split(name)[1], reverse=True)
 
     async def rows(self, thread: str, names: Sequence[str]) -> dict[str, bytes]:
-        """The row of each checkpoint that is there, without blobs and writes."""
+        """The row of each checkpoint that exists, without blobs and writes."""
         if not names:
             return {}
         fields = [f"c{name}" for name in names]
@@ -113,22 +113,22 @@ class Store:
         return {name: row for name, row in zip(names, rows, strict=True) if row is not None}
 
     async def drop(self, thread: str, names: Sequence[str]) -> None:
-        """Delete checkpoints and what only they needed."""
+        """Delete checkpoints and the blobs that only they use."""
         await self._run(_DROP, thread, *names)
 
     async def delete(self, thread: str) -> None:
-        """Delete all of a thread."""
+        """Delete a thread."""
         await self._client.unlink(*_keys(thread))
 
     async def copy(self, source: str, target: str) -> None:
-        """Replace `target` by a copy of `source`, if that exists. They may live on different nodes."""
+        """Replace `target` with a copy of `source`, if that exists. They may be on different nodes."""
         dumps = await self._run(_DUMP, source)
         if None not in dumps:
             await self._run(_RESTORE, target, self._ttl, *dumps)
 
     async def threads(self) -> AsyncIterator[str]:
-        """Every thread there is. Scans the key space: an index of threads could not be kept in the same atomic
-        script on a cluster, and would cost each put what only administration needs."""
+        """Every thread. Scans the key space: on a cluster an index could not be kept in the same atomic script, and it
+        would slow every put for the sake of administration."""
         async for key in self._client.scan_iter(match=f"{_PREFIX}{{*}}:order", count=1000):
             yield key.decode().removeprefix(_PREFIX + "{").removesuffix("}:order")
 
@@ -139,7 +139,7 @@ class Store:
             task.add_done_callback(self._sending.discard)
 
     async def _send(self, run: Run, writes: list[_Writes]) -> None:
-        with contextlib.suppress(Exception):  # whoever waits for the writes gets it
+        with contextlib.suppress(Exception):  # raised to those waiting for the writes
             await self._write(run, writes)
 
     async def _write(self, run: Run, writes: list[_Writes], *checkpoint: bytes) -> int:

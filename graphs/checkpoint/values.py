@@ -1,9 +1,9 @@
-"""Which values a checkpoint may hold, and their bytes.
+"""Which values a checkpoint may hold, and their encoding.
 
-A value comes back equal and of the same type, or it is refused when it is written. Supported are JSON
-primitives, the objects LangGraph's own runtime leaves in a checkpoint (Send, Interrupt, Overwrite), what its
-channels keep for an edge (`of_an_edge`), and LangChain messages. The bytes are msgpack: the packer refuses most
-foreign types itself, and the walk in `_fault` finds what it would alter silently (NaN, bytes) and names the place.
+A value comes back equal and of the same type, or its write is refused. Supported are JSON primitives, the objects that
+LangGraph itself leaves in a checkpoint (Send, Interrupt, Overwrite), what its channels keep for an edge (`of_an_edge`),
+and LangChain messages. The encoding is msgpack: the packer refuses most foreign types itself, and the walk in `_fault`
+finds what it would alter silently (NaN, bytes) and names the place.
 """
 
 import math
@@ -36,14 +36,14 @@ _BIG_INT, _OBJECT = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class _Arrived:
-    """The nodes from which a fan-in edge has heard: in LangGraph a set."""
+    """The nodes that have reached a fan-in edge: in LangGraph a set."""
 
     names: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Deferred:
-    """What reached a deferred node, and whether it is its turn: in LangGraph a pair."""
+    """What reached a deferred node, and whether the node may run: in LangGraph a pair."""
 
     value: Any
     finished: bool
@@ -67,22 +67,22 @@ _MESSAGES: tuple[type[BaseMessage], ...] = (
 _KINDS: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in (*_FIELDS, *_MESSAGES)} | {
     "_Arrived": lambda names: {*names},
     "_Deferred": lambda value, finished: (value, finished),
-    "interrupts": lambda all: (*all,),  # noqa: A006 (as it is stored)
+    "interrupts": lambda all: (*all,),  # noqa: A006 (the stored name)
 }
 
 
 class UnsupportedValueError(TypeError):
-    """A value that a checkpoint cannot give back as it was; the message names the channel and the place.
+    """A value that would not survive a checkpoint unchanged; the message names the channel and the place.
 
-    A TypeError, because the developer has to change the type; LangGraph's default retry policy skips those.
+    A TypeError, because a developer must change the type; LangGraph's default retry policy skips TypeErrors.
     """
 
 
 def of_an_edge(value: Any) -> Any:
-    """The value of a channel, in a form that can be packed where it is one that LangGraph keeps for an edge: a set of
-    node names (NamedBarrierValue), or a pair with a flag (the channels "AfterFinish", which may hold a set too).
+    """The value of a channel in a packable form, if LangGraph keeps it for an edge: a set of node names
+    (NamedBarrierValue), or a pair with a flag (the channels "AfterFinish", which may also hold a set).
 
-    A state is not meant to hold either, and what a node writes into it is refused if it does.
+    In state that a node writes, both are refused.
     """
     if type(value) is set and all(type(each) is str for each in value):
         return _Arrived(sorted(value))
@@ -92,9 +92,9 @@ def of_an_edge(value: Any) -> Any:
 
 
 def pack(where: str, value: Any) -> bytes:
-    """The bytes of `value`. `where` is what the refusal calls it: "channel 'findings'".
+    """The bytes of `value`, which error messages call `where`, as in "channel 'findings'".
 
-    Raises UnsupportedValueError. Does not look for what only `check` finds.
+    Raises UnsupportedValueError. Does not detect what only `check` finds.
     """
     try:
         return ormsgpack.packb(value, default=_dismantle, option=_STRICT)
@@ -105,7 +105,7 @@ def pack(where: str, value: Any) -> bytes:
 def check(where: str, value: Any, new: Any) -> None:
     """Raise UnsupportedValueError if a packed value would come back altered.
 
-    `new` is the part of `value` to look at; the rest has been checked before.
+    `new` is the part of `value` to check; the rest was checked before.
     """
     if _fault(new):
         raise UnsupportedValueError(_refusal(where, value, ""))
@@ -128,7 +128,7 @@ def _refusal(where: str, value: Any, reason: str) -> str:
 
 
 def _fault(value: Any) -> str | None:  # noqa: PLR0911 (one return per kind of value)
-    """Where in `value` something is unsupported, as "[0]['price'] is a Decimal"; None when all of it is fine."""
+    """Where `value` is unsupported, as in "[0]['price'] is a Decimal"; None if nowhere."""
     kind = type(value)
     if kind is str:
         return None if value.isascii() else _text_fault(value)
@@ -161,7 +161,7 @@ def _item_fault(key: Any, value: Any) -> str | None:
 
 
 def _parts(value: Any) -> tuple[str, dict[str, Any]] | None:
-    """Name and keyword arguments of an object which may be stored, else None."""
+    """Name and keyword arguments of a storable object, else None."""
     kind = type(value)
     if fields := _FIELDS.get(kind):
         return kind.__name__, {name: getattr(value, name) for name in fields}

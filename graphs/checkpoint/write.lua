@@ -1,8 +1,8 @@
--- Stores writes, and a checkpoint of which all is stored or nothing.
--- KEYS: order, state, lease.  ARGV: fencing token or '', ttl in seconds or '', number of writes, member and records of each,
--- then for the checkpoint, if there is one: member, refs, body, the blobs of the first refs; others are stored already.
--- Returns how many blobs were new, or -1 (no checkpoint stored) when a blob that it builds on is not there, or -2
--- (nothing stored) when the lease has a newer token.
+-- Stores writes, and a checkpoint either whole or not at all.
+-- KEYS: order, state, lease.  ARGV: fencing token or '', ttl in seconds or '', number of writes, member and records of
+-- each, then, if there is a checkpoint: member, refs, body, the blobs of the first refs; the others are already stored.
+-- Returns how many blobs were new; -1 (no checkpoint stored) when a base blob is missing; -2 (nothing stored) when the
+-- lease has a newer token.
 local order, state, fence, ttl = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 if fence ~= '' and tonumber(redis.call('HGET', KEYS[3], 'token') or 0) > tonumber(fence) then return -2 end
 
@@ -18,7 +18,7 @@ local function slots(records)
   end
 end
 
--- An ordinary write (index >= 0) counts once, a special one (index < 0) is replaced.
+-- An ordinary write (index >= 0) is stored once; a special one (index < 0) is replaced.
 local function add_writes(member, given)
   local field = 'w' .. member
   local old = redis.call('HGET', state, field)

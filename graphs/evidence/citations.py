@@ -1,4 +1,4 @@
-"""Reads the citations of a report and says which statements their evidence does not carry."""
+"""Reads a report's citations and finds statements that their evidence does not support."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,9 +23,9 @@ _YEAR_ALONE = re.compile(r"[\s*_]*\d{4}[\s*_]*")
 
 
 class Statement(NamedTuple):
-    """A sentence, heading, list item or table row without its charts, and where in the body it begins and ends.
+    """A sentence, heading, list item or table row without its charts, and its start and end in the body.
 
-    `head` is the first row of the table, for its other rows.
+    For a table row below the first, `head` is the first row.
     """
 
     text: str
@@ -35,14 +35,14 @@ class Statement(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A statement that does not stand, or a chart that is not there, and why, as it is said to the writer."""
+    """An unsupported statement or a missing chart, and the reason as the writer is told."""
 
     statement: Statement
     reason: str
 
 
 def statements(body: str) -> Iterator[Statement]:
-    """What a Markdown text states, in its order."""
+    """The statements of a Markdown text, in order."""
     head = ""
     for line in _LINE.finditer(_CHART.sub(lambda chart: " " * len(chart[0]), body)):
         is_row = line[0].lstrip().startswith("|")
@@ -54,7 +54,7 @@ def statements(body: str) -> Iterator[Statement]:
 
 
 def _parts(line: re.Match[str], ends: Iterable[re.Match[str]]) -> Iterator[tuple[int, int]]:
-    """Where the parts of the line are that end there, without the blanks around them."""
+    """Start and end of the parts of the line between these ends, without surrounding blanks."""
     begin = line.start()
     for stop, following in [*(each.span() for each in ends), (line.end(), line.end())]:
         part = line.string[begin:stop]
@@ -70,7 +70,7 @@ def cited(text: str) -> list[str]:
 
 
 def problems(body: str, evidence: Mapping[str, Evidence], given: Iterable[str]) -> list[Problem]:
-    """Statements that cite what was not retrieved, or hold a number that their evidence does not.
+    """Statements that cite evidence that was not retrieved, or contain a number that their evidence does not.
 
     Numbers of the `given` texts (the question, say) may be repeated without evidence.
     """
@@ -84,7 +84,7 @@ def problems(body: str, evidence: Mapping[str, Evidence], given: Iterable[str]) 
 
 
 def marked(body: str, found: Iterable[Problem], mark: str) -> str:
-    """The body with the mark at the end of each of these statements; a chart that is not there is cut."""
+    """The body with the mark at the end of each of these statements; missing charts are cut."""
     for (_, start, end, _), _ in sorted(found, key=lambda each: each.statement.end, reverse=True):
         told = body[start:end]
         if _CHART.fullmatch(told):
@@ -99,7 +99,7 @@ def marked(body: str, found: Iterable[Problem], mark: str) -> str:
 def numbered(body: str, order: Iterable[str], remarks: Mapping[str, str] = MappingProxyType({})) -> str:
     """The body with `[E3, E5]` written as `[1, 2]`, numbered by the given order of ids.
 
-    Behind the citation stands what there is to be remarked on its evidence, each remark once.
+    The remarks on the evidence follow the citation, each once.
     """
     number = {each: str(index) for index, each in enumerate(order, start=1)}
 
@@ -133,7 +133,7 @@ def _fault(statement: Statement, evidence: Mapping[str, Evidence], allowed: froz
 
 
 def _measures(text: str, head: str) -> str:
-    """The text; of a table row without the years that are in its first row, or in a column for time."""
+    """The text; for a table row, without the years that are in the first row or in a time column."""
     if not text.startswith("|"):
         return text
     cells = zip_longest(_BAR.split(text), _BAR.split(head), fillvalue="")

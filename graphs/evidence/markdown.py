@@ -1,4 +1,4 @@
-"""How the Markdown of a report is parsed, and what of its structure code needs to know or to mend."""
+"""How a report's Markdown is parsed, and helpers that inspect or fix its structure."""
 
 import re
 from itertools import pairwise
@@ -6,16 +6,16 @@ from itertools import pairwise
 from markdown_it import MarkdownIt
 
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
-DEEPEST = 12  # levels; a list takes two. Parsers end at 20 or at 100, and then leave out all that follows
+DEEPEST = 12  # levels; a list takes two. Parsers stop at 20 or 100 and drop the rest
 _AFTER = "\n\nafter"
 _MARKER = r"(?:>|(?:[-+*]|\d{1,9}[.)])(?=\s|$))"
 _NESTED = re.compile(rf"^[^\S\n]*(?:({_MARKER})[^\S\n]*)?({_MARKER})?", re.MULTILINE)
 
 
 def closed(text: str) -> str:
-    """The text so that what follows it, after an empty line, stands by itself.
+    """The text, fixed so that it does not affect text after it.
 
-    A fence that is left open is closed; what is nested too deeply is set flat.
+    An open fence is closed; what is nested too deeply is flattened.
     """
     tokens = MARKDOWN.parse(text + _AFTER)
     if any(token.level > DEEPEST for token in tokens):
@@ -24,13 +24,13 @@ def closed(text: str) -> str:
 
 
 def _flat(line: re.Match[str]) -> str:
-    """How a line begins when it is in one list or quote at most: the second marker is text."""
+    """The start of a line in at most one list or quote: the second marker becomes text."""
     first, second = line[1], line[2] or ""
     return f"{first} " * bool(first) + second[:-1] + "\\" * bool(second) + second[-1:]
 
 
 def below(text: str, title: str) -> range:
-    """Where the section of this title is, in characters: up to the next heading that is not part of it."""
+    """The section with this title, as a range of characters up to the next heading outside it."""
     lines = [0, *(each.end() for each in re.finditer(r"\r\n?|\n", text)), len(text)]
     begin, level = None, ""
     for token, inline in pairwise(MARKDOWN.parse(text)):

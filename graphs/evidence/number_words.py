@@ -1,6 +1,6 @@
 """Reads cardinal numbers in words, in English: `twelve`, `two hundred and five`, `half a million`.
 
-Ordinals, fractions (a third, two-thirds) and words for no number in particular (dozens, millions of) are none.
+Ordinals, fractions (a third, two-thirds) and vague words (dozens, millions of) do not count.
 """
 
 import re
@@ -26,7 +26,7 @@ _HUNDREDS_AND_REST = rf"[\s-]{_HUNDRED}(?:\s(?:and\s)?{_BELOW_100}(?!\s{_HUNDRED
 _BELOW_1000 = rf"{_BELOW_100}(?:{_HUNDREDS_AND_REST})?"
 _REST = rf"{_BELOW_100}{_HUNDREDS_AND_REST}|{_TENS_AND_ONES}|and\s{_BELOW_1000}(?!\s{_SCALE})"
 _LOWER = "|".join(rf"{big},?\s{_BELOW_1000}(?=\s{small}\b)" for small, big in combinations(SCALES, 2))
-# All but a scale at the end, which numbers in digits have, too: `two`, `half a` or `two million three hundred`.
+# All but a scale at the end, which numbers in digits have too: `two`, `half a` or `two million three hundred`.
 PATTERN = (
     rf"\b(?=[aefhnost])(?:{_BELOW_1000}(?:\sand\sa\shalf\b|(?:[\s-](?:{_SCALE},?\s(?:{_REST})|{_LOWER}))*)"
     rf"|an?{_HUNDREDS_AND_REST}|(?:half\s)?an?(?=[\s-]{_SCALE}))"
@@ -41,7 +41,7 @@ _COMPOUND = re.compile(r"-\w|\s+(?:halves|thirds|quarters|fifths|sixths|sevenths
 
 
 def read(words: str, scale: int) -> Decimal:
-    """The number that stands before this scale, in units of it: 2300 for `two million three hundred` and 1000."""
+    """The number before this scale, in units of the scale: 2300 for `two million three hundred` and 1000."""
     total = part = Decimal(0)
     for word in re.findall(r"[a-z]+", words.lower()):
         if word in SCALES:
@@ -54,10 +54,10 @@ def read(words: str, scale: int) -> Decimal:
 
 
 def is_idle(words: str, before: str, after: str) -> bool:
-    """Whether a bare number claims nothing between these texts.
+    """Whether a bare number between these texts claims nothing.
 
-    So does `one`, a number in a compound (three-phase, two-thirds), and a small one of what is known: of what was named
-    before (the two, all three), or of what a report itself rests on (two sources).
+    That is so for `one`, for compounds (three-phase, two-thirds), and for small counts of what is known: named before
+    (the two, all three) or the report's own basis (two sources).
     """
     if words.lower() == "one" or (_COMPOUND.match(after) and read(words, 1) < 100):
         return True

@@ -1,7 +1,7 @@
-"""Reads the numbers of a text, in digits or words, and says whether evidence contains them.
+"""Reads the numbers in a text, in digits or words, and checks whether evidence contains them.
 
-A claim may round ("EUR 12.3 million" for 12,345,678.90) and may drop a sign ("fell by 5.9%" for -5.9), but may
-not state a number that no evidence holds. Years, periods, dates and identifiers (CO2, 2024-Q3, E7) are labels.
+A claim may round ("EUR 12.3 million" for 12,345,678.90) and may drop a sign ("fell by 5.9%" for -5.9), but may not
+state a number that no evidence contains. Years, periods, dates and identifiers (CO2, 2024-Q3, E7) are labels.
 """
 
 import re
@@ -50,30 +50,30 @@ class Quantity:
 
     @property
     def value(self) -> Decimal:
-        """The number in units of one: 12.3 million is 12300000."""
+        """The number with its scale applied: 12.3 million is 12300000."""
         return self.mantissa * self.scale
 
 
 def quantities(text: str) -> list[Quantity]:
-    """Every number of the text that claims something; labels are left out, and words that count what is known."""
+    """Every number in the text that claims something; not labels, nor words that count what is known."""
     labels = list(years(text))
     found = [each for each in _found(text) if not any(start <= each.start() < end for start, end in labels)]
     return [_quantity(each) for each in found if each["suffix"] or not _is_idle(each, text)]
 
 
 def numbers_in(texts: Iterable[str]) -> frozenset[Decimal]:
-    """All numbers that prose holds, as written and scaled. Years count: there, they may be values."""
+    """All numbers in prose, as written and scaled. Years count: there, they may be values."""
     read = [_quantity(each) for text in texts for each in _found(text)]
     return frozenset({each.mantissa for each in read} | {each.value for each in read})
 
 
 def is_known(quantity: Quantity, numbers: frozenset[Decimal]) -> bool:
-    """Whether one of the numbers is this quantity, up to the rounding that its last digit implies."""
+    """Whether one of the numbers equals this quantity, within the rounding of its last digit."""
     return any(_matches(quantity, abs(number)) for number in numbers)
 
 
 def unknown(text: str, numbers: frozenset[Decimal]) -> list[str]:
-    """The quantities of the text, as written, that none of the numbers carries."""
+    """The quantities in the text, as written, that match none of the numbers."""
     return [each.text for each in quantities(text) if not is_known(each, numbers)]
 
 
@@ -83,7 +83,7 @@ def _found(text: str) -> list[re.Match[str]]:
 
 
 def _is_idle(match: re.Match[str], text: str) -> bool:
-    """Whether it is a word that claims nothing where it stands."""
+    """Whether the match is a word that claims nothing in its context."""
     before, after = text[max(0, match.start() - _NEAR) : match.start()], text[match.end() : match.end() + _NEAR]
     return match.re is _WORDS and number_words.is_idle(match["words"], before, after)
 

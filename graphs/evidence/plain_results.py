@@ -1,4 +1,4 @@
-"""The numbers of a result that has no shape of ours: text that may be JSON, CSV or prose, and any JSON beside it."""
+"""The numbers in a result of unknown shape: text that may be JSON, CSV or prose, and any structured JSON."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from graphs.evidence.numbers import numbers_in
 
 
 def numbers_of(text: str, structured: Any) -> frozenset[Decimal]:
-    """All numbers that either holds. In JSON and CSV a comma ends a number, in prose it may group its digits."""
+    """All numbers in either. In JSON and CSV a comma ends a number; in prose it may group digits."""
     try:
         said = json.loads(text)
     except (ValueError, RecursionError):
@@ -21,7 +21,7 @@ def numbers_of(text: str, structured: Any) -> frozenset[Decimal]:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Each line; its cells as well, when it has as many as a line of names above it. It may be prose all the same."""
+    """Each line; also its cells, if it has as many as a header line above it. It may still be prose."""
     names = 0
     for line in text.splitlines():
         yield line

@@ -1,4 +1,4 @@
-"""The report as a reader gets it: stop reason first when it is partial, sources and the run's figures last."""
+"""The report as readers see it: the stop reason first if it is partial, sources and the run's figures last."""
 
 from graphs.evidence.citations import cited, numbered, with_chart_files
 from graphs.evidence.markdown import closed
@@ -18,7 +18,7 @@ _NO_REPORT = Report(title="", body="", attempts=0, by_code=True, problems=[])
 
 
 def rendered(state: ResearchState, report: Report, notice: str) -> str:
-    """The whole report in Markdown. `notice` says what wrote it, where that is not obvious."""
+    """The whole report in Markdown. `notice` says what wrote it, if that is not obvious."""
     order = cited(report["body"])
     doubts = said_of_evidence(state)
     safe = inert(report["body"], [_address(each) for each in state["evidence"].values() if each["id"] in order])
@@ -39,7 +39,7 @@ def rendered(state: ResearchState, report: Report, notice: str) -> str:
 
 
 def about(evidence: Evidence) -> str:
-    """How this was got, in one line: for the evidence as a reader gets it."""
+    """How this evidence was obtained, in one line."""
     parts = [
         f"called at {evidence.called_at}" if evidence.called_at else "",
         "from the cache" if evidence.cached else f"{evidence.duration_ms} ms",
@@ -57,7 +57,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def assembled(state: ResearchState) -> str:
-    """A report body put together without a model: what is verified, what was only read, and what is missing."""
+    """A report body assembled without a model: what is verified, what was only read, and what is missing."""
     findings = of_status(state, "verified")
     if findings:
         lines = ["## Findings", ""]
@@ -70,7 +70,7 @@ def assembled(state: ResearchState) -> str:
 
 
 def _without_findings(state: ResearchState) -> list[str]:
-    """That nothing was found, and what was read all the same."""
+    """Says that nothing was found, and lists what was read."""
     read = list(state["evidence"].values())
     ended = outcome({**state, "report": state.get("report") or _NO_REPORT})
     if ended.reason is StopReason.NOT_IN_DATA:
@@ -86,7 +86,7 @@ def _without_findings(state: ResearchState) -> list[str]:
 
 
 def gaps(state: ResearchState) -> list[str]:
-    """What agents could not find, and tasks that failed, were withdrawn or never begun, one sentence each."""
+    """What agents could not find, and tasks that failed, were withdrawn or never started, one sentence each."""
     told = [gap for task in state["tasks"].values() for gap in task["gaps"]]
     failed = [
         f"The agent {task['agent']} could not finish its task ({task['error']}): {task['objective']}"
@@ -164,7 +164,7 @@ def _outside(evidence: EvidenceRef) -> str:
 
 
 def _address(evidence: EvidenceRef) -> str:
-    """Where the source can be read; "" when there is no such place, or none to send a reader to."""
+    """The address of the source; "" if it has none, or none that readers should follow."""
     url = (evidence["source"] or {}).get("url", "")
     return url if is_address(url) and not evidence["flags"] else ""
 

@@ -1,4 +1,4 @@
-"""The evidence store: each tool result of a job, stored once under an id, handed on by reference.
+"""The evidence store: each tool result of a job, stored once under an id and passed on by reference.
 
 One Redis hash per job (`tollgate:{job}:evidence`): field `E7` holds the result as JSON, field `next` the counter.
 The hash tag keeps a job's keys on one cluster node. The key expires with the job.
@@ -21,16 +21,16 @@ from graphs.untrusted.injections import visible
 
 _COUNTER = "next"
 _OF_A_SOURCE = ("id", "publisher", "date", "url", "confidence", "retrieved")
-MOST_TITLE = 300  # characters of it that the state keeps
-DEPENDS_ON_THE_WORDS = {"score", "excerpt"}  # columns of a search that differ from wording to wording
+MOST_TITLE = 300  # characters of a title that the state keeps
+DEPENDS_ON_THE_WORDS = {"score", "excerpt"}  # search columns that vary with the query's wording
 
 
 class Evidence(BaseModel):
-    """One tool result. `text` is what the model saw; `content` the result it was made from, of a kind and shape that
-    the gateway has checked (graphs/tools/results.py).
+    """One tool result. `text` is what the model saw; `content` the result behind it, of a kind and shape that the
+    gateway has checked (graphs/tools/results.py).
 
-    `flags` say what in it reads like orders (graphs/untrusted/injections.py), `called_at` when it was asked for
-    (ISO 8601, UTC), and `cached` that the server was not asked.
+    `flags` name what reads like instructions (graphs/untrusted/injections.py); `called_at` is the time of the call (ISO
+    8601, UTC); `cached` means that the server was not called.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,39 +48,39 @@ class Evidence(BaseModel):
 
     @property
     def untrusted(self) -> bool:
-        """Whether its server says that it is from outside, where nobody has checked it."""
+        """Whether its server says that it comes from an unchecked outside source."""
         return self.content.get("untrusted") is True
 
     @property
     def data_version(self) -> str:
-        """Of the data that its server answered from."""
+        """The version of the data that its server answered from."""
         return str(self.content.get("data_version", ""))
 
     @property
     def size(self) -> int:
-        """Bytes of the whole structured result as JSON, whatever was cut from the text."""
+        """Bytes of the complete structured result as JSON, even if the text was cut."""
         return len(json.dumps(self.content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
 
     @property
     def table(self) -> tuple[list[str], list[list[Any]]] | None:
-        """Columns and rows, when the result is a table."""
+        """Columns and rows, if the result is a table."""
         if self.content.get("kind") != "table":
             return None
         return self.content["columns"], self.content["rows"]
 
     @property
     def svg(self) -> str | None:
-        """The picture, when the result is a chart."""
+        """The image, if the result is a chart."""
         return self.content["svg"] if self.content.get("kind") == "chart" else None
 
     @property
     def url(self) -> str:
-        """Where its source is, when it is a page or names one; empty otherwise."""
+        """The address of its source, if it is a page or names one; else empty."""
         return str(self.content.get("url", ""))
 
     @property
     def numbers(self) -> frozenset[Decimal]:
-        """Every number a claim may rest on. Cells are read one by one: CSV commas are not digit groups."""
+        """Every number that can support a claim. Cells are read one by one: CSV commas are not digit groups."""
         if (table := self.table) is not None:
             cells = [cell for row in table[1] for cell in row]
             prose = [cell for cell in cells if isinstance(cell, str)]
@@ -93,7 +93,7 @@ class Evidence(BaseModel):
 
     @property
     def addresses(self) -> frozenset[str]:
-        """Where the sources are that it names: the `url` of a document, the column of that name of a table."""
+        """The addresses of the sources that it names: the `url` of a document, or that column of a table."""
         if (table := self.table) is None:
             return frozenset({self.url})
         at = [index for index, name in enumerate(table[0]) if name == "url"]
@@ -101,7 +101,7 @@ class Evidence(BaseModel):
 
     @property
     def digest(self) -> str:
-        """Of what it says, not of how it was asked for: a search in other words that finds the same is nothing new."""
+        """A digest of the content, not of the call: a reworded search that finds the same brings nothing new."""
         if (table := self.table) is None:
             said: Any = {key: value for key, value in self.content.items() if key != "title"}
         else:
@@ -110,7 +110,7 @@ class Evidence(BaseModel):
         return hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     def reference(self, evidence_id: str) -> EvidenceRef:
-        """What the state keeps of it."""
+        """The reference that the state keeps."""
         columns, rows = self.table or ([], [])
         sourced = self.content.get("kind") == "document"
         named = [key for key in _OF_A_SOURCE if key != "retrieved" or key in self.content]
@@ -138,14 +138,14 @@ class Evidence(BaseModel):
 
 
 class EvidenceStore:
-    """Reads and writes evidence. Every write renews the key's time to live."""
+    """Reads and writes evidence. Every write renews the key's TTL."""
 
     def __init__(self, client: Redis, *, ttl_seconds: int) -> None:
         self._client = client
         self._ttl = ttl_seconds
 
     async def add(self, job_id: str, evidence: Evidence) -> str:
-        """Store it under a new id, which is returned: E1, E2, ... in order of arrival."""
+        """Store it under a new id and return that: E1, E2, ... in order of arrival."""
         key = _key(job_id)
         async with self._client.pipeline(transaction=True) as pipe:
             pipe.hincrby(key, _COUNTER, 1)
@@ -155,11 +155,11 @@ class EvidenceStore:
         return f"E{number}"
 
     async def renew(self, job_id: str) -> None:
-        """Let it live as long again: a job that waits keeps its evidence as long as its state."""
+        """Renew the TTL, so that a waiting job keeps its evidence as long as its state."""
         await self._client.expire(_key(job_id), self._ttl)
 
     async def many(self, job_id: str, ids: Iterable[str]) -> dict[str, Evidence]:
-        """The evidence that exists under these ids; unknown ids are simply absent."""
+        """The evidence under these ids; unknown ids are absent."""
         wanted = list(dict.fromkeys(ids))
         if not wanted:
             return {}
@@ -171,7 +171,7 @@ class EvidenceStore:
         }
 
     async def resolved(self, job_id: str, arguments: Json) -> Json:
-        """The arguments with each `{"evidence_id": ...}` given the points of that table.
+        """The arguments with each `{"evidence_id": ...}` replaced by the points of that table.
 
         Raises:
             ToolFailure: the evidence does not exist, is no table, or lacks the columns named.
@@ -185,7 +185,7 @@ class EvidenceStore:
 
 
 def _shown(value: Any) -> str:
-    """One line, and nothing in it that nobody sees."""
+    """One line without invisible characters."""
     return " ".join(visible(str(value)).split())
 
 
@@ -198,7 +198,7 @@ def _is_reference(value: Any) -> bool:
 
 
 def evidence_ids(value: Any) -> Iterable[str]:
-    """The ids of the evidence that arguments name by reference."""
+    """The ids of the evidence that the arguments refer to."""
     if _is_reference(value):
         yield value["evidence_id"]
     elif isinstance(value, dict | list):
@@ -207,7 +207,7 @@ def evidence_ids(value: Any) -> Iterable[str]:
 
 
 def filled(value: Any, stored: dict[str, Evidence]) -> Any:
-    """Arguments with their references filled in. Raises ToolFailure as `resolved` does; the evidence must be there."""
+    """Arguments with their references resolved. Raises ToolFailure as `resolved`; the evidence must exist."""
     if _is_reference(value):
         return {**value, "points": _points(value, stored[value["evidence_id"]])}
     if isinstance(value, dict):
@@ -218,7 +218,7 @@ def filled(value: Any, stored: dict[str, Evidence]) -> Any:
 
 
 class _Reference(BaseModel):
-    """How an agent names rows of stored evidence. What else the argument holds is for the tool to judge."""
+    """A reference to rows of stored evidence. The argument's other fields are for the tool to judge."""
 
     evidence_id: str
     label_column: str | None = None

@@ -1,7 +1,7 @@
-"""What is not to be believed as it stands: said by code, from where evidence came from and from what agents have read.
+"""Marks what should not be believed at face value. Code decides, from the origin of evidence and from what agents read.
 
-A mark follows the data: from a result to whatever was computed on it by reference, and from a flagged result to all
-that its agent said, and to the agents that build on it, because their words may no longer be their own.
+A mark follows the data: from a result to whatever was computed from it by reference, and from a flagged result to all
+that its agent said and to the agents that build on it, because their words may be under its influence.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,14 +11,14 @@ from graphs.evidence.store import evidence_ids
 from graphs.state import EvidenceRef, ResearchState, TaskState
 
 FLAGGED, EXPOSED, OUTSIDE = "flagged_source", "exposed_agent", "untrusted_source"
-# What a reader is told beside a citation, worst first, and how sure a finding with this mark may be at most.
+# What readers see beside a citation, worst first, and the highest confidence of a finding with each mark.
 SAID = {FLAGGED: "source reads like instructions", EXPOSED: "agent had read instructions", OUTSIDE: "from outside"}
 _AT_MOST: Mapping[str, Confidence] = {FLAGGED: "low", EXPOSED: "low", OUTSIDE: "medium"}
 _RISING = ("low", "medium", "high")
 
 
 def marks_of(state: ResearchState, cited: Iterable[str], task_id: str) -> list[str]:
-    """The marks of what an agent said in this task on this evidence, worst first."""
+    """The marks of what an agent said in this task about this evidence, worst first."""
     evidence = state["evidence"]
     rests_on = [evidence[each] for each in _closure(cited, evidence)]
     holds = {
@@ -30,18 +30,18 @@ def marks_of(state: ResearchState, cited: Iterable[str], task_id: str) -> list[s
 
 
 def at_most(confidence: str, marks: Iterable[str]) -> str:
-    """The confidence, lowered to what the marks allow."""
+    """The confidence, capped at what the marks allow."""
     return min([confidence, *(_AT_MOST[each] for each in marks)], key=_RISING.index)
 
 
 def said_of_evidence(state: ResearchState) -> dict[str, str]:
-    """What a reader is told beside a citation of this evidence, for all that carries a mark."""
+    """What readers see beside citations, for each marked piece of evidence."""
     marks = {name: marks_of(state, [name], each["task"]) for name, each in state["evidence"].items()}
     return {name: SAID[own[0]] for name, own in marks.items() if own}
 
 
 def _closure(cited: Iterable[str], evidence: Mapping[str, EvidenceRef]) -> set[str]:
-    """This evidence, and what it was computed on."""
+    """This evidence, and what it was computed from."""
 
     def computed_on(name: str) -> list[str]:
         return [each for each in evidence_ids(evidence[name]["arguments"]) if each in evidence]
@@ -50,7 +50,7 @@ def _closure(cited: Iterable[str], evidence: Mapping[str, EvidenceRef]) -> set[s
 
 
 def _read_by(task_id: str, state: ResearchState) -> list[EvidenceRef]:
-    """The evidence of the task and of all that it builds on."""
+    """The evidence of the task and of the tasks it builds on."""
     tasks = _ancestry(task_id, state["tasks"])
     return [each for each in state["evidence"].values() if each["task"] in tasks]
 
@@ -60,7 +60,7 @@ def _ancestry(task_id: str, tasks: Mapping[str, TaskState]) -> set[str]:
 
 
 def _reached(start: Iterable[str], onward: Callable[[str], Iterable[str]]) -> set[str]:
-    """Where one gets to from here, the start included."""
+    """Everything reachable from `start`, included."""
     found: set[str] = set()
     waiting = list(start)
     while waiting:

@@ -1,7 +1,7 @@
-"""Finds the years of a text: a bare 1990 to 2040 is one where it stands as one. In doubt it measures something.
+"""Finds the years in a text: a bare 1990 to 2040, if the context says so. In doubt it counts as a quantity.
 
-What directly precedes and follows it decides. Years that are joined (2024 and 2025, 2023 to 2025) are judged together,
-by what precedes the first and follows the last.
+The text directly before and after decides. Joined years (2024 and 2025, 2023 to 2025) are judged together, by what
+precedes the first and follows the last.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 CURRENCIES = "EUR|USD|GBP|NOK|SEK|CHF|DKK"
 _SIGNS = "$\u20ac\u00a3\u00a5"
-_SEEN = 80  # characters on either side that are looked at
+_SEEN = 80  # characters of context on either side
 _YEAR = r"(?:199\d|20[0-3]\d|2040)"
 _UNTIL = r"\s{0,3}(?:[-\u2013\u2014]|\b(?:to|through|until|till)\b)\s{0,3}"
 _JOIN = rf"(?:{_UNTIL}|\s{{0,3}}(?:/|,? ?\b(?:and|or|vs\.?|versus)(?=\s)|,)\s{{0,3}})"
@@ -23,7 +23,7 @@ MONTH = (
 )
 _PART = r"(?:end|start|beginning|middle|course|rest|half|quarter|months?|season|spring|summer|autumn|winter)"
 
-# Before it: money; what only a year follows; what a year may follow; what a measure follows; the beginning; a name.
+# Before a year: money; words that only years follow; that years may follow; that quantities follow; the start; a name.
 _PAID = re.compile(rf"(?:[{_SIGNS}]|\b(?:{CURRENCIES}))\s?$")
 _DATED = re.compile(
     rf"(?:\b(?:[Ii]n|[Ss]ince|[Dd]uring|[Ee]arly|[Ll]ate|mid|fiscal|calendar|FY|[Yy]ears?|{_PART}(?: of)?|[Aa]s of"
@@ -44,7 +44,7 @@ _BEGINS = re.compile(r"(?:^[\s>|+-]*(?:\d+[.)]\s)?|[.!?]\s|\()$")
 _NAMED = re.compile(r"(?:^\s?#.*|\b[A-Z][\w'\u2019-]*,?)\s$")
 _WORD_BEFORE = re.compile(r"[^\W\d_]+(?=\s$)")
 
-# After it: a sign, an end, or up to three words.
+# After a year: a sign, an end, or up to three words.
 _SIGN = re.compile(rf"\s?[%\u2030{_SIGNS}]|\s(?:per\s?cent|thousand|million|billion|mn|bn|{CURRENCIES})\b")
 _ENDS = re.compile(r"\s?(?:[.,:;!?)\]|]|$)")
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
@@ -56,7 +56,7 @@ _OF_A_YEAR = re.compile(  # `2026 forecast`, `sales 2024`
     r"|period|quarter|baseline|deadline|registration|statistic|rate|tariff|regulation|directive|model|version)s?",
     re.IGNORECASE,
 )
-_NOT_COUNTED = re.compile(  # nothing that is counted begins with these
+_NOT_COUNTED = re.compile(  # no counted thing starts with these
     r"is|was|has|had|will|would|does|did|see[ns]|saw|brought|marks|shows|remains|rose|fell|grew|hit|beat|led|stood|\w+ed"
     r"|and|or|but|as|at|in|on|to|by|for|from|with|than|across|versus|against|per|over|under|between|after|before"
     r"|until|the|an?|its?|this|when|while|where|which|who|so|not|no",
@@ -65,7 +65,7 @@ _NOT_COUNTED = re.compile(  # nothing that is counted begins with these
 
 
 def years(text: str) -> Iterator[tuple[int, int]]:
-    """Where the years of the text are: start and end of each, or of several that are joined."""
+    """Start and end of each year in the text, or of several joined ones."""
     plain = _EMPHASIS.sub(" ", text)
     for chain in _CHAIN.finditer(plain):
         start, end = chain.span()
@@ -101,7 +101,7 @@ def _is_time(before: str, after: str, *, several: bool) -> bool:
 
 
 def _counts(words: list[str]) -> bool:
-    """Whether the words begin with something that is counted: `units`, `new customers`."""
+    """Whether the words begin with a counted thing: `units`, `new customers`."""
     if words[:1] == ["of"]:
         return True
     for word in words:

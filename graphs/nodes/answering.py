@@ -1,4 +1,4 @@
-"""Reads what an agent's model answers. What cannot be read is told to it once, and once only."""
+"""Reads an agent's model answers. An unreadable answer is sent back once."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -18,9 +18,9 @@ from graphs.spending.spend import Account, AgentSpend
 from graphs.stop_reasons import StopReason
 
 RESULT = AgentResult.__name__
-GIVING = "giving its result"  # as readers of a report know it; the model is told whom to call
+GIVING = "giving its result"  # as readers of a report see it; the model is told which tool to call
 CALL = f"Call {RESULT}."
-FOR_THE_RESULT = 2  # of an agent's last calls: one to give the result, one to mend it
+FOR_THE_RESULT = 2  # of an agent's last calls: one to give the result, one to correct it
 LAST = (
     f"\n\nThis is your last turn, and you have no tools any more. Call {RESULT} now: what you found, with the ids of "
     "its evidence; what is still missing goes into `gaps`."
@@ -28,7 +28,7 @@ LAST = (
 
 
 class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
-    """Sees to it that a turn of an agent ends in calls or a result, or in an error that says why not."""
+    """Makes each turn of an agent end in calls, a result, or an error that says why not."""
 
     def __init__(self, deps: Deps) -> None:
         super().__init__()
@@ -39,11 +39,11 @@ class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
         request: ModelRequest[TaskRun],
         handler: Callable[[ModelRequest[TaskRun]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
-        """One turn. In the last ones that a limit allows there are no tools, so that evidence becomes findings.
+        """One turn. In the last turns that a limit allows there are no tools, so that evidence becomes findings.
 
         Raises:
-            UnusableAnswer: the model gave no usable answer, twice.
-            LimitReached: it gave none in its last turns either.
+            UnusableAnswer: both answers were unusable.
+            LimitReached: the answers in the last turns were unusable.
         """
         run, problems = request.runtime.context, list[UnusableAnswer]()
         if limit := await self._limit(run.account):
@@ -59,13 +59,13 @@ class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
                 run.emit({"type": "warning", "message": f"{run.account.agent} is asked again: {problem}"})
                 asked = request.override(messages=[*request.messages, *question_back(problem, CALL)])
             if len(problems) == ATTEMPTS and (dialect.gives_up_on_tools() or dialect.changes > known):
-                attempts += 1  # it is asked in another way now
+                attempts += 1  # the request has changed
         if limit:
             raise LimitReached(limit, "agent", f"at the end, {repeated(problems)}")
         raise UnusableAnswer(repeated(problems))
 
     async def _limit(self, account: Account) -> StopReason | None:
-        """The limit that leaves the agent a turn or two, and no more."""
+        """The limit that leaves the agent only a turn or two, if any."""
         used = await self._deps.ledger.spend(account.job_id)
         own, limits = used.agents.get(account.agent, AgentSpend()), account.limits
         left = {
@@ -78,14 +78,14 @@ class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
 
 
 def _read(response: ModelResponse[Any], *, is_last: bool) -> ModelResponse[Any]:
-    """The answer, with the result that it holds. Raises UnusableAnswer."""
+    """The answer, with its result if it has one. Raises UnusableAnswer."""
     message = next(each for each in response.result if isinstance(each, AIMessage))
     results = [call["args"] for call in message.tool_calls if call["name"] == RESULT]
     if len(results) > 1:
         raise UnusableAnswer(f"the model gave {len(results)} results at once", str(results))
     others = [call["name"] for call in message.tool_calls if call["name"] != RESULT]
     if is_last and others:
-        raise UnusableAnswer(f"the model called {others[0]}, which it had no more, instead of {GIVING}")
+        raise UnusableAnswer(f"the model called {others[0]}, which it no longer has, instead of {GIVING}")
     if results and response.structured_response is None:
         try:
             fitted(results[0], AgentResult)
@@ -99,7 +99,7 @@ def _read(response: ModelResponse[Any], *, is_last: bool) -> ModelResponse[Any]:
 
 
 def _calls_alone(message: AIMessage) -> ModelResponse[Any]:
-    """The calls without the result that came with them: nothing can be missing before they are answered."""
+    """The calls without the result that came with them: a result is premature before they are answered."""
     calls = [call for call in message.tool_calls if call["name"] != RESULT]
     return ModelResponse(result=[message.model_copy(update={"tool_calls": calls})])
 
@@ -111,7 +111,7 @@ def _marked(response: ModelResponse[Any], limit: StopReason) -> ModelResponse[An
 
 
 def _from_text(text: str) -> ModelResponse[Any]:
-    """A result that was written instead of given in a call. Raises UnusableAnswer."""
+    """A result written as text instead of as a call. Raises UnusableAnswer."""
     result = read(text, AgentResult, GIVING).model_dump(mode="json")
     call = {"name": RESULT, "args": result, "id": new_id(), "type": "tool_call"}
     given = ToolMessage("It is taken as the result.", tool_call_id=call["id"], name=RESULT)
@@ -119,7 +119,6 @@ def _from_text(text: str) -> ModelResponse[Any]:
 
 
 def _with(messages: Sequence[AnyMessage], text: str) -> list[AnyMessage]:
-    """The messages with this at the end of the last one. A message of its own would follow on a tool's, which some
-    servers refuse."""
+    """The messages with this text appended to the last one: some servers refuse a separate message after a tool's."""
     *before, last = messages
     return [*before, last.model_copy(update={"content": f"{last.content}{text}"})]

@@ -1,4 +1,4 @@
-"""budget: every hand-off passes here, and Studio shows it. It allows, wraps up, escalates or ends."""
+"""budget: every hand-off passes through this node, which allows, wraps up, escalates or ends."""
 
 from datetime import timedelta
 from typing import Any
@@ -21,7 +21,7 @@ _AT_LIMIT = {"escalate": "escalate", "finish_partial": "report", "fail": "finish
 
 
 def budget(deps: Deps) -> Any:
-    """The node. It reads the ledger and the loop guard and writes the route: edges carry it out."""
+    """The node. It reads the ledger and the loop guard and writes the route; edges follow it."""
 
     async def budget_node(state: ResearchState, runtime: Runtime) -> dict[str, Any]:
         limits = Limits.model_validate(state["limits"])
@@ -54,7 +54,7 @@ def after_budget(state: ResearchState) -> str | list[Send]:
 
 
 def _verdict(state: ResearchState, used: Spend, limits: Limits, deps: Deps) -> Verdict:
-    """Limits first. A loop counts only when more work is wanted: whoever stops by himself is in none."""
+    """Limits first. A loop counts only if more work is wanted: a team that stops by itself is not in a loop."""
     verdict = assess(state, used, deps.now())
     if verdict.course != "limit" and (loop := in_handoffs(state["handoffs"], limits)):
         return Verdict("limit", loop.reason, loop.detail)
@@ -74,7 +74,7 @@ def _dispatch(state: ResearchState, used: Spend, limits: Limits) -> list[str]:
 
 
 def _record(task: TaskState) -> HandoffRecord:
-    """What verification finds new is added when it is known."""
+    """The record of a hand-off; `fresh` is added after verification."""
     return HandoffRecord(task=task["id"], agent=task["agent"], objective=task["objective"], fresh=0)
 
 

@@ -12,14 +12,14 @@ from graphs.state import ResearchState
 
 
 def escalate(deps: Deps) -> Any:
-    """The node. The answer is one of `graphs.planning.decision.Decision`, or NO_ANSWER when nobody gave one in time."""
+    """The node. The answer is a `graphs.planning.decision.Decision`, or NO_ANSWER when nobody answered in time."""
 
     async def escalate_node(state: ResearchState) -> dict[str, Any]:
         answer = interrupt(escalation(state, deps.ceiling))
         used = await deps.ledger.spend(state["job_id"])
         try:
             return applied(state, used, answer, deps.ceiling, deps.now())
-        except ValidationError as error:  # from Studio; the command line refuses it before it comes here
+        except ValidationError as error:  # from Studio; the command line refuses it earlier
             return {
                 "route": "escalate",
                 "stop_detail": f"the last answer was none of the choices: {error.errors()[0]['msg']}",
@@ -29,5 +29,5 @@ def escalate(deps: Deps) -> Any:
 
 
 def after_escalate(planner: str) -> Callable[[ResearchState], str]:
-    """More budget or a new direction go back to whoever plans. What was no answer is asked for again."""
+    """More budget or a new direction go back to the planner. After an invalid answer the question is asked again."""
     return lambda state: planner if state["route"] == "assign" else state["route"]

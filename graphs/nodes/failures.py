@@ -1,4 +1,4 @@
-"""Why a task did not come to its end: what a reader is told, its stop reason, and whether the whole job stops."""
+"""Why a task failed: what readers are told, its stop reason, and whether the whole job stops."""
 
 import logging
 from typing import NamedTuple
@@ -21,12 +21,12 @@ from graphs.stop_reasons import EXPLAINED, StopReason
 
 logger = logging.getLogger(__name__)
 
-FOR_THE_TASK = {"agent", "request"}  # a limit of one agent or one request fails its task; any other halts the job
+FOR_THE_TASK = {"agent", "request"}  # these limits fail the task; any other halts the job
 PERCENT = 100
 
 
 class Failure(NamedTuple):
-    """What stopped a task. With `halts` the job stops with it, and the task stays to be done."""
+    """What stopped a task. With `halts` the job stops too, and the task stays pending."""
 
     reason: StopReason
     error: str
@@ -34,7 +34,7 @@ class Failure(NamedTuple):
 
 
 async def failure_of(error: Exception, account: Account, deps: Deps) -> Failure:
-    """What an error in the middle of a task comes to. Whatever it is, siblings go on."""
+    """The failure that an error in a task amounts to. Siblings go on in any case."""
     if isinstance(error, TimeoutError):
         return _timed_out(account, deps)
     if isinstance(error, LimitReached):
@@ -48,7 +48,7 @@ async def failure_of(error: Exception, account: Account, deps: Deps) -> Failure:
 
 _KINDS: tuple[tuple[type[GraphError], StopReason, bool], ...] = (
     (AccountRefused, StopReason.MODEL_ACCOUNT, True),
-    (ModelUnavailable, StopReason.MODEL_UNAVAILABLE, True),  # the task can be done when the provider is back
+    (ModelUnavailable, StopReason.MODEL_UNAVAILABLE, True),  # the task can be done when the provider recovers
     (ModelRefused, StopReason.MODEL_REFUSED, False),
     (UnusableAnswer, StopReason.NO_USABLE_ANSWER, False),
     (ServerUnavailable, StopReason.SOURCE_UNAVAILABLE, False),
@@ -64,7 +64,7 @@ def _timed_out(account: Account, deps: Deps) -> Failure:
 
 
 async def _limited(limit: LimitReached, account: Account, deps: Deps) -> Failure:
-    """A limit of money stops the job, with the budget that the agent could have gone on with: a human may raise it."""
+    """A limit of money halts the job and names the budget that would be enough: a human may raise it."""
     used = await deps.ledger.spend(account.job_id)
     needed = limit.budget_after(used.micro_usd)
     if limit.reason is StopReason.AGENT_BUDGET:

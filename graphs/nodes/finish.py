@@ -1,4 +1,4 @@
-"""finish: names how the job ended. The end is this explicit mark, never inferred from an empty queue."""
+"""finish: sets the final status. The end is this explicit mark, never inferred from an empty queue."""
 
 from typing import Any
 

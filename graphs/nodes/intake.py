@@ -1,4 +1,4 @@
-"""intake: screens the question and gives the job what it did not bring."""
+"""intake: screens the question and fills in what the input lacks."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,7 +16,7 @@ LOCAL = "local"
 
 
 def intake(deps: Deps) -> Any:
-    """The node. A job started in Studio brings a question only; its thread gives the job its id."""
+    """The node. A job started in Studio brings only a question; its id comes from the thread."""
 
     async def intake_node(state: ResearchState, config: RunnableConfig) -> dict[str, Any]:
         limits = Limits.model_validate(state.get("limits") or deps.limits.model_dump())
@@ -29,7 +29,7 @@ def intake(deps: Deps) -> Any:
             "limits": limits.model_dump(mode="json"),
             "first_limits": limits.model_dump(mode="json"),
             "deadline_at": (deps.now() + timedelta(seconds=limits.deadline_s)).isoformat(),
-            # In Studio a thread may get a second question: nothing of the first may answer it.
+            # In Studio a thread may get a second question: nothing from the first may answer it.
             "tasks": None,
             "findings": None,
             "evidence": None,
@@ -52,9 +52,9 @@ def intake(deps: Deps) -> Any:
 
 
 def _job_id(state: ResearchState, config: RunnableConfig, questions: int) -> str:
-    """The one it was given, or the thread's with a number: a second question in Studio is a job of its own.
+    """The given id, or the thread's with a number: a second question in Studio is a job of its own.
 
-    A fork from before this node counts to the same number, so it goes on spending from the same budget.
+    A fork from before this node gets the same number, so it spends from the same budget.
     """
     thread_id = config.get("configurable", {}).get("thread_id", LOCAL)
     given = state.get("job_id")

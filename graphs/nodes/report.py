@@ -1,4 +1,4 @@
-"""report: the model writes it from verified findings; without money or findings it is put together without one."""
+"""report: the model writes it from verified findings; without money or findings it is assembled without a model."""
 
 import json
 from typing import Any
@@ -45,9 +45,9 @@ def report(deps: Deps) -> Any:
 
 
 def _cites(draft: ReportDraft) -> ReportDraft:
-    """The draft, if it says anything of what was found: every finding rests on evidence."""
+    """The draft, if it cites evidence. Raises UnusableAnswer."""
     if not cited(draft.body):
-        raise UnusableAnswer("the report cites no evidence, so it says nothing of the findings", draft.body)
+        raise UnusableAnswer("the report cites no evidence, so it says nothing about the findings", draft.body)
     return draft
 
 
@@ -56,7 +56,7 @@ def _without_model(state: ResearchState) -> Report:
 
 
 def short(question: str) -> str:
-    """A title that promises nothing: the question itself."""
+    """A neutral title: the question itself."""
     return question if len(question) <= TITLE else f"{question[: TITLE - 3]}..."
 
 

@@ -32,13 +32,13 @@ from graphs.state import MAX_ENTRIES, EvidenceRef, FindingState, Json, TaskState
 from graphs.stop_reasons import EXPLAINED, StopReason
 from graphs.untrusted.injections import flags_of
 
-HISTORY_TOKENS = 24_000  # about; older tool results then leave the conversation, and stay in the evidence store
+HISTORY_TOKENS = 24_000  # approximate; older tool results then leave the conversation but stay in the evidence store
 HISTORY_KEPT = 4
 
 
 class AgentResult(base.AgentResult):
-    # Validated, and then as JSON primitives: checkpoints hold nothing else. Name and docstring are those of the tool
-    # that the model calls with it.
+    # Validated, then kept as JSON primitives: checkpoints hold nothing else. Name and docstring become those of the
+    # tool that the model calls.
     __doc__ = base.AgentResult.__doc__
 
     @model_validator(mode="wrap")
@@ -48,15 +48,15 @@ class AgentResult(base.AgentResult):
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> Json:
-        """As OpenAI's strict mode takes it."""
+        """The schema for OpenAI's strict mode."""
         return strict(super().model_json_schema(*args, **kwargs))
 
 
 def specialist(spec: AgentSpec, deps: Deps) -> Any:
-    """The node that runs this agent. What goes wrong comes back as a failed task, so that siblings go on."""
+    """The node that runs this agent. Errors come back as a failed task, so that siblings go on."""
     agent = create_agent(
-        deps.model,  # bound to nobody's account: the toolbox puts one in its place that is
-        tools=[],  # the toolbox offers them at run time: the graph compiles with no server running
+        deps.model,  # without an account: the toolbox replaces it by one with an account
+        tools=[],  # the toolbox adds them at run time: the graph compiles without servers
         system_prompt=f"{spec.prompt.rstrip()}\n\n{prompt('data')}",
         middleware=_middleware(spec, deps),
         response_format=ToolStrategy(AgentResult, handle_errors=True),
@@ -86,7 +86,7 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
             unanswered = _unanswered(messages, task)
         except (GraphBubbleUp, *ENDS_THE_RUN):
             raise
-        except Exception as error:  # the boundary of a task: whatever went wrong in it must not cancel its siblings
+        except Exception as error:  # the boundary of a task: no error in it may cancel its siblings
             failure = await failure_of(error, account, deps)
         task = {**task, "unanswered": list(unanswered)}
         if failure and failure.halts:
@@ -117,12 +117,12 @@ def _child(spec: AgentSpec, state: Handoff) -> RunnableConfig:
 
 
 def _seconds(account: Account, now: datetime) -> float:
-    """What one hand-off may take, within what is left of the job's time."""
+    """Seconds that one hand-off may take, within what is left of the job's time."""
     return min(account.limits.agent_deadline_s, (account.deadline_at - now).total_seconds())
 
 
 def _waits_apart(write: Emit, clock: asyncio.Timeout, account: Account, deps: Deps) -> Emit:
-    """Tells events on. Time in which an agent waits for a provider that is down is not its own."""
+    """Forwards events. Time spent waiting for a provider that is down does not count against the agent's own."""
 
     def emit(event: Json) -> None:
         if (waits := event.get("waits_s")) and (until := clock.when()):
@@ -134,14 +134,13 @@ def _waits_apart(write: Emit, clock: asyncio.Timeout, account: Account, deps: De
 
 
 def _gathered(messages: list[AnyMessage]) -> dict[str, EvidenceRef]:
-    """Also the evidence of the conversation before a crash, which this process did not see being gathered."""
+    """The evidence in the conversation, including what was gathered before a crash."""
     results = [each for each in messages if isinstance(each, ToolMessage) and each.artifact]
     return {each.artifact["id"]: each.artifact for each in results}
 
 
 def _unanswered(messages: list[AnyMessage], task: TaskState) -> dict[str, None]:
-    """The data sources that did not answer when they were asked, now or at an earlier attempt, and did not later
-    either."""
+    """The data sources that were called, now or in an earlier attempt, and never answered."""
     silent = dict.fromkeys(task["unanswered"])
     for each in messages:
         if not isinstance(each, ToolMessage):
@@ -156,8 +155,8 @@ def _unanswered(messages: list[AnyMessage], task: TaskState) -> dict[str, None]:
 def _shortfall(
     result: base.AgentResult | None, task: TaskState, messages: list[AnyMessage], *, looked: bool
 ) -> Failure | None:
-    """Why an answer is none: it says nothing, or says that something is missing where nobody has looked, or not as far
-    as it wanted to."""
+    """Why a result does not count: it says nothing, or names gaps without having looked, or without looking far
+    enough."""
     if result is None:
         return Failure(StopReason.NO_USABLE_ANSWER, "ended without a result")
     if result.findings:
@@ -172,7 +171,7 @@ def _shortfall(
 
 
 def _hindrance(messages: list[AnyMessage]) -> Failure | None:
-    """What kept the agent from looking as far as it wanted: a limit, or one of its sources that only ever failed."""
+    """What kept the agent from looking further: a limit, or a source whose every call failed."""
     if limit := next(filter(None, map(_cut_short_by, messages)), None):
         return Failure(limit, f"{EXPLAINED[limit]}, and it has found nothing until then")
     answered = {each["server"] for each in _gathered(messages).values()}
@@ -183,7 +182,7 @@ def _hindrance(messages: list[AnyMessage]) -> Failure | None:
 
 
 def _cut_short_by(message: AnyMessage) -> StopReason | None:
-    """The limit that kept the agent from looking on."""
+    """The limit that kept the agent from looking further."""
     if message.additional_kwargs.get(FULL):
         return StopReason.TOOL_CALLS
     limit = message.additional_kwargs.get(CUT_SHORT)
@@ -191,7 +190,7 @@ def _cut_short_by(message: AnyMessage) -> StopReason | None:
 
 
 def _bounded(result: base.AgentResult, spec: AgentSpec, left: int, messages: list[AnyMessage]) -> base.AgentResult:
-    """The part of an answer for which the state has room; its gaps say what was left out."""
+    """The part of a result that fits into the state; its gaps say what was left out."""
     kept, gaps = result.findings[:left], list(result.gaps)
     if fewer := len(result.findings) - len(kept):
         gaps.append(f"{fewer} findings of the agent {spec.name} are left out: a job may hold {MAX_ENTRIES}.")
@@ -201,7 +200,7 @@ def _bounded(result: base.AgentResult, spec: AgentSpec, left: int, messages: lis
 
 
 def _harmless(gap: str, spec: AgentSpec) -> str:
-    """A gap is told on to the supervisor and the reader as it is; one that gives orders is not."""
+    """A gap as passed on to the supervisor and the reader; one that reads like instructions is left out."""
     orders = flags_of(gap)
     return (
         f"A gap told by the {spec.name} is left out: it reads like instructions ({', '.join(orders)})."

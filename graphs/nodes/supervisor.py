@@ -24,13 +24,13 @@ MOST_FINDINGS = 60
 
 
 def supervisor(deps: Deps) -> Any:
-    """The node. It asks the model only when no task is ready, or a human left a note: a known next step is free."""
+    """The node. It calls the model only when no task is ready, or a human left a note: a known next step is free."""
     system = SystemMessage(prompt("supervisor"))
 
     async def supervisor_node(state: ResearchState, config: RunnableConfig, runtime: Runtime) -> dict[str, Any]:
         known = ready(state["tasks"]) and state.get("note") is None
         if known or assess(state, await deps.ledger.spend(state["job_id"]), deps.now()).course != "go":
-            return {"wanted": "assign"}  # at a limit it is for the budget node to say how to end
+            return {"wanted": "assign"}  # at a limit the budget node decides how to end
         update = await _decide(state, config, runtime)
         tasks = list(update.get("tasks", {}).values())
         if "halted" not in update:
@@ -64,7 +64,7 @@ def supervisor(deps: Deps) -> Any:
 
 
 def _update(state: ResearchState, decision: SupervisorDecision, deps: Deps) -> dict[str, Any]:
-    """What the decision does to the state. Raises PlanError."""
+    """The state update for a decision. Raises PlanError."""
     if decision.action == "report":
         if not state["tasks"]:
             raise PlanError("nothing has been looked up yet; `assign` at least one task")
@@ -78,7 +78,7 @@ def _update(state: ResearchState, decision: SupervisorDecision, deps: Deps) -> d
 
 
 def _stuck(reason: StopReason, said: str) -> dict[str, Any]:
-    """As at a limit, it is for the budget node to say how to end: a human may know better than another attempt."""
+    """As at a limit, the budget node decides how to end: a human may do better than another attempt."""
     return {"wanted": "assign", "halted": halt(reason, said.split("\n", maxsplit=1)[0][:SAID])}
 
 

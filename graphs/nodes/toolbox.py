@@ -1,4 +1,4 @@
-"""Gives an agent its tools and a model that is paid for, and turns each tool result into evidence."""
+"""Gives an agent its tools and a model with an account, and turns each tool result into evidence."""
 
 import logging
 import re
@@ -28,26 +28,26 @@ from graphs.untrusted.spotlight import FLAGGED, UNTRUSTED, spotlighted
 logger = logging.getLogger(__name__)
 
 AROUND_WORDS = "<>()[]\"'.,;:!?"
-UNANSWERED = "unanswered"  # marks the answer to a call to which the server gave none, with the server's name
-CUT_SHORT = "cut_short"  # marks an answer in the last turns that a limit allows, with the limit
-FAILED = "failed"  # marks the answer to a call that its server failed or refused, with the server's name
-FULL = "full"  # marks the answer to a call for whose result there was no room
-TOLD = "error: refused: "  # how the refusal of a loop begins; the second one ends the task
+UNANSWERED = "unanswered"  # marks a call that the server did not answer, with the server's name
+CUT_SHORT = "cut_short"  # marks an answer in the last turns before a limit, with the limit
+FAILED = "failed"  # marks a call that its server failed or refused, with the server's name
+FULL = "full"  # marks a call for whose result there was no room
+TOLD = "error: refused: "  # start of a loop's refusal; the second one ends the task
 _ADDRESS = re.compile(
     r"://|https?:[\\/]*\w|^\s*[\\/]{2}", re.IGNORECASE
-)  # as browsers read them: https:example.com, too
+)  # as browsers read them, https:example.com included
 _TOLD_OF_EVIDENCE = ("cached", "size", "data_version", "untrusted", "flags")
 
 
 class _ServerFailed(ToolFailure):
-    """A call failed in the words of its server, which are data as its results are."""
+    """A call that failed, in its server's words, which are data like its results."""
 
 
 @dataclass(frozen=True)
 class TaskRun:
-    """One task in progress: who pays for it, with which model, the evidence it has gathered so far, and the servers
-    that have not answered it yet. `calls` are the calls under way or done in this process; all of the task's may
-    leave `evidence_left` results."""
+    """One task in progress: its account, its model, the evidence gathered so far, and the servers that have not
+    answered yet. `calls` are the calls that this process has started; all of the task's may leave `evidence_left`
+    results."""
 
     account: Account
     task: str
@@ -61,7 +61,7 @@ class TaskRun:
 
 
 class _NoRoom(ToolFailure):
-    """The state of the job holds as many tool results as it may."""
+    """The job's state holds as many tool results as allowed."""
 
 
 class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
@@ -77,10 +77,10 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         request: ModelRequest[TaskRun],
         handler: Callable[[ModelRequest[TaskRun]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
-        """The list is resolved here, not when the graph is built: servers may start later than the graph.
+        """Resolves the tools at each call, not when the graph is built: servers may start later.
 
         Raises:
-            LimitReached: the agent went on with a loop after it had been told.
+            LimitReached: the agent continued a loop after it was told.
         """
         run = request.runtime.context
         told = sum(isinstance(each, ToolMessage) and str(each.content).startswith(TOLD) for each in request.messages)
@@ -94,7 +94,7 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         request: ToolCallRequest,
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],  # noqa: ARG002
     ) -> ToolMessage:
-        """Answers with the evidence id on the first line, then the result; or with `error:` and what to do."""
+        """Answers with the evidence id and the result, or with `error:` and what to do."""
         call, run = request.tool_call, cast("TaskRun", request.runtime.context)
         event: Json = {"type": "tool_call", "task": run.task, "agent": self._spec.name, "tool": call["name"]}
         event["arguments"] = call["args"]
@@ -166,9 +166,10 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         return evidence_id, evidence
 
     async def _made_up(self, arguments: Json, run: TaskRun, messages: Sequence[AnyMessage]) -> bool:
-        """Whether an address is asked for that nobody gave. A model that was talked into it can write what it knows
-        into one, and whoever is asked for it then reads that. Addresses given are those in the question and in the
-        `url` of results: text of results is not enough, for that may be what the model itself had asked with."""
+        """Whether the arguments hold an address that was neither in the question nor in the `url` of a result.
+
+        A manipulated model could encode what it knows in an address, and its host would read that. The text of results
+        does not count: it may echo the model's own arguments."""
         wanted = {each for each in _texts(arguments) if _ADDRESS.search(each)}
         wanted -= {word.strip(AROUND_WORDS) for word in run.question.split()}
         if not wanted:
@@ -179,7 +180,7 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
 
 
 def _take_place(call: str | None, run: TaskRun, messages: Sequence[AnyMessage]) -> None:
-    """Calls of one turn run at the same time, so each takes its place before its result is there. Raises _NoRoom."""
+    """Reserve room for a result before the call: the calls of one turn run in parallel. Raises _NoRoom."""
     taken = run.calls | {each.tool_call_id for each in messages if isinstance(each, ToolMessage) and each.artifact}
     if len(taken) >= run.evidence_left:
         raise _NoRoom(
@@ -190,7 +191,7 @@ def _take_place(call: str | None, run: TaskRun, messages: Sequence[AnyMessage]) 
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts in arguments, however deep, names of fields as well."""
+    """All strings in the arguments, at any depth, including field names."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -199,17 +200,18 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _reaches_out(tool: BaseTool) -> bool:
-    """Whether the server says that the tool reaches strangers; one that says nothing may."""
+    """Whether the tool may reach strangers: true unless its server says otherwise."""
     return (tool.metadata or {}).get("openWorldHint") is not False
 
 
 def _named(content: Json) -> list[str]:
-    """What the state and the report show of a result beside its text."""
+    """The strings that the state and the report show besides the result's text."""
     return [str(content[key]) for key in ("title", "publisher", "date", "url") if key in content]
 
 
 def _loop(messages: Sequence[AnyMessage], account: Account) -> Loop | None:
-    """Read from the conversation, so that it holds over a crash as well. Calls not answered yet are left out."""
+    """The loop that the agent is in, if any. Read from the conversation, so that it survives a crash; unanswered calls
+    do not count."""
     asked = {call["id"]: call for each in messages if isinstance(each, AIMessage) for call in each.tool_calls}
     answered = [each for each in messages if isinstance(each, ToolMessage) and each.tool_call_id in asked]
     records = [

@@ -1,4 +1,4 @@
-"""verify_report: every number of the report must be in the evidence its sentence cites. No model, no opinion."""
+"""verify_report: every number in the report must be in the evidence that its sentence cites. No model, no opinion."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ MARK = "*(not verified)*"
 
 
 def verify_report(deps: Deps) -> Any:
-    """The node. A draft with problems is sent back once; what then still does not stand is marked as such."""
+    """The node. A draft with problems is sent back once; what still fails is marked."""
 
     async def verify_report_node(state: ResearchState, runtime: Runtime) -> dict[str, Any]:
         report = state["report"]
@@ -50,7 +50,7 @@ def _is_doubtful(title: str, state: ResearchState) -> bool:
 
 
 def _problems(state: ResearchState, body: str, retrieved: dict[str, Evidence]) -> list[Problem]:
-    """Below the heading for what is missing, the agents' own words about it may be repeated."""
+    """The report's problems. Below the heading for gaps, the agents' own words may be repeated."""
     missing = below(body, MISSING.strip("# "))
     question = state["question"]
     told = problems(body, retrieved, [question])

@@ -1,4 +1,4 @@
-"""What a human may answer to an escalation, and what the answer does to the job."""
+"""The choices that an escalation offers a human, and how each changes the job."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -24,8 +24,8 @@ class ApproveMore(_Choice):
 
 
 class Redirect(_Choice):
-    """Tell the supervisor what to do instead of the open tasks, and perhaps raise the budget; every other limit of the
-    job is granted once more."""
+    """Tell the supervisor what to do instead of the open tasks, and optionally raise the budget; every other limit of
+    the job is granted once more."""
 
     action: Literal["redirect"] = "redirect"
     note: str = Field(min_length=3, max_length=1000)
@@ -48,21 +48,21 @@ Decision = Annotated[ApproveMore | Redirect | FinishPartial | Abort, Field(discr
 DECISION: TypeAdapter[ApproveMore | Redirect | FinishPartial | Abort] = TypeAdapter(Decision)
 
 
-# Limits of the deployment, which no answer about this job can raise.
+# Limits of the deployment, which no decision about a job can raise.
 REMEDIES = {
     StopReason.TENANT_DAY: "wait until the day ends at 00:00 UTC, or raise TOLLGATE_TENANT_DAY_USD",
     StopReason.DEPLOYMENT_DAY: "wait until the day ends at 00:00 UTC, or raise TOLLGATE_DEPLOYMENT_DAY_USD",
-    StopReason.MODEL_ACCOUNT: "mend the key, the quota or the bill at the model provider; no task is lost until then",
+    StopReason.MODEL_ACCOUNT: "fix the key, the quota or the bill at the model provider; no task is lost until then",
     StopReason.SPEND_RATE: "raise TOLLGATE_SPEND_PER_MINUTE_USD: it does not pay for one call of this model",
 }
 NEARLY_PERCENT = 95  # a day with less left than this is as good as used up
-NO_ANSWER: Json = {"action": "no_answer"}  # in the place of a decision when nobody gave one in time
+NO_ANSWER: Json = {"action": "no_answer"}  # stands for the decision when nobody decided in time
 
 
 def escalation(state: ResearchState, ceiling: Limits) -> Json:
-    """The question to a human: what happened, what was spent, what is done, what may be answered, and until when.
+    """The question to a human: what happened, what was spent, what is done, the choices, and the time limit.
 
-    An answer that goes on has to add at least `least_amount_usd` to the budget and may add `most_amount_usd`.
+    A choice that goes on must add at least `least_amount_usd` to the budget and may add up to `most_amount_usd`.
     """
     reason = StopReason(state["stop_reason"] or StopReason.BUDGET)
     limits = Limits.model_validate(state["limits"])
@@ -88,7 +88,7 @@ def escalation(state: ResearchState, ceiling: Limits) -> Json:
 
 
 async def in_the_way(state: ResearchState, deps: Deps) -> str:
-    """What has to happen before the job can go on at all; empty when an answer is enough."""
+    """What must happen before the job can go on at all; empty if a decision is enough."""
     reason = StopReason(state["stop_reason"] or StopReason.BUDGET)
     today = await deps.ledger.spent_today(state["tenant"])
     days = {
@@ -104,10 +104,11 @@ async def in_the_way(state: ResearchState, deps: Deps) -> str:
 def decided(
     state: ResearchState, used: Spend, answer: object, ceiling: Limits, blocked: str = ""
 ) -> ApproveMore | Redirect | FinishPartial | Abort:
-    """The answer, when it is one of the choices and can be carried out. `blocked` comes from `in_the_way`.
+    """The validated decision. `blocked` comes from `in_the_way`.
 
     Raises:
-        ValueError: it is none of them, adds so little that the job would stop again at once, or passes the ceiling.
+        ValueError: it is not one of the choices, adds so little that the job would stop again at once, or passes the
+            ceiling.
     """
     decision = DECISION.validate_python(answer)
     if isinstance(decision, ApproveMore | Redirect):
@@ -129,10 +130,10 @@ def decided(
 
 
 def applied(state: ResearchState, used: Spend, answer: object, ceiling: Limits, now: datetime) -> Json:
-    """The state update that the answer asks for. Raises ValidationError when it is none of the choices.
+    """The state update for the decision. Raises ValidationError when it is not one of the choices.
 
-    It was judged before it was taken. What has changed since (the ceiling, a late charge) cannot stop it any more: at
-    worst the job asks again.
+    It was validated when it was accepted. Later changes (the ceiling, a late charge) do not revoke it: at worst the job
+    asks again.
     """
     if answer == NO_ANSWER:
         return _finishing(state, now, StopReason.NO_DECISION)
@@ -150,14 +151,14 @@ def applied(state: ResearchState, used: Spend, answer: object, ceiling: Limits, 
 
 
 def _finishing(state: ResearchState, now: datetime, reason: StopReason) -> Json:
-    """Towards the report, with time to write it: a human's thinking is not the job's."""
+    """Go to the report, with time to write it: a human's thinking time is not the job's."""
     first = Limits.model_validate(state["first_limits"])
     deadline = now + timedelta(seconds=min(first.deadline_s, 2 * first.call_timeout_s))
     return {"route": "report", "stop_reason": reason.value, "stop_detail": "", "deadline_at": deadline.isoformat()}
 
 
 def _least(state: ResearchState, spent_micro_usd: int) -> int:
-    """Micro-dollars that bring the budget above the wrap-up mark again, and pay for the call that was refused."""
+    """Micro-dollars that lift the budget above the wrap-up mark and pay for the refused call."""
     limits, halted = Limits.model_validate(state["limits"]), state.get("halted")
     above_mark = spent_micro_usd * 100 // limits.wrap_up_percent + 1
     needed = halted["needed_micro_usd"] if halted else 0
@@ -169,7 +170,7 @@ def _most(limits: Limits, ceiling: Limits) -> int:
 
 
 def _granted(state: ResearchState, used: Spend, now: datetime, extra_micro_usd: int) -> Json:
-    """Limits raised so that the job may do as much again as its limits first allowed."""
+    """Limits raised so that the job may do as much again as it was first allowed."""
     limits, first = Limits.model_validate(state["limits"]), Limits.model_validate(state["first_limits"])
     counted = [name for name, limit in LIMITS.items() if limit.unit.counter and limit.unit is not USD]
     again = {name: _used(used, LIMITS[name]) + getattr(first, name) for name in counted}
@@ -186,12 +187,12 @@ def _granted(state: ResearchState, used: Spend, now: datetime, extra_micro_usd: 
 
 
 def _used(used: Spend, limit: Limit) -> int:
-    """By the job, or by the agent that has used the most."""
+    """What the job, or the agent that used the most, has used of this limit."""
     each = [used] if limit.scope == "job" else used.agents.values()
     return max((getattr(one, limit.unit.counter) for one in each), default=0)
 
 
 def _withdrawn(state: ResearchState) -> Json:
-    """Open tasks end here: the supervisor plans anew, by the note."""
+    """Withdraw open tasks: the supervisor plans anew, following the note."""
     tasks = [task for task in state["tasks"].values() if task["status"] == "pending"]
     return {"tasks": {task["id"]: {**task, "status": "withdrawn"} for task in tasks}}

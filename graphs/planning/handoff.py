@@ -1,4 +1,4 @@
-"""What one agent is handed: its task, and the findings and evidence it builds on. Bounded, and whole or not at all."""
+"""What an agent is handed: its task, and the findings and evidence it builds on. Bounded, and complete or refused."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ T = TypeVar("T")
 
 
 class Handoff(TypedDict):
-    """One task on its way to its agent, and who pays for it. `omitted` counts what the bounds left out; `findings_left`
-    and `evidence_left` are how many of its own the state has room for."""
+    """One task for its agent, and the account. `omitted` counts what the bounds left out; `findings_left` and
+    `evidence_left` are how many new ones the state has room for."""
 
     job_id: str
     tenant: str
@@ -44,7 +44,7 @@ _HANDOFF = TypeAdapter(Handoff)
 
 
 def handoff(task: TaskState, state: ResearchState) -> Handoff:
-    """The hand-off of this task: of what it builds on, the newest."""
+    """The hand-off of this task, with the newest of what it builds on."""
     sources = {*task["depends_on"], task["id"]}
     findings, fewer = newest([each for each in of_status(state, "verified") if each["task"] in sources], MOST_FINDINGS)
     evidence, less = newest([each for each in state["evidence"].values() if each["task"] in sources], MOST_EVIDENCE)
@@ -64,27 +64,27 @@ def handoff(task: TaskState, state: ResearchState) -> Handoff:
 
 
 def _share(entries: Mapping[str, object], state: ResearchState) -> int:
-    """How many more entries each of the tasks that are handed out together may add."""
+    """How many entries each of the tasks dispatched together may still add."""
     return (MAX_ENTRIES - len(entries)) // max(1, len(state.get("dispatch", [])))
 
 
 def newest(entries: Sequence[T], most: int) -> tuple[list[T], int]:
-    """The last of these, and how many were left out: nothing is cut without saying so."""
+    """The last `most` entries, and how many were left out."""
     return list(entries[-most:]), max(0, len(entries) - most)
 
 
 def packet(given: Handoff, stored: dict[str, Evidence]) -> str:
-    """The hand-off as its agent reads it, as JSON. What stays the same from call to call comes first.
+    """The hand-off as JSON for its agent. What is the same in every call comes first.
 
     Raises:
-        HandoffRefused: a part of it is missing, or it is too large. It is refused rather than shortened, because an
-            agent cannot know what it was not told.
+        HandoffRefused: a part is missing, or it is too large. It is refused rather than shortened, because an agent
+            cannot know what it was not told.
     """
     try:
         checked = _HANDOFF.validate_python(given, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        raise HandoffRefused(f"a hand-off came in parts: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise HandoffRefused(f"a hand-off is incomplete: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     if missing := [each["id"] for each in checked["evidence"] if each["id"] not in stored]:
         raise HandoffRefused(f"a hand-off names evidence that is not stored: {', '.join(missing)}")
     task = checked["task"]
@@ -105,7 +105,7 @@ def packet(given: Handoff, stored: dict[str, Evidence]) -> str:
 
 
 def at_hand(reference: EvidenceRef, stored: Evidence) -> Json:
-    """What an agent is shown of a table: what it is, and its first lines. The tools get all of it, by its id."""
+    """What an agent sees of a table: its description and first lines. Tools get all of it by id."""
     lines = stored.text.splitlines()
     preview = "\n".join(lines[:PREVIEW_LINES])[:PREVIEW_CHARS]
     whole = preview == "\n".join(lines)

@@ -1,4 +1,4 @@
-"""A plan is a DAG of tasks, checked before anything runs: a deadlock is a refused plan, not an incident."""
+"""A plan is a DAG of tasks, validated before anything runs: a deadlock is a refused plan, not an incident."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -38,8 +38,8 @@ def validated(new: Iterable[Task], known: Mapping[str, TaskState], agents: Itera
 
 
 def decision_for(agents: Sequence[str], known: Collection[str]) -> type[SupervisorDecision]:
-    """The decisions that can be made where these agents work and these task ids are taken. Its schema names all that
-    can be named, so that decoding that is held to it cannot miss; and before any task has run, it has to assign."""
+    """The decision model for these agents and used task ids. Its schema lists all valid names, so that constrained
+    decoding cannot produce others; before any task has run, it must assign."""
     free = [name for name in IDS if name not in known]
     if not free:
         return SupervisorDecision
@@ -51,7 +51,7 @@ def decision_for(agents: Sequence[str], known: Collection[str]) -> type[Supervis
 
 
 def _narrowed(model: type[Narrowed], **types: Any) -> type[Narrowed]:
-    """The same kind of answer, with these types of its fields. Lists are as long as they may be in the model."""
+    """The model with these field types. Lists keep the length limits of the model."""
     fields: Any = {}
     for name, kind in types.items():
         known = model.model_fields[name]
@@ -65,7 +65,7 @@ def _one_of(names: Iterable[str]) -> Any:
 
 
 def ready(tasks: Mapping[str, TaskState]) -> list[TaskState]:
-    """Pending tasks whose dependencies have all ended, done or failed: partial input beats no attempt."""
+    """Pending tasks whose dependencies are all done or failed: partial input beats no attempt."""
     return [
         task
         for task in tasks.values()

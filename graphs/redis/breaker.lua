@@ -1,4 +1,4 @@
--- One circuit breaker. Closed: no `retry_at`. Open: until `retry_at`. Half-open: after it, and for one probe.
+-- One circuit breaker. Closed: no `retry_at`. Open: until `retry_at`. Half-open: after that, for one probe.
 -- KEYS: the breaker.  ARGV: event, now, failures that open it, window and open time in ms, time to live in s
 -- Returns 0 when it is closed, 1 when it is open, 2 when the caller is the probe.
 local key, event = KEYS[1], ARGV[1]
@@ -12,7 +12,7 @@ end
 
 local retry_at = tonumber(redis.call('HGET', key, 'retry_at') or '')
 
--- The lease of a probe is the time that the breaker stays open for everyone else.
+-- A probe's lease lasts as long as the breaker stays open for everyone else.
 local function open(probing)
   redis.call('DEL', key)
   redis.call('HSET', key, 'retry_at', now + open_for, 'probing', probing)
@@ -28,7 +28,7 @@ end
 
 local function failed()
   if retry_at then
-    -- A call from before it opened says nothing new; the probe does.
+    -- Only the probe's outcome counts, not that of calls from before the breaker opened.
     if redis.call('HGET', key, 'probing') == '1' then open(0) end
     return OPEN
   end
@@ -45,7 +45,7 @@ local function failed()
   return CLOSED
 end
 
--- The probe of another process may be under way: at worst two are let through.
+-- Another process's probe may be in flight: at worst two are admitted.
 local function abandoned()
   if not retry_at then return CLOSED end
   if redis.call('HGET', key, 'probing') == '1' then redis.call('HSET', key, 'retry_at', now, 'probing', 0) end

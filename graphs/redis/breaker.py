@@ -1,7 +1,7 @@
 """A circuit breaker per model provider or MCP server, shared by all workers (Michael Nygard, "Release It!").
 
-Closed, calls pass and failures are counted. Open, calls are refused at once instead of each waiting for a timeout.
-Half-open, one call is let through as a probe, and its outcome closes or opens the breaker.
+Closed: calls pass and failures are counted. Open: calls are refused at once instead of each waiting for a timeout.
+Half-open: one call is admitted as a probe, and its outcome closes or reopens the breaker.
 
 One hash in Redis, `tollgate:breaker:<provider>`. It expires when nothing has been reported for an hour.
 """
@@ -32,17 +32,17 @@ class _Reading(IntEnum):
 
 
 class Breaker:
-    """Says whether a provider or server may be called; one instance per process, or several, over one Redis.
+    """Says whether a provider or server may be called. Any number of instances share one Redis.
 
-    While all goes well it costs at most one round trip a second: a closed breaker is believed for that long.
-    When Redis fails, calls are admitted and reports are lost: the ledger, which is in the same place, refuses then.
+    Normally it costs at most one round trip a second: a closed breaker is cached for that long. When Redis fails, calls
+    are admitted and reports are lost; the ledger, in the same Redis, refuses them then.
 
     Args:
-        client: where the state is kept.
-        provider: whose breaker it is.
-        failures: that many within `window_s` open it.
-        window_s: seconds that a failure counts.
-        open_s: seconds until a probe is let through, and until a probe that never reported is given up.
+        client: the Redis with the state.
+        provider: the provider or server.
+        failures: this many within `window_s` open it.
+        window_s: seconds for which a failure counts.
+        open_s: seconds until a probe is admitted, and until a probe that never reported is abandoned.
         now: the time, in UTC.
     """
 
@@ -65,7 +65,7 @@ class Breaker:
         self._in_doubt = False
 
     async def admits(self) -> bool:
-        """Whether a call may be made. The caller that is let through as the probe reports how it went, like any."""
+        """Whether a call may be made. A caller admitted as the probe reports its outcome like any other."""
         now = self._now()
         if self._trusted_until and now < self._trusted_until:
             return True
@@ -74,10 +74,8 @@ class Breaker:
         return reading is not _Reading.OPEN
 
     async def wait_s(self) -> float | None:
-        """Seconds until it is worth asking again whether a call may be made: until a probe is let through, and a moment
-        while one is under way, for its outcome may come at any time. None when it is closed.
-
-        A probe whose process died ends like any other, when the breaker has stayed open for it."""
+        """Seconds until it is worth calling `admits` again: until a probe is admitted, or a moment while one is in
+        flight. None when the breaker is closed. A probe whose process died expires after `open_s`."""
         try:
             found = await cast("Awaitable[list[bytes | None]]", self._client.hmget(self._key, ["retry_at", "probing"]))
         except STORE_FAILED:
@@ -89,24 +87,24 @@ class Breaker:
         return min(PROBE_LOOK_S, left) if probing else left
 
     async def abandoned(self) -> None:
-        """Nothing was learned of the provider: the call was refused before it was made, or cancelled. A probe that was
-        let through is given to the next caller."""
+        """Report a call that says nothing about the provider: it was cancelled, or refused before it was made. A probe
+        passes to the next caller."""
         if self._in_doubt:
             await self._tell("abandoned", self._now())
 
     async def failed(self) -> None:
-        """Count a failure of the provider: an outage or a timeout, not a request that was at fault."""
+        """Count a failure of the provider: an outage or a timeout, not a bad request."""
         self._in_doubt = True
         await self._tell("failed", self._now())
 
     async def succeeded(self) -> None:
-        """Close the breaker and start counting anew. Costs nothing unless this process saw a failure or probed."""
+        """Close the breaker and reset the count. Free unless this process saw a failure or was the probe."""
         if self._in_doubt:
             self._in_doubt = False
             self._in_doubt |= await self._tell("succeeded", self._now()) is None
 
     async def _tell(self, event: str, now: datetime) -> _Reading | None:
-        """What the breaker is after the event; None when Redis cannot say."""
+        """The breaker after the event; None when Redis fails."""
         self._trusted_until = None
         at = round(now.timestamp() * 1000)
         try:

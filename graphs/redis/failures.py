@@ -1,4 +1,4 @@
-"""When the store fails: which errors say so, and what to do about one. Every place that has to know asks here."""
+"""Failures of the store: which errors mean one, and the remedy for each."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -17,19 +17,19 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswer
 
-# What a client of Redis raises, whatever is wrong. The second is no RedisError; an OSError comes as a ConnectionError.
+# What a Redis client raises. The second is not a RedisError; an OSError comes as a ConnectionError.
 STORE_FAILED = (RedisError, RedisClusterException)
-# Of these, those that say nothing of the command: nobody has answered it.
+# Those that say nothing about the command: there was no answer.
 STORE_AWAY = (NoConnection, NoAnswer, ClusterError, RedisClusterException)
 
-# By their types where a command is sent by itself, by their words where a script has sent it. All but the last say that
-# the store is out of order, whatever it was asked for.
+# By type when the client sent the command, by message when a script did. All but the last mean that the store is
+# broken for every command.
 _Refusal = tuple[tuple[type[BaseException], ...], str, str, str]
 _OUT_OF_ORDER: tuple[_Refusal, ...] = (
     (
         (AuthenticationError, AuthorizationError),
         r"\b(?:NOAUTH|WRONGPASS)\b",
-        "Redis refuses the login",
+        "Redis rejects the login",
         "put the right user and password in REDIS_URL",
     ),
     (
@@ -42,7 +42,7 @@ _OUT_OF_ORDER: tuple[_Refusal, ...] = (
         (OutOfMemoryError,),
         r"\bOOM\b",
         "Redis has no memory left",
-        "raise its maxmemory, or delete what is not needed in it",
+        "raise its maxmemory, or delete keys that are not needed",
     ),
     (
         (ReadOnlyError,),
@@ -51,39 +51,39 @@ _OUT_OF_ORDER: tuple[_Refusal, ...] = (
         "point REDIS_URL at its primary",
     ),
     ((), r"\bNOREPLICAS\b", "Redis has lost its replicas", "start them, or lower its min-replicas-to-write"),
-    ((), r"\bMISCONF\b", "Redis cannot write its data to disk", "mend what its log says, or make room on that disk"),
+    ((), r"\bMISCONF\b", "Redis cannot write its data to disk", "fix what its log reports, or free space on that disk"),
     ((BusyLoadingError,), r"\bLOADING\b", "Redis is still loading its data", "wait until it has finished"),
     (STORE_AWAY, r"(?!)", "Redis does not answer", "start it, or correct REDIS_URL"),
 )
 _WRONG_TYPE: _Refusal = (
     (),
     r"\bWRONGTYPE\b",
-    "a key in Redis holds what Tollgate did not put there",
-    "see who else writes to this database, and give Tollgate one of its own",
+    "a key in Redis has a type that Tollgate did not write",
+    "find what else writes to this database, and give Tollgate a database of its own",
 )
 
 
 def explained(error: BaseException) -> str:
-    """What an error of the store is, its words, and what to do: one line, for whoever runs the service."""
+    """A store error, its message and the remedy, in one line for the operator."""
     what, remedy = _refusal(error)
     return f"{what} ({_line(error)}); {remedy}"
 
 
 def briefly(error: BaseException) -> str:
-    """What an error of the store is, without its words, which may hold an address: fit for everybody."""
+    """A store error without its message, which may contain an address: safe for everyone."""
     return _refusal(error)[0]
 
 
 def _refusal(error: BaseException) -> tuple[str, str]:
-    """What it is, and what to do."""
+    """The error and its remedy."""
     if found := _found(error, (*_OUT_OF_ORDER, _WRONG_TYPE)):
         return found[2], found[3]
-    return "Redis refuses a command", "see its version and its log"
+    return "Redis refuses a command", "check its version and its log"
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the store was away, full, read-only or closed to us: no job is to blame for that. For any other command
-    that it refused one may be."""
+    """Whether the store was down, full, read-only or closed to us, which is no job's fault. Other refused commands may
+    be."""
     return _found(error, _OUT_OF_ORDER) is not None
 
 
@@ -97,7 +97,7 @@ def _found(error: BaseException, refusals: Sequence[_Refusal]) -> _Refusal | Non
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The client tells a login that was refused as the cause of a lost connection."""
+    """The error and its causes: the client reports a rejected login as the cause of a lost connection."""
     while error is not None:
         yield error
         error = error.__cause__

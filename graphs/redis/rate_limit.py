@@ -1,7 +1,7 @@
-"""How many requests a key, or calls a tool, may make: so many a minute, and so many of them at once.
+"""Rate limits for API keys and tools: a rate per minute and a burst.
 
-A token bucket, as GCRA ("generic cell rate algorithm"): an allowance of `burst` requests that comes back evenly, kept
-as one number per key, `tollgate:{<key id>}:rate`, and taken from in one step, so that any number of processes share it.
+A token bucket as GCRA ("generic cell rate algorithm"): an allowance of `burst` requests that refills evenly, kept as
+one number per key, `tollgate:{<key id>}:rate`, and updated atomically, so that any number of processes share it.
 """
 
 import math
@@ -20,13 +20,13 @@ _TAKE = Script(Path(__file__).with_suffix(".lua"))
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left after a request.
+    """What is left of an allowance after a request.
 
     Attributes:
-        limit: requests that may be made at once when none was made for a while.
-        remaining: requests that may be made now.
-        reset_s: seconds until `limit` requests may be made again.
-        retry_after_s: seconds until one more may be made, when this one may not; None when it may.
+        limit: requests allowed at once when the allowance is full.
+        remaining: requests allowed now.
+        reset_s: seconds until the allowance is full.
+        retry_after_s: seconds until the next request is allowed; None if this one was.
     """
 
     limit: int
@@ -36,11 +36,11 @@ class Allowance:
 
     @property
     def allowed(self) -> bool:
-        """Whether the request may be made."""
+        """Whether the request is allowed."""
         return self.retry_after_s is None
 
     def headers(self) -> dict[str, str]:
-        """For the answer, whether it was allowed or not. Seconds are whole, and never too few."""
+        """The response headers. Seconds are rounded up."""
         told = {
             "RateLimit-Limit": str(self.limit),
             "RateLimit-Remaining": str(self.remaining),
@@ -50,13 +50,13 @@ class Allowance:
 
 
 class RateLimit:
-    """The rate limit of every key.
+    """One rate limit, applied to each key separately.
 
     Args:
-        client: where it is kept.
-        per_minute: requests that come back in a minute.
-        burst: requests that may be made at once.
-        now: the time; by default that of the Redis server, which is one for all processes.
+        client: the Redis with the state.
+        per_minute: requests replenished per minute.
+        burst: requests allowed at once.
+        now: the time; by default the Redis server's, which all processes share.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class RateLimit:
         self._now = now
 
     async def take(self, key_id: str) -> Allowance:
-        """Count a request of this key, if it may be made; one that may not costs nothing.
+        """Count a request of this key if it is allowed; a refused one costs nothing.
 
-        After a lost connection the client asks again, and the request may be counted twice.
+        After a lost connection the client resends, so a request may be counted twice.
 
         Raises:
-            redis.exceptions.RedisError: Redis does not answer.
+            redis.exceptions.RedisError: Redis failed.
         """
         now = "" if self._now is None else round(self._now().timestamp() * 1_000_000)
         key = f"tollgate:{{{key_id}}}:rate"

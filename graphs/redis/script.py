@@ -1,4 +1,4 @@
-"""A Lua script that Redis keeps: sent once, then called by its hash."""
+"""A Lua script, sent to Redis once and then called by its hash."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from redis.exceptions import NoScriptError
 
 
 class Script:
-    """A script on any client. All its keys have one hash tag, so that on a cluster one node has them."""
+    """A script for any client. All its keys share a hash tag, so that one cluster node has them."""
 
     def __init__(self, *paths: Path) -> None:
-        """The text of these files, one after the other: functions that scripts share come first."""
+        """Concatenate these files; shared functions come first."""
         self._text = "".join(path.read_text(encoding="utf-8") for path in paths)
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
@@ -22,5 +22,5 @@ class Script:
         call: Any = client
         try:
             return await call.evalsha(self._sha, len(keys), *keys, *arguments)
-        except NoScriptError:  # EVAL loads it on the node that has the keys
+        except NoScriptError:  # EVAL loads it on the node with the keys
             return await call.eval(self._text, len(keys), *keys, *arguments)

@@ -1,4 +1,4 @@
-"""Reads what a job has used against its limits and says how to go on. Pure: the clock is an argument."""
+"""Compares a job's usage with its limits and decides how to go on. Pure: the clock is an argument."""
 
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -9,12 +9,12 @@ from graphs.state import ResearchState
 from graphs.stop_reasons import StopReason
 
 # A run must end while LangGraph still grants steps. A round of hand-offs takes four (supervisor, budget, agent,
-# verify), the ending five (report and its verification, both twice, and finish); one is to spare.
+# verify), the ending five (report and verify_report, both twice, and finish); one is spare.
 STEPS_TO_FINISH = 10
 
 
 class Verdict(NamedTuple):
-    """`go` on, `wrap_up` with what there is, or stop: a `limit` is reached. `reason` is None only for `go`."""
+    """`go`, `wrap_up` with what there is, or stop because a `limit` is reached. `reason` is None only for `go`."""
 
     course: Literal["go", "wrap_up", "limit"]
     reason: StopReason | None = None
@@ -22,7 +22,7 @@ class Verdict(NamedTuple):
 
 
 def assess(state: ResearchState, used: Spend, now: datetime) -> Verdict:
-    """The first limit that is reached, or the wrap-up mark, or `go`."""
+    """The first reached limit, or the wrap-up mark, or `go`."""
     limits = Limits.model_validate(state["limits"])
     if halted := state.get("halted"):
         return Verdict("limit", StopReason(halted["reason"]), halted["detail"])

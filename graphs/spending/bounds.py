@@ -1,4 +1,4 @@
-"""What a request can cost at most, told from the request alone, and which requests have no such bound."""
+"""An upper bound of a request's cost, from the request alone, and which requests have none."""
 
 from typing import Any
 
@@ -15,9 +15,8 @@ MARGIN = 256
 
 
 def bytes_of(payload: dict[str, Any]) -> int:
-    """The size of the request as it is sent, in bytes. A token is at least one byte of it, so it bounds the tokens,
-    whatever the tokenizer. A schema that is given as a class is sent as the schema of a tool would be, but for a few
-    words."""
+    """The size of the request as sent, in bytes: an upper bound of its tokens for any tokenizer, as a token is at least
+    one byte. A schema given as a class is sized like a tool's schema, which differs by a few words."""
     given = payload.get("response_format")
     if isinstance(given, type) and issubclass(given, BaseModel):
         payload = {**payload, "response_format": openai.pydantic_function_tool(given)}
@@ -25,14 +24,16 @@ def bytes_of(payload: dict[str, Any]) -> int:
 
 
 def refuse_what_has_no_bound(payload: dict[str, Any], model: str) -> None:
-    """The price of a picture does not show in its address, nor that of a search in its size: so only text, functions
-    and the model that was priced can be reserved for."""
+    """Allow only text, functions and the priced model, because only their cost can be bounded: a picture's address says
+    nothing about its price, nor a search's size about its.
+
+    Raises Unaccounted."""
     if payload["model"] != model:
         raise Unaccounted(
-            f"{payload['model']} was asked for through {model}; app/config/models.py builds each model of its own"
+            f"{payload['model']} was requested through {model}; build a model for it in app/config/models.py"
         )
     if "messages" not in payload:
-        raise Unaccounted(f"{model} is asked through chat completions; of another API nothing here bounds the price")
+        raise Unaccounted(f"{model} must use chat completions: the price of calls to other APIs has no bound")
     extra = sorted(UNBOUNDED & payload.keys()) + [key for key in ["service_tier"] if payload.get(key) not in TIERS]
     if extra:
         raise Unaccounted(f"the price of a request with {', '.join(extra)} has no bound")
@@ -40,6 +41,4 @@ def refuse_what_has_no_bound(payload: dict[str, Any], model: str) -> None:
     if any(part.get("type") not in TEXT for part in parts) or any(
         tool.get("type") != "function" for tool in payload.get("tools", [])
     ):
-        raise Unaccounted(
-            "only text and functions can be bounded before they are sent; this request holds something else"
-        )
+        raise Unaccounted("this request holds something besides text and functions, and its price has no bound")

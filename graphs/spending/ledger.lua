@@ -1,8 +1,8 @@
--- What calls have reserved and cost, and what else a job has used.
--- KEYS: the index of the open calls. The other keys are named in here; their common hash tag puts them on one node.
--- ARGV: one JSON object: operation, now in ms, times to live of a job, a day and a closed call in s, then what the
--- operation needs, by name. Limits have the names of graphs/spending/limits.py.
--- Numbers in Lua are doubles: exact below 2^53, which the caller sees to.
+-- What calls have reserved and cost, and a job's other usage.
+-- KEYS: the index of the open calls. The other keys are built here; their common hash tag puts them on one node.
+-- ARGV: one JSON object: operation, now in ms, TTLs of a job, a day and a closed call in s, then the operation's
+-- arguments by name. Limits have the names of graphs/spending/limits.py. Numbers in Lua are doubles: exact below 2^53,
+-- which the caller ensures.
 local given = cjson.decode(ARGV[1])
 local OPEN = KEYS[1]
 local PREFIX = OPEN:sub(1, -(#'open' + 1))
@@ -11,12 +11,12 @@ local MINUTE_S = 120
 local REAPED_AT_ONCE = 16
 local FENCED = { 0 }
 
--- What an operation changes is computed first and written last, by `commit`: whatever the store refuses, nothing is left
--- half booked. By key: fields as they are or will be, those to be written, and the seconds that the key lives then.
+-- An operation's changes are computed first and written last, by `commit`, so that a refusal by the store leaves nothing
+-- half booked. By key: current or future fields, the fields to write, and the key's new TTL in seconds.
 local fields, changed, order, lives = {}, {}, {}, {}
 local added, removed = {}, {}
 
--- Left to itself, Redis 7.2 makes 1e+8 of 100000000 (redis/redis#13113).
+-- By default Redis 7.2 turns 100000000 into 1e+8 (redis/redis#13113).
 local function whole(number) return string.format('%.0f', number) end
 
 local function expire(key, seconds) lives[key] = whole(seconds) end
@@ -46,7 +46,7 @@ local function read(key, ...)
   return unpack(found)
 end
 
--- Of a key that was read: so its type is known.
+-- For a key that was read, so that its type is known.
 local function set(key, field, value)
   fields[key][field] = value
   if not changed[key] then
@@ -56,11 +56,11 @@ local function set(key, field, value)
   changed[key][field] = true
 end
 
--- No counter goes below zero: where a key has expired meanwhile, there is nothing left to take back.
+-- No counter goes below zero: if a key has expired meanwhile, nothing is left to take back.
 local function add(key, field, amount) set(key, field, whole(math.max(0, number(key, field) + amount))) end
 
--- A command that this user may not send is sent first of all, to be refused. Redis 6.2 cannot be asked; there, what is
--- written before a refusal is put right by the reaper.
+-- A command that this user may not send is tried first, so that it is refused before any write. Redis 6.2 cannot be
+-- asked; there, the reaper corrects what was written before a refusal.
 local function commit()
   local writes = {}
   if #added + #removed > 0 then redis.call('ZSCORE', OPEN, '') end
@@ -81,7 +81,7 @@ local function commit()
   for _, write in ipairs(writes) do redis.call(unpack(write)) end
 end
 
--- A job and a day each have counters of the whole, and after a colon of their parts: the agents, or the tenants.
+-- A job and a day each have total counters and, with a colon, partial ones: by agent, or by tenant.
 local function job_key(job) return PREFIX .. 'job:' .. job end
 local function day_key(day) return PREFIX .. 'day:' .. day end
 local function minute_key(minute) return PREFIX .. 'minute:' .. minute end
@@ -114,7 +114,7 @@ local function load(id)
   return call
 end
 
--- Charges an open call, or corrects what a reaped one was charged. Without an amount: as reserved, and estimated.
+-- Charges an open call, or corrects the charge of a reaped one. Without an amount: as reserved, flagged as estimated.
 local function close(id, call, state, amount)
   local charged = amount or call.reserved
   local estimated = amount and 0 or charged
@@ -143,8 +143,8 @@ local function reap(most)
 end
 
 -- Measures are {limit, used, reserved, wanted}.
--- Returns {limit, used, reserved, most, passing} of the first that has no room, rather of one where settling makes none;
--- nothing when all have room. Passing is 1 where only what is reserved is in the way.
+-- Returns {limit, used, reserved, most, passing} of the first exceeded one, preferably one where settling will not help;
+-- nothing if none is exceeded. Passing is 1 if only reservations are in the way.
 local function refusal(measures)
   local found
   for _, measure in ipairs(measures) do
@@ -159,7 +159,7 @@ local function refusal(measures)
   return found
 end
 
--- A run whose token is older than one that is known here has been taken over: it may settle, and begin nothing.
+-- A run whose token is older than one known here has been taken over: it may settle, but not begin anything.
 local function fenced()
   local job, token = job_key(given.job), given.fence
   if not token then return false end
@@ -206,7 +206,7 @@ function operations.reserve()
   set(key, 'state', 'open')
   set(key, 'reserved', whole(wanted))
   added[#added + 1] = { whole(given.expires), id }
-  -- Longer than all that it has a share in, so that it is always reaped and never forgotten.
+  -- Longer than the scopes it belongs to, so that it is always reaped.
   local longest = math.max(JOB_S, DAY_S) + math.ceil((given.expires - now) / 1000)
   expire(key, longest)
   if redis.call('TTL', OPEN) < longest then expire(OPEN, longest) end
@@ -223,7 +223,7 @@ function operations.settle()
   return close(id, call, 'closed', given.cost)
 end
 
--- What is released before it was reserved stays closed: the order to reserve may come late, over a broken connection.
+-- What is released before it was reserved stays closed: over a broken connection, the reserve command may come late.
 function operations.release()
   local id = given.call
   local call = load(id)

@@ -1,17 +1,17 @@
-"""The ledger: what each call may cost is reserved before it is made, and settled after.
+"""The ledger: reserves what each call may cost before it is made, and settles it after.
 
 A call is charged to four scopes at once: its job, its agent in that job, its tenant's day and the deployment's day (the
 UTC day it was reserved on). A reservation is made in all of them or in none. One that nobody settles in time, because
 its worker died, is reaped: charged as reserved, and flagged as estimated.
 
-All of it is in Redis, outside the state, so that neither a resume nor a fork starts a count anew. Every key has the
-hash tag `{ledger}`, so that one atomic script spans the scopes on a cluster too:
+Everything is in Redis, outside the state, so that no resume or fork restarts a count. Every key has the hash tag
+`{ledger}`, so that one atomic script spans the scopes on a cluster too:
 
     tollgate:{ledger}:job:<job id>    hash of counters; `<counter>:<agent>` is one agent's part
     tollgate:{ledger}:day:<date>      hash of counters of the deployment; `<counter>:<tenant>` is one tenant's part
-    tollgate:{ledger}:minute:<n>      hash of what was settled in a minute, by job id
+    tollgate:{ledger}:minute:<n>      hash of what was settled in that minute, by job id
     tollgate:{ledger}:call:<call id>  hash, one call
-    tollgate:{ledger}:open            sorted set of the open calls, by when they expire
+    tollgate:{ledger}:open            sorted set of the open calls, by expiry
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from graphs.spending.limits import LIMITS, MODEL_CALLS, TOOL_CALLS, dollars
 from graphs.spending.spend import NO_TOKENS, Account, Amount, DaySpend, Spend, Tokens
 
 DAY_TTL_SECONDS = 40 * 86_400
-CLOSED_TTL_SECONDS = 3600  # a command that is sent again comes within a minute
+CLOSED_TTL_SECONDS = 3600  # a resent command comes within a minute
 REAPED_AT_ONCE = 100
 MAX_MICRO_USD = 2**53 - 1  # Lua's numbers are exact up to here
 
@@ -47,14 +47,25 @@ _SCRIPT = Script(Path(__file__).with_suffix(".lua"))
 class Ledger:
     """Reserves, settles and counts. Each method takes one round trip, and raises LedgerUnavailable when Redis fails.
 
-    The Redis client may send a command again when a connection breaks. What has a `call_id` still happens once, for as
-    long as the call is remembered: an hour after it was closed. Counts may come out too high then, never too low.
+    The Redis client may resend a command when a connection breaks. Operations with a `call_id` still take effect once,
+    for as long as the call is remembered: an hour after it was closed. Counts may then be too high, never too low.
 
     Args:
-        client: a client that talks bytes.
-        ttl_seconds: how long a job is remembered after its last change, and a reaped call can be corrected.
-        day_ttl_seconds: how long a day is remembered after its last change: at least a day.
+        client: a client with `decode_responses=False`.
+        ttl_seconds: how long a job is remembered after its last change, and a reaped call can be corrected; at least 1.
+        day_ttl_seconds: how long a day is remembered after its last change; at least a day.
         now: the time, in UTC.
+
+    Raises:
+        ValueError: the client decodes responses, or a time is too short.
+
+    Example:
+        ledger = Ledger(Redis.from_url("redis://127.0.0.1:6379"), ttl_seconds=7 * 86_400)
+        deadline = datetime.now(UTC) + timedelta(minutes=10)
+        account = Account("job-1", "acme", "researcher", Limits(budget_micro_usd=250_000), deadline)
+        await ledger.reserve("call-1", account, 4_000, expires_in_s=60)  # at most USD 0.004, or LimitReached
+        await ledger.settle("call-1", 1_250)  # it cost USD 0.00125
+        used = await ledger.spend("job-1")  # used.micro_usd == 1_250
     """
 
     def __init__(
@@ -76,16 +87,16 @@ class Ledger:
         self._now = now
 
     async def reserve(self, call_id: str, account: Account, micro_usd: int, *, expires_in_s: float) -> None:
-        """Set aside the most that a call can cost, in every scope, or in none.
+        """Reserve the most that a call can cost, in every scope or in none.
 
-        It counts as a model call, also when it is released later. With a `call_id` that is known already, open or
-        closed, nothing changes. First some of what has expired is reaped, whoever's it is.
+        It counts as a model call even if it is released later. A known `call_id`, open or closed, changes nothing. Some
+        expired calls, of any job, are reaped first.
 
         Args:
-            call_id: one attempt's own.
-            account: who pays, and the limits that hold.
-            micro_usd: the worst case. The limits hold as far as it is an upper bound.
-            expires_in_s: when the call is given up for lost. A settle that comes later still corrects it.
+            call_id: unique to one attempt.
+            account: who pays, and the limits that apply.
+            micro_usd: the worst case, which must be an upper bound for the limits to hold.
+            expires_in_s: seconds until the call counts as lost. A later settle still corrects it.
 
         Raises:
             LimitReached: it does not fit; nothing was reserved.
@@ -98,18 +109,18 @@ class Ledger:
         expires = _ms(now) + math.ceil(expires_in_s * 1000)
         try:
             refusal = await self._run("reserve", now, **given, expires=expires)
-        except (asyncio.CancelledError, LedgerUnavailable):  # it may have been carried out, or may be yet
+        except (asyncio.CancelledError, LedgerUnavailable):  # it may have happened, or may still
             await asyncio.shield(self._take_back(call_id))
             raise
         _refuse(refusal, wanted)
 
     async def settle(self, call_id: str, micro_usd: int | None, tokens: Tokens = NO_TOKENS) -> int:
-        """Charge what the call has cost, to the scopes and the day of its reservation. What it was charged.
+        """Charge what the call cost to the scopes and the day of its reservation, and return the charge.
 
-        A cost above the reservation is charged too. A scope may pass its limit so, and its next `reserve` is refused.
-        A call that was reaped is corrected. One that is settled or released already stays as it is. One that the ledger
-        does not know, or no longer, is charged nothing, and 0 returned: it does not say who would pay. Without a cost,
-        because nobody knows it, the call is charged as reserved, and flagged as estimated.
+        If `micro_usd` is None (unknown), the reserved amount is charged and flagged as estimated. A cost above the
+        reservation is charged too, which can take a scope past its limit; its next `reserve` is then refused. The
+        charge of a reaped call is corrected. A settled or released call is left as it is. An unknown or forgotten one
+        is charged 0, because its account is not known.
         """
         cost = {} if micro_usd is None else {"cost": _exact(micro_usd)}
         used = {f"{name}_tokens": _exact(amount) for name, amount in tokens._asdict().items()}
@@ -117,29 +128,29 @@ class Ledger:
         return charged
 
     async def release(self, call_id: str) -> None:
-        """Charge nothing: the provider did not bill the call. One that is settled or released is left as it is."""
+        """Charge nothing: the provider did not bill the call. A settled or released call is left as it is."""
         await self._run("release", self._now(), call=call_id)
 
     async def count(self, job_id: str, *, steps: int = 0, handoffs: int = 0, fence: int | None = None) -> None:
-        """Add to what the job has done, whatever its limits. Raises Fenced when a newer token is known."""
+        """Add to a job's counts, regardless of its limits. Raises Fenced when a newer token is known."""
         added = {"steps": _exact(steps), "handoffs": _exact(handoffs)}
         _refuse(await self._run("count", self._now(), job=job_id, added=added, **_fenced(fence)))
 
     async def count_tool_call(self, account: Account) -> None:
-        """Count a tool call of the job and of the agent, or neither.
+        """Count a tool call for both the job and the agent, or for neither.
 
         Raises:
-            LimitReached: there have been as many as may be; nothing was counted.
+            LimitReached: a limit of tool calls is reached; nothing was counted.
             LedgerUnavailable: no call may be made.
         """
         _refuse(await self._run("count_tool_call", self._now(), **_payer(account)))
 
     async def fence(self, job_id: str, token: int) -> None:
-        """From now on, runs of this job with an older fencing token reserve and count nothing. Raises Fenced."""
+        """From now on, refuse runs of this job with an older fencing token. Raises Fenced if this one is older."""
         _refuse(await self._run("fence", self._now(), job=job_id, **_fenced(token)))
 
     async def spend(self, job_id: str) -> Spend:
-        """What the job has used; zeros for a job that the ledger does not know."""
+        """What the job has used; zeros for an unknown job."""
         with _available():
             found = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(f"{_PREFIX}:job:{job_id}"))
         job: dict[str, int] = {}
@@ -150,7 +161,7 @@ class Ledger:
         return Spend.model_validate({**job, "agents": agents})
 
     async def spent_today(self, tenant: str) -> DaySpend:
-        """What the tenant and the deployment have used of this UTC day's budgets."""
+        """What the tenant and the deployment have used of today's (UTC) budgets."""
         counters = ["micro_usd", "reserved_micro_usd"]
         fields = [*(f"{counter}:{tenant}" for counter in counters), *counters]
         with _available():
@@ -163,7 +174,7 @@ class Ledger:
         )
 
     async def reap(self) -> int:
-        """Charge every call that has expired as reserved, flagged as estimated. How many there were."""
+        """Charge every expired call as reserved, flagged as estimated; return how many there were."""
         total, reaped, now = 0, REAPED_AT_ONCE, self._now()
         while reaped == REAPED_AT_ONCE:
             reaped = await self._run("reap", now, most=REAPED_AT_ONCE)
@@ -175,7 +186,7 @@ class Ledger:
             await self.release(call_id)
 
     async def _run(self, operation: str, now: datetime, **given: Any) -> Any:
-        # In one document: the client takes longer to pack twenty arguments than all else of a call.
+        # One document, because the client takes longer to pack twenty arguments than for the rest of a call.
         told = json.dumps({"operation": operation, "now": _ms(now), **self._lives, **given})
         with _available():
             return await _SCRIPT.run(self._client, _KEYS, told)
@@ -187,12 +198,12 @@ def _available() -> Iterator[None]:
         yield
     except STORE_FAILED as error:
         raise LedgerUnavailable(
-            f"the ledger cannot be used, and without it nothing is spent: {explained(error)}, then resume"
+            f"the ledger is unavailable, so nothing may be spent: {explained(error)}, then resume"
         ) from error
 
 
 def _refuse(refusal: list[Any], wanted: int = 1) -> None:
-    """Raises LimitReached unless the script has nothing to refuse."""
+    """Raise Fenced or LimitReached if the script refused."""
     if refusal == []:
         return
     if refusal == FENCED:

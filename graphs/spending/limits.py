@@ -1,4 +1,4 @@
-"""What one job may use: every limit, declared once. `docs/limits.md` is the table of them.
+"""What one job may use: every limit, declared once. `docs/limits.md` lists them.
 
 Money is integer micro-dollars (1 USD = 1,000,000). Durations are seconds.
 """
@@ -13,14 +13,14 @@ from pydantic import BaseModel, ConfigDict
 from graphs.stop_reasons import ScopeName, StopReason
 
 MICRO = 1_000_000
-MOST_USD = 1000  # of a budget, and of what a human adds to one
+MOST_USD = 1000  # for a budget, and for what a human adds to one
 MOST_S = 86_400  # of a deadline
 
 OnLimit = Literal["escalate", "finish_partial", "fail"]
 
 
 class Unit(NamedTuple):
-    """What people count a limit in. `Limits` holds `scale` times their number.
+    """The unit in which people state a limit. `Limits` holds `scale` times that number.
 
     `counter` is the field of `graphs.spending.spend` that counts it.
     """
@@ -38,16 +38,16 @@ MODEL_CALLS, TOOL_CALLS = Unit("model calls", counter="model_calls"), Unit("tool
 
 @dataclass(frozen=True)
 class Limit(GroupedMetadata):
-    """What is declared of a limit besides its name, its default and its docstring. Numbers are as `Limits` holds them.
+    """A limit's declaration, besides its name, default and docstring. Numbers are in the units of `Limits`.
 
     Attributes:
         setting: the field of `Settings` that changes the default.
-        unit: of the setting.
-        scope: whose limit it is.
-        reason: why a job stops at it; None where work waits instead.
-        most: the highest value that the setting takes.
-        least: the lowest value.
-        ceiling: the most that a request or a human may raise it to, by default; None where nobody may.
+        unit: the unit of the setting.
+        scope: what the limit applies to.
+        reason: the stop reason of a job that reaches it; None where work waits instead.
+        most: the highest value of the setting.
+        least: the lowest value of the setting.
+        ceiling: the default for the most that a request or a human may raise it to; None where nobody may.
     """
 
     setting: str
@@ -59,7 +59,8 @@ class Limit(GroupedMetadata):
     ceiling: int | None = None
 
     def __iter__(self) -> Iterator[BaseMetadata]:
-        """The bounds that pydantic checks. `most` is none, except of a percentage: what humans grant adds up."""
+        """The bounds that pydantic checks. `most` is only checked for percentages, because what humans grant adds
+        up."""
         yield Ge(self.least)
         if self.unit is PERCENT:
             yield Le(self.most)
@@ -71,11 +72,11 @@ class Limit(GroupedMetadata):
         return f"{stem}_max_{suffix}"
 
     def in_unit(self, value: int) -> float:
-        """A value of `Limits` as its setting has it."""
+        """A value of `Limits` in the unit of the setting."""
         return value if self.unit.scale == 1 else value / self.unit.scale
 
     def from_unit(self, value: float) -> int:
-        """A value of the setting as `Limits` holds it."""
+        """A value of the setting in the unit of `Limits`."""
         return round(value * self.unit.scale)
 
     def shown(self, value: int) -> str:
@@ -84,10 +85,18 @@ class Limit(GroupedMetadata):
 
 
 class Limits(BaseModel):
-    """Every limit there is, cumulative over the resumes of a job, and on by default.
+    """Every limit, cumulative over a job's resumes, and on by default.
 
-    A new one is a field here, and a line where it is enforced: in `ledger.lua`, the gate (`model.py`) or a node. The
-    names of the fields are in checkpoints.
+    To add one, add a field here, and a line where it is enforced: in `ledger.lua`, the gate (`model.py`) or a node.
+    Field names are stored in checkpoints.
+
+    Raises pydantic.ValidationError for a value out of bounds.
+
+    Example:
+        limits = Limits(budget_micro_usd=250_000, deadline_s=300, model_calls=20)  # USD 0.25, 5 minutes
+        limits.wrap_up_percent  # 80: every other limit has its default
+        limits.above(CEILING)  # "" when this deployment's ceiling allows it, else why not
+        raised = limits.model_copy(update={"budget_micro_usd": 500_000})  # limits are frozen
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -171,7 +180,7 @@ class Limits(BaseModel):
     on_limit: OnLimit = "escalate"
 
     def above(self, ceiling: "Limits") -> str:
-        """The first limit that is above the ceiling's, in words; empty when none is."""
+        """Says which limit exceeds the ceiling first; empty if none does."""
         for name, limit in LIMITS.items():
             if (value := getattr(self, name)) > (most := getattr(ceiling, name)):
                 what = name.removesuffix("_micro_usd").removesuffix("_s").replace("_", " ")
@@ -184,13 +193,13 @@ CEILING = Limits(**{name: limit.ceiling for name, limit in LIMITS.items() if lim
 
 
 def asked_for(budget_usd: Any = None, deadline_s: int | None = None, on_limit: OnLimit | None = None) -> dict[str, Any]:
-    """The limits that a request sets itself, by their names; without those that it leaves to the deployment."""
+    """The limits that a request sets, by name, without those that it leaves to the deployment."""
     budget = None if budget_usd is None else round(budget_usd * MICRO)
     given = {"budget_micro_usd": budget, "deadline_s": deadline_s, "on_limit": on_limit}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def dollars(micro_usd: int) -> str:
-    """`USD 0.25`, and for small amounts as many digits as they have: `USD 0.000123`."""
+    """`USD 0.25`; small amounts have as many digits as needed: `USD 0.000123`."""
     exact = f"{micro_usd / MICRO:.6f}".rstrip("0")
     return f"USD {exact}" if len(exact.partition(".")[2]) >= 2 else f"USD {micro_usd / MICRO:.2f}"

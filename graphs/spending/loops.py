@@ -1,10 +1,9 @@
-"""The loop guard: says from what was handed over, or called, whether it goes in circles. Pure, no I/O.
+"""The loop guard: detects loops in hand-offs and in tool calls. Pure, no I/O.
 
-Words alone cannot tell a loop: an honest plan asks the same of each region. So nothing counts as repeated
-that brought something new, and what brings nothing new for long enough is a loop in any words at all.
+Wording alone cannot identify a loop: an honest plan asks the same about each region. So nothing that brought something
+new counts as a repetition, and long enough without anything new is a loop in any wording.
 
-Both functions look at every beginning of the list. What was a loop once stays one, however the list goes on;
-whoever wants another try starts a new list.
+Both functions check every prefix of the list: once a loop, always a loop. To try again, start a new list.
 """
 
 import json
@@ -22,7 +21,7 @@ from graphs.state import HandoffRecord
 from graphs.stop_reasons import StopReason
 
 # Percent of `token_set_ratio`, which ignores order and politeness: rewordings of one request score 75 to 90. Requests
-# that share only their opening words come near it, which is why likeness alone never counts.
+# that share only their opening words come close, which is why similarity alone never counts.
 ALIKE = 75
 COMPARED_CHARS = 2_000
 QUOTED_CHARS = 120
@@ -32,7 +31,7 @@ _WORD = re.compile(r"\w+")
 
 
 class ToolCallRecord(TypedDict):
-    """One tool call of one agent in one task. `digest` is of the result's content; None when the call failed."""
+    """One tool call of one agent in one task. `digest` is that of the result's content; None when the call failed."""
 
     tool: str
     arguments: dict[str, Any]
@@ -40,7 +39,7 @@ class ToolCallRecord(TypedDict):
 
 
 class Loop(NamedTuple):
-    """What kind of loop it is, and what was repeated."""
+    """The kind of loop, and what was repeated."""
 
     reason: StopReason
     detail: str
@@ -50,9 +49,9 @@ def in_handoffs(handoffs: Sequence[HandoffRecord], limits: Limits) -> Loop | Non
     """The first loop in the hand-offs of a job, oldest first.
 
     Identical and reworded: one agent, `repeats` tasks with the same objective, none of which brought anything new.
-    Ping-pong: two agents in turn, twice each, and nothing new. No progress: nothing new in `idle_handoffs` hand-offs
-    in a row. A task that verification sent back counts as asked once; if its first attempt brought something, the
-    second need not.
+    Ping-pong: two agents in turn, twice each, with nothing new. No progress: nothing new in `idle_handoffs` hand-offs
+    in a row. A task that verification sent back counts once; if its first attempt brought something, the second need
+    not.
     """
     counted = _without_second_attempts(handoffs)
     beginnings = (counted[: end + 1] for end, each in enumerate(counted) if not each["fresh"])
@@ -62,10 +61,10 @@ def in_handoffs(handoffs: Sequence[HandoffRecord], limits: Limits) -> Loop | Non
 def in_tool_calls(calls: Sequence[ToolCallRecord], limits: Limits) -> Loop | None:
     """The first loop in the tool calls of one agent in one task, oldest first.
 
-    A call brings something new when it succeeds with content that no earlier call gave. Identical: the same arguments
-    for the `repeats`-th time. Reworded: `repeats` + 1 calls in a row of one tool with arguments alike, all without
-    anything new, so that an agent may fail, mend its arguments and fail again. No progress: `idle_handoffs` calls in
-    a row without anything new.
+    A call brings something new when it succeeds with content that no earlier call returned. Identical: the same
+    arguments for the `repeats`-th time. Reworded: `repeats` + 1 consecutive calls of one tool with similar arguments
+    and nothing new, so that an agent may fail, correct its arguments and fail again. No progress: `idle_handoffs`
+    consecutive calls without anything new.
     """
     seen: set[str] = set()
     idle = 0
@@ -116,7 +115,7 @@ def _closed_by_call(calls: Sequence[ToolCallRecord], idle: int, limits: Limits) 
 
 
 def _without_second_attempts(handoffs: Sequence[HandoffRecord]) -> list[HandoffRecord]:
-    """Without each hand-off that brought nothing, to a task whose first and only attempt so far brought something."""
+    """The hand-offs without fruitless second attempts at tasks whose first attempt brought something."""
     attempts: dict[str, list[int]] = {}
     counted = []
     for each in handoffs:
@@ -128,7 +127,7 @@ def _without_second_attempts(handoffs: Sequence[HandoffRecord]) -> list[HandoffR
 
 
 def _without_result(handoffs: Sequence[HandoffRecord]) -> list[HandoffRecord]:
-    """The first hand-off of each task that brought nothing new, in all its attempts."""
+    """The first hand-off of each task that brought nothing new in any attempt."""
     fruitful = {each["task"] for each in handoffs if each["fresh"]}
     return [each for each in _first_of_each_task(handoffs) if each["task"] not in fruitful]
 
@@ -141,19 +140,19 @@ def _first_of_each_task(handoffs: Sequence[HandoffRecord]) -> list[HandoffRecord
 
 
 def _alike(one: str, other: str) -> bool:
-    """The same request in other words: words alike, and the same names and numbers. The north is not the south."""
+    """Whether one rewords the other: similar words, and the same names and numbers, because north is not south."""
     alike = fuzz.token_set_ratio(_normalised(one), _normalised(other), score_cutoff=ALIKE)
     return alike > 0 and _names_and_numbers(one) == _names_and_numbers(other)
 
 
 def _names_and_numbers(text: str) -> set[str]:
-    """Words with a digit, and words with a capital that do not begin a sentence."""
+    """Words with a digit, and capitalised words that do not begin a sentence."""
     inside = _WORD.findall(_SENTENCE_START.sub(" ", text[:COMPARED_CHARS]))
     return {each.casefold() for each in inside if each[0].isupper() or any(map(str.isdigit, each))}
 
 
 def _normalised(text: str) -> str:
-    """Its words in lower case; text without a word as it is."""
+    """The text's words in lower case; text without words is unchanged."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(_WORD.findall(folded[:COMPARED_CHARS])) or folded
 

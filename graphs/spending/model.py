@@ -1,7 +1,7 @@
-"""The chat model that cannot be called without paying: every path of ChatOpenAI to its provider passes the toll.
+"""The chat model that cannot be called without an account: every path of ChatOpenAI to its provider passes the toll.
 
-A model is bound to the account that pays with `charged_to`. The binding is part of the object, not of a context or a
-config, so it holds in threads, in runs without config, with emptied callbacks. An unbound model makes no call.
+`charged_to` binds a model to the account that pays. The binding is part of the object, not of a context or config, so
+it holds in threads, in runs without config and with emptied callbacks. An unbound model makes no call.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ from graphs.spending.toll import Answer, Emit, Request, Toll, Turnstile
 from graphs.stop_reasons import StopReason
 from safe_http.bodies import body
 
-ANSWER_BYTES = 16 * 1024 * 1024  # as they come out of gzip
-# An answer is read as a whole. LangChain's name for a limit is replaced by one that is sized.
+ANSWER_BYTES = 16 * 1024 * 1024  # decompressed
+# Answers are not streamed. LangChain's name for the token limit is replaced by the one that is sized.
 WITHOUT_STREAMS = frozenset({"stream", "stream_options", "stream_usage", "max_tokens"})
 
 Json = dict[str, Any]
@@ -42,22 +42,22 @@ T = TypeVar("T")
 
 
 class GovernedChatOpenAI(ChatOpenAI):
-    """ChatOpenAI behind a toll gate, with the one retry layer there is.
+    """ChatOpenAI behind the toll gate, with the only retry layer.
 
-    Every attempt reserves its worst cost and settles its own. Outages are waited for (`retrying.py`); while the breaker
-    of the provider is open, the fallback is asked, if there is one. Requests are made in the model's dialect, and what
-    comes back is a completion as OpenAI would have sent it, or an error.
+    Every attempt reserves its worst-case cost and is settled on its own. Outages are waited out (`retrying.py`); while
+    the provider's circuit is open, the fallback is called, if there is one. Requests are made in the model's dialect,
+    and the result is a completion as OpenAI would have sent it, or an error.
 
     Raises:
-        Unaccounted: nobody pays for the call: `charged_to` comes first.
-        LimitReached: a limit refused it before it was made.
+        Unaccounted: the model has no account; call `charged_to` first.
+        LimitReached: a limit refused the call before it was made.
         LedgerUnavailable: no ledger, no call.
-        UnusableAnswer: the answer was cut, withheld, or is not what was asked for.
-        ModelRefused: the provider refused the request, or any request.
+        UnusableAnswer: the answer was cut, withheld, or is not what was requested.
+        ModelRefused: the provider refused this request, or every request.
         ModelUnavailable: the provider gave no answer.
     """
 
-    # An answer is read, and mended where that is possible, before anybody sees it: a stream has it in one piece.
+    # An answer is read and normalised before anybody sees it, so a stream has it in one piece.
     disable_streaming: bool | Literal["tool_calling"] = True
     toll: InstanceOf[Toll] = Field(exclude=True, repr=False)
     dialect: InstanceOf[Dialect] = Field(default_factory=Dialect, exclude=True, repr=False)
@@ -69,8 +69,8 @@ class GovernedChatOpenAI(ChatOpenAI):
 
     @model_validator(mode="after")
     def validate_environment(self) -> Self:
-        """Here the clients are made: with the turnstile in them, for a model that is on nobody's account yet. So what
-        is built out of a model that has one, by other values, is refused; `model_copy` makes no clients."""
+        """Build the clients, with the turnstile in them, for a model without an account. Rebuilding a model that has
+        one is refused; `model_copy` builds no clients."""
         hooks = self.http_async_client.event_hooks["request"] if self.http_async_client else []
         if self.account is not None or self.http_client is None or self.toll.turnstile.admit not in hooks:
             raise ValueError("app/config/models.py builds the models, and charged_to() puts one on an account")
@@ -80,7 +80,7 @@ class GovernedChatOpenAI(ChatOpenAI):
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """Traces name the model; they do not hold its account."""
+        """False, so that traces name the model but do not contain its account."""
         return False
 
     def charged_to(self, account: Account, emit: Emit) -> Self:
@@ -107,18 +107,21 @@ class GovernedChatOpenAI(ChatOpenAI):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        """From a thread: the call is made on the event loop of the run that the thread belongs to."""
+        """Make the call from a thread, on the event loop of the thread's run."""
         return self._on_home_loop(self._agenerate(messages, stop, None, **kwargs))
 
     def with_structured_output(self, schema: Any = None, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
-        """Answers of this kind, a class of pydantic, read as `graphs.answers.reading` does. How they are asked for is a
-        matter of the model's dialect; by the schema of another class with the same name, where one is given as
-        `narrowed`.
+        """Answers of this pydantic class, read by `graphs.answers.reading`.
 
-        Raises UnusableAnswer for an answer that is none.
+        The model's dialect decides how they are requested. `narrowed`, a class of the same name, provides the schema
+        for the request if given.
+
+        Raises:
+            TypeError: `schema` is not a pydantic class.
+            UnusableAnswer: the answer is not of this class.
         """
         if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
-            raise TypeError(f"an answer is described by a class of pydantic, not by {schema!r}")
+            raise TypeError(f"with_structured_output needs a pydantic class, not {schema!r}")
 
         def read_from(message: AIMessage) -> BaseModel:
             calls = [json.dumps(each["args"]) for each in message.tool_calls if each["name"] == schema.__name__]
@@ -138,7 +141,7 @@ class GovernedChatOpenAI(ChatOpenAI):
         stop: list[str] | None,
         kwargs: dict[str, Any],
     ) -> ChatResult:
-        """One answer: one attempt, and one more for whatever its server teaches us about how it wants to be asked."""
+        """One answer: one attempt, and one more for each thing that the dialect learns from a refusal."""
         room: int | None = None
         while True:
             known = self.dialect.changes
@@ -162,8 +165,8 @@ class GovernedChatOpenAI(ChatOpenAI):
             return self._create_chat_result({**document, "choices": [{**choice, "message": message}]})
 
     async def _completed(self, account: Account, emit: Emit, request: Request, payload: Json) -> Json:
-        """The completion that the provider answers one attempt with. A job whose time ends meanwhile stops for that
-        reason: it says nothing against the provider."""
+        """The completion of one attempt. A job whose deadline passes meanwhile stops with that reason, which does not
+        count against the provider."""
         async with self.toll.attempt(account, request, emit) as answer:
             seconds = self.toll.seconds(account)
             try:
@@ -175,7 +178,7 @@ class GovernedChatOpenAI(ChatOpenAI):
                 raise
 
     async def _sent(self, payload: Json, answer: Answer) -> Json:
-        """The completion, and what it cost."""
+        """The completion; `answer` gets its usage."""
         headers = {Turnstile.HEADER: answer.ticket, "accept-encoding": "gzip"}
         asked = {**payload, "extra_headers": {**payload.get("extra_headers", {}), **headers}}
         async with self.async_client.with_streaming_response.create(**asked) as raw:
@@ -191,10 +194,10 @@ class GovernedChatOpenAI(ChatOpenAI):
     def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any], room: int | None
     ) -> tuple[Account, Emit, Request, Json, list[str]]:
-        """Who pays, what it may cost at most, the payload that is sized here and sent as it is, and the names of the
-        tools that it offers. `room` is what an answer may have beside these messages, where it is known."""
+        """The account, the bounds of the cost, the payload (sized here and sent as it is), and the names of the tools
+        that it offers. `room` is how many tokens the answer may have beside these messages, if known."""
         if self.account is None or self.emit is None:
-            raise Unaccounted(f"{self.model_name} was called without an account; call charged_to() on the model first")
+            raise Unaccounted(f"{self.model_name} was called without an account; call charged_to() on it first")
         limits = self.account.limits
         asked = (
             kwargs.get("max_tokens"),
@@ -203,7 +206,7 @@ class GovernedChatOpenAI(ChatOpenAI):
             limits.answer_tokens,
             room,
         )
-        most = min(each for each in asked if each and each > 0)  # to some servers -1 means without end
+        most = min(each for each in asked if each and each > 0)  # for some servers -1 means unlimited
         own = {key: value for key, value in kwargs.items() if key not in WITHOUT_STREAMS}
         given = self._get_request_payload(messages, stop=stop, **{**own, "max_completion_tokens": most})
         payload = self.dialect.spoken({key: value for key, value in given.items() if key not in WITHOUT_STREAMS})
@@ -219,7 +222,7 @@ class GovernedChatOpenAI(ChatOpenAI):
         return self.account, self.emit, request, payload, offered
 
     async def _retried(self, attempt: Callable[["GovernedChatOpenAI"], Awaitable[ChatResult]]) -> ChatResult:
-        """Behind the one retry layer. While the breaker of the provider is open, the fallback is asked."""
+        """Run the attempts behind the one retry layer. While the provider's circuit is open, the fallback is called."""
         if self.account is not None and self.home is not asyncio.get_running_loop():  # connections belong to a loop
             raise Unaccounted(f"{self.model_name} was called on an event loop of its own; call invoke in a thread")
 
@@ -250,8 +253,8 @@ class GovernedChatOpenAI(ChatOpenAI):
 
 
 async def _whole(response: Any) -> bytes:
-    """The body of an answer. Raises as the client does before it; NoCompletion for one that is too large, or packed in
-    a way that is not read."""
+    """The body of an answer. Raises as the client does for an error status; NoCompletion for a body that is too large
+    or has an unknown encoding."""
     try:
         return await body(response, ANSWER_BYTES)
     except httpx2.TimeoutException as error:

@@ -1,10 +1,10 @@
-"""The one retry layer of model calls: what is waited out, for how long, and who must act on what remains.
+"""The one retry layer of model calls: which errors are retried, for how long, and who must act on the rest.
 
-A provider that is down is waited for, up to `outage_s` of a call and within the job's time, because an outage of
-minutes is no reason to ask a human. An attempt that may have been paid for is made a few times only.
+A call waits for a provider that is down for up to `outage_s`, within the job's deadline, because an outage of minutes
+is no reason to ask a human. An attempt that may have been billed is retried only a few times.
 
-What a provider says of an error may hold keys and names of machines: it is logged, with the job's id. Whoever ordered
-the job is told in words of ours what kind of error it was.
+A provider's own message may contain keys and host names: it is logged with the job's id, and the submitter is told only
+what kind of error it was.
 """
 
 import itertools
@@ -32,7 +32,7 @@ from graphs.errors import (
 from graphs.spending.spend import Account
 from graphs.spending.toll import Emit, Toll, is_outage, may_be_billed
 
-ATTEMPTS = 4  # of a call that is refused for now, or that may be billed each time
+ATTEMPTS = 4  # of a call that is refused for now, or that may be billed
 LONGEST_BACKOFF_S = 20.0
 WORTH_TELLING_S = 1.0
 
@@ -42,16 +42,16 @@ logger = logging.getLogger(__name__)
 
 
 async def patiently(once: Callable[[], Awaitable[T]], toll: Toll, account: Account, emit: Emit) -> T:
-    """What `once` gives, tried again while that makes sense.
+    """The result of `once`, retried while that makes sense.
 
     Args:
         once: one attempt, reserved and settled on its own.
-        toll: knows the time, and how to wait.
-        account: whose limits hold: `outage_s`, and the deadline of the job.
-        emit: is told of waits of a second and more.
+        toll: provides clock and sleep.
+        account: its `outage_s` and its job's deadline apply.
+        emit: gets a warning for each wait of at least a second.
 
     Raises:
-        GraphError: what remains of the last error.
+        GraphError: the last error, translated.
     """
     failed_first, tries = math.inf, 0
     for number in itertools.count():
@@ -75,11 +75,11 @@ async def patiently(once: Callable[[], Awaitable[T]], toll: Toll, account: Accou
                 _log(account, f"waits {wait:.0f} s", error)
                 emit({"type": "warning", "waits_s": wait, "message": f"{account.agent} waits {wait:.0f} s: {reason}"})
         await toll.sleep(wait)
-    raise AssertionError("it counts for ever")
+    raise AssertionError("unreachable: the count has no end")
 
 
 def refusal_of(error: BaseException) -> Refusal | None:
-    """The provider's own words, where the error is an answer of it."""
+    """The provider's refusal, if the error is one."""
     if isinstance(error, ErrorInside):
         return error.refusal
     if isinstance(error, openai.APIStatusError):
@@ -88,7 +88,7 @@ def refusal_of(error: BaseException) -> Refusal | None:
 
 
 def _log(account: Account, what: str, error: Exception) -> None:
-    """For whoever runs the service: the words of the provider, or of what broke."""
+    """Log the provider's own message, or the underlying error, for the operator."""
     refusal = refusal_of(error)
     cause = f" ({error.__cause__})" if error.__cause__ else ""
     said = f"status {refusal.status}: {refusal.says}" if refusal else f"{error}{cause}"
@@ -103,13 +103,13 @@ def _passes(error: Exception) -> bool:
 
 
 def _asked_for(error: Exception) -> float | None:
-    """Seconds that the provider itself wants us to wait."""
+    """Seconds that the provider asks us to wait."""
     refusal = refusal_of(error)
     return refusal.retry_after_s if refusal else None
 
 
 def _backoff(error: Exception, number: int) -> float:
-    """Exponential with full jitter; for an open breaker until it lets a probe through."""
+    """Seconds: exponential with full jitter; for an open circuit, until it admits a probe."""
     jitter = random.random()  # noqa: S311  not a secret
     if isinstance(error, CircuitOpen):
         return error.wait_s + jitter / 4
@@ -117,7 +117,7 @@ def _backoff(error: Exception, number: int) -> float:
 
 
 def _translated(error: Exception, asked_for: float | None, left: float) -> Exception:
-    """The error by who must act; as it is where it is none of the provider's."""
+    """The error by who must act; unchanged if it is not the provider's."""
     if isinstance(error, GraphError):
         return error
     if refusal := refusal_of(error):
@@ -134,21 +134,21 @@ def _of_refusal(refusal: Refusal, asked_for: float | None, left: float) -> Graph
     if refusal.retried and asked_for is not None and asked_for > left:
         return ModelUnavailable(f"{answered} and asks to wait {asked_for:,.0f} s; the job has {left:,.0f} s left")
     told: dict[Kind, GraphError] = {
-        "outage": ModelUnavailable(f"{answered}: it has failed"),
-        "busy": ModelUnavailable(f"{answered}: it is asked too often, or has no room"),
+        "outage": ModelUnavailable(f"{answered}: it is failing"),
+        "busy": ModelUnavailable(f"{answered}: it is rate limited or overloaded"),
         "account": AccountRefused(f"{answered}: {_to_mend(refusal)}"),
         "withheld": AnswerWithheld(f"{answered}: its content filter refuses the request"),
         "unread": UnusableAnswer("the model made a call that its own server could not read"),
         "context": ModelRefused(f"{answered}: the request is longer than the model reads"),
-        "request": ModelRefused(f"{answered}: it does not take the request; the log has its words"),
+        "request": ModelRefused(f"{answered}: it does not accept the request; see the log for its message"),
     }
     return told[refusal.kind]
 
 
 def _to_mend(refusal: Refusal) -> str:
-    """What its account needs."""
+    """How to fix the account."""
     if refusal.status == 401 or "api key" in refusal.text.lower():
-        return "it does not take the key; set the right OPENAI_API_KEY"
+        return "it rejects the key; set a valid OPENAI_API_KEY"
     if refusal.status == 403:
-        return "the key may not use this model; let it, or configure another model"
-    return "the account has no quota or money left; mend that at the provider"
+        return "the key may not use this model; allow it, or configure another model"
+    return "the account has no quota or money left; top it up at the provider"

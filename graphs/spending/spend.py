@@ -1,4 +1,4 @@
-"""What was used, of a job, of an agent in it, of a day; and who pays for a call."""
+"""Usage of a job, of its agents and of a day; and the account that pays for a call."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from graphs.spending.limits import Limits
 
 
 class Tokens(NamedTuple):
-    """Tokens of one call. `cached` are a part of `input`."""
+    """Tokens of one call. `input` includes `cached`."""
 
     input: int = 0
     cached: int = 0
@@ -21,7 +21,7 @@ NO_TOKENS = Tokens()
 
 
 class Amount(BaseModel):
-    """What was spent, and what calls in flight may cost beside it, in micro-dollars."""
+    """What was spent, and what calls in flight may cost on top, in micro-dollars."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,8 +39,8 @@ class AgentSpend(Amount):
 class Spend(AgentSpend):
     """What a job has used, over all its resumes.
 
-    `estimated_micro_usd` is the part of `micro_usd` that is for calls whose true cost nobody learned, `cached_tokens`
-    a part of `input_tokens`. `model_calls` are attempts, the failed ones too.
+    `micro_usd` includes `estimated_micro_usd`, for calls whose true cost is unknown; `input_tokens` include
+    `cached_tokens`. `model_calls` counts attempts, failed ones included.
     """
 
     estimated_micro_usd: int = 0
@@ -53,7 +53,7 @@ class Spend(AgentSpend):
 
 
 class DaySpend(BaseModel):
-    """What a tenant, and the deployment with all its tenants, have used on one UTC day."""
+    """What a tenant and the whole deployment have used on one UTC day."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -65,10 +65,8 @@ class DaySpend(BaseModel):
 class Account:
     """Who pays for a model call: one agent in one job.
 
-    `limits` are the job's, with what a human has granted; `deadline_at` is UTC;
-    `fence` is the run's fencing token.
-
-    Of its two day limits the deployment's own take the place, so that an operator's change holds for all.
+    `limits` are the job's, including what a human granted; `deadline_at` is UTC; `fence` is the run's fencing token.
+    The deployment's two day limits replace those in `limits`, so that an operator's change applies to all.
     """
 
     job_id: str

@@ -1,9 +1,9 @@
-"""The toll gate: no model call without its worst cost reserved first, none unaccounted after.
+"""The toll gate: reserves the worst-case cost of each model call before it, and accounts for it after.
 
-One attempt is one reservation. It is settled at the price of the usage that the provider reports. Where there is none
-(a timeout, a cancellation, a broken connection, an answer without usage), the provider may have charged anything up
-to the worst case, so the reserved amount is charged and flagged as estimated. An answer that is an error, or no
-completion, is billed only where it tells a usage.
+One attempt is one reservation. It is settled at the price of the usage that the provider reports. Without usage (a
+timeout, a cancellation, a broken connection, an answer that lacks it), the provider may have charged up to the worst
+case, so the reserved amount is charged and flagged as estimated. An answer that is an error or not a completion is
+billed only if it reports usage.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from graphs.stop_reasons import StopReason
 
 Emit = Callable[[Json], None]
 SERVER_ERROR = 500
-RESERVATION_GRACE_S = 30.0  # a reservation outlives its call's timeout by this, so that a slow settle still finds it
+RESERVATION_GRACE_S = 30.0  # by which a reservation outlives its call's timeout, so that a slow settle still finds it
 NOT_BILLED = (openai.APIStatusError, ErrorInside, httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 logger = logging.getLogger(__name__)
@@ -41,18 +41,18 @@ logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class Prices(Protocol):
-    """What calls cost, in micro-dollars, rounded up."""
+    """Prices of calls, in micro-dollars, rounded up."""
 
     def __call__(self, model: str, usage: UsageMetadata) -> int:
-        """The price of this usage. Raises ValueError for usage that makes no sense."""
+        """The price of this usage. Raises ValueError for invalid usage."""
 
     def worst_case(self, model: str, input_tokens: int, output_tokens: int) -> int:
-        """The most that so many tokens can cost."""
+        """The most that this many tokens can cost."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request before it is made. `input_tokens` and `output_tokens` are upper bounds, the first in bytes."""
+    """A request before it is sent. `input_tokens` and `output_tokens` are upper bounds, the first in bytes."""
 
     model: str
     input_tokens: int
@@ -61,9 +61,9 @@ class Request:
 
 @dataclass
 class Answer:
-    """What an attempt learns of its cost, filled in by whoever reads the answer. `ticket` admits its one request.
+    """An attempt's usage, filled in by the reader of the answer. `ticket` admits its one request.
 
-    It is priced as the model that was asked for, as it was reserved, whatever name the provider answers under.
+    It is priced as the requested model, like the reservation, whatever model name the provider returns.
     """
 
     ticket: str
@@ -72,10 +72,9 @@ class Answer:
 
 
 class Turnstile:
-    """Lets one HTTP request pass for each reservation that is open, and no other.
+    """Admits one HTTP request per open reservation, and no other.
 
-    It stands in the HTTP client of the models. Whoever takes the client out of a model, or makes it retry by itself,
-    gets no further than here.
+    It is part of the models' HTTP client, so that using the raw client, or making it retry, does not get past it.
     """
 
     HEADER = "x-tollgate-ticket"
@@ -85,8 +84,8 @@ class Turnstile:
 
     @contextlib.contextmanager
     def opened(self, ticket: str, most_bytes: int) -> Iterator[Callable[[], bool]]:
-        """For as long as the block runs, or until a request of at most so many bytes has used it; yields whether one
-        has."""
+        """Admit one request of at most `most_bytes` while the block runs; yields a function that says whether it was
+        used."""
         self._open[ticket] = most_bytes
         try:
             yield lambda: ticket not in self._open
@@ -94,11 +93,11 @@ class Turnstile:
             self._open.pop(ticket, None)
 
     async def admit(self, request: httpx2.Request) -> None:
-        """A request hook of httpx. Raises Unaccounted for a request without a ticket; the ticket stays here."""
+        """An httpx request hook. Raises Unaccounted for a request without a ticket; removes the ticket."""
         ticket = request.headers.pop(self.HEADER, "")
         most = self._open.pop(ticket, -1)
         if int(request.headers.get("content-length", 0)) > most:
-            raise Unaccounted("a request to the provider came past the toll gate; call the governed model instead")
+            raise Unaccounted("a request to the provider bypassed the toll gate; call the governed model instead")
 
 
 @dataclass(frozen=True)
@@ -108,12 +107,12 @@ class Toll:
     Args:
         ledger: where cost is reserved and settled.
         prices: what calls cost.
-        breaker: of this provider.
-        turnstile: in the HTTP client that the models use.
-        days: the limits whose two day budgets hold for every account: the deployment's, whatever an account says.
+        breaker: this provider's.
+        turnstile: the one in the models' HTTP client.
+        days: the deployment's limits, whose two day budgets override those of every account.
         sleep: how to wait, in seconds.
         now: the time, in UTC.
-        clock: seconds that only ever grow.
+        clock: a monotonic clock, in seconds.
     """
 
     ledger: Ledger
@@ -126,7 +125,8 @@ class Toll:
     clock: Callable[[], float] = time.monotonic
 
     def seconds(self, account: Account) -> float:
-        """What one call may take: its own timeout, or what is left of the job's time. Raises LimitReached."""
+        """Seconds that one call may take: its timeout, or what is left until the job's deadline. Raises
+        LimitReached."""
         left = (account.deadline_at - self.now()).total_seconds()
         if left <= 0:
             raise LimitReached(StopReason.DEADLINE, "job")
@@ -134,16 +134,16 @@ class Toll:
 
     @contextlib.asynccontextmanager
     async def attempt(self, account: Account, request: Request, emit: Emit) -> AsyncIterator[Answer]:
-        """Reserve, let the block make the call, and settle, whatever happens in it. The breaker is told how it went.
+        """Reserve, let the block make the call, settle in any case, and report the outcome to the breaker.
 
         Raises:
-            CircuitOpen: the breaker of the provider is open; nothing was sent.
+            CircuitOpen: the provider's circuit is open; nothing was sent.
             LimitReached: the worst case does not fit; nothing was sent.
             LedgerUnavailable: nothing may be spent; nothing was sent.
         """
         if not await self.breaker.admits():
             raise CircuitOpen(
-                f"the provider of {request.model} failed several times in a row and is left alone for a while",
+                f"the provider of {request.model} failed repeatedly; circuit open, it is not called for a while",
                 await self.breaker.wait_s() or 0.0,
             )
         try:
@@ -161,8 +161,8 @@ class Toll:
         await _to_its_end(self._paid(answer, account, emit))
 
     async def _reserved(self, account: Account, request: Request, emit: Emit) -> str:
-        """The id of the reservation. Waits while it is only a matter of time: most calls settle far below their worst
-        case, and a minute passes."""
+        """The id of the reservation. Waits while only open reservations or the minute's limit are in the way: most
+        calls settle far below their worst case."""
         days = {name: getattr(self.days, name) for name in ("tenant_day_micro_usd", "deployment_day_micro_usd")}
         account = replace(account, limits=account.limits.model_copy(update=days))
         micro_usd = self.prices.worst_case(request.model, request.input_tokens, request.output_tokens)
@@ -186,16 +186,16 @@ class Toll:
         await self.breaker.succeeded()
 
     async def _closed(self, answer: Answer, account: Account, emit: Emit, error: BaseException, *, sent: bool) -> None:
-        """After an attempt that failed: charge or release it, and tell the breaker whose fault it was."""
+        """After a failed attempt: charge or release it, and tell the breaker whose fault it was."""
         if answer.usage is None and not (sent and may_be_billed(error)):
             await self._release(answer.ticket)
         else:
             await self._settle(account, answer, emit)
-        had_its_time = account.limits.call_timeout_s >= self.days.call_timeout_s  # a caller may allow less
+        had_its_time = account.limits.call_timeout_s >= self.days.call_timeout_s  # a caller may set a shorter timeout
         if is_outage(error) and (had_its_time or not isinstance(error, TimeoutError)):
             await self.breaker.failed()
         elif answer.usage is not None or isinstance(error, openai.APIStatusError | ErrorInside):
-            await self.breaker.succeeded()  # it is there, and answers
+            await self.breaker.succeeded()  # it is up and answers
         else:
             await self.breaker.abandoned()
 
@@ -203,8 +203,8 @@ class Toll:
         cost, tokens = self._priced(answer)
         try:
             charged = await self.ledger.settle(answer.ticket, cost, tokens)
-        except LedgerUnavailable as error:  # the answer is paid for: better late than lost
-            logger.warning("a call could not be settled; it will be at its reserved amount: %s", error)
+        except LedgerUnavailable as error:  # the answer is paid for, so keep it
+            logger.warning("a call could not be settled; it will be charged as reserved: %s", error)
             return
         emit(
             {
@@ -227,7 +227,7 @@ class Toll:
             if max(cost, *tokens) > MAX_MICRO_USD:
                 raise ValueError(f"too large: {answer.usage}")
         except ValueError as error:
-            logger.warning("the provider's usage makes no sense (%s); charged as reserved", error)
+            logger.warning("the provider reported invalid usage (%s); charged as reserved", error)
             return None, Tokens()
         return cost, tokens
 
@@ -239,7 +239,8 @@ class Toll:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the provider itself is in trouble, and not the request. Waiting for a connection of ours is none."""
+    """Whether the provider is at fault and not the request. Waiting for a connection from our own pool does not
+    count."""
     if isinstance(error.__cause__, httpx2.PoolTimeout):
         return False
     if isinstance(error, ErrorInside):
@@ -249,15 +250,14 @@ def is_outage(error: BaseException) -> bool:
 
 
 def _passes(refused: LimitReached, account: Account) -> bool:
-    """Reservations settle, and a minute ends, unless one call alone is more than a minute's worth."""
+    """Whether waiting helps: reservations settle and a minute ends, unless one call alone exceeds a minute's limit."""
     if refused.reason is StopReason.SPEND_RATE:
         return refused.wanted_micro_usd <= account.limits.spend_per_minute_micro_usd
     return refused.passing
 
 
 def may_be_billed(error: BaseException) -> bool:
-    """Not when the provider answered with an error or with no completion, unless that tells a usage, nor when the
-    request never left."""
+    """False when the request was never sent, or the answer is an error or no completion and reports no usage."""
     if isinstance(error, ErrorInside | NoCompletion) and error.usage:
         return True
     chain = [error]
@@ -269,7 +269,7 @@ def may_be_billed(error: BaseException) -> bool:
 
 
 async def _to_its_end(step: Coroutine[Any, Any, None]) -> None:
-    """Finish this even when the task is cancelled meanwhile: money that was reserved must be settled."""
+    """Finish this even if the task is cancelled meanwhile: reserved money must be settled."""
     task = asyncio.ensure_future(step)
     try:
         await asyncio.shield(task)

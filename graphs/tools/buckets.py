@@ -1,4 +1,4 @@
-"""How often each tool of a server may be called, by all processes together: token buckets in Redis."""
+"""Rate limits of a server's tools, shared by all processes: token buckets in Redis."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from graphs.redis.rate_limit import RateLimit
 from graphs.tools.limits import ToolLimits
 from safe_http.turns import Turns
 
-BURST_SHARE = 10  # a bucket holds a tenth of a minute's calls
+BURST_SHARE = 10  # a bucket holds a tenth of the calls per minute
 
 
 @dataclass(eq=False)
 class _Bucket:
-    """A bucket, and the line of those who found it empty, of whom one at a time looks at it again."""
+    """A bucket, and the line of callers that found it empty, of which one at a time retries."""
 
     key: str
     rate: RateLimit
@@ -24,7 +24,7 @@ class _Bucket:
 
 
 class ToolBuckets:
-    """The buckets of one server."""
+    """The token buckets of one server's tools."""
 
     def __init__(self, server: str, limits: ToolLimits, client: Redis) -> None:
         self._server = server
@@ -33,11 +33,11 @@ class ToolBuckets:
         self._buckets: dict[str, _Bucket] = {}
 
     async def take(self, tenant: str, tool: str, until: float) -> None:
-        """Wait for a token, in turn with other tenants, as long as there is time. Raises ServerUnavailable."""
+        """Wait for a token until the deadline; tenants take turns. Raises ServerUnavailable."""
         bucket = self._bucket(tool)
         if not bucket.line.under_way and not await _wait(bucket.rate, bucket.key):
             return
-        said = f"{self._server}.{tool} is called too often by all jobs together; go on without it"
+        said = f"{self._server}.{tool} is rate limited over all jobs together; go on without it"
         try:
             async with asyncio.timeout_at(until), bucket.line.turn(tenant):
                 while wait := await _wait(bucket.rate, bucket.key):
@@ -57,7 +57,7 @@ class ToolBuckets:
 
 
 async def _wait(bucket: RateLimit, key: str) -> float:
-    """Seconds until the call may be made. Without Redis it may be made: the ledger, which is there too, refuses."""
+    """Seconds until the call is allowed; 0 when Redis fails, because then the ledger refuses."""
     try:
         return (await bucket.take(key)).retry_after_s or 0.0
     except STORE_FAILED:

@@ -1,4 +1,4 @@
-"""Answers of tools, kept for a while, and one flight for equal calls of a tenant that are made at the same time."""
+"""A cache of tool results, which also merges a tenant's equal concurrent calls into one."""
 
 import asyncio
 import hashlib
@@ -16,7 +16,7 @@ MAX_ENTRIES = 1_000
 
 
 def cache_key(server: str, tool: str, arguments: Json) -> bytes:
-    """The same for equal calls: a digest of the names and of the arguments in any order."""
+    """A digest of the names and of the arguments, regardless of their order."""
     canonical = json.dumps([server, tool, arguments], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).digest()
 
@@ -28,13 +28,13 @@ class _Flight:
 
 
 class ToolCache:
-    """Keeps answers as bytes, so that nobody can change what others are given.
+    """Keeps results as bytes, so that no caller can change what others get.
 
     Args:
-        seconds: how long an answer is kept.
-        max_bytes: of all answers kept; the least recently used go first.
-        max_entries: of answers.
-        keeps: whether an answer that has just come may be kept.
+        seconds: how long a result is kept.
+        max_bytes: total size of the kept results; the least recently used are evicted first.
+        max_entries: the number of results kept.
+        keeps: says whether a new result may be kept.
         timer: a monotonic clock, in seconds.
     """
 
@@ -47,7 +47,7 @@ class ToolCache:
         keeps: Callable[[], bool] = lambda: True,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        least = max_bytes // max_entries  # an answer counts as at least that, which bounds their number as well
+        least = max_bytes // max_entries  # the least size that a result counts as, which bounds their number
         self._kept: TTLCache[bytes, bytes] = TTLCache(
             max_bytes, seconds, timer=timer, getsizeof=lambda answer: max(len(answer), least)
         )
@@ -56,11 +56,11 @@ class ToolCache:
         self._flights: dict[tuple[bytes, str], _Flight] = {}
 
     async def answer(self, key: bytes, call: Callable[[], Awaitable[bytes]], tenant: str = "") -> tuple[bytes, bool]:
-        """The answer under this key, and whether it was had without a call of one's own.
+        """The result under this key, and whether it came without a call of the caller's own.
 
-        Raises what the call raises, to everyone of the tenant who waits for it; a failure is not kept. The call is
-        cancelled when nobody waits for it any more. Nobody waits for a call of another tenant, which may be behind
-        many others of that tenant.
+        Raises what the call raises, to all of the tenant's callers that wait for it; failures are not kept. The call is
+        cancelled when nobody waits for it any more. Calls are not shared between tenants, because the other tenant's
+        may be queued behind many more.
         """
         if (kept := self._kept.get(key)) is not None:
             return kept, True
@@ -80,7 +80,7 @@ class ToolCache:
                     del self._flights[mine]
 
     def clear(self) -> None:
-        """Forget every answer."""
+        """Remove all results."""
         self._kept.clear()
 
     async def _fly(self, key: bytes, call: Callable[[], Awaitable[bytes]]) -> bytes:

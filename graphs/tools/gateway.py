@@ -1,8 +1,8 @@
-"""The tool gateway: the one way from an agent to an MCP server.
+"""The tool gateway: the only way from an agent to an MCP server.
 
-A call takes what an agent may call, the cache, the breaker of the server, the token bucket of the tool and a place at a
-replica, in this order, and ends by its deadline. The token it carries names the agent and its tools, so that the server
-refuses the rest by itself.
+A call passes the agent's tool list, the cache, the server's breaker, the tool's token bucket and the queue for a
+replica, in this order, and ends by its deadline. Its token names the agent and its tools, so that the server refuses
+others by itself.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ from graphs.tools.results import Answer, as_json, plain, read
 from graphs.tools.server import ToolServer, read_only
 from graphs.tools.transport import Caller, Signer, trusted
 
-ERROR_CHARS = 500  # of what a server says of an error
+ERROR_CHARS = 500  # characters of a server's error message
 
 
 class Agent(Protocol):
-    """Who calls: an `AgentSpec`."""
+    """The caller: an `AgentSpec`."""
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ class Agent(Protocol):
 
 @dataclass(frozen=True)
 class Asking:
-    """Somebody who calls tools and is no agent."""
+    """A caller that is not an agent."""
 
     name: str
     tools: Sequence[str]
@@ -57,10 +57,10 @@ class Asking:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a tool gave: compact text for the model, content for the evidence store (tool_results.py).
+    """A tool's result: compact text for the model, content for the evidence store (see `results.py`).
 
-    `cached` says that no call to the server was made for it; `duration_ms` is then that of the look-up, or of the wait
-    for the equal call of another.
+    `cached` means that no call was made for it; `duration_ms` is then the time of the look-up, or of the wait for
+    another caller's equal call.
     """
 
     text: str
@@ -70,17 +70,25 @@ class ToolResult:
 
 
 class ToolGateway:
-    """Calls tools. Connects lazily, to each replica once.
+    """Calls tools. Connects lazily, once to each replica.
 
     Args:
-        servers: by name where a server is: the URL of each replica, with commas between them, or a command line to
-            speak stdio with.
-        client: what breakers and token buckets are shared in by all processes; without it there are none.
-        secret: what tokens are signed with; None when the servers ask for none.
-        others: those of the servers that are not ours, each with the token that it is sent, if any.
-        limits: what bounds calls.
+        servers: each server's address by name: the URLs of its replicas, separated by commas, or a command line for
+            stdio.
+        client: the Redis that holds breakers and token buckets for all processes; without it there are none.
+        secret: signs the tokens; None if the servers require none.
+        others: the third-party servers among them, each with the token that it is sent, if any.
+        limits: the bounds of calls.
         registry: gets the metrics.
-        now: the time that tokens state and breakers go by, in UTC.
+        now: the time for tokens and breakers, in UTC.
+
+    Example:
+        gateway = ToolGateway({"crm": "http://127.0.0.1:8100/mcp"})
+        agent = AgentSpec(name="crm", does="Looks up customers and orders.", tools=("crm.*",))
+        tools = await gateway.tools(agent)  # for a model, named crm__find, ...
+        result = await gateway.call(agent, "crm", "find", {"name": "Acme"})  # ToolFailure, ServerUnavailable
+        print(result.text, result.cached)
+        await gateway.close()
     """
 
     def __init__(
@@ -96,7 +104,7 @@ class ToolGateway:
     ) -> None:
         self._limits = limits or ToolLimits()
         self._metrics = ToolMetrics(registry or CollectorRegistry())
-        # As calls go: by no proxy of the environment, and with the certificates that it names.
+        # Like calls: without the environment's proxies, with its certificates.
         way = httpx.AsyncHTTPTransport(verify=trusted())
         self._probes = httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False, transport=way)
         self._signer = signer = Signer(secret, now, others or {})
@@ -115,21 +123,21 @@ class ToolGateway:
         await self._probes.aclose()
 
     async def away(self, names: Iterable[str]) -> list[str]:
-        """Those of these servers that calls would get no answer of."""
+        """Those of these servers that would not answer a call."""
         return [name for name in names if name in self._servers and await self._servers[name].away()]
 
     async def refusing(self, names: Iterable[str]) -> list[str]:
-        """Those of these servers that do not take the tokens that they are sent."""
+        """Those of these servers that reject the tokens they are sent."""
         known = [name for name in names if name in self._servers]
         refused = await asyncio.gather(*(self._servers[name].refuses_us() for name in known))
         return [name for name, refuses in zip(known, refused, strict=True) if refuses]
 
     def there(self) -> dict[str, bool]:
-        """Of each server, whether it is ready, as far as is known."""
+        """Whether each server is ready, as far as known."""
         return {name: server.replicas.there() for name, server in self._servers.items()}
 
     async def tools(self, agent: Agent) -> list[BaseTool]:
-        """The tools of this agent, described for a model, called `server__tool`: `call` runs them.
+        """The agent's tools, described for a model and named `server__tool`; `call` runs them.
 
         Raises:
             ServerUnavailable: a server on the list is not configured or does not answer.
@@ -146,12 +154,13 @@ class ToolGateway:
         return list(chosen.values())
 
     async def call(self, agent: Agent, server_name: str, tool: str, arguments: Json, *, tenant: str = "") -> ToolResult:
-        """Call a tool, or answer from the cache. A call that changed nothing yet, or cannot, is made once more.
-        Tenants take turns where calls have to wait.
+        """Call a tool, or answer from the cache. A call that is safe to repeat is retried once. Tenants take turns when
+        calls must wait.
 
         Raises:
-            ToolFailure: the tool refused, failed, or gave nothing usable or too much; or it is not the agent's.
-            ServerUnavailable: the server cannot be reached, hangs, is busy or asked too often, or its breaker is open.
+            ToolFailure: the tool refused, failed, or returned nothing usable or too much; or it is not on the agent's
+                list.
+            ServerUnavailable: the server is unreachable, hangs, is busy or rate limited, or its circuit is open.
         """
         server, started, outcome = self._server(server_name), time.monotonic(), "failed"
         caller = _in_the_name_of(agent, server_name, tool, self._signer.pseudonym(tenant, server_name))
@@ -192,7 +201,7 @@ class ToolGateway:
 
 
 def _in_the_name_of(agent: Agent, server: str, tool: str, tenant: str) -> Caller:
-    """Who calls, with all that it may call of this server. Raises ToolFailure when this tool is not among it."""
+    """The caller, with its tools on this server. Raises ToolFailure if this tool is not one of them."""
     names = {name.partition(".")[2] for name in agent.tools if name.partition(".")[0] == server}
     if not names & {tool, "*"}:
         raise ToolFailure(f"{agent.name} has no tool {server}.{tool}; it has: {', '.join(agent.tools)}")
@@ -200,5 +209,5 @@ def _in_the_name_of(agent: Agent, server: str, tool: str, tenant: str) -> Caller
 
 
 def _repeatable(tool: BaseTool | None) -> bool:
-    """Whether the server says that the tool changes nothing and gives the same again."""
+    """Whether the server annotates the tool as read-only and idempotent."""
     return read_only(tool) and ((tool and tool.metadata) or {}).get("idempotentHint") is True

@@ -1,4 +1,4 @@
-"""What bounds the calls of tools."""
+"""The bounds of tool calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,24 +6,23 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class ToolLimits:
-    """What bounds calls.
+    """The bounds of tool calls.
 
     Attributes:
-        timeout_s: seconds that a call may take, waits and a retry included; opening a session may take as long.
-        output_chars: characters of a result that the model is shown.
-        result_bytes: bytes of an answer that are read.
-        cache_seconds: how long the answer of a tool that its server annotates as read-only and idempotent serves equal
-            calls, of all jobs, when the server names the version of its data; 0 for none.
-        at_once: calls that one replica gets at a time, those of one tenant one less; our servers carry out eight by
-            default.
-        most_waiting: calls that wait for a place at a server; one more, or another of the tenant with the most, is
-            refused.
-        per_minute: calls of one tool in a minute, over all processes.
-        rates: other numbers than that, by `server.tool`.
-        failures: so many failed calls in a minute open the breaker of a server.
-        open_s: seconds until one call may try whether it is back.
-        away_s: seconds, from when a server was first found away, that calls wait for it; later ones do not. 0: none do.
-        probe_s: seconds between two looks at whether a replica is ready, and in which a program has to answer a ping.
+        timeout_s: seconds for a call, including waits and a retry; also for opening a session.
+        output_chars: characters of a result that the model sees.
+        result_bytes: most bytes in an answer.
+        cache_seconds: how long the result of a tool annotated as read-only and idempotent serves equal calls of all
+            jobs, if its server states the version of its data; 0: not at all.
+        at_once: concurrent calls per replica, one less for a single tenant; our servers run eight by default.
+        most_waiting: calls that may wait for a server; beyond that, the tenant with the most loses one.
+        per_minute: calls of one tool per minute, over all processes.
+        rates: exceptions to `per_minute`, by `server.tool`.
+        failures: failed calls in a minute that open a server's breaker.
+        open_s: seconds that a breaker stays open until a probe is admitted.
+        away_s: seconds, from when a server was first found down, for which calls wait for it; later ones do not. 0: no
+            waiting.
+        probe_s: seconds between readiness probes of a replica, and in which a stdio program must answer a ping.
     """
 
     timeout_s: float = 60.0

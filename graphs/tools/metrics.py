@@ -1,4 +1,4 @@
-"""What Prometheus is told of the tool gateway. Labels are names of servers and tools, never of arguments."""
+"""The tool gateway's Prometheus metrics. Labels are names of servers and tools, never arguments."""
 
 from functools import partial
 
@@ -11,34 +11,34 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class ToolMetrics:
-    """The metrics of one gateway, in this registry."""
+    """The metrics of one gateway."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.seconds = Histogram(
             "tollgate_tool_call_seconds",
-            "Seconds of a call, waits and retries included, by how it ended.",
+            "Seconds per call, including waits and retries, by outcome.",
             ("server", "tool", "outcome"),
             buckets=SECONDS,
             registry=registry,
         )
         self.wait = Histogram(
             "tollgate_tool_wait_seconds",
-            "Seconds until a call had a place at a replica.",
+            "Seconds that a call waited for a replica.",
             ("server",),
             buckets=SECONDS,
             registry=registry,
         )
-        self.retries = Counter(
-            "tollgate_tool_retries", "Calls that were made once more.", ("server",), registry=registry
-        )
-        self._waiting = Gauge("tollgate_tool_waiting", "Calls that wait for a place.", ("server",), registry=registry)
+        self.retries = Counter("tollgate_tool_retries", "Retried calls.", ("server",), registry=registry)
+        self._waiting = Gauge("tollgate_tool_waiting", "Calls waiting for a replica.", ("server",), registry=registry)
         self._under_way = Gauge(
-            "tollgate_tool_under_way", "Calls under way at a replica.", ("server", "replica"), registry=registry
+            "tollgate_tool_under_way", "Calls in flight at a replica.", ("server", "replica"), registry=registry
         )
-        self._up = Gauge("tollgate_tool_replica_up", "Whether it is asked.", ("server", "replica"), registry=registry)
+        self._up = Gauge(
+            "tollgate_tool_replica_up", "1 if the replica is up, else 0.", ("server", "replica"), registry=registry
+        )
 
     def watch(self, replicas: Replicas) -> None:
-        """Show what the replicas of a server do, whenever the metrics are read."""
+        """Collect the state of a server's replicas whenever the metrics are read."""
         self._waiting.labels(replicas.server).set_function(lambda: replicas.waiting)
         for each in replicas.all:
             labels = replicas.server, shown(each.address)

@@ -1,10 +1,10 @@
-"""The replicas of one MCP server: which is asked next, how many calls at once, who waits.
+"""Load balancing over the replicas of one MCP server.
 
-A call takes a place at the replica that is up and has the fewest calls under way; when none has a place, it waits in
-line, as long as its caller does. Tenants take turns, and none has all places. A replica that fails a call is not asked
-again until its `/readyz` says that it is ready, or there is no other. Servers of others have no `/readyz`: after a
-failure they are pinged until they answer. So is a program that is spoken to over stdio; when it does not answer, it is
-ended, and the next call starts it anew.
+A call goes to the replica that is up and has the fewest calls in flight; when all are full, it waits in line, as long
+as its caller does. Tenants take turns, and none gets all places. A replica that fails a call is skipped until its
+`/readyz` says that it is ready, or there is no other. Third-party servers have no `/readyz`: after a failure they are
+pinged until they answer. So is a stdio program, which is killed if it does not answer, so that the next call starts a
+new one.
 """
 
 import asyncio
@@ -27,23 +27,23 @@ from safe_http.turns import Full, Turns
 PROBE_TIMEOUT_S = 2.0
 PROBE_BYTES = 65_536
 DOWN_LOOK_S = 1.0
-HERE = {"loading", "stopping"}  # what ours say at /readyz who are there and not ready
+HERE = {"loading", "stopping"}  # what our servers answer at /readyz when they are up but not ready
 PLAIN = {"Accept-Encoding": "identity"}
 
 
 @dataclass(eq=False)
 class Replica:
-    """One replica: what is known of it, and its session."""
+    """One replica: its known state, and its session."""
 
     address: str
     open: Callable[[str], KeptSession]
     up: bool = True
-    away: bool = False  # nobody, or only a proxy, answered when it was last asked whether it is ready
+    away: bool = False  # at the last probe nobody answered, or only a proxy
     under_way: int = 0
     kept: KeptSession | None = None
 
     def alive(self) -> KeptSession:
-        """Its session, which may be about to open: begun by the first who asks, and shared by all."""
+        """Its session, perhaps still opening: started by the first caller and shared by all."""
         if self.kept is None or not self.kept.alive:
             self.kept = self.open(self.address)
         return self.kept
@@ -61,9 +61,9 @@ class Replicas:
 
     Attributes:
         server: its name.
-        limits: how many calls a replica gets at once, how many may wait in line.
-        http: asks replicas whether they are ready.
-        changed: told the data version that a replica names then.
+        limits: concurrent calls per replica, and the length of the line.
+        http: probes replicas.
+        changed: called with the data version that a probe returns.
         is_ours: whether they have a `/readyz`.
     """
 
@@ -85,21 +85,21 @@ class Replicas:
         return self._turns.waiting
 
     def there(self) -> bool:
-        """Whether one of them is ready, as far as is known. They are asked from now on."""
+        """Whether any replica is ready, as far as known. Starts probing them."""
         self._probe_from_now_on()
         return any(each.up for each in self.all)
 
     @contextlib.asynccontextmanager
     async def place(self, tenant: str, avoided: Collection[Replica] = ()) -> AsyncIterator[Replica]:
-        """A place at a replica, until the block ends; at one of the avoided only if there is no other.
+        """A place at a replica until the block ends; at an avoided one only if there is no other.
 
-        Raises ServerUnavailable when the line is full, and this tenant is not one to make room for.
+        Raises ServerUnavailable when the line is full and no other tenant has to make room.
         """
         self._probe_from_now_on()
         try:
             await self._turns.take(tenant)
         except Full as full:
-            said = f"the MCP server {self.server} is busy, and {self.waiting} calls wait already"
+            said = f"the MCP server {self.server} is busy, and {self.waiting} calls are waiting"
             raise ServerUnavailable(said) from full
         replica = self._next(avoided)
         replica.under_way += 1
@@ -110,30 +110,30 @@ class Replicas:
             self._turns.give_back(tenant)
 
     def failed(self, replica: Replica) -> None:
-        """A call has failed there: it is asked again when it says that it is ready, or when there is no other."""
+        """Report a failed call: the replica is skipped until it is ready, or there is no other."""
         replica.up = False
         self._doubt.set()
 
     def answered(self, replica: Replica) -> None:
-        """A call was answered there, which says of one without a `/readyz` that it is up."""
+        """Report an answered call, which shows that a replica without `/readyz` is up."""
         if not self._has_readyz(replica):
             replica.up, replica.away = True, False
 
     def has_other(self, replicas: Collection[Replica]) -> bool:
-        """Whether there is a replica that is up and none of these."""
+        """Whether there is another replica that is up."""
         return any(each.up and each not in replicas for each in self.all)
 
     def away(self) -> bool:
-        """Whether none of them answered when they were last asked."""
+        """Whether no replica answered the last probe."""
         self._probe_from_now_on()
         return all(each.away for each in self.all)
 
     def kept(self) -> KeptSession | None:
-        """An open session with any of them, if there is one."""
+        """An open session with any replica, if there is one."""
         return next((each.kept for each in self.all if each.kept and each.kept.is_open), None)
 
     async def close(self) -> None:
-        """Ends every session."""
+        """Close every session."""
         if self._probing:
             self._probing.cancel()
             await asyncio.wait({self._probing})
@@ -144,7 +144,7 @@ class Replicas:
         return [each for each in self.all if each.up] or self.all
 
     def _places(self) -> int:
-        """Those at replicas that are asked; what is still under way at others is in no place of theirs."""
+        """Places at replicas in use; calls still in flight at skipped ones do not count."""
         asked = self._asked
         return len(asked) * self.limits.at_once + sum(each.under_way for each in self.all if each not in asked)
 
@@ -199,7 +199,7 @@ class Replicas:
 
 
 def replicas_of(address: str) -> tuple[str, ...]:
-    """The addresses of the replicas, of which there may be several behind URLs."""
+    """The addresses of the replicas: several for URLs, one for a command line."""
     return tuple(each.strip() for each in address.split(",")) if is_url(address) else (address,)
 
 

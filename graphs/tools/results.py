@@ -1,8 +1,7 @@
-"""What a tool answered: text for the model, and content of a known shape for the evidence store.
+"""A tool's result: text for the model, and content of a known shape for the evidence store.
 
-Structured content that is one of our kinds (a table, a document, a chart) is checked here, on arrival, so that nobody
-has to look again. All else is of kind "text": its `text`, whole, and what structure came with it as `structured`. Most
-servers of others send text only.
+Structured content of a known kind (table, document, chart) is validated here, once. Everything else has the kind
+"text", with the complete `text` and any structured content as `structured`. Most third-party servers send only text.
 """
 
 import json
@@ -17,20 +16,20 @@ from pydantic_core import PydanticCustomError
 from graphs.errors import ToolFailure
 from graphs.state import Json
 
-MOST_COLUMNS = 200  # of a table: their names go into the state
-MOST_LINE = 2048  # characters of what goes into the state: as many as an address may have
-EMPTY = "[an empty answer: the tool gave neither text nor data]"
+MOST_COLUMNS = 200  # in a table: their names go into the state
+MOST_LINE = 2048  # characters of a string in the state: as many as an address may have
+EMPTY = "[an empty result: the tool returned neither text nor data]"
 _CELLS = {str, int, float, bool, type(None)}
 _COUNTED = re.compile(r"\d+ validation errors? for [\w.\[\], ]+")
 _INSIDES = re.compile(
     r"\s*\[type=\w+, input_value=.*?, input_type=\w+\]|\s*For further information visit https://errors\.pydantic\.dev\S+",
     re.DOTALL,
 )
-_NAMED = ("title", "url", "data_version")  # of an object of another shape, where they are text
+_NAMED = ("title", "url", "data_version")  # string fields of an object of another shape
 
 
 class Answer(Result):
-    """A result as it came. Nothing is taken for granted, because one that does not fit would be lost as a whole."""
+    """A raw result. Every field is lenient, because one that failed validation would lose the whole result."""
 
     meta: Any = Field(None, alias="_meta")
     content: Any = None
@@ -84,10 +83,10 @@ OURS = ("table", "document", "chart")
 
 
 def read(answer: Answer, most_chars: int) -> tuple[str, Json]:
-    """The text, cut to about so many characters, and the content.
+    """The text, cut to about `most_chars` characters, and the content.
 
     Raises:
-        ToolFailure: the tool says that it failed; in its words.
+        ToolFailure: the tool reports a failure; the message is its own.
     """
     structured = answer.structured
     text = "\n".join(map(_shown, _blocks(answer.content)))
@@ -104,13 +103,13 @@ def read(answer: Answer, most_chars: int) -> tuple[str, Json]:
 
 
 def plain(said: str) -> str:
-    """What a program says of an error, without its insides: pydantic names classes, repeats what it was given, and
-    links to its manual."""
+    """A program's error message without internals: pydantic names classes, repeats its input, and links to its
+    manual."""
     return _INSIDES.sub("", _COUNTED.sub("what was given does not fit:", said))
 
 
 def as_json(text: str, content: Json) -> bytes:
-    """Both, with null where a number is none: JSON has no NaN, and not every program that writes it knows."""
+    """Both as JSON, with null for NaN, which JSON lacks but some programs write."""
     try:
         return json.dumps([text, content], allow_nan=False).encode()
     except ValueError:
@@ -127,7 +126,7 @@ def _plain(text: str, structured: Any) -> Json:
 
 
 def _fault(content: Json) -> str | None:
-    """What is wrong with an object that says it is of one of our kinds."""
+    """What is wrong with an object that claims one of our kinds."""
     try:
         _KINDS.validate_python(content)
     except ValidationError as error:
@@ -143,7 +142,7 @@ def _blocks(content: Any) -> list[Any]:
 
 
 def _shown(block: Any) -> str:
-    """A block of the content as text. What cannot be shown is named."""
+    """A content block as text. What cannot be shown is named."""
     match block:
         case str(text) | {"type": "text", "text": str(text)}:
             shown = text
@@ -165,7 +164,7 @@ def _line(value: Any) -> str:
 
 
 def _size(data: str) -> str:
-    """Of what is packed as Base64."""
+    """The size of Base64 data."""
     size = len(data) * 3 // 4
     return f"{size} bytes" if size < 1024 else f"{round(size / 1024)} KB"
 
@@ -181,7 +180,7 @@ def _finite(value: Any) -> Any:
 
 
 def _cut(text: str, most_chars: int) -> str:
-    """Whole lines of it, unless the last one is most of what there is."""
+    """The text cut at a line end, unless the last line is most of it."""
     if len(text) <= most_chars:
         return text
     lines, _, rest = text[:most_chars].rpartition("\n")

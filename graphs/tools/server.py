@@ -30,21 +30,21 @@ Given = TypeVar("Given")
 
 logger = logging.getLogger(__name__)
 
-AWAY_LOOK_S = 1.0  # between two attempts at a server that is away
-FULL_SHARE = 0.8  # of the time that a call may take: who had less at a replica learned nothing of it
+AWAY_LOOK_S = 1.0  # between two attempts at a server that is down
+FULL_SHARE = 0.8  # of a call's timeout: a call that had less time at a replica says nothing about it
 
 
 class ToolServer:
     """One server and its replicas.
 
     Args:
-        name: of the server.
-        addresses: of its replicas: URLs, or command lines to speak stdio with.
-        limits: what bounds calls.
-        metrics: where waits and retries are counted.
-        probes: asks replicas whether they are ready.
-        client: what breaker and token buckets are shared in; without it there are none.
-        signer: makes tokens, and knows the time and which servers are not ours.
+        name: the server's name.
+        addresses: those of its replicas: URLs, or command lines for stdio.
+        limits: the bounds of calls.
+        metrics: counts waits and retries.
+        probes: the HTTP client for probes.
+        client: the Redis with breaker and token buckets; without it there are none.
+        signer: makes tokens, provides the clock, and knows the third-party servers.
     """
 
     def __init__(
@@ -89,18 +89,18 @@ class ToolServer:
         metrics.watch(self.replicas)
 
     async def offered(self) -> dict[str, BaseTool]:
-        """Its tools by name, as a session listed them when it was opened. Raises as `ask`."""
+        """Its tools by name, as listed when a session was opened. Raises as `ask`."""
         if kept := self.replicas.kept():
             return kept.tools
         what, until = f"the list of tools of {self.name}", self._deadline()
         return (await self._guarded(what, "", until, True, Replica.session)).tools
 
     async def ask(self, caller: Caller, tool: str, arguments: Json) -> Answer:
-        """Call a tool: once, or twice when the first call changed nothing.
+        """Call a tool, with one retry if that is safe.
 
         Raises:
-            ToolFailure: it gave too much.
-            ServerUnavailable: no answer in time, a server that is busy or asked too often, or its breaker is open.
+            ToolFailure: the result is too large.
+            ServerUnavailable: no answer in time, the server is busy or rate limited, or its circuit is open.
             McpError, ValueError: see `KeptSession.call`.
         """
         again = read_only((await self.offered()).get(tool))
@@ -114,8 +114,8 @@ class ToolServer:
         return await self._guarded(f"{self.name}.{tool}", caller.tenant, until, again, called)
 
     async def refuses_us(self) -> bool:
-        """Whether it does not take our token. A kept session says that it does; whether it is away, its replicas know.
-        Nobody is called: so neither its breaker nor those who wait for it learn of this."""
+        """Whether it rejects our token. An open session means that it does not; whether it is down is for `away` to
+        say. This is not a tool call: breaker and waiting callers are not affected."""
         asked = (each for each in self.replicas.all if is_url(each.address))  # a program is sent no token
         replica = next((each for each in asked if each.up and not each.away), None)
         if replica is None or self.replicas.kept():
@@ -132,17 +132,17 @@ class ToolServer:
         return False
 
     async def away(self) -> bool:
-        """Whether none of its replicas is there, or its breaker lets no call through."""
+        """Whether no replica is up, or its circuit is open."""
         return self.replicas.away() or bool(self._breaker and await self._breaker.wait_s())
 
     def noticed(self, data_version: str) -> None:
-        """What it answers with by now; what was kept of other data is dropped."""
+        """Note its current data version; drop cached results of any other."""
         if self.cache and self.data_version not in {None, data_version}:
             self.cache.clear()
         self.data_version = data_version
 
     def _is_dated(self) -> bool:
-        """Whether it says of which data its answers are; else nobody knows when one is no longer true."""
+        """Whether it states its data version; without one, nobody knows when a result is out of date."""
         return self.data_version is not None
 
     def _deadline(self) -> float:
@@ -151,7 +151,7 @@ class ToolServer:
     async def _guarded(
         self, what: str, tenant: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]
     ) -> Given:
-        """Ask for something behind the breaker, which is told how it went."""
+        """Run a call behind the breaker, and report its outcome to it."""
         await self._admitted(until)
         report: Literal["abandoned", "succeeded", "failed"] = "abandoned"
         try:
@@ -166,33 +166,33 @@ class ToolServer:
             if problem.too_large:
                 raise ToolFailure(f"{what} gave no usable answer: {problem}; ask for less") from problem
             if problem.refused:
-                report = "succeeded"  # it is there, and answers
+                report = "succeeded"  # it is up and answers
                 theirs = f"set MCP__{self.name.upper()}__TOKEN"
-                remedy = "give both the same TOLLGATE_MCP_SECRET" if self._is_ours else theirs
+                remedy = "give both sides the same TOLLGATE_MCP_SECRET" if self._is_ours else theirs
                 raise ServerRefused(
-                    f"the MCP server {self.name} refuses our token ({problem}); whoever runs this has to {remedy}"
+                    f"the MCP server {self.name} rejects our token ({problem}); the operator must {remedy}"
                 ) from problem
-            if problem.retry_after_s is None:  # it is away, and not busy
+            if problem.retry_after_s is None:  # it is down, not busy
                 report = "failed"
-                # Where it is, only the log says: the message goes into events and reports, which tenants read.
+                # The address is only logged: the message goes into events and reports, which tenants read.
                 where = ", ".join(shown(each.address) for each in self.replicas.all)
                 logger.warning("the MCP server %s at %s does not answer: %s", self.name, where, problem)
             said = f"the MCP server {self.name} does not answer ({problem}); go on without it"
             raise ServerUnavailable(said) from problem
         except (McpError, ValueError):
-            report = "succeeded"  # the server answers
+            report = "succeeded"  # it answers
             raise
         finally:
             await self._report(report)
         return answer
 
     async def _admitted(self, until: float) -> None:
-        """Wait for the verdict of a probe that is under way, as long as there is time. Raises ServerUnavailable."""
+        """Wait for the outcome of a probe in flight, as long as there is time. Raises ServerUnavailable."""
         while self._breaker and not await self._breaker.admits():
             wait = await self._breaker.wait_s() or 0.0
             if wait > PROBE_LOOK_S or asyncio.get_running_loop().time() + wait > until:
                 raise ServerUnavailable(
-                    f"the MCP server {self.name} failed {self._limits.failures} times in a minute and is not asked for "
+                    f"the MCP server {self.name} failed {self._limits.failures} times in a minute; circuit open for "
                     f"{self._limits.open_s:g} s; go on without it, and say what is missing"
                 )
             await asyncio.sleep(wait)
@@ -209,12 +209,12 @@ class ToolServer:
                 await self._breaker.abandoned()
 
     async def _tried(self, tenant: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]) -> Given:
-        """Do it at a replica, and once more at another one, or later, when that can do no harm.
+        """Try it at a replica, and once more at another one, or later, if that is safe.
 
-        Raises Unanswered; TimeoutError when a replica had the full time; ServerUnavailable when it was waited away.
+        Raises Unanswered; TimeoutError if a replica had the full time; ServerUnavailable if the time went by waiting.
         """
         if any(each.up for each in self.replicas.all):
-            self._away_since = None  # it was back meanwhile, whether or not anybody called it
+            self._away_since = None  # it has recovered meanwhile, called or not
         failed: list[Replica] = []
         earlier: Unanswered | None = None
         while True:
@@ -247,8 +247,8 @@ class ToolServer:
             await asyncio.sleep(min(pause, max(0.0, until - asyncio.get_running_loop().time())))
 
     def _is_waited_for(self, problem: Unanswered, until: float) -> bool:
-        """Whether it is worth asking once more. A server that is started anew is back in seconds: calls wait for that.
-        Of one that stays away, only those wait that came soon after it went."""
+        """Whether to wait and retry. A restarted server is back in seconds; if it stays down, only calls that came soon
+        after it went down wait for it."""
         if not problem.away:
             return False
         now = asyncio.get_running_loop().time()
@@ -258,7 +258,7 @@ class ToolServer:
 
     @contextlib.asynccontextmanager
     async def _place(self, tenant: str, failed: Sequence[Replica], until: float) -> AsyncIterator[Replica]:
-        """A place at a replica, waited for until then. Raises ServerUnavailable."""
+        """A place at a replica, waiting until the deadline. Raises ServerUnavailable."""
         began = time.monotonic()
         async with contextlib.AsyncExitStack() as stack:
             try:
@@ -272,12 +272,12 @@ class ToolServer:
 
 
 def read_only(tool: BaseTool | None) -> bool:
-    """Whether the server says that the tool changes nothing."""
+    """Whether the server annotates the tool as read-only."""
     return ((tool and tool.metadata) or {}).get("readOnlyHint") is True
 
 
 def _unless_busy(result: Answer) -> Answer:
-    """Raises Unanswered for the answer of a server that has no place for the call."""
+    """The answer; raises Unanswered if it says that the server is busy."""
     told = result.meta if result.failed is True and isinstance(result.meta, dict) else {}
     after = told.get("retry_after_s")
     if isinstance(after, int | float) and 0 <= after < math.inf:

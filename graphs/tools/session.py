@@ -1,4 +1,4 @@
-"""One session with one MCP server, kept: the one place that uses `langchain-mcp-adapters`.
+"""One persistent session with one MCP server: the only place that uses `langchain-mcp-adapters`.
 
 The adapters open a session per call by default, which takes tens to hundreds of milliseconds.
 """
@@ -38,24 +38,24 @@ logger = logging.getLogger(__name__)
 
 Validator = Any  # jsonschema_rs has one class per draft
 
-PAGES = 100  # of a list of tools
-SEPARATOR = "__"  # between server and tool in the names that models see
-TOOL = "tool"  # where a tool's metadata have its own name
+PAGES = 100  # most pages of a tool list
+SEPARATOR = "__"  # between server and tool in the names for models
+TOOL = "tool"  # metadata key of a tool's own name
 NOT_FOR_MODELS, MOST_OF_A_NAME = re.compile(r"[^a-zA-Z0-9_-]"), 64
 CONNECT_S, WRITE_S, CLOSE_S = 5.0, 10.0, 5.0
 
 
 class KeptSession:
-    """A session that one task of its own opens, holds and closes.
+    """A session that its own task opens, holds and closes.
 
-    The cancel scopes inside the MCP client must be left by the task that entered them, so no caller may own them.
+    The MCP client's cancel scopes must be left by the task that entered them, so no caller may own them.
 
     Args:
-        server: whose session it is.
-        address: a URL, or a command line to speak stdio with.
-        transport: makes what is under a session over HTTP.
-        max_bytes: of an answer over stdio that are read.
-        read_s: seconds without a byte after which a request has failed, and that opening the session may take.
+        server: the server's name.
+        address: a URL, or a command line for stdio.
+        transport: makes the transport of a session over HTTP.
+        max_bytes: most bytes in an answer over stdio.
+        read_s: seconds without data after which a request fails; also the timeout for opening the session.
         is_told: whether the server is told who calls.
     """
 
@@ -84,7 +84,7 @@ class KeptSession:
 
     @property
     def alive(self) -> bool:
-        """Whether calls can be made, or soon."""
+        """Whether calls can be made now or soon."""
         return not self._owner.done() and not self._closing.is_set()
 
     @property
@@ -93,15 +93,15 @@ class KeptSession:
         return self.alive and self._ready.done()
 
     async def opened(self) -> ClientSession:
-        """The session, once it is open and its tools are listed. Raises Unanswered."""
+        """The session, once it is open and has listed its tools. Raises Unanswered."""
         return await asyncio.shield(self._ready)
 
     async def call(self, caller: Caller, tool: str, arguments: Json) -> Answer:
-        """Call a tool. The request ends with the caller's wait.
+        """Call a tool. The request is cancelled with its caller.
 
         Raises:
-            Unanswered: no answer; at once when the connection ends, not at the deadline.
-            McpError, ValueError: an answer that is none: a protocol error, or one that breaks the tool's own schema.
+            Unanswered: no answer; raised as soon as the connection ends. McpError, ValueError: a protocol error, or a
+                result that violates the tool's own schema.
         """
         session = await self.opened()
         number = next(self._numbers)
@@ -122,14 +122,14 @@ class KeptSession:
             raise problem from error
         except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
             self._closing.set()
-            raise Unanswered("the connection was closed before", may_be_done=False, gone=True) from error
+            raise Unanswered("the connection was already closed", may_be_done=False, gone=True) from error
         finally:
             call.cancel()
             if self._transport:
                 self._transport.give_up(number)
 
     async def close(self) -> None:
-        """Ends the session and waits for its owner."""
+        """Close the session and wait for its task."""
         self._closing.set()
         await asyncio.wait({self._owner}, timeout=CLOSE_S)
         self._owner.cancel()
@@ -137,7 +137,7 @@ class KeptSession:
             await self._owner
 
     async def answers(self, within_s: float) -> bool:
-        """Whether a ping is answered within so many seconds, be it by a refusal."""
+        """Whether a ping is answered in time, even by a refusal."""
         try:
             async with asyncio.timeout(within_s):
                 await (await self.opened()).send_ping()
@@ -156,14 +156,14 @@ class KeptSession:
                 await self._greet(session)
                 self._ready.set_result(session)
                 await self._closing.wait()
-        except Exception as error:  # a group of whatever the transport raised; callers get it below
+        except Exception as error:  # a group of the transport's errors; callers get it below
             self._not_opened(_problem(error))
         finally:
             self._not_opened(Unanswered("the session was closed", may_be_done=False))
-            self._ready.exception()  # seen, also when nobody waited for it
+            self._ready.exception()  # mark as retrieved, even if nobody waited
 
     async def _greet(self, session: ClientSession) -> None:
-        """Shake hands and list the tools. What hangs is given up at once, and ends while others begin anew."""
+        """Shake hands and list the tools. A hanging attempt is abandoned and ends while others start anew."""
         try:
             async with asyncio.timeout(self._read_s):
                 await session.initialize()
@@ -171,7 +171,7 @@ class KeptSession:
                     self._know(tool)
         except TimeoutError:
             self._closing.set()
-            said = f"it did not say within {self._read_s:g} s what tools it has"
+            said = f"it did not list its tools within {self._read_s:g} s"
             self._not_opened(Unanswered(said, may_be_done=False))
             raise
 
@@ -188,14 +188,15 @@ class KeptSession:
             self._promises[tool.name] = promise
 
     def _name_for_models(self, tool: str) -> str:
-        """Model providers take letters, digits and two signs, 64 in all; names of others' tools may be anything."""
+        """A unique name that model providers accept: at most 64 letters, digits, `_` and `-`. Third parties name tools
+        freely."""
         name = NOT_FOR_MODELS.sub("_", f"{self._server}{SEPARATOR}{tool}")[:MOST_OF_A_NAME]
         taken = {each.name for each in self.tools.values()}
         others = (f"{name[: MOST_OF_A_NAME - 4]}_{number}" for number in itertools.count(2))
         return name if name not in taken else next(each for each in others if each not in taken)
 
     def _checked(self, tool: str, result: Answer) -> Answer:
-        """The result, when its content is as the tool promises, or there is none but text."""
+        """The result, validated against the tool's schema unless it is text only."""
         promise = self._promises.get(tool)
         if promise and result.failed is not True and result.structured is not None:
             promise.validate(result.structured)
@@ -229,7 +230,7 @@ class KeptSession:
 
 
 async def _asked(session: ClientSession, tool: str, arguments: Json, meta: Json) -> Answer:
-    """Not `session.call_tool`, which checks the schema of the result anew at each call: 24 ms for a hundred rows."""
+    """Call a tool without `session.call_tool`, which compiles the result's schema at each call: 24 ms for 100 rows."""
     params = CallToolRequestParams(name=tool, arguments=arguments, _meta=RequestParams.Meta(**meta))
     return await session.send_request(ClientRequest(CallToolRequest(params=params)), Answer)
 
@@ -250,28 +251,28 @@ def _promise(schema: Json) -> Validator | None:
     try:
         return jsonschema_rs.validator_for(schema, retriever=_not_read)
     except ValueError as error:
-        logger.warning("an output schema that cannot be used: %s", error)
-        return None  # what the gateway needs of a result is checked there, whatever is promised
+        logger.warning("an unusable output schema is ignored: %s", error)
+        return None  # the gateway checks what it needs of a result anyway
 
 
 def _not_read(uri: str) -> Never:
-    raise ValueError(f"{uri}: what is elsewhere is not read")
+    raise ValueError(f"{uri}: external references are not resolved")
 
 
 def is_url(address: str) -> bool:
-    """Whether a server is reached over HTTP; else the address is a command line."""
+    """Whether the address is a URL; else it is a command line."""
     return address.startswith(("http://", "https://"))
 
 
 def _problem(error: BaseException) -> Unanswered:
-    """Why no session could be opened. Nothing can have been carried out."""
+    """Why no session could be opened. No call can have been carried out."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, McpError) and (told := unanswered(error)):
         return Unanswered(str(told), **{**vars(told), "may_be_done": False, "gone": False})
     if isinstance(error, Unanswered):
         return error
-    if isinstance(error, OSError) and error.strerror:  # without the file's name, which says where the server is
+    if isinstance(error, OSError) and error.strerror:  # without the file name, which reveals where the server is
         return Unanswered(error.strerror, may_be_done=False)
     logger.warning("a session with an MCP server could not be opened: %s", error)
     return Unanswered(f"no session could be opened ({kind_of(error)})", may_be_done=False)

@@ -1,7 +1,7 @@
-"""A program that is spoken to over its standard input and output: started, listened to line by line, and ended.
+"""The stdio transport: starts a program, exchanges lines with it, and ends it.
 
-The SDK's client reads lines of any length, in time that grows with their square, waits until the deadline for an answer
-that is no message, and logs a traceback for each line that is none: what a program prints at its start, say.
+The SDK's client reads lines of any length in quadratic time, waits until the deadline for an answer that is not a
+message, and logs a traceback for each such line, for example a program's start-up banner.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from graphs.tools.transport import NO_MESSAGE, Unanswered, error_of, too_large
 
-ENDS_BYTES = 256  # of a line that is too long, at either end: the id of its message is in one of them
+ENDS_BYTES = 256  # kept at either end of an overlong line: one of them has the message id
 GRACE_S = 2.0
 _ID = re.compile(
     rb'\A\s*\{("jsonrpc":\s*"2\.0",\s*)?"id":\s*(\d+)|"id":\s*(\d+)\s*(,\s*"jsonrpc":\s*"2\.0"\s*)?\}\s*\Z'
@@ -36,11 +36,11 @@ logger = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def spoken_to(command: str, max_bytes: int) -> AsyncIterator[tuple[Incoming, Outgoing]]:
-    """What the program says and is told, until the block ends; then the program is ended.
+    """Run the program until the block ends, and yield its incoming and outgoing streams.
 
     Args:
         command: the command line.
-        max_bytes: of a message that are read.
+        max_bytes: most bytes in a message.
 
     Raises:
         OSError: the program cannot be started.
@@ -52,7 +52,7 @@ async def spoken_to(command: str, max_bytes: int) -> AsyncIterator[tuple[Incomin
             shlex.split(command), env=get_default_environment(), stderr=None, start_new_session=True
         )
         if process.stdin is None or process.stdout is None:
-            raise OSError("a program without pipes")
+            raise OSError("the program has no pipes")
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_listen, process.stdout, said, max_bytes)
@@ -68,16 +68,16 @@ async def spoken_to(command: str, max_bytes: int) -> AsyncIterator[tuple[Incomin
 async def _listen(
     stdout: ByteReceiveStream, said: MemoryObjectSendStream[SessionMessage | Exception], max_bytes: int
 ) -> None:
-    """Pass on what the program says, until it has ended."""
+    """Forward the program's output until it ends."""
     async with said:
         async for line, whole in _lines(stdout, max_bytes):
             if message := _message(line, None if whole else too_large(max_bytes)):
-                with contextlib.suppress(anyio.BrokenResourceError):  # nobody listens any more
+                with contextlib.suppress(anyio.BrokenResourceError):  # the reader is gone
                     await said.send(SessionMessage(message))
 
 
 async def _lines(stdout: ByteReceiveStream, most: int) -> AsyncIterator[tuple[bytes, bool]]:
-    """Each line, and whether it is whole: of one with more bytes than that, both ends are kept."""
+    """Each line, and whether it is complete: of one longer than `most` bytes only both ends are kept."""
     line, whole = bytearray(), True
     async for chunk in stdout:
         for index, piece in enumerate(chunk.split(b"\n")):
@@ -90,7 +90,7 @@ async def _lines(stdout: ByteReceiveStream, most: int) -> AsyncIterator[tuple[by
 
 
 def _message(line: bytes, problem: Unanswered | None) -> JSONRPCMessage | None:
-    """The message in a line. When it cannot be used, an error in its place; None when it is no message at all."""
+    """The message in a line; an error in its place if it is unusable; None if it is not a message."""
     if problem is None:
         try:
             return JSONRPCMessage.model_validate_json(line)
@@ -99,12 +99,12 @@ def _message(line: bytes, problem: Unanswered | None) -> JSONRPCMessage | None:
     if found := _ID.search(line):
         number = int(found[2] or found[3])
         return JSONRPCMessage(JSONRPCError(jsonrpc="2.0", id=number, error=ErrorData(**error_of(problem))))
-    logger.debug("a program said what is no message: %r", line[:ENDS_BYTES])
+    logger.debug("ignored a line that is not a message: %r", line[:ENDS_BYTES])
     return None
 
 
 async def _tell(stdin: ByteSendStream, told: MemoryObjectReceiveStream[SessionMessage]) -> None:
-    """Pass on what the program is told, until it has ended."""
+    """Forward messages to the program until it ends."""
     async with told:
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):
             async for each in told:
@@ -113,7 +113,7 @@ async def _tell(stdin: ByteSendStream, told: MemoryObjectReceiveStream[SessionMe
 
 
 async def _end(process: Process) -> None:
-    """As the protocol has it: close its input, then tell it to end, then kill it, with all that it has started."""
+    """End it as the protocol says: close its stdin, then terminate, then kill it with all its children."""
     if process.stdin:
         with contextlib.suppress(OSError):
             await process.stdin.aclose()

@@ -1,9 +1,9 @@
-"""The HTTP under an MCP session, so that what goes wrong with one request stays with that request.
+"""The HTTP transport of an MCP session, which confines errors to the request they concern.
 
-The SDK's client ends its whole session, with every other call on it, when one POST meets an HTTP error or no
-connection, and it goes on reading an answer that nobody waits for any more. Here such a request is answered in the
-server's place, with a JSON-RPC error whose `data` says what happened, and `give_up` ends the request itself. So is
-one that was answered with something else than JSON-RPC, for which the SDK's client would wait until the deadline.
+The SDK's client ends its whole session, with every call on it, when one POST gets an HTTP error or no connection, and
+goes on reading answers that nobody waits for. This transport instead answers such a request with a JSON-RPC error whose
+`data` says what happened; `give_up` ends a request. It does the same for an answer that is not JSON-RPC, for which the
+SDK's client would wait until the deadline.
 """
 
 import contextlib
@@ -30,25 +30,25 @@ from graphs.clock import utc_now
 from safe_http.bodies import TooLarge, body, parts
 from safe_http.shown import shown
 
-NOT_ANSWERED = -32050  # a code that JSON-RPC leaves to implementations
+NOT_ANSWERED = -32050  # in JSON-RPC's range for implementations
 TOKEN_S = 60
-READ_BYTES = 2048  # of an answer that is an error
+READ_BYTES = 2048  # of an error answer
 REFUSED, BY_A_PROXY = 401, {502, 503, 504}
-NO_MESSAGE = "it answered with something else than JSON-RPC"
-_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")  # where they begin in the name of a class
+NO_MESSAGE = "it answered with something other than JSON-RPC"
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")  # word boundaries in a class name
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,40}", re.ASCII)
 _JSON, _SSE = "application/json", "text/event-stream"
 
 logger = logging.getLogger(__name__)
-# What calls trust. Reading the certificates takes 30 ms of CPU time, so it is done once per process.
+# Loading the certificates takes 30 ms of CPU time, so it is done once per process.
 trusted = functools.cache(httpx.create_ssl_context)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """In whose name a request is made: an agent, and the tools of the server that it may call; `*` for all.
+    """The identity behind a request: an agent, and the tools of the server that it may call; `*` for all.
 
-    `tenant` is the pseudonym of the tenant it works for, who takes turns with others; "" for none.
+    `tenant` is the pseudonym of its tenant, for taking turns; "" for none.
     """
 
     agent: str
@@ -56,24 +56,24 @@ class Caller:
     tenant: str = ""
 
     def claims(self) -> dict[str, str]:
-        """What the server is told."""
+        """The token's claims."""
         told = {"agent": self.agent, "scope": self.scope}
         return {**told, "tenant": self.tenant} if self.tenant else told
 
 
-GATEWAY = Caller("gateway", "*")  # who opens sessions and lists tools
+GATEWAY = Caller("gateway", "*")  # opens sessions and lists tools
 
 
 class Unanswered(Exception):
     """A server did not answer a call.
 
     Attributes:
-        may_be_done: whether the server may have carried it out all the same.
-        gone: whether it was the session that ended, or is not known there any more.
-        too_large: whether there was an answer, of more bytes than are read.
-        retry_after_s: when the server wants to be asked again, if it said so.
-        away: whether nobody was there to answer, or only a proxy that said so.
-        refused: whether it does not take our token, which is our fault and no outage of it.
+        may_be_done: whether the server may have carried it out anyway.
+        gone: whether the session ended or is unknown to the server.
+        too_large: whether there was an answer that exceeded the byte limit.
+        retry_after_s: seconds that the server asked to wait, if it did.
+        away: whether the server is unreachable, or a proxy said so.
+        refused: whether it rejected our token, which is not an outage.
     """
 
     def __init__(
@@ -97,18 +97,18 @@ class Unanswered(Exception):
 
 
 def unanswered(error: McpError) -> Unanswered | None:
-    """What the transport said in the server's place; None when it was the server."""
+    """The problem that this transport reported; None if the error is the server's own."""
     told = error.error
     return Unanswered(told.message, **(told.data or {})) if told.code == NOT_ANSWERED else None
 
 
 def too_large(max_bytes: int) -> Unanswered:
-    """An answer of more bytes than are read."""
-    return Unanswered(f"it gave more than {max_bytes} bytes", too_large=True)
+    """The problem of an answer above the byte limit."""
+    return Unanswered(f"it sent more than {max_bytes} bytes", too_large=True)
 
 
 def error_of(problem: Unanswered) -> dict[str, Any]:
-    """The error that stands for an answer, as JSON-RPC has it; `unanswered` reads it."""
+    """The JSON-RPC error in place of an answer; `unanswered` reads it."""
     return {"code": NOT_ANSWERED, "message": str(problem), "data": vars(problem)}
 
 
@@ -117,9 +117,9 @@ class Signer:
     """Makes tokens for requests.
 
     Attributes:
-        secret: signs them; None: our servers ask for none.
-        now: the time that they state, in UTC.
-        others: the servers that are not ours. Each is sent its own token, or none, and is told of no agent and tenant.
+        secret: signs them; None: our servers require none.
+        now: the time, in UTC.
+        others: the third-party servers. Each is sent its own token, if any, and learns nothing of agents and tenants.
     """
 
     secret: SecretStr | None = None
@@ -127,7 +127,7 @@ class Signer:
     others: Mapping[str, SecretStr | None] = field(default_factory=dict)
 
     def token(self, server: str, caller: Caller, seconds: float = TOKEN_S) -> str | None:
-        """A token for requests to this server; of ours valid for so long (JWT, RFC 7519, HS256)."""
+        """A token for requests to this server; for ours a JWT (RFC 7519, HS256) that is valid for `seconds`."""
         if server in self.others:
             own = self.others[server]
             return own.get_secret_value() if own else None
@@ -139,8 +139,7 @@ class Signer:
         return jwt.encode({**claims, "exp": now + timedelta(seconds=seconds)}, self.secret.get_secret_value(), "HS256")
 
     def pseudonym(self, tenant: str, server: str) -> str:
-        """What this server is told of a tenant: always the same, and nothing that another server is told. "" for
-        none."""
+        """A stable pseudonym of the tenant, different for each server; "" for none."""
         key = self.secret.get_secret_value() if self.secret else server
         return hmac.digest(key.encode(), f"{server} {tenant}".encode(), "sha256").hex()[:16] if tenant else ""
 
@@ -149,9 +148,9 @@ class Transport(httpx.AsyncBaseTransport):
     """The transport of one session.
 
     Args:
-        server: whose session it is.
+        server: the server's name.
         signer: makes tokens.
-        max_bytes: of an answer that are read.
+        max_bytes: most bytes in an answer.
     """
 
     def __init__(self, server: str, signer: Signer, max_bytes: int) -> None:
@@ -163,7 +162,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._under_way: dict[int, anyio.CancelScope] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The server's answer, or ours. Never raises for what happens on the way."""
+        """The server's answer, or an error in its place. Never raises for network errors."""
         message = json.loads(request.content) if request.method == "POST" else {}
         meta = message.get("params", {}).get("_meta") or {}
         caller = Caller(**meta["caller"]) if "caller" in meta else GATEWAY
@@ -189,17 +188,17 @@ class Transport(httpx.AsyncBaseTransport):
         return answer
 
     def give_up(self, call: int) -> None:
-        """End the request of this call, if it is under way: the server sees that nobody waits."""
+        """End the request of this call if it is in flight, so that the server notices."""
         if scope := self._under_way.get(call):
             scope.cancel()
 
     async def aclose(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         await self._inner.aclose()
 
     @contextlib.contextmanager
     def _known(self, call: int | None, scope: anyio.CancelScope) -> Iterator[None]:
-        if call is None:  # of a session that is being opened
+        if call is None:  # while a session is being opened
             yield
             return
         self._under_way[call] = scope
@@ -209,8 +208,8 @@ class Transport(httpx.AsyncBaseTransport):
             del self._under_way[call]
 
     async def _aside(self, request: httpx.Request) -> httpx.Response:
-        """The end of a session, of which the status is told; or a stream of what the server says unasked. Nothing of
-        that is used, so it is not opened: it would have no bound."""
+        """Answer a request that is not a message: a session's DELETE, which is sent, or the stream of server
+        notifications, which is not opened: it would be unbounded, and nothing in it is used."""
         if request.method == "GET":
             return httpx.Response(httpx.codes.METHOD_NOT_ALLOWED)
         response = await self._inner.handle_async_request(request)
@@ -218,7 +217,7 @@ class Transport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status_code)
 
     async def _answered(self, request: httpx.Request, message_id: int | None) -> httpx.Response:
-        """What the server answers. Raises Unanswered, TooLarge, and what httpx does."""
+        """The server's answer. Raises Unanswered, TooLarge, and httpx errors."""
         response = await self._inner.handle_async_request(request)
         try:
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -243,7 +242,7 @@ async def _from_json(response: httpx.Response, most: int, message_id: int) -> by
 
 
 async def _from_events(response: httpx.Response, most: int, message_id: int) -> bytes:
-    """The event that answers. What comes before it is progress; a server need not end the stream after it."""
+    """The event with the answer. Earlier ones are progress; a server need not end the stream after it."""
     stream = httpx.Response(response.status_code, headers={"Content-Type": _SSE}, content=parts(response, most))
     async for event in EventSource(stream).aiter_sse():
         if _answers(event.data, message_id):
@@ -252,9 +251,9 @@ async def _from_events(response: httpx.Response, most: int, message_id: int) -> 
 
 
 def _answers(text: str | bytes, message_id: int) -> bool:
-    """Whether this is the answer to that message, as the SDK's client will take it."""
+    """Whether this is an answer to that message that the SDK's client accepts."""
     try:
-        message = from_json(text)  # its parser, without its models, which would take longer than all else
+        message = from_json(text)  # the SDK's parser without its models, which would dominate the cost
     except ValueError:
         return False
     match message:
@@ -271,9 +270,9 @@ async def _refusal(request: httpx.Request, response: httpx.Response) -> Unanswer
     status = response.status_code
     if response.is_success:
         known = _MEDIA_TYPE.match(response.headers.get("content-type", ""))
-        return Unanswered(f"it answered with {known[0] if known else 'what it does not name'}, not JSON")
+        return Unanswered(f"it answered with {known[0] if known else 'an unnamed content type'}, not JSON")
     after = response.headers.get("retry-after", "")
-    if said := await _said(response):  # only here: it may name machines, and the message goes into events and reports
+    if said := await _said(response):  # only logged: it may name hosts, and the message goes into events and reports
         logger.warning("%s answered HTTP %d: %s", shown(str(request.url)), status, said)
     return Unanswered(
         f"HTTP {status}",
@@ -293,18 +292,18 @@ async def _said(response: httpx.Response) -> str:
 
 
 def _error(message_id: int | None, problem: Unanswered) -> httpx.Response:
-    """A JSON-RPC error in the server's place; for a notification, which has no answer, an acknowledgement."""
+    """A JSON-RPC error in the server's place; for a notification, which needs no answer, an acknowledgement."""
     if message_id is None:
         return httpx.Response(202)
     return httpx.Response(200, json={"jsonrpc": "2.0", "id": message_id, "error": error_of(problem)})
 
 
 def _broken(request: httpx.Request, error: httpx.RequestError) -> str:
-    """What an error of the connection is. Its own words are logged only: they may name machines."""
+    """Describes a connection error. Its own message is only logged: it may name hosts."""
     logger.warning("%s: %s", shown(str(request.url)), error or type(error).__name__)
     return kind_of(error)
 
 
 def kind_of(error: BaseException) -> str:
-    """The kind of an error, as words: `read timeout`."""
+    """The kind of an error in words: `read timeout`."""
     return _WORDS.sub(" ", type(error).__name__).lower()

@@ -1,7 +1,7 @@
-"""Finds text that reads like orders to a model, in what tools return. A tripwire, not a wall.
+"""Flags text in tool results that reads like instructions to a model. A tripwire, not a wall.
 
-It says what was found and refuses nothing: whoever wants to get past patterns words it another way. What holds are
-the list of tools, the budget and the checks in code; a flag lowers what is believed and tells the reader why.
+Flags refuse nothing: an attacker can word around patterns. The protection is the tool list, the budget and the checks
+in code; a flag lowers confidence and tells the reader why.
 """
 
 import base64
@@ -9,8 +9,8 @@ import binascii
 import re
 import unicodedata
 
-# Orders are looked for in folded text: lower case, without accents, marks of emphasis and invisible characters, each
-# run of blanks one blank. Every repetition is bounded, so that the time grows with the length of the text only.
+# Instructions are searched for in folded text: lower case, without accents, emphasis and invisible characters, blanks
+# collapsed. Every repetition is bounded, so that time is linear in the length of the text.
 _WORDS = r"(?:[\w'-]{1,20} ){0,4}"
 _BEFORE = r"(?:^|[.!?:;,)\]>\"“”„»|-] ?|\b(?:please|now|must|should|shall|will|and|then|also|you|just|first) )"
 _DROP = r"(?:ignore|disregard|forget|override|bypass|do not follow|don't follow|stop following|do not obey)"
@@ -39,7 +39,7 @@ _OVERRIDE = (
     r"(?:忽略|无视|忘记|不要理会).{0,10}(?:之前|以上|前面|先前|上述|此前).{0,8}(?:指令|指示|说明|提示|命令|规则)",
     r"(?:以前|これまで|上記|前)の?(?:すべての|全ての)?(?:指示|命令|プロンプト|ルール)(?:を|は)?.{0,4}(?:無視|忘れ)",
 )
-# The same in other languages: a verb as it orders, then, with a few words between, the beginnings of two others.
+# The same in other languages: an imperative, then, a few words apart, the stems of two other words.
 _ABROAD = (
     ("ignoriere?|ignorieren sie|missachten?|vergiss|vergesst|vergessen sie|verwirf",
      "bisherig|vorherig|vorig|fruher|obig|vorangegangen|vorstehend",
@@ -64,7 +64,7 @@ _ROLE_MARKER = (
     r"^(?:#+ )?\[?(?:system|developer) (?:prompt|message|instructions?)\]? ?:",
     r"^(?:user|human) ?: ?[^\n]{0,400}\n(?:assistant|ai) ?:",
     r"[\"']role[\"'] ?: ?[\"'](?:system|assistant|developer|tool)[\"']",
-    r"</?data-[0-9a-f]{8}\b",  # how graphs/untrusted/spotlight.py delimits results
+    r"</?data-[0-9a-f]{8}\b",  # the delimiters of graphs/untrusted/spotlight.py
 )
 _NAME = r"[a-z][a-z0-9_]{1,40}"
 _USE = rf"\b(?:call|use|run|invoke|execute|trigger|query)\b [^\n.]{{0,40}}\b{_NAME}"
@@ -106,8 +106,8 @@ _PATTERNS = {
         "exfiltration": _EXFILTRATION,
     }.items()
 }
-# Characters that nobody sees and that carry text: Unicode tags (but in flags of regions, after U+1F3F4), runs of
-# variation selectors or of zero-width characters; and overrides of direction, which show other text than there is.
+# Invisible characters that carry text: Unicode tags (except in region flags, after U+1F3F4), runs of variation
+# selectors or zero-width characters; and direction overrides, which display different text.
 _HIDDEN = re.compile(
     "(?<![\U0001f3f4\U000e0000-\U000e007f])[\U000e0000-\U000e007f]|[\ufe00-\ufe0f\U000e0100-\U000e01ef]{3}"
     "|[\u200b-\u200d\u2060-\u2064\ufeff]{4}|[\u202d\u202e]"
@@ -130,9 +130,9 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
 
 def flags_of(text: str) -> list[str]:
-    """What in the text reads like orders: override, role_marker, tool_order, exfiltration, hidden_text, encoded_order.
+    """What reads like instructions: override, role_marker, tool_order, exfiltration, hidden_text, encoded_order.
 
-    Takes time in proportion to the length of the text.
+    Takes time linear in the length of the text.
     """
     found = _orders(text)
     if _HIDDEN.search(text):
@@ -143,12 +143,12 @@ def flags_of(text: str) -> list[str]:
 
 
 def visible(text: str) -> str:
-    """The text without the characters that nobody sees: what a model reads should be what a human can check."""
+    """The text without invisible characters: a model should read what a human can check."""
     return _UNSEEN.sub("", text.replace("\r\n", "\n"))
 
 
 def _orders(text: str) -> set[str]:
-    """Tags are read, too: they are a hidden alphabet."""
+    """The flags of the text's instructions. Unicode tags are decoded first: they are a hidden alphabet."""
     shown = text.translate({0xE0000 + code: code for code in range(0x20, 0x7F)})
     folded = _folded(shown)
     views = {folded, folded.translate(_LOOKALIKES), folded.replace("\n", " "), _folded(text)}
@@ -156,7 +156,7 @@ def _orders(text: str) -> set[str]:
 
 
 def _folded(text: str) -> str:
-    """Accents go from Latin letters only: in other scripts they make other letters."""
+    """The folded text. Accents are removed from Latin letters only: in other scripts they form other letters."""
     plain = unicodedata.normalize("NFKD", _FORMAT.sub("", text)).casefold()
     plain = unicodedata.normalize("NFC", _ACCENT.sub(r"\1", plain))
     plain = _EMPHASIS.sub("", plain.replace("\u2019", "'"))
@@ -164,7 +164,7 @@ def _folded(text: str) -> str:
 
 
 def _decoded(text: str) -> str:
-    """What the text says in Base64, its pieces joined as lines of a longer one would be."""
+    """The decoded Base64 in the text, its pieces joined like the lines of one block."""
     return "".join(_from_base64(match[0]) for match in _BASE64.finditer(_FORMAT.sub("", text)))
 
 

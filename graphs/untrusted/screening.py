@@ -1,4 +1,4 @@
-"""What a question is checked for before any model sees it."""
+"""Checks a question before any model sees it."""
 
 import re
 from functools import partial
@@ -9,24 +9,24 @@ from graphs.untrusted.injections import flags_of
 MAX_QUESTION = 2000
 
 _PERSONAL = {
-    # It begins where its characters begin, and gives none back: without an @ the next place to look is behind them.
+    # Possessive, without backtracking: if no @ follows, the search goes on behind these characters.
     "e-mail address": re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]++\.[\w.-]*\w"),
     "IBAN": re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b"),
     "card number": re.compile(r"\b(?:\d{4}[ -]){3}\d{4}\b"),
     "phone number": re.compile(r"(?<!\w)\+\d{1,3}(?:[ /-]?\d{2,4}){3,5}\b"),
 }
-_NEW_ROLE = re.compile(r"you are now (?:a|an|the)\b", re.IGNORECASE)  # a document may say it to its reader
+_NEW_ROLE = re.compile(r"you are now (?:a|an|the)\b", re.IGNORECASE)  # a document may say so to its reader
 
 
 class Screened(NamedTuple):
-    """The question fit for a model: personal data masked; `flags` says what was found."""
+    """The question with personal data masked; `flags` says what was found."""
 
     question: str
     flags: list[str]
 
 
 def refused(question: str) -> str | None:
-    """Why this cannot be a question at all, or None."""
+    """Why this is not an acceptable question, or None."""
     if any("\ud800" <= each <= "\udfff" for each in question):
         return "the question is not valid text; send it as UTF-8"
     length = len(question.strip())
@@ -38,14 +38,14 @@ def refused(question: str) -> str | None:
 
 
 def _mask(kind: str, match: re.Match[str]) -> str:
-    """Four years in a row look like a card number; only a card number passes its own check (Luhn, ISO/IEC 7812)."""
+    """Mask a match. Four years in a row look like a card number, but fail its check digit (Luhn, ISO/IEC 7812)."""
     digits = [int(each) for each in reversed(match[0]) if each.isdigit()]
     doubled = [sum(divmod(2 * each, 10)) if at % 2 else each for at, each in enumerate(digits)]
     return match[0] if kind == "card number" and sum(doubled) % 10 else f"[{kind}]"
 
 
 def masked(text: str) -> tuple[str, list[str]]:
-    """The text on one line with personal data masked, and the kinds of what was masked."""
+    """The text on one line with personal data masked, and the kinds of masked data."""
     text, kinds = " ".join(text.split()), []
     for kind, pattern in _PERSONAL.items():
         clean = pattern.sub(partial(_mask, kind), text)
@@ -56,9 +56,9 @@ def masked(text: str) -> tuple[str, list[str]]:
 
 
 def screened(question: str) -> Screened:
-    """Masks personal data, which no answer needs, and flags text that reads like orders to the system."""
+    """Mask personal data, which no answer needs, and flag text that reads like instructions to the system."""
     text, kinds = masked(question)
     flags = [f"the question held a {kind}, which was masked before any model saw it" for kind in kinds]
     if _NEW_ROLE.search(text) or flags_of(question):
-        flags.append("the question reads like orders to the system; it was treated as a question only")
+        flags.append("the question reads like instructions to the system; it was treated as a question only")
     return Screened(text, flags)

@@ -55,4 +55,4 @@ def test_a_question_nobody_wants_to_answer_can_still_be_finished(tmp_path: Path,
         assert paused["stop_reason"].startswith("loop_")
         code, ended = answered(tmp_path, "decide", paused["job_id"], "--action", "finish_partial", **settings)
     assert (code, ended["stop_reason"]) == (3, "finished_by_human")
-    assert "a human asked for the report as it stood" in (tmp_path / ended["report_path"]).read_text()
+    assert "a human asked for the report as it was" in (tmp_path / ended["report_path"]).read_text()

@@ -44,4 +44,4 @@ async def test_jobs_do_not_notice_it(tmp_path: Path) -> None:
             f"WARNING app.running.serving: worker: takes no jobs: the clock of this machine is 20 s {which}" in line
             for line in said[which]
         )
-    assert any("refuses our tokens" in line and "TOLLGATE_MCP_SECRET" in line for line in said["secret"])
+    assert any("rejects our tokens" in line and "TOLLGATE_MCP_SECRET" in line for line in said["secret"])

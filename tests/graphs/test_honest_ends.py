@@ -301,7 +301,7 @@ async def test_a_deadline_of_the_job_is_not_told_as_one_of_the_agent(graph: Run)
     async with graph(script) as research:
         of_job = await invoked(research, started(deadline_s=2, on_limit="finish_partial"))
     assert of_job["stop_reason"] == "deadline_reached"
-    assert of_job["tasks"]["T1"]["error"] == "the time allowed is over"
+    assert of_job["tasks"]["T1"]["error"] == "the time limit is reached"
 
 
 class Broken(EvidenceStore):

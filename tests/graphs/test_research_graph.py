@@ -160,7 +160,7 @@ async def test_an_endless_agent_ends_at_its_own_limits(graph: Run) -> None:
         ended = await invoked(research, started(agent_model_calls=5))
     assert ended["tasks"]["T1"]["status"] == "failed"
     assert "one agent has made all the model calls it may make" in ended["tasks"]["T1"]["error"]
-    assert "called sales__query, which it had no more, instead of giving its result, twice" in ended["stop_detail"]
+    assert "called sales__query, which it no longer has, instead of giving its result, twice" in ended["stop_detail"]
     assert (ended["status"], ended["stop_reason"]) == ("partial", "agent_model_call_limit")
     assert ended["used"]["agents"]["sales"]["model_calls"] == 5
 

@@ -110,7 +110,7 @@ async def test_it_is_read_by_tenant_and_in_parts(trail: Audit) -> None:
 
 @pytest.mark.parametrize("after", ["", "x", "-", "+", "1-", "(1-1", "1", "1-1\n", "9" * 30 + "-1"])
 async def test_a_position_is_an_id(trail: Audit, after: str) -> None:
-    with pytest.raises(BadInput, match="no id of an audit entry"):
+    with pytest.raises(BadInput, match="not the id of an audit entry"):
         await trail.read(after=after)
 
 

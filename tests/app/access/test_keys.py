@@ -135,7 +135,7 @@ async def test_logs_mask_the_secret_and_show_the_id(keys: Keys) -> None:
 
 @pytest.mark.parametrize("tenant", ["", "Acme", "-a", "_a", "a" * 41, "a b", "a:b", "ä", "a\n", "a}"])
 async def test_a_tenant_needs_a_proper_name(keys: Keys, tenant: str) -> None:
-    with pytest.raises(BadInput, match="the name of a tenant is 1 to 40"):
+    with pytest.raises(BadInput, match="a tenant's name has 1 to 40"):
         await keys.create(tenant, ["read"])
     assert not await keys.required()
 
@@ -214,7 +214,7 @@ async def test_revoking_what_is_not_there_says_so_and_repeats_no_secret(keys: Ke
     new = await keys.create("acme", ["read"])
     with pytest.raises(BadInput, match="there is no key abcdefghijkl"):
         await keys.revoke("abcdefghijkl")
-    with pytest.raises(BadInput, match="12 small letters") as error:
+    with pytest.raises(BadInput, match="12 lower-case letters") as error:
         await keys.revoke(new.secret)
     assert new.secret[16:] not in str(error.value)
     assert await keys.list()

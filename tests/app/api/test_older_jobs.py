@@ -88,12 +88,12 @@ async def test_a_job_under_way_is_left_to_the_version_that_began_it(file: str, a
     async with api.client() as client:
         job = (await client.get(f"/v1/jobs/{jobs.waiting}")).json()
         assert job["escalation"]["what_happened"]
-    why = f"its state is of version ., and we read {SCHEMA_VERSION}; "
-    with pytest.raises(BadInput, match=f"{why}resume it with the version that began it"):
+    why = f"its state has version ., and this program reads {SCHEMA_VERSION}; "
+    with pytest.raises(BadInput, match=f"{why}resume it with the version that started it"):
         await api.service.jobs.run(jobs.waiting, lambda _: None)
     left = await api.service.jobs.run(jobs.waiting, lambda _: None, attempts=3)
     assert left.status == "dead"
-    assert re.search(f"{why}requeue it when workers of the version that began it run", left.stop_detail)
+    assert re.search(f"{why}requeue it while only workers of the version that started it run", left.stop_detail)
 
 
 @pytest.mark.parametrize("action", ["approve_more", "finish_partial"])

@@ -100,7 +100,7 @@ async def test_what_is_markup_to_the_typesetter_is_text() -> None:
 async def test_of_long_evidence_the_beginning_is_in_it() -> None:
     rows = "\n".join(f"row {number}" for number in range(10_000))
     told = _text(await _pdf("# x", {"E1": evidence(rows)}))
-    assert f"{len(rows)} characters in all; the HTML report has them" in told
+    assert f"{len(rows)} characters in total; the HTML report has all of them" in told
     assert "row 9999" not in told
     assert len(told) < 2 * EVIDENCE_CHARS
     assert _text(await _pdf("# x", {"E1": evidence("word " * 10_000)})).count("word") == EVIDENCE_CHARS // 5
@@ -153,7 +153,7 @@ async def test_what_is_broken_is_copied_whole() -> None:
 
 async def test_what_no_font_has_is_told_to_the_reader_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     told = _text(await _pdf("Sales rose\u0378.", {"E1": evidence("\u0379 38")}))
-    assert "Characters that are missing: U+0378, U+0379." in told
+    assert "Missing characters: U+0378, U+0379." in told
     assert "U+0378, U+0379" in caplog.text
 
 
@@ -192,7 +192,7 @@ async def test_who_waits_too_long_for_others_is_told(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", "cat && sleep 0.5"))
     typesetter = Typesetter()
     first = asyncio.create_task(typesetter.pdf("# 1", {}, "a"))
-    with pytest.raises(OperatorMustAct, match="other reports"):
+    with pytest.raises(OperatorMustAct, match="the typesetter is busy"):
         await asyncio.gather(typesetter.pdf("# 2", {}, "a"), typesetter.pdf("# 3", {}, "a"))
     assert await first
 

@@ -135,11 +135,11 @@ async def test_a_heartbeat_comes_while_nothing_happens(log: EventLog) -> None:
 
 @pytest.mark.parametrize("after", ["x", "-", "$", "7", "1-1 x", "9" * 20 + "-1"])
 async def test_what_is_no_id_is_refused_before_the_response_begins(log: EventLog, served: Served, after: str) -> None:
-    with pytest.raises(BadInput, match="is no id of an event"):
+    with pytest.raises(BadInput, match="is not an event id"):
         event_stream(log, JOB, after)
     async with httpx.AsyncClient(verify=False) as client:
         response = await client.get(f"{served.url}/{JOB}", headers={"Last-Event-ID": after})
-    assert (response.status_code, "is no id of an event" in response.text) == (400, True)
+    assert (response.status_code, "is not an event id" in response.text) == (400, True)
 
 
 async def test_whoever_has_the_last_event_need_not_come_back(log: EventLog, served: Served) -> None:

@@ -119,7 +119,7 @@ def test_a_job_is_cancelled(here: Deployment, api: Replica, elsewhere: Path) -> 
     assert "no report" in said(tollgate(elsewhere, "report", job, **at), 2)
     with here.worker():
         assert tollgate(elsewhere, "watch", job, **at).returncode == 1
-    assert "has ended already" in said(tollgate(elsewhere, "cancel", job, **at), 2)
+    assert "has already ended" in said(tollgate(elsewhere, "cancel", job, **at), 2)
 
 
 def test_a_server_that_restarts_while_a_job_is_watched(tmp_path: Path, addresses: Addresses, elsewhere: Path) -> None:
@@ -148,7 +148,7 @@ def test_an_order_waits_for_a_server_that_is_away(here: Deployment, elsewhere: P
     url = f"http://127.0.0.1:{port}"
     with background([TOLLGATE, "submit", QUESTION, "--url", url], elsewhere) as ordering:
         (warned,) = seen(ordering, lambda _: True)
-        assert "trying again" in warned
+        assert "retrying" in warned
         with replica(here, port):
             assert ordering.stdout
             assert ordering.wait(60) == 0
@@ -161,7 +161,7 @@ def test_one_key_is_one_job(api: Replica, elsewhere: Path) -> None:
     jobs = {tollgate(elsewhere, "submit", QUESTION, "--idempotency-key", "monday", **at).stdout for _ in range(2)}
     assert len(jobs) == 1
     other = tollgate(elsewhere, "submit", LONG, "--idempotency-key", "monday", **at)
-    assert "another order" in said(other, 2) or "Idempotency-Key" in said(other, 2)
+    assert "another request" in said(other, 2) or "Idempotency-Key" in said(other, 2)
 
 
 def test_without_an_address_watch_and_decide_are_local(api: Replica, elsewhere: Path) -> None:
@@ -191,10 +191,10 @@ def test_whoever_may_not_is_told_what_to_do(here: Deployment, api: Replica, else
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["submit", QUESTION, "--metadata", "team"], "--metadata is name=value"),
+        (["submit", QUESTION, "--metadata", "team"], "--metadata must be name=value"),
         (["submit", QUESTION, "--metadata", "a=1", "--metadata", "a=2"], "each name once"),
-        (["submit", QUESTION, "--idempotency-key", "one two"], "an idempotency key has"),
-        (["list", "--url", "localhost:8000"], "--url is no address"),
+        (["submit", QUESTION, "--idempotency-key", "one two"], "--idempotency-key must be"),
+        (["list", "--url", "localhost:8000"], "--url is not an address"),
         (["list", "--url", "http://user:pass@127.0.0.1"], "the key goes into TOLLGATE_API_KEY"),
     ],
 )

@@ -56,7 +56,7 @@ def test_a_key_is_made_listed_and_revoked_and_the_trail_says_so(tmp_path: Path) 
     revoked = tollgate(tmp_path, "keys", "revoke", key.id)
     assert (revoked.returncode, revoked.stdout) == (0, "")
     assert revoked.stderr.startswith(f"revoked {key.id}  acme")
-    assert "nobody is let in until you make one, or say `tollgate keys waive`" in revoked.stderr
+    assert "all requests are refused; create one, or run `tollgate keys waive`" in revoked.stderr
     assert listed(tmp_path) == []
     assert verified(tmp_path, secret) is None
     waived = tollgate(tmp_path, "keys", "waive")
@@ -81,10 +81,10 @@ def test_the_trail_is_shown_by_tenant_and_checked_as_a_whole(tmp_path: Path) -> 
     newest = trail(tmp_path)[-1]
     holds = tollgate(tmp_path, "audit", "--verify", **SECRET)
     assert (holds.returncode, holds.stderr) == (0, "")
-    assert holds.stdout == f"the audit trail holds, up to {newest['id']} {newest['mac']}\n"
+    assert holds.stdout == f"the audit trail is intact up to {newest['id']} {newest['mac']}\n"
     other = tollgate(tmp_path, "audit", "--verify", TOLLGATE_AUDIT_SECRET="x" * 32)
     assert other.returncode == 1
-    assert other.stderr.startswith("error: the audit trail does not hold at ")
+    assert other.stderr.startswith("error: the audit trail is broken at ")
     assert other.stdout == ""
 
 
@@ -97,9 +97,9 @@ def test_without_a_secret_it_does_not_claim_too_much(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "settings", "line"),
     [
-        (("keys", "create", "--tenant", "A B", "--scope", "read"), {}, "error: the name of a tenant is 1 to 40"),
+        (("keys", "create", "--tenant", "A B", "--scope", "read"), {}, "error: a tenant's name has 1 to 40"),
         (("keys", "create", "--tenant", "a", "--scope", "all"), {}, "error: the scopes of a key are one or more of"),
-        (("keys", "revoke", "tg_abc"), {}, "error: the id of a key is 12 small letters"),
+        (("keys", "revoke", "tg_abc"), {}, "error: a key's id is 12 lower-case letters"),
         (("keys", "revoke", "abcdefghijkl"), {}, "error: there is no key abcdefghijkl"),
         (("keys", "list"), {"REDIS_URL": "redis://127.0.0.1:1"}, "error: Redis at 127.0.0.1:1 cannot be used"),
         (("keys", "list"), {"TOLLGATE_AUDIT_SECRET": "short"}, "error: setting TOLLGATE_AUDIT_SECRET: "),

@@ -94,7 +94,7 @@ async def test_a_decision_that_was_claimed_before_a_crash_is_carried_out_by_the_
         waiting = await paused(jobs, settings)
         snapshot = await jobs.snapshot(waiting.job_id)
         await Decisions(redis_client, ttl_seconds=600).claim(waiting.job_id, snapshot, APPROVE, datetime.now(UTC))
-        with pytest.raises(DecisionRefused, match="was decided already: approve_more, at "):
+        with pytest.raises(DecisionRefused, match="was already decided: approve_more, at "):
             await jobs.decide(waiting.job_id, {"action": "abort"}, quiet)
         again = await jobs.run(waiting.job_id, quiet)
     assert again.budget_usd == pytest.approx(waiting.budget_usd + 0.1)
@@ -111,7 +111,7 @@ async def test_an_answer_to_an_earlier_question_is_refused(
         second = await jobs.decide(first.job_id, APPROVE, quiet, escalation_id=stale)
         assert second.escalation
         assert second.escalation["escalation_id"] != stale
-        with pytest.raises(DecisionRefused, match="does not wait for an answer to"):
+        with pytest.raises(DecisionRefused, match="no longer waits for a decision about"):
             await jobs.decide(first.job_id, {"action": "abort"}, quiet, escalation_id=stale)
         third = await jobs.decide(first.job_id, APPROVE, quiet)
     assert third.budget_usd == pytest.approx(first.budget_usd + 0.2)
@@ -124,11 +124,11 @@ async def test_when_the_time_to_decide_is_over_the_report_is_finished_without_an
         waiting = await paused(jobs, settings, decision_s=60)
         assert (await jobs.run(waiting.job_id, quiet)).status == "awaiting_human"
     async with over(script(), settings, addresses, redis_client, later_s=61) as later:
-        with pytest.raises(DecisionRefused, match="the time to decide was over at"):
+        with pytest.raises(DecisionRefused, match="the time to decide ended at"):
             await later.decide(waiting.job_id, APPROVE, quiet)
         ended = await later.run(waiting.job_id, quiet)
     assert (ended.status, ended.stop_reason) == ("partial", "no_decision_in_time")
-    assert "nobody answered the question to a human in time" in report_of(ended)
+    assert "no human decided in time" in report_of(ended)
 
 
 @pytest.mark.slow
@@ -189,6 +189,6 @@ def test_approve_and_abort_sent_at_once_by_two_processes_have_one_effect(
     (lost,) = [action for action, code in codes.items() if code == 2]
     won = ({*answers} - {lost}).pop()
     assert codes[won] == {"approve_more": 0, "abort": 1}[won], said[won]
-    assert "was decided already" in said[lost] or "waits for no decision" in said[lost]
+    assert "was already decided" in said[lost] or "waits for no decision" in said[lost]
     _, ended = answered(tmp_path, "resume", job, **beside)
     assert ended["status"] == {"approve_more": "completed", "abort": "failed"}[won]

@@ -334,9 +334,9 @@ async def test_nothing_missing_is_no_gap(redis_client: Redis) -> None:
     "after", ["", "x", "-", "+", "$", "1-", "7", "5-0", "1-1\n", "1-1 ", "٣-٣", "9" * 20 + "-1", "1-" + "9" * 20]
 )
 async def test_what_is_no_id_is_refused_before_anything_is_read(log: EventLog, after: str) -> None:
-    with pytest.raises(BadInput, match="is no id of an event"):
+    with pytest.raises(BadInput, match="is not an event id"):
         log.follow(JOB, after)
-    with pytest.raises(BadInput, match="is no id of an event"):
+    with pytest.raises(BadInput, match="is not an event id"):
         await log.read(JOB, after)
 
 

@@ -241,7 +241,7 @@ async def test_a_wrong_password_is_named_but_not_shown(serve: Serve) -> None:
     url = serve()
     admin(url, "CONFIG", "SET", "requirepass", "right")
     text = await refusal(url.replace("unix://", "unix://:wr0ng-secret@"))
-    assert "refuses the login" in text
+    assert "rejects the login" in text
     assert "wr0ng-secret" not in text
 
 
@@ -249,7 +249,7 @@ async def test_a_missing_password_is_named(serve: Serve, tmp_path: Path) -> None
     url = serve()
     admin(url, "CONFIG", "SET", "requirepass", "right")
     text = await refusal(url)
-    assert "refuses the login" in text
+    assert "rejects the login" in text
     assert str(tmp_path) in text
 
 

@@ -94,7 +94,8 @@ async def test_a_machine_whose_clock_is_off_takes_nothing_and_still_knows_the_ti
             assert abs(found.clock().timestamp() - time.time()) < 1
         assert await found.allowed(4, 0) == 4
     assert (
-        said[0] == f"worker: takes no jobs: the clock of this machine is {which} that of the store; set it right (NTP)"
+        said[0]
+        == f"worker: takes no jobs: the clock of this machine is {which} that of the store; synchronise it (NTP)"
     )
 
 
@@ -130,7 +131,7 @@ async def test_a_provider_that_has_no_such_page_is_tried_by_one_job(redis_client
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        ("401 Unauthorized", "sales refuses our tokens; give this worker and that server the same TOLLGATE_MCP_SECRET"),
+        ("401 Unauthorized", "sales rejects our tokens; give this worker and that server the same TOLLGATE_MCP_SECRET"),
         ("502 Bad Gateway", "sales does not answer"),
         (None, "sales does not answer"),
     ],

@@ -141,7 +141,7 @@ async def test_of_one_tenants_jobs_only_so_many_wait(redis_client: Redis) -> Non
     registry = Registry(redis_client, ttl_seconds=TTL, most_waiting=2, now=Clock())
     for number in range(2):
         await registry.enter("acme", job(number), f"key {number}", b"order")
-    with pytest.raises(QueueFull, match="2 jobs of yours wait already"):
+    with pytest.raises(QueueFull, match="2 of your jobs are waiting"):
         await registry.enter("acme", job(2), "key 2", b"order")
     assert await registry.enter("acme", job(3), "key 1", b"order") == job(1), "a repetition is no new job"
     assert await registry.enter("acme", job(1), "key 1", b"order") == job(1), "the same command, sent again"

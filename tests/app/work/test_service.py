@@ -101,7 +101,7 @@ async def test_jobs_are_cancelled_wherever_they_stand(tmp_path: Path, addresses:
                 await service.cancel("acme", waiting)
                 assert (await ended(service, waiting)).status == "cancelled"
                 done = await ended(service, (await submitted(service, order(here.settings)))[0].job_id)
-            with pytest.raises(DecisionRefused, match="has ended already; its status is completed"):
+            with pytest.raises(DecisionRefused, match="has already ended; its status is completed"):
                 await service.cancel("acme", done.job_id)
             record = await service.records.get(queued)
             assert record.result
@@ -171,11 +171,11 @@ async def test_a_job_of_another_version_is_left_as_it_is(
                 await ended(service, job_id, also=WAITS)
             before = await service.jobs.snapshot(job_id)
             monkeypatch.setattr("app.jobs.driver.SCHEMA_VERSION", 1000)
-            with pytest.raises(BadInput, match="resume it with the version that began it"):
+            with pytest.raises(BadInput, match="resume it with the version that started it"):
                 await service.jobs.run(job_id, lambda _: None)
             result = await service.jobs.run(job_id, lambda _: None, attempts=3)
             assert (result.status, result.stop_reason) == ("dead", "dead_letter")
-            left = f"its state is of version {SCHEMA_VERSION}, and we read 1000; requeue it when"
+            left = f"its state has version {SCHEMA_VERSION}, and this program reads 1000; requeue it while"
             assert left in (result.stop_detail or "")
             assert await service.jobs.snapshot(job_id) == before
 

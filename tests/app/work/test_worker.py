@@ -123,4 +123,4 @@ async def test_files_that_cannot_be_removed_end_no_worker(caplog: pytest.LogCapt
     regularly = asyncio.create_task(module._regularly(tidy, 0))
     await asyncio.wait({asyncio.create_task(twice.wait()), regularly}, return_when=asyncio.FIRST_COMPLETED)
     assert regularly.cancel(), "it goes on"
-    assert caplog.messages[0] == "files could not be tidied up, which is tried again: gone"
+    assert caplog.messages[0] == "files could not be removed, retrying later: gone"

@@ -85,7 +85,7 @@ def test_nothing_is_written_out_where_nothing_was_offered() -> None:
 
 @pytest.mark.parametrize("arguments", ['{"sql": "SELECT', "[1]", '"text"', "42", "as usual", [1], 7])
 def test_arguments_that_are_no_object_are_refused(arguments: Any) -> None:
-    with pytest.raises(UnusableAnswer, match="the arguments of sales__query are no whole JSON object"):
+    with pytest.raises(UnusableAnswer, match="the arguments of sales__query are not a complete JSON object"):
         calls({"tool_calls": [{"function": {"name": "sales__query", "arguments": arguments}}]})
 
 

@@ -86,7 +86,7 @@ def test_what_is_made_to_take_long_is_refused(text: str) -> None:
         ("", "answered with nothing"),
         ("<think>hm</think>", "answered with nothing"),
         ("I would say so.", "answered in prose"),
-        ('{"findings": [', "breaks off"),
+        ('{"findings": [', "is incomplete or invalid"),
         ('{"findings": []}', "gaps: Field required"),
         ('{"findings": [], "gaps": "none"}', "gaps: Input should be a valid list"),
         ('{"findings": [], "gaps": []} or {"findings": [], "gaps": ["x"]}', "2 different answers"),

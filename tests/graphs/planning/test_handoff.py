@@ -92,7 +92,7 @@ def test_a_hand_off_that_lost_a_part_is_refused(part: str) -> None:
     built: Any = handoff(task("T2", "T1"), state(3, 3))
     kept = stored(built)
     del built[part]
-    with pytest.raises(HandoffRefused, match=f"came in parts: {part}"):
+    with pytest.raises(HandoffRefused, match=f"is incomplete: {part}"):
         packet(built, kept)
 
 

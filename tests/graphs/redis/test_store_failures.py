@@ -47,7 +47,7 @@ async def _hurt(admin: Any, how: str) -> None:
 
 REFUSALS = {
     "forbidden": "Redis forbids this user a command or a key (",
-    "other type": "a key in Redis holds what Tollgate did not put there (",
+    "other type": "a key in Redis has a type that Tollgate did not write (",
     "full": "Redis has no memory left (",
     "replica": "Redis is a replica, which cannot be written to (",
 }
@@ -64,7 +64,7 @@ async def test_a_refusal_is_named_as_what_it_is_also_from_within_a_script(admin:
             await Ledger(client, ttl_seconds=TTL).count("job", steps=1)
 
     assert explained(alone.value).startswith(REFUSALS[how])
-    assert f"nothing is spent: {REFUSALS[how]}" in str(within.value)
+    assert f"nothing may be spent: {REFUSALS[how]}" in str(within.value)
     assert "does not answer" not in f"{within.value}{explained(alone.value)}"
     assert not isinstance(alone.value, STORE_AWAY)
 
@@ -78,7 +78,7 @@ async def test_a_cluster_that_is_away_is_a_store_that_does_not_answer(unused_tcp
     await breaker.failed()
     assert await breaker.wait_s() == PROBE_LOOK_S
     assert await _wait(bucket, "key") == 0
-    with pytest.raises(LedgerUnavailable, match="nothing is spent: Redis does not answer"):
+    with pytest.raises(LedgerUnavailable, match="nothing may be spent: Redis does not answer"):
         await Ledger(cluster, ttl_seconds=TTL).spend("job")
 
 

@@ -58,7 +58,7 @@ CALLS: dict[str, Callable[[Ledger], Awaitable[object]]] = {
 @pytest.mark.parametrize("name", CALLS)
 async def test_without_redis_there_is_no_ledger(name: str, unused_tcp_port: int) -> None:
     async with Redis(port=unused_tcp_port, retry=Retry(NoBackoff(), 0)) as nowhere:
-        with pytest.raises(LedgerUnavailable, match="nothing is spent"):
+        with pytest.raises(LedgerUnavailable, match="nothing may be spent"):
             await CALLS[name](Ledger(nowhere, ttl_seconds=TTL))
 
 

@@ -22,7 +22,7 @@ async def test_what_unpacks_to_more_than_is_read_is_refused_before_it_is_there(u
         unruly.faults = [fault]
         tracemalloc.start()
         try:
-            with pytest.raises(ToolFailure, match="it gave more than 4194304 bytes; ask for less"):
+            with pytest.raises(ToolFailure, match="it sent more than 4194304 bytes; ask for less"):
                 await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
             _, most = tracemalloc.get_traced_memory()
         finally:
@@ -42,8 +42,8 @@ async def test_what_is_packed_unasked_is_read_all_the_same(unruly: Unruly) -> No
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
-        ("no message", "it answered with something else than JSON-RPC"),
-        ("another's message", "it answered with something else than JSON-RPC"),
+        ("no message", "it answered with something other than JSON-RPC"),
+        ("another's message", "it answered with something other than JSON-RPC"),
         ("no answer", "its stream of events ended without an answer"),
         ("packed oddly", "it is packed in another way than gzip"),
     ],

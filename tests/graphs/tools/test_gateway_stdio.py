@@ -102,7 +102,7 @@ async def test_a_program_that_answers_a_ping_is_kept(odd: Odd, pids: Callable[[]
 
 async def test_an_answer_that_is_none_is_told_at_once(odd: Odd) -> None:
     async with nothing_left(), ToolGateway(odd("malformed"), limits=LIMITS) as gateway:
-        with pytest.raises(ServerUnavailable, match="it answered with something else than JSON-RPC"):
+        with pytest.raises(ServerUnavailable, match="it answered with something other than JSON-RPC"):
             await gateway.call(AGENT, "odd", "add", {})
 
 
@@ -111,7 +111,7 @@ async def test_more_than_is_read_is_refused_and_the_program_goes_on(odd: Odd, pi
         tracemalloc.start()
         try:
             for _ in range(2):
-                with pytest.raises(ToolFailure, match="it gave more than 4194304 bytes; ask for less"):
+                with pytest.raises(ToolFailure, match="it sent more than 4194304 bytes; ask for less"):
                     await gateway.call(AGENT, "odd", "add", {})
             _, most = tracemalloc.get_traced_memory()
         finally:

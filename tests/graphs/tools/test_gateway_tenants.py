@@ -87,7 +87,7 @@ async def test_a_tenant_whose_calls_wait_keeps_none_of_another_waiting(unruly: U
             await asyncio.wait_for(call("b", "read", "b"), 30)
             equal = call("b", "wait", "5")  # does not wait with the last of the others
             async with begun([equal, call("c", "read", "c")]) as others:
-                with pytest.raises(ServerUnavailable, match="is busy, and 4 calls wait already"):
+                with pytest.raises(ServerUnavailable, match="is busy, and 4 calls are waiting"):
                     await asyncio.wait_for(many[5], 30)
                 unruly.may_answer.set()
                 await asyncio.gather(*many[:5], *others)

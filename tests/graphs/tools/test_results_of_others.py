@@ -62,4 +62,4 @@ async def test_a_job_reports_what_results_of_strangers_carry(
     assert {each["claim"] for each in state["findings"].values() if each["status"] == "verified"} == {*CLAIMS}
     assert "Sold 1,250 units in 2024 [1].\n\nAnd 1,400 units in 2026 [2]." in written.read_text()
     assert "not to be used as a chart: svg: Field required" in (written.parent / "evidence/E2.md").read_text()
-    assert "an empty answer" in page(written.read_text(), stored)
+    assert "an empty result" in page(written.read_text(), stored)
