@@ -16,17 +16,16 @@ from app.stand_in.turns import Script
 from app.stand_in.wire import FunctionSpec
 from app.stand_in.words import clauses
 from sample.rules import planner
-from sample.rules.generalist import RULES, generalist
+from sample.rules.generalist import RULES, SERVERS, generalist
 from sample.rules.writer import write
 
 __all__ = ["decide", "work", "write"]
 
-AGENT_OF_SERVER = {"knowledge_base": "researcher", "sales": "sales", "analytics": "analyst"}
-SERVERS = {*AGENT_OF_SERVER, "web"}
-
 
 def decide(packet: SupervisorPacket) -> SupervisorDecision | None:
     """The sample's agents get what they know; an agent beside them gets the parts that fit it better than them."""
+    if packet.note and not planner.knows(packet.note):  # it changes the question
+        packet = packet.model_copy(update={"note": f"{packet.note}: {packet.question}"})
     others = [each for each in packet.agents if each.name not in RULES]
     if len(others) == len(packet.agents) > 0 or not planner.knows(packet.note or packet.question):
         return None
@@ -40,11 +39,11 @@ def decide(packet: SupervisorPacket) -> SupervisorDecision | None:
     theirs = [each for each in clauses(asked) if _fits_best(each, others, packet)]
     tasks = plan("; ".join(theirs), packet.model_copy(update={"agents": others})) if theirs else []
     rest = "; ".join(each for each in clauses(asked) if each not in theirs)
-    if theirs and not rest:
-        return SupervisorDecision(action="assign", reason="This is what they know.", tasks=tasks)
-    decision = planner.decide(own.model_copy(update={"question": rest, "note": None}) if theirs else own)
-    moved = [task.model_copy(update={"id": f"T{len(decision.tasks) + at}"}) for at, task in enumerate(tasks, 1)]
-    return decision.model_copy(update={"action": "assign", "tasks": [*decision.tasks, *moved]})
+    mine = own.model_copy(update={"question": rest, "note": None}) if theirs else own
+    plans = planner.decide(mine).tasks if rest else []
+    moved = [task.model_copy(update={"id": f"T{len(plans) + at}"}) for at, task in enumerate(tasks, 1)]
+    found = [*plans, *moved]
+    return SupervisorDecision(action="assign", reason="Each knows a part.", tasks=found) if found else None
 
 
 def _fits_best(clause: str, others: Sequence[AgentInfo], packet: SupervisorPacket) -> bool:
@@ -54,11 +53,12 @@ def _fits_best(clause: str, others: Sequence[AgentInfo], packet: SupervisorPacke
 def work(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script | None:
     """Tools of one of the sample's servers make a specialist, tools of several a generalist."""
     servers = {tool.name.partition("__")[0] for tool in tools}
-    names = [agent for server, agent in AGENT_OF_SERVER.items() if server in servers]
+    names = [agent for agent, own in SERVERS.items() if own[0] in servers]
     if not names:
         return None
     script = RULES[names[0]](packet, tools) if len(names) == 1 else generalist(packet, names, tools)
-    strange = [tool for tool in tools if tool.name.partition("__")[0] not in SERVERS]
+    known = {server for own in SERVERS.values() for server in own}
+    strange = [tool for tool in tools if tool.name.partition("__")[0] not in known]
     return _with_strangers(script, packet, strange) if strange else script
 
 

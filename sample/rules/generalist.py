@@ -19,6 +19,8 @@ MOST_GAPS = 30
 Rules = Callable[[SpecialistPacket, Sequence[FunctionSpec]], Script]
 RULES: Mapping[str, Rules] = {"researcher": researcher, "sales": sales, "analyst": analyst}
 
+SERVERS = {"researcher": ("knowledge_base", "web"), "sales": ("sales",), "analyst": ("analytics",)}
+
 
 @dataclass(frozen=True)
 class Part:
@@ -44,7 +46,9 @@ def generalist(packet: SpecialistPacket, names: list[str], tools: Sequence[Funct
             findings=[FindingInfo(**each.model_dump()) for part in before for each in part.result.findings],
             feedback=packet.feedback,
         )
-        done[task.id] = yield from _part(RULES[task.agent](packet_of_part, tools))
+        done[task.id] = yield from _part(
+            RULES[task.agent](packet_of_part, [each for each in tools if _server(each) in SERVERS[task.agent]])
+        )
     results = [part.result for part in done.values()]
     gaps = dict.fromkeys(gap for each in results for gap in each.gaps)
     findings = [found for each in results for found in each.findings]

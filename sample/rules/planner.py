@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from agents.base import SupervisorDecision, Task
 from app.stand_in.packets import SupervisorPacket
+from app.stand_in.words import clauses
 from sample.rules.parts import parts_of
 from sample.rules.reading import Reading, read
 from sample.rules.unread import without_share_of_market
@@ -35,13 +36,11 @@ def decide(packet: SupervisorPacket) -> SupervisorDecision:
         return _report("No further work may be assigned, so what is known is reported.")
     if not packet.tasks:
         tasks = _plan(packet.note or packet.question, packet)
-        return (
-            _assign("The question needs these facts and computations.", tasks)
-            if tasks
-            else _report("Nobody at hand knows this.")
-        )
-    if packet.note and not any(_short(packet.note) in task.objective for task in packet.tasks):
-        return _assign("A human asked for this.", _plan(packet.note, packet))
+        return _assign("The question needs these facts.", tasks) if tasks else _report("Nobody at hand knows this.")
+    if packet.note and not any(
+        clauses(_short(packet.note))[0].rstrip(".?! ") in task.objective for task in packet.tasks
+    ):
+        return _assign("A human asked for this.", _plan(packet.note or "", packet))
     return _report("Every task has ended.")
 
 
@@ -75,10 +74,8 @@ def _computations(reading: Reading) -> list[str]:
     if not figures or ("fastest" in reading.intents and "forecast" not in reading.intents):
         return ["chart"] if "chart" in reading.intents else []
     intents = reading.intents - ({"growth"} if "share" in reading.intents else set())
-    wanted = [name for name in COMPUTATIONS if name in intents]
-    if wanted == ["compare"] and len(reading.times.spans) < 2:
-        return []
-    return wanted
+    intents -= {"compare"} if len(reading.times.spans) < 2 else set()
+    return [name for name in COMPUTATIONS if name in intents]
 
 
 def _own_objective(text: str) -> str:

@@ -21,6 +21,7 @@ VOCABULARY = (
 )
 WORDS = st.sampled_from(VOCABULARY.split())
 QUESTIONS = st.one_of(st.text(max_size=300), st.lists(WORDS, max_size=25).map(" ".join))
+AGENTS = [{"name": "sales", "does": "Our own revenue."}, {"name": "reader", "does": "Reads what others wrote."}]
 TOOLS = ["sales__describe_schema", "knowledge_base__search", "analytics__growth"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
@@ -69,7 +70,7 @@ def test_any_tool_result_is_survived(question: str, result: str, tool: str) -> N
 @settings(deadline=None)
 def test_a_plan_never_waits_for_itself(question: str) -> None:
     decision = SupervisorDecision.model_validate(
-        said("SupervisorDecision", json.dumps({"question": question, "tasks": []}), [])
+        said("SupervisorDecision", json.dumps({"question": question, "agents": AGENTS, "tasks": []}), [])
     )
     ids = [task.id for task in decision.tasks]
     assert decision.tasks

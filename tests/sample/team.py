@@ -25,6 +25,10 @@ from sample import DOCUMENTS, SALES
 Json = dict[str, Any]
 
 SERVERS = {"researcher": "knowledge_base", "sales": "sales", "analyst": "analytics"}
+TOOLS = {
+    "knowledge_base": {"search", "read_document"},
+    "sales": {"describe_schema", "query", "revenue_by", "top_customers", "target_attainment"},
+}
 TURNS = 6
 TURNS_ALONE = 10
 
@@ -167,9 +171,17 @@ class Team:
         return f"{name}\n{spotlighted(text)}"
 
     async def _tools(self, server: str) -> list[Json]:
-        listed = (await self._sessions[server].list_tools()).tools
+        every = (await self._sessions[server].list_tools()).tools
+        listed = [tool for tool in every if tool.name in TOOLS.get(server, {tool.name})]
         return [
-            {"type": "function", "function": {"name": f"{server}__{tool.name}", "parameters": tool.inputSchema}}
+            {
+                "type": "function",
+                "function": {
+                    "name": f"{server}__{tool.name}",
+                    "description": tool.description,
+                    "parameters": tool.inputSchema,
+                },
+            }
             for tool in listed
         ]
 

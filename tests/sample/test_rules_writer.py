@@ -9,7 +9,7 @@ from sample.rules.writer import NO_ANSWER, write
 
 
 def measure(year: str, amount: str, evidence: str = "E2") -> dict[str, Any]:
-    fields = {"subject": subject("revenue", {"country": ["Spain"]}, "Voltbay"), "value": amount, "period": year}
+    fields = {"subject": subject("revenue", {"country": ["Spain"]}), "value": amount, "period": year}
     return finding("measure", [evidence], 1.0, "EUR", fields).model_dump()
 
 
