@@ -46,9 +46,8 @@ def generalist(packet: SpecialistPacket, names: list[str], tools: Sequence[Funct
             findings=[FindingInfo(**each.model_dump()) for part in before for each in part.result.findings],
             feedback=packet.feedback,
         )
-        done[task.id] = yield from _part(
-            RULES[task.agent](packet_of_part, [each for each in tools if _server(each) in SERVERS[task.agent]])
-        )
+        own = [each for each in tools if each.name.partition("__")[0] in SERVERS[task.agent]]
+        done[task.id] = yield from _part(RULES[task.agent](packet_of_part, own))
     results = [part.result for part in done.values()]
     gaps = dict.fromkeys(gap for each in results for gap in each.gaps)
     findings = [found for each in results for found in each.findings]
