@@ -47,9 +47,9 @@ def sample_rules() -> Rules | None:
     return cast("Rules", pkgutil.resolve_name(declared)) if declared else None
 
 
-def reply_to(request: ChatRequest, own: Rules | None = None) -> Reply:
-    """The next turn of whichever role the request is for: by `own` rules, else the sample's, else the generic ones."""
-    role, rules = role_of(request), own or sample_rules() or generic
+def reply_to(request: ChatRequest) -> Reply:
+    """The next turn of whichever role the request is for: by the sample's rules, else by the generic ones."""
+    role, rules = role_of(request), sample_rules() or generic
     if role == "supervisor":
         wanted = packet_of(request, SupervisorPacket)
         return structured(request, rules.decide(wanted) or generic.decide(wanted))

@@ -45,11 +45,7 @@ def build(latency_ms: int = 0, profile: Profile = HONEST, dialect: Dialect = PLA
             Route("/invoice", chat.bills),
             Route("/healthz", _healthz),
         ],
-        exception_handlers={
-            BadRequestError: _bad_request,
-            HTTPException: _http_error,
-            Exception: _server_error,
-        },
+        exception_handlers={BadRequestError: _bad_request, HTTPException: _http_error, Exception: _server_error},
     )
 
 

@@ -97,7 +97,7 @@ def names(text: str) -> list[list[str]]:
 
 
 def mentions(text: str, name: str) -> bool:
-    """Whether the text has every word of the name, in any of its forms ("German" is in "Germany's")."""
+    """Whether the text has every word of the name, in any of its forms ("Roman" is in "Romans")."""
     known = {_singular(each) for each in words(text)}
     parts = [_singular(each) for each in words(name)]
     return all(each in known or (len(each) > 4 and any(word.startswith(each) for word in known)) for each in parts)

@@ -1,7 +1,6 @@
 """The generalist: one agent with every tool. It plans as the supervisor does and works as each specialist would."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 
 from agents.base import AgentResult
 from app.stand_in import policy as generic
@@ -19,15 +18,8 @@ MOST_GAPS = 30
 Rules = Callable[[SpecialistPacket, Sequence[FunctionSpec]], Script]
 RULES: Mapping[str, Rules] = {"researcher": researcher, "sales": sales, "analyst": analyst}
 
+Done = list[tuple[Call, Answer]]
 SERVERS = {"researcher": ("knowledge_base", "web"), "sales": ("sales",), "analyst": ("analytics",)}
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one specialist's rules did: the calls with their answers, and the result."""
-
-    calls: list[tuple[Call, Answer]]
-    result: AgentResult
 
 
 def generalist(packet: SpecialistPacket, names: list[str], tools: Sequence[FunctionSpec]) -> Script:
@@ -36,27 +28,27 @@ def generalist(packet: SpecialistPacket, names: list[str], tools: Sequence[Funct
     plan = decide(SupervisorPacket(question=packet.objective, agents=team))
     if not plan.tasks:
         return (yield from generic.work(packet, tools))
-    done: dict[str, Part] = {}
+    done: dict[str, tuple[Done, AgentResult]] = {}
     for task in plan.tasks:
         before = [done[each] for each in task.depends_on]
         packet_of_part = SpecialistPacket(
             question=packet.question,
             task=TaskInfo(id=task.id, objective=task.objective),
-            evidence=[_at_hand(*each) for part in before for each in part.calls if not each[1].failed],
-            findings=[FindingInfo(**each.model_dump()) for part in before for each in part.result.findings],
+            evidence=[_at_hand(*each) for calls, _ in before for each in calls if not each[1].failed],
+            findings=[FindingInfo(**each.model_dump()) for _, result in before for each in result.findings],
             feedback=packet.feedback,
         )
         own = [each for each in tools if each.name.partition("__")[0] in SERVERS[task.agent]]
         done[task.id] = yield from _part(RULES[task.agent](packet_of_part, own))
-    results = [part.result for part in done.values()]
+    results = [result for _, result in done.values()]
     gaps = dict.fromkeys(gap for each in results for gap in each.gaps)
     findings = [found for each in results for found in each.findings]
     return AgentResult(findings=findings[:MOST_FINDINGS], gaps=list(gaps)[:MOST_GAPS])
 
 
-def _part(script: Script) -> Generator[list[Call], list[Answer], Part]:
+def _part(script: Script) -> Generator[list[Call], list[Answer], tuple[Done, AgentResult]]:
     """The script as it is, with its calls remembered."""
-    calls: list[tuple[Call, Answer]] = []
+    calls: Done = []
     try:
         wanted = next(script)
         while True:
@@ -64,7 +56,7 @@ def _part(script: Script) -> Generator[list[Call], list[Answer], Part]:
             calls += zip(wanted, answers, strict=True)
             wanted = script.send(answers)
     except StopIteration as end:
-        return Part(calls, end.value)
+        return calls, end.value
 
 
 def _at_hand(call: Call, answer: Answer) -> EvidenceInfo:

@@ -22,9 +22,6 @@ _LIMIT = (
 _NAME = re.compile(r"(?<![\w'$`])[A-ZÀ-Þ][\w&-]*(?:[ -](?:[A-ZÀ-Þ][\w&-]*|\d+[A-Za-z]?\b))*")
 _OWN_NAME = re.compile(rf"\b{vocabulary.COMPANY.lower()} ([a-z]\w* \d+)\b")
 _SENTENCE_START = re.compile(r"(?:^|[.?!:;]\s+|\n)\W*$")
-_COUNTS_CUSTOMERS = re.compile(
-    r"\bhow many (?:(?!to|by|from|for|of|did|do|were|was|have|had|are)\w+ ){1,2}(?:customers|clients)\b", re.IGNORECASE
-)
 _PART = re.compile(r";|\?|,? and ")
 _ASKS_WHO = re.compile(
     rf"\b(?:who|whose|whom|which|(?:by|per|each|list|our) (?:customer|client)s?|{_RANKING}|most|least)\b", re.I
@@ -105,8 +102,6 @@ def _is_only_business(part: str) -> bool:
 
 def _measures_of(text: str) -> list[str]:
     """A figure of a special kind hides the basic ones that it is made of ("units returned")."""
-    if _COUNTS_CUSTOMERS.search(text):
-        return ["customer_count"]
     rest = without(vocabulary.DIMENSIONS["segment"], text)
     found = []
     for name, phrases in vocabulary.MEASURES.items():

@@ -27,7 +27,6 @@ FIGURES: Mapping[str, tuple[str, str, str]] = {
     "units": ("units", "sales volume", "units"),
     "orders": ("orders", "number of orders", "orders"),
     "discount": ("average_discount_pct", "average discount per order line", "%"),
-    "customer_count": ("customers", "number of buying customers", "customers"),
 }
 
 

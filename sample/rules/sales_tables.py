@@ -41,7 +41,6 @@ SELECTS: Mapping[str, tuple[str, str, str]] = {
         "revenue_eur",
     ),
     "discount": ("round(avg(discount_pct), 2) AS average_discount_pct", "sales", "average_discount_pct"),
-    "customer_count": ("count(DISTINCT customer_id) AS customers", "sales", "customers"),
     "returns": (
         "coalesce(sum(returned), 0) AS returned_units, sum(units) AS sold_units, "
         "round(100.0 * coalesce(sum(returned), 0) / sum(units), 2) AS return_rate_pct",

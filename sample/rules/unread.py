@@ -30,7 +30,6 @@ _CHANGED_SIDES = re.compile(
     re.IGNORECASE,
 )
 _TAG = r"\b(?:is|was|are|were)(?:n['’]t| not)? (?:it|that)\b"  # noqa: RUF001
-_YES_OR_NO = re.compile(rf"^\W*(?:is|are|was|were|did|has|have|do|does)\b|{_TAG}", re.IGNORECASE)
 _REASON = re.compile(r"\bwhy\b|\bhow come\b|\bwhat (?:caused|drove|explains|led)\b|\breasons? (?:for|behind)\b", re.I)
 _SHARE_OF_MARKET = re.compile(
     r"\bmarket[- ]shares?\b|\bshares? (?:of|in) (?:the |a )?(?:\w+ ){0,4}?market\b(?: share)?", re.IGNORECASE
@@ -57,9 +56,7 @@ def unread(text: str) -> Unread:
     if match := _CHANGED_SIDES.search(text):
         fatal.append(f"The stand-in does not read '{_quoted(match)}', so no figure is given.")
     if match := _CONDITION.search(text):
-        is_question = bool(_YES_OR_NO.search(text))
-        then = "; compare it with the figure yourself" if is_question else ", so no figure is given"
-        (beside if is_question else fatal).append(f"The condition '{_quoted(match)}' was not applied{then}.")
+        fatal.append(f"The condition '{_quoted(match)}' was not applied, so no figure is given.")
     if _REASON.search(text):
         beside.append(NOT_WHY)
     return Unread(fatal, beside)

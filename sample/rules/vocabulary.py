@@ -26,7 +26,6 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "target": ("target", "targets", "attainment", "quota", "quotas", "budgeted", "hit our", "missed our"),
     "returns": ("return", "returns", "returned", "return rate*", "refund*", "sent back"),
     "discount": ("discount*", "rebate*", "price reduction*"),
-    "customer_count": ("how many customers", "number of customers", "customer count", "how many clients"),
     "customers": ("customer", "customers", "client", "clients", "buyer", "buyers", "account", "accounts"),
     "orders": ("orders", "order count", "number of orders", "order volume*"),
     "units": ("unit", "units", "volume", "volumes", "how many charger*", "chargers did", "pieces", "quantity"),
@@ -41,7 +40,8 @@ FOREIGN_MEASURES = ("profit*", "margin*", "ebit", "ebitda", "cost of goods*", "e
                     "warranty claim*", "advertising*", "marketing spend*")  # fmt: skip
 
 # What SQL over the columns tells, without a rule for it.
-OTHER_MEASURES = ("order value*", "average order", "basket*", "price", "prices", "how expensive")
+OTHER_MEASURES = ("how many customers", "number of customers", "how many clients", "order value*", "average order",
+                  "basket*", "price", "prices", "how expensive")  # fmt: skip
 
 DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     "country": ("country", "countries", "market by market", "nation", "nations"),

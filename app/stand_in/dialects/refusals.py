@@ -170,12 +170,7 @@ def mistral_fields(asked: Json) -> Refused | None:
     """Every unknown field, all at once; the message is an object."""
     unknown = [each for each in asked if each not in _MISTRAL_FIELDS]
     detail = [
-        {
-            "type": "extra_forbidden",
-            "loc": ["body", each],
-            "msg": "Extra inputs are not permitted",
-        }
-        for each in unknown
+        {"type": "extra_forbidden", "loc": ["body", each], "msg": "Extra inputs are not permitted"} for each in unknown
     ]
     body = {"object": "error", "message": {"detail": detail}, "type": "invalid_request_error", "code": None}
     return (422, body) if unknown else None

@@ -5,9 +5,7 @@ from app.stand_in.wire import error_body
 
 SERVER_ERROR = Failure(500, error_body("The server had an error while processing your request.", "server_error", None))
 TOO_MANY = Failure(
-    429,
-    error_body("Rate limit reached for requests.", "requests", "rate_limit_exceeded"),
-    {"retry-after": "0"},
+    429, error_body("Rate limit reached for requests.", "requests", "rate_limit_exceeded"), {"retry-after": "0"}
 )
 OVERLOADED = Failure(503, error_body("The engine is currently overloaded.", "server_error", None))
 CUT = Failure(None)

@@ -16,8 +16,6 @@ _KEY = re.compile(r"(?:^|_)(?:id|key|code|no|year|zip)$", re.IGNORECASE)
 _NO_SUM = re.compile(
     r"price|rate|pct|percent|share|ratio|average|avg|score|age|temperature|level|margin", re.IGNORECASE
 )
-_CREATE = re.compile(r"CREATE TABLE\s+[\"`]?(\w+)[\"`]?\s*\((.*?)\)\s*(?:;|$)", re.IGNORECASE | re.DOTALL)
-_DEFINED = re.compile(r"^\s*[\"`]?(\w+)[\"`]?\s+([A-Za-z]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -44,34 +42,23 @@ class Column:
 
 def columns_of(result: Result) -> list[Column]:
     """The columns that a result describes; none where it describes none."""
-    if result.table:
-        head = result.table.columns
-        name, of, kind = (next((each for each in like if each in head), "") for like in (_NAMED, _OF, _TYPED))
-        if not (name and of):
-            return []
-        listed = "values" if "values" in head else ""
-        return [Column(row[of], row[name], row.get(kind, ""), _all(row.get(listed, ""))) for row in result.table.rows]
-    return [
-        Column(table, name, kind)
-        for table, body in _CREATE.findall(result.text)
-        for name, kind in _DEFINED.findall(body.replace(",", "\n"))
-    ]
+    head = result.table.columns
+    name, of, kind = (next((each for each in like if each in head), "") for like in (_NAMED, _OF, _TYPED))
+    rows = result.table.rows if name and of else []
+    return [Column(row[of], row[name], row.get(kind, ""), _all(row.get("values", ""))) for row in rows]
 
 
 def select(asked: Asked, columns: Sequence[Column]) -> tuple[str, str]:
     """The statement, or "" and why there is none."""
     if match := CONDITION.search(asked.text):
         return "", f"The stand-in does not read '{match.group()}', so no figure is given."
-    tried = [_of_table(asked, [each for each in columns if each.table == table]) for table in _tables(columns)]
+    tables = dict.fromkeys(each.table for each in columns)
+    tried = [_of_table(asked, [each for each in columns if each.table == table]) for table in tables]
     if sql := next((sql for sql, missing in tried if not missing), ""):
         return sql, ""
     missing = min((missing for _, missing in tried), key=len, default=["a table"])
     known = ", ".join(dict.fromkeys(each.name for each in columns))
     return "", f"The data has nothing for {', '.join(repr(each) for each in missing)}; its columns are {known}."
-
-
-def _tables(columns: Sequence[Column]) -> list[str]:
-    return list(dict.fromkeys(each.table for each in columns))
 
 
 def _of_table(asked: Asked, columns: Sequence[Column]) -> tuple[str, list[str]]:
