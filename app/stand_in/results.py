@@ -17,14 +17,15 @@ _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 @dataclass(frozen=True)
 class Result:
-    """What a call gave: rows, where it is a table, and prose. `title` also has what the call chose, `tool` what is said
-    of the tool."""
+    """What a call gave: rows, where it is a table, and prose. `chosen` are names and choices that the call asked for,
+    `tool` what is said of the tool."""
 
     call: Call
     evidence: str
     table: Rows
     text: str
     title: str
+    chosen: str
     tool: str
 
     @classmethod
@@ -32,7 +33,7 @@ class Result:
         """Reads an answer that did not fail."""
         head = answer.text.partition("\n")[0]
         title = head.lstrip("# ") if head.startswith("# ") else ""
-        return cls(call, answer.evidence, *read(answer.text), f"{title} {chosen}", tool)
+        return cls(call, answer.evidence, *read(answer.text), title, chosen, tool)
 
 
 def read(text: str) -> tuple[Rows, str]:

@@ -96,6 +96,11 @@ def names(text: str) -> list[list[str]]:
     return groups
 
 
+def is_name(cell: str) -> bool:
+    """Whether a cell of a table names something, by the capitals of all its words: `Bolt M8`, `New York`."""
+    return bool(re.fullmatch(r"[A-Z\u00c0-\u00de][\w&.-]*(?: [A-Z\u00c0-\u00de\d][\w&.-]*)*", cell))
+
+
 def mentions(text: str, name: str) -> bool:
     """Whether the text has every word of the name, in any of its forms ("Roman" is in "Romans")."""
     known = {_singular(each) for each in words(text)}

@@ -8,10 +8,6 @@ def plain(value: float) -> str:
     return f"{value:,.2f}"
 
 
-def euros(value: float) -> str:
-    return f"EUR {plain(value)}" if abs(value) >= 1000 else f"EUR {value:,.2f}"
-
-
 def percent(value: float) -> str:
     """One decimal; two where one would hide the value."""
     return f"{value:,.1f}%" if abs(value) >= 0.05 or value == 0 else f"{value:.2f}%"
@@ -20,7 +16,7 @@ def percent(value: float) -> str:
 def amount(value: float, unit: str) -> str:
     """The value in its unit: EUR, % or a counted thing."""
     if unit == "EUR":
-        return euros(value)
+        return f"EUR {plain(value)}" if abs(value) >= 1000 else f"EUR {value:,.2f}"
     if unit == "%":
         return percent(value)
     return f"{plain(value)} {unit}".rstrip()

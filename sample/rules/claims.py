@@ -123,7 +123,7 @@ def without_company(value: str) -> str:
 
 
 _FILTER_PHRASES = {
-    "customer": "from the customer", "product": "from", "category": "in the category",
+    "product": "from", "category": "in the category",
     "channel": "through the channel", "segment": "in the segment", "country": "in",
 }  # fmt: skip
 

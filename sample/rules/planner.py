@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from agents.base import SupervisorDecision, Task
 from app.stand_in.packets import SupervisorPacket
+from app.stand_in.policy.plan import assign, report
 from app.stand_in.words import clauses
 from sample.rules.parts import parts_of
 from sample.rules.reading import Reading, read
@@ -33,15 +34,15 @@ GRAINS = {
 def decide(packet: SupervisorPacket) -> SupervisorDecision:
     """Assigns the whole plan at once, one more task for a human's note, and then reports."""
     if not packet.may_assign:
-        return _report("No further work may be assigned, so what is known is reported.")
+        return report("No further work may be assigned, so what is known is reported.")
     if not packet.tasks:
         tasks = _plan(packet.note or packet.question, packet)
-        return _assign("The question needs these facts.", tasks) if tasks else _report("Nobody at hand knows this.")
+        return assign("The question needs these facts.", tasks) if tasks else report("Nobody at hand knows this.")
     if packet.note and not any(
         clauses(_short(packet.note))[0].rstrip(".?! ") in task.objective for task in packet.tasks
     ):
-        return _assign("A human asked for this.", _plan(packet.note or "", packet))
-    return _report("Every task has ended.")
+        return assign("A human asked for this.", _plan(packet.note or "", packet))
+    return report("Every task has ended.")
 
 
 def _plan(question: str, packet: SupervisorPacket) -> list[Task]:
@@ -97,11 +98,3 @@ def _task(before: Sequence[Task], packet: SupervisorPacket, agent: str, objectiv
 
 def _short(text: str) -> str:
     return " ".join(text.split())[:LONGEST_QUESTION]
-
-
-def _assign(reason: str, tasks: list[Task]) -> SupervisorDecision:
-    return SupervisorDecision(action="assign", reason=reason, tasks=tasks)
-
-
-def _report(reason: str) -> SupervisorDecision:
-    return SupervisorDecision(action="report", reason=reason, tasks=[])

@@ -7,18 +7,12 @@ from app.stand_in.words import FILLER
 from sample.rules import vocabulary
 from sample.rules.periods import Times, times
 from sample.rules.places import places, without_places
-from sample.rules.vocabulary import COMMON_CAPITALS, MONTHS, NUMBERS, says, spotted, without
+from sample.rules.vocabulary import COMMON_CAPITALS, MONTHS, says, spotted, without
 
 MOST_CHARACTERS = 6000
-MOST_RANKED = 50
 BASIC_MEASURES = ("orders", "units", "revenue")
 
-_COUNT = rf"(?P<n>\d{{1,3}}|{'|'.join(name for name in NUMBERS if name != 'a')})"
 _RANKING = "top|best|worst|largest|biggest|highest|lowest|smallest|strongest|weakest|main|leading"
-_LIMIT = (
-    re.compile(rf"\b(?:{_RANKING})[ -]{_COUNT}\b"),
-    re.compile(rf"\b{_COUNT}\s+(?:{_RANKING}|customers|clients|products|countries)\b"),
-)
 _NAME = re.compile(r"(?<![\w'$`])[A-ZÀ-Þ][\w&-]*(?:[ -](?:[A-ZÀ-Þ][\w&-]*|\d+[A-Za-z]?\b))*")
 _OWN_NAME = re.compile(rf"\b{vocabulary.COMPANY.lower()} ([a-z]\w* \d+)\b")
 _SENTENCE_START = re.compile(r"(?:^|[.?!:;]\s+|\n)\W*$")
@@ -26,7 +20,6 @@ _PART = re.compile(r";|\?|,? and ")
 _ASKS_WHO = re.compile(
     rf"\b(?:who|whose|whom|which|(?:by|per|each|list|our) (?:customer|client)s?|{_RANKING}|most|least)\b", re.I
 )
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,6 @@ class Reading:
     dimensions: list[str]
     intents: set[str]
     is_of_market: bool
-    limit: int | None
 
     @property
     def time_dimensions(self) -> list[str]:
@@ -72,7 +64,6 @@ def read(text: str) -> Reading:
         dimensions=spotted(vocabulary.DIMENSIONS, text),
         intents=set(spotted(vocabulary.INTENTS, text)),
         is_of_market=says((*vocabulary.TOPICS, *vocabulary.RIVALS), _without_own_products(text)),
-        limit=_limit(text),
     )
 
 
@@ -122,14 +113,6 @@ def _measures_of(text: str) -> list[str]:
 def _without_own_products(text: str) -> str:
     """`Home 11` and `home chargers` are goods, not the topic of charging at home."""
     return re.sub(r"\bhome (?:\d+|chargers?|products?)\b", " ", text, flags=re.IGNORECASE)
-
-
-def _limit(text: str) -> int | None:
-    for pattern in _LIMIT:
-        if match := pattern.search(text.lower()):
-            count = int(match["n"]) if match["n"].isdecimal() else NUMBERS[match["n"]]
-            return min(max(count, 1), MOST_RANKED)
-    return None
 
 
 def _is_common(word: str) -> bool:

@@ -7,13 +7,13 @@ from agents.base import AgentResult, Finding
 from app.stand_in import policy as generic
 from app.stand_in.packets import SpecialistPacket
 from app.stand_in.policy.agent import accepted
-from app.stand_in.turns import Answer, Script, rows_of
+from app.stand_in.turns import Answer, Script
 from app.stand_in.wire import Call, FunctionSpec
 from app.stand_in.words import to_look_up
 from sample.rules.claims import read_back
-from sample.rules.sales_ask import Ask, literal, understand, unmatched_names
+from sample.rules.sales_ask import Ask, understand
 from sample.rules.sales_findings import findings
-from sample.rules.sales_schema import Schema, schema_of
+from sample.rules.sales_schema import schema_of
 from sample.rules.sales_tables import Fetch, fetches
 from sample.rules.unread import unread
 from sample.rules.vocabulary import COMPANY, OTHER_MEASURES, OWN_FRAME, says
@@ -21,11 +21,10 @@ from sample.rules.vocabulary import COMPANY, OTHER_MEASURES, OWN_FRAME, says
 SAMPLE_COLUMNS = ("order_id", "product", "revenue_eur", "units")
 LATER = "growth cagr share seasonality forecast comparison chart"  # what the analyst does with the table
 MOST_FINDINGS = 30
-MOST_CUSTOMERS = 5
 
 
 def sales(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script:
-    """Calls describe_schema, then what the question needs; at most three rounds. Other data are left to the generic
+    """Calls describe_schema, then what the question needs; at most two rounds. Other data are left to the generic
     policy."""
     objective = packet.objective.removeprefix(OWN_FRAME).strip()
     if fatal := unread(objective).fatal:
@@ -37,26 +36,12 @@ def sales(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script:
     if says(OTHER_MEASURES, objective) or not schema.has("sales", SAMPLE_COLUMNS):
         told = to_look_up(re.sub(rf"\b{COMPANY}(?:'s)?", "our", objective), LATER)
         return (yield from generic.work(packet.about(told), tools))
-    customers: list[str] = []
-    if look_up := _customer_lookup(objective, schema):
-        [found] = yield [look_up]
-        customers = [row["customer"] for row in rows_of(found.text).rows if row.get("customer")]
-    ask = understand(objective, schema, customers)
-    if not ask.answerable:
+    ask = understand(objective, schema)
+    if not ask.measures:
         return AgentResult(findings=[], gaps=ask.gaps)
     wanted = fetches(ask)
     answers = yield [fetch.call for fetch in wanted]
     return accepted(_result(ask, wanted, answers), packet.feedback)
-
-
-def _customer_lookup(objective: str, schema: Schema) -> Call | None:
-    """Names that are no value of the data may be customers, which are too many to be listed."""
-    names = unmatched_names(objective, schema)
-    if not names or not schema.has("sales", ["customer"]):
-        return None
-    same = " OR ".join(f"lower(customer) = {literal(name.lower())}" for name in names)
-    sql = f"SELECT DISTINCT customer FROM sales WHERE {same} LIMIT {MOST_CUSTOMERS}"
-    return Call("sales__query", {"sql": sql})
 
 
 def _result(ask: Ask, wanted: list[Fetch], answers: list[Answer]) -> AgentResult:

@@ -19,7 +19,7 @@ _HOW_IT_GOES = ("do", "doing", "did", "fare", "faring", "going", "results")
 class Ask:
     """`grain` is the time dimension of the answer, or None for one number over the period.
 
-    `keep` are the spans that were named one by one ("2022 and 2024"); rows of other times are left out.
+    `keep` are the spans that were named one by one ("2022 and 2024").
     """
 
     reading: Reading
@@ -33,32 +33,21 @@ class Ask:
     gaps: list[str] = field(default_factory=list)
 
     @property
-    def answerable(self) -> bool:
-        return bool(self.measures)
-
-    @property
     def label(self) -> str:
         """The period as people write it."""
         covered = self.period or self.schema.coverage
         return month_name(covered.label) if covered else "the whole data"
 
-    @property
-    def fixed(self) -> dict[str, list[str]]:
-        """Filters that are not broken down."""
-        return {name: values for name, values in self.filters.items() if name not in self.dimensions}
 
-
-def understand(objective: str, schema: Schema, customers: list[str]) -> Ask:
-    """`customers` are names of the question that the data has as customers."""
+def understand(objective: str, schema: Schema) -> Ask:
+    """What of the question the data have, and gaps for what they do not have."""
     own = without_share_of_market(objective)
     reading = read(own)
     found = match(reading.text, schema)
-    if customers:
-        found.filters["customer"] = customers
     period, keep, gaps, timeless = _period(reading, schema)
-    gaps += _unknown(found, schema, customers) + _foreign(reading, schema) + unread(objective).beside
+    gaps += _unknown(found, schema) + _foreign(reading, schema) + unread(objective).beside
     gaps += [NO_SHARE_OF_MARKET] if own != objective else []
-    measures = [] if timeless or _is_fatal(found, customers) else reading.measures
+    measures = [] if timeless or _is_fatal(found) else reading.measures
     if not measures and not gaps:
         measures = _default(reading, found)
         gaps += [] if measures else [NO_MEASURE]
@@ -67,28 +56,23 @@ def understand(objective: str, schema: Schema, customers: list[str]) -> Ask:
     return Ask(reading, schema, measures, found.filters, dimensions, grain, period, keep, gaps)
 
 
-def unmatched_names(objective: str, schema: Schema) -> list[str]:
-    """Names that are no value of the data: perhaps customers, whose names the schema does not list."""
-    return match(read(objective).text, schema).unknown_names
-
-
-def _is_fatal(found: Match, customers: list[str]) -> bool:
+def _is_fatal(found: Match) -> bool:
     """A filter that the data lacks: an answer without it would answer another question."""
     lacks_place = bool(found.unknown_places) and not found.filters.get("country")
-    return lacks_place or bool(found.unknown_names and not customers) or bool(found.unknown_goods)
+    return lacks_place or bool(found.unknown_names or found.unknown_goods)
 
 
-def _unknown(found: Match, schema: Schema, customers: list[str]) -> list[str]:
+def _unknown(found: Match, schema: Schema) -> list[str]:
     cite = f" [{schema.evidence}]" if schema.evidence else ""
     gaps = []
     if found.unknown_places:
         known = listed(list(schema.values.get("country", ()))) or "no countries at all"
         gaps.append(f"The sales data has no country {listed(found.unknown_places)}; it has {known}{cite}.")
-    unknown = [*([] if customers else found.unknown_names), *found.unknown_goods]
+    unknown = [*found.unknown_names, *found.unknown_goods]
     if unknown:
         products = "; ".join(schema.values.get("product", ())) or "none"
         gaps.append(
-            f"The sales data has no product, customer or other entry named {listed(unknown)}; "
+            f"No product, channel or segment of the sales data is named {listed(unknown)}; "
             f"its products are: {products}{cite}."
         )
     return gaps
@@ -114,7 +98,7 @@ def _default(reading: Reading, found: Match) -> list[str]:
 def _dimensions(reading: Reading, found: Match) -> list[str]:
     """Breakdowns that were named, and those of which several values were."""
     named = [each for each in reading.dimensions if each not in vocabulary.TIME]
-    several = [name for name, values in found.filters.items() if len(values) > 1 and name != "customer"]
+    several = [name for name, values in found.filters.items() if len(values) > 1]
     return list(dict.fromkeys([*named, *several]))
 
 

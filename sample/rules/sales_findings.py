@@ -142,8 +142,6 @@ def _chosen(of: Result, column: str) -> list[Row]:
     """All rows of a short table, ranked if it has no time in it; the extremes of a long one."""
     intents, timed = of.ask.reading.intents, not of.fetch.period
     ranked = sorted(of.rows, key=lambda row: number(row.get(column, "")) or 0, reverse="bottom" not in intents)
-    if of.ask.reading.limit and not timed:
-        return ranked[: of.ask.reading.limit]
     if len(of.rows) > MOST_ROWS:
         return ranked[:ENDS] + ranked[-ENDS:]
     return of.rows if timed and "rank" not in intents else ranked

@@ -86,8 +86,6 @@ def _by(ask: Ask, dimensions: Sequence[str], grain: str | None, period: Span | N
     period = _with_the_year_before(ask, period)
     shown = _shown(ask, dimensions, grain)
     label = "" if grain else ask.label
-    if "customer" in ask.filters:
-        return Fetch(kind, _query("basic", ask, shown, period), ask.filters, tuple(shown), label)
     arguments: Json = {"dimensions": shown}
     arguments |= {"filters": ask.filters} if ask.filters else {}
     arguments |= {"period": period.bounds} if period else {}
@@ -97,7 +95,7 @@ def _by(ask: Ask, dimensions: Sequence[str], grain: str | None, period: Span | N
 def _share(ask: Ask) -> Fetch:
     """Of a value among its siblings: its own dimension is broken down and not filtered."""
     dimension = [*ask.dimensions, *(name for name in ask.filters if name in SHARED), "country"][0]
-    filters = {name: values for name, values in ask.filters.items() if name not in {dimension, "customer"}}
+    filters = {name: values for name, values in ask.filters.items() if name != dimension}
     over_time = ask.reading.time_dimensions or len(ask.keep) > 1 or "growth" in ask.reading.intents
     grain = ask.grain if over_time else None
     shown = (*filters, dimension, *([grain] if grain else []))
@@ -129,13 +127,10 @@ def _fastest(ask: Ask, dimension: str) -> Fetch:
 
 
 def _customers(ask: Ask) -> list[Fetch]:
-    arguments: Json = {"limit": ask.reading.limit or DEFAULT_CUSTOMERS}
-    filters = {name: values for name, values in ask.filters.items() if name != "customer"}
-    if "customer" in ask.filters:
-        return _basic(ask)
-    arguments |= {"filters": filters} if filters else {}
+    arguments: Json = {"limit": DEFAULT_CUSTOMERS}
+    arguments |= {"filters": ask.filters} if ask.filters else {}
     arguments |= {"period": ask.period.bounds} if ask.period else {}
-    return [Fetch("customers", Call(f"{SERVER}__top_customers", arguments), filters, period=ask.label)]
+    return [Fetch("customers", Call(f"{SERVER}__top_customers", arguments), ask.filters, period=ask.label)]
 
 
 def _targets(ask: Ask) -> list[Fetch]:

@@ -101,20 +101,11 @@ def _headlines(entries: list[Entry]) -> list[Entry]:
     by_theme = {theme: [entry for entry in entries if entry.theme == theme] for theme in HEADINGS}
     expected = [entry for entry in by_theme[ANALYSIS] if entry.is_forecast]
     computed = [entry for entry in by_theme[ANALYSIS] if not entry.is_forecast]
-    told = [_leads(computed), *_leads_by_subject(by_theme[OWN]), _leads(by_theme[MARKET]), expected[:1]]
+    told = [_leads(computed), _leads(by_theme[OWN]), _leads(by_theme[MARKET]), expected[:1]]
     chosen = [entry for each in told for entry in each]
     series = [entry for group in _groups(entries) if _is_series(group) for entry in group]
     rest = [entry for entry in [*by_theme[OWN], *computed, *by_theme[MARKET], *expected] if entry not in series]
     return chosen + [entry for entry in rest if entry not in chosen][: max(0, IN_THE_ANSWER - len(chosen))]
-
-
-def _leads_by_subject(entries: list[Entry]) -> list[list[Entry]]:
-    """Each figure that was asked for has its place: revenue, returns."""
-    first: dict[str, list[Entry]] = {}
-    for group in _groups(entries):
-        fields = group[0].stated.fields if group[0].stated else {}
-        first.setdefault(fields.get("subject", "where" if "where" in fields else ""), group)
-    return [_leads(group) for group in first.values()][:IN_THE_ANSWER]
 
 
 def _leads(entries: list[Entry]) -> list[Entry]:

@@ -16,6 +16,7 @@ __all__ = ["invented"]
 
 KEEPER = {"keeper": ("Knows the warehouse: stock on hand, prices of items, and notes of its staff.", "inventory.*")}
 DRIVERS = {"fleet": ("Knows the vans: which van drives which tour, and the mileage of each van.", "vans.*")}
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 SERVERS = {"inventory": INVENTORY}
 
 
@@ -117,6 +118,25 @@ async def test_who_was_not_asked_is_asked_before_nothing_is_found(invented: Inve
         job = await invented.ask("What is the price of Washer W2?", team, {**SERVERS, "vans": url})
     assert job.agents == ["fleet", "keeper"]
     assert job.claims == ["Price eur for item Washer W2, warehouse Hamburg: 0.03"]
+
+
+@pytest.mark.parametrize(
+    ("said", "claims"),
+    [
+        ('{"temperature_c": 5, "sky": "light rain"}', ["Temperature c for sky light rain: 5 (Oslo)"]),
+        ("Temperature: 5 degrees", ["Temperature: 5 degrees"]),
+        ('{"city": "Bergen", "temperature_c": 5}', []),
+        ("In Bergen the temperature is 5 degrees.", []),
+    ],
+)
+async def test_an_answer_without_a_name_is_about_what_was_asked_for_and_no_other_is(
+    invented: InventedTeam, said: str, claims: list[str]
+) -> None:
+    team = {"sky": ("Knows the temperature in every city.", "weather.*")}
+    with giving({"temperature": {"content": texts(said)}}, inputs=CITY) as url:
+        job = await invented.ask("What is the temperature in Oslo?", team, {"weather": url})
+    assert job.claims == claims
+    assert job.reason == ("answered" if claims else "not_in_data")
 
 
 async def test_a_tool_that_fails_is_told(invented: InventedTeam) -> None:

@@ -21,10 +21,12 @@ def texts(*said: str) -> list[Json]:
 
 
 @contextlib.contextmanager
-def giving(results: Mapping[str, Any], schemas: Mapping[str, Json] | None = None) -> Iterator[str]:
-    """The address of a server whose tools, by name, give these results, and promise these schemas."""
+def giving(
+    results: Mapping[str, Any], schemas: Mapping[str, Json] | None = None, inputs: Json | None = None
+) -> Iterator[str]:
+    """The address of a server whose tools, by name, give these results, promise these schemas, and take `inputs`."""
     promised = {name: {"outputSchema": schema} for name, schema in (schemas or {}).items()}
-    fixed = {"inputSchema": {"type": "object"}, "annotations": {"openWorldHint": False}}
+    fixed = {"inputSchema": inputs or {"type": "object"}, "annotations": {"openWorldHint": False}}
     tools = [{"name": name, **fixed, **promised.get(name, {})} for name in results]
 
     async def answer(request: Request) -> Response:

@@ -81,12 +81,6 @@ def test_words_of_the_question_become_values_of_the_data(objective: str, filters
     assert arguments["period"] == {"start": "2024-01", "end": "2024-12"}
 
 
-def test_a_quote_in_a_name_stays_inside_the_sql_string() -> None:
-    schema = SCHEMA.replace("sales,discount_pct", "sales,customer,VARCHAR,,A .. Z\nsales,discount_pct")
-    call = only(turn("Revenue of Drop'); DELETE Me in 2024", ["sales__describe_schema", "sales__query"], [[schema]]))
-    assert call.arguments["sql"].count("'") % 2 == 0
-
-
 def test_a_refused_call_is_a_gap_with_its_reason() -> None:
     result = sales("revenue in 2024", ["error: Error executing tool revenue_by: the disk is full"])
     assert isinstance(result, AgentResult)
@@ -102,7 +96,7 @@ def test_an_exclusion_is_never_turned_into_a_filter() -> None:
 def test_a_noun_in_lower_case_that_the_data_lacks_is_a_gap() -> None:
     result = sales("How many toasters did we sell in 2024?")
     assert isinstance(result, AgentResult)
-    assert "named toasters" in result.gaps[0]
+    assert "is named toasters" in result.gaps[0]
 
 
 def test_a_share_of_the_market_is_no_share_of_revenue() -> None:

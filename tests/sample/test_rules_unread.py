@@ -30,8 +30,6 @@ def test_what_changes_the_count_gives_a_gap_instead_of_a_figure(question: str, q
 @pytest.mark.parametrize(
     ("question", "gap"),
     [
-        ("Revenue in Germany in 2025, isn't it < $5 million?", "The condition '< $5 million' was not applied"),
-        ("Was revenue in Norway over 3 million?", "The condition 'over 3 million' was not applied"),
         ("Why did revenue fall in 2024?", "not why"),
     ],
 )

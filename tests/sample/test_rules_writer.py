@@ -61,13 +61,6 @@ def test_a_ranking_of_times_opens_with_the_best() -> None:
     assert "April 2025" not in opening
 
 
-def test_each_figure_that_was_asked_for_is_in_the_opening() -> None:
-    back = {"where": "sold", "period": "2025", "after": "9", "before": "90", "value": "10%"}
-    parts = [finding("returned for", ["E2"], 10, "%", back | {"item": f"the channel {n}"}) for n in "ABC"]
-    opening = body(findings=[*(each.model_dump() for each in parts), measure("2025", "EUR 8")]).splitlines()[0]
-    assert "EUR 8" in opening
-
-
 def test_the_opening_goes_from_the_past_over_the_market_to_the_forecast() -> None:
     of = {"subject": "Voltbay's revenue in Spain", "value": "EUR 9", "period": "2026"}
     total = finding("forecast total", ["E7"], 9, "EUR", of | {"interval": "95%", "low": "EUR 8", "high": "EUR 10"})

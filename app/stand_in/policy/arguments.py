@@ -13,7 +13,7 @@ from app.stand_in.words import stems, years
 
 Json = dict[str, Any]
 
-MOST_REFERENCES, LONGEST_TEXT, FEW = 4, 300, 5
+MOST_REFERENCES, LONGEST_TEXT, FEW, MANY = 4, 300, 5, 10
 _ABSENT: Any = object()
 _FREE = re.compile(r"query|search|keyword|topic|phrase|free text|^(?:q|text|terms?|input)\b", re.IGNORECASE)
 _WHOLE = re.compile(r"question|prompt|natural language|title|caption", re.IGNORECASE)
@@ -161,6 +161,9 @@ class _Filling:
         """A number that the question has. One that nobody gave is not made up, except for how much to return."""
         if "year" in name.lower():
             return int(self._years[0]) if self._years else _ABSENT
+        searches = any(map(_FREE.search, self._root.get("properties", {})))
+        if searches and is_size(name) and schema.get("maximum", 0) >= MANY:
+            return MANY  # what a search finds may be sorted by anything
         if not needed or "default" in schema:
             return _ABSENT
         if is_size(name):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agents.base import Finding
 from app.stand_in.results import LONG, Result, number
-from app.stand_in.words import mentions, names, says_one, stems, years
+from app.stand_in.words import is_name, mentions, names, says_one, stems, years
 
 LONGEST_CLAIM, LONGEST_PERIOD = 600, 60
 MOST_ROWS, MOST_RANKED, MOST_SENTENCES, MOST_LABELS, MOST_COLUMNS = 12, 3, 4, 3, 3
@@ -78,11 +78,13 @@ def facts(asked: Asked, result: Result) -> tuple[list[Finding], list[str]]:
 def _of_table(asked: Asked, result: Result) -> tuple[list[Finding], list[str]]:
     """The cells that are asked for, of the rows with all that the question names."""
     rows, columns = result.table.rows, result.table.columns
+    names_things = any(is_name(cell) for row in rows for cell in row.values())
+    about = f"{result.title} {'' if names_things else result.chosen}"  # what names nothing is about what was asked for
     for alternatives in asked.named:
-        if not says_one([result.title, *columns], alternatives):
+        if not says_one([about, *columns], alternatives):
             rows = [row for row in rows if says_one(row.values(), alternatives)]
     rows = _narrowed(asked, rows)
-    source = stems(" ".join([result.title, result.tool, *columns]))
+    source = stems(" ".join([about, result.tool, *columns]))
     unsaid = asked.sought - source - asked.amounts - stems(" ".join(cell for row in rows for cell in row.values()))
     values = _values(asked, columns, rows, source)
     if not values or len(unsaid) > len(asked.sought) / 2:
@@ -163,7 +165,7 @@ def _of_text(asked: Asked, result: Result) -> list[Finding]:
         if text.startswith("#") or not text:
             heading = text or heading
             continue
-        around = f"{heading} {result.title} {result.call.name}"
+        around = f"{heading} {result.title} {result.call.name} {'' if names(text) else result.chosen}"
         own, near = asked.sought & stems(text), asked.sought & stems(around)
         is_named = all(says_one([text, around], each) for each in asked.named)
         covers = len(own) >= len(asked.sought) / 2 and len(own | near) >= COVERED * len(asked.sought)

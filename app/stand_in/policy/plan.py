@@ -20,13 +20,13 @@ def decide(packet: SupervisorPacket) -> SupervisorDecision:
     """The whole plan at once; then what a human's note or an agent's question asks, and who was not asked where nobody
     found anything; then the report."""
     if not packet.may_assign or not packet.agents:
-        return _report("No further work may be assigned.")
+        return report("No further work may be assigned.")
     if not packet.tasks:
-        return _assign("The question needs these facts.", plan(packet.note or packet.question, packet))
+        return assign("The question needs these facts.", plan(packet.note or packet.question, packet))
     asked = [gap for task in packet.tasks for gap in task.gaps if gap.rstrip().endswith("?") and not task.findings]
     for wanted in [packet.note or "", *asked]:
         if wanted and not any(wanted[:LONGEST_OBJECTIVE] in task.objective for task in packet.tasks):
-            return _assign("This was asked for.", plan(wanted, packet))
+            return assign("This was asked for.", plan(wanted, packet))
     others = [
         each for each in packet.agents if each.name not in {task.agent for task in packet.tasks} and not computes(each)
     ]
@@ -34,8 +34,8 @@ def decide(packet: SupervisorPacket) -> SupervisorDecision:
         tasks = [
             _task(number, each, packet.question, []) for number, each in enumerate(others[:MOST_AGENTS], _next(packet))
         ]
-        return _assign("Nobody has found anything; the others have not been asked.", tasks)
-    return _report("Every task has ended.")
+        return assign("Nobody has found anything; the others have not been asked.", tasks)
+    return report("Every task has ended.")
 
 
 def plan(question: str, packet: SupervisorPacket) -> list[Task]:
@@ -84,9 +84,11 @@ def _task(number: int, agent: AgentInfo, objective: str, before: list[str]) -> T
     )
 
 
-def _assign(reason: str, tasks: list[Task]) -> SupervisorDecision:
+def assign(reason: str, tasks: list[Task]) -> SupervisorDecision:
+    """The decision to have these tasks done."""
     return SupervisorDecision(action="assign", reason=reason, tasks=tasks)
 
 
-def _report(reason: str) -> SupervisorDecision:
+def report(reason: str) -> SupervisorDecision:
+    """The decision to write the report."""
     return SupervisorDecision(action="report", reason=reason, tasks=[])
