@@ -145,7 +145,7 @@ def _section(theme: str, entries: list[Entry]) -> list[str]:
     if len(small) == len(own) and all(entry in _headlines(entries) for entry in own):
         return []
     blocks = [f"## {HEADINGS[theme]}"]
-    blocks += [_bullets(small)] if small else []
+    blocks += ["\n".join(f"- {entry.cited}" for entry in small)] if small else []
     blocks += [_table(group) for group in groups if _is_table(group)]
     if disputed:
         blocks += ["### Where sources disagree", _disputes(disputed)]
@@ -168,10 +168,6 @@ def _groups(entries: Iterable[Entry]) -> list[list[Entry]]:
 
 def _is_table(group: list[Entry]) -> bool:
     return len(group) >= ROWS_FOR_A_TABLE and group[0].stated is not None
-
-
-def _bullets(entries: list[Entry]) -> str:
-    return "\n".join(f"- {entry.cited}" for entry in entries)
 
 
 def _disputes(entries: list[Entry]) -> str:

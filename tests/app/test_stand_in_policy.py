@@ -91,10 +91,10 @@ async def test_a_table_is_read_in_any_form(invented: InventedTeam, said: str) ->
 
 
 async def test_an_agent_that_computes_comes_after_the_one_that_fetches(invented: InventedTeam) -> None:
-    months = "\n".join(f"2025-{month:02},{1000 + 10 * month}" for month in range(1, 13))
-    table = {"kind": "table", "title": "Litres by month", "columns": ["month", "litres"]}
-    table["rows"] = [[line.split(",")[0], int(line.split(",")[1])] for line in months.splitlines()]  # type: ignore[assignment]
-    result = {"content": texts(f"# Litres by month\nmonth,litres\n{months}"), "structuredContent": table}
+    rows = [[f"2025-{month:02}", 1000 + 10 * month] for month in range(1, 13)]
+    table = {"kind": "table", "title": "Litres by month", "columns": ["month", "litres"], "rows": rows}
+    lines = "\n".join(f"{month},{litres}" for month, litres in rows)
+    result = {"content": texts(f"# Litres by month\nmonth,litres\n{lines}"), "structuredContent": table}
     team = {
         "tank": ("Knows the litres of fuel that were taken, by month.", "tank.*"),
         "reckoner": ("Computes on tables that other tasks found: growth, shares, forecasts.", "analytics.*"),

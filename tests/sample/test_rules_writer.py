@@ -4,8 +4,9 @@ import re
 from typing import Any
 
 from app.stand_in.packets import ReportPacket
+from app.stand_in.policy.report import NO_ANSWER
 from sample.rules.claims import finding, read_back, subject
-from sample.rules.writer import NO_ANSWER, write
+from sample.rules.writer import write
 
 
 def measure(year: str, amount: str, evidence: str = "E2") -> dict[str, Any]:

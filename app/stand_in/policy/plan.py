@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from agents.base import SupervisorDecision, Task
-from app.stand_in.packets import AgentInfo, SupervisorPacket
+from app.stand_in.packets import AgentInfo, SupervisorPacket, TaskInfo
 from app.stand_in.words import REFERS_BACK, clauses, names, stems, to_look_up
 
 LONGEST_OBJECTIVE = 1000
@@ -54,8 +54,9 @@ def plan(question: str, packet: SupervisorPacket) -> list[Task]:
             wanted.setdefault(agent.name, []).append(told)
     tasks: list[Task] = []
     for agent in sorted((each for each in packet.agents if each.name in wanted), key=computes):
-        before = [task.id for task in [*packet.tasks, *tasks] if task.agent != agent.name] if computes(agent) else []
-        tasks.append(_task(_next(packet) + len(tasks), agent, "; ".join(wanted[agent.name]), before[:12]))
+        others = [*packet.tasks, *(TaskInfo(id=each.id, agent=each.agent) for each in tasks)] if computes(agent) else []
+        before = [task.id for task in others if task.agent != agent.name][:12]
+        tasks.append(_task(_next(packet) + len(tasks), agent, "; ".join(wanted[agent.name]), before))
     return tasks
 
 
