@@ -1,4 +1,4 @@
-"""How good an answer is. Plain functions of a question and what its job left: files, and the document of `--json`."""
+"""Scores of an answer: plain functions of a question and its job's output, the files and the `--json` document."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -19,12 +19,12 @@ _RANGE = re.compile(r"\b(?:interval|between|range|lower|upper|bound)", re.IGNORE
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job left.
+    """A job's output.
 
     Args:
         result: the document that `tollgate run --json` prints.
-        report: text of the report, empty when there is none.
-        folder: where the report and its `evidence/` are.
+        report: text of the report; empty if there is none.
+        folder: the folder with the report and its `evidence/`.
         seconds: wall clock of the job.
     """
 
@@ -36,7 +36,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Score:
-    """One measure of one outcome. Qualities are 0 to 1; None says that there was nothing to measure."""
+    """One measure of one outcome. Qualities are 0 to 1; None means that there was nothing to measure."""
 
     key: str
     score: float | None
@@ -47,13 +47,13 @@ Evaluator = Callable[[Question, Outcome], Score]
 
 
 def read_outcome(result: dict[str, Any], seconds: float) -> Outcome:
-    """The outcome of the job that this document describes; its report is read from where the document says."""
+    """The outcome that this document describes, with the report it names."""
     path = Path(result["report_path"]) if result["report_path"] else None
     return Outcome(result, path.read_text("utf-8") if path else "", path.parent if path else Path(), seconds)
 
 
 def accuracy(question: Question, outcome: Outcome) -> Score:
-    """How many of the expected numbers the answer states, near the words that say what they are."""
+    """The share of the expected numbers that the answer states, near the words that identify them."""
     if not question.expected:
         return Score("accuracy", None)
     said = list(statements(answer(outcome.report)))
@@ -63,13 +63,13 @@ def accuracy(question: Question, outcome: Outcome) -> Score:
 
 
 def citations(question: Question, outcome: Outcome) -> Score:
-    """How many of the numbers in the answer are in the evidence files that their statement cites."""
+    """The share of the answer's numbers that are in the evidence files that their statement cites."""
     share = share_carried(outcome.report, outcome.folder, question.text)
     return Score("citations", share, "; ".join(uncarried(outcome.report, outcome.folder, question.text)))
 
 
 def refusal(question: Question, outcome: Outcome) -> Score:
-    """Whether it was answered if it could be, and else refused: the gap named, and no number invented."""
+    """Whether an answerable question was answered, and any other refused: the gap named, and no number invented."""
     faults = list(
         _refused_wrongly(outcome) if question.kind != "unanswerable" else _answered_wrongly(question, outcome)
     )
@@ -82,22 +82,22 @@ def cost(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
 
 
 def steps(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
-    """Steps of the graph."""
+    """Graph steps."""
     return Score("steps", outcome.result["steps"])
 
 
 def model_calls(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
-    """Calls of the model, retries included."""
+    """Model calls, including retries."""
     return Score("model_calls", outcome.result["model_calls"])
 
 
 def tool_calls(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
-    """Calls of tools."""
+    """Tool calls."""
     return Score("tool_calls", outcome.result["tool_calls"])
 
 
 def latency(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
-    """Seconds of wall clock."""
+    """Wall-clock seconds."""
     return Score("seconds", round(outcome.seconds, 2))
 
 
@@ -113,13 +113,13 @@ def _states(statement: Statement, expected: Expected) -> bool:
 
 
 def _points(statement: Statement) -> list[Number]:
-    """The numbers of a forecast without the bounds of its interval, one of which may well be near the truth."""
+    """The numbers of a forecast without its interval's bounds, one of which may be near the truth by chance."""
     said = numbers(_RANGE.split(statement.text)[0])
     return said[:1] if _RANGE.search(statement.under) else said
 
 
 def _direction_fits(text: str, expected: Expected) -> bool:
-    """Prose drops the sign and says `fell by 7.9%`."""
+    """Whether the direction matches: prose drops the sign and says `fell by 7.9%`."""
     if expected.unit != "% change":
         return True
     falling, rising = _FALLING.search(text), _RISING.search(text)

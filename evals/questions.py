@@ -1,4 +1,4 @@
-"""What is asked in an evaluation, and what a right answer holds."""
+"""The questions of an evaluation, and what a right answer contains."""
 
 import pkgutil
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ Kind = Literal["market", "sales", "both", "forecast", "unanswerable"]
 class Expected:
     """A number that the answer must state.
 
-    `tolerance` is absolute, in `unit`. `said_with` are words that must stand by the number, for numbers that could be
-    there for another reason. A unit of `% change` means that the sign counts: -8 must be told as a fall. Of a forecast
-    the bounds of its interval do not count. `source` is the SQL or the id of the fact.
+    `tolerance` is absolute, in `unit`. `said_with` are words that must be near the number, for numbers that could occur
+    for another reason. With the unit `% change` the sign counts: -8 must be reported as a fall. The bounds of a
+    forecast's interval do not count. `source` is the SQL or the id of the fact.
     """
 
     value: float
@@ -28,8 +28,8 @@ class Expected:
 
 @dataclass(frozen=True)
 class Question:
-    """A question and what a right answer holds: the expected numbers, or, for what no data answers, one of the words
-    in `gap`, and no number."""
+    """A question and what a right answer contains: the expected numbers, or, if no data answers it, one of the words in
+    `gap` and no number."""
 
     id: str
     kind: Kind
@@ -39,6 +39,6 @@ class Question:
 
 
 def asked() -> tuple[Question, ...]:
-    """The questions on the sample, with their expected answers, which are computed now."""
+    """The questions about the sample, with freshly computed expected answers."""
     found: tuple[Question, ...] = pkgutil.resolve_name(EVAL_QUESTIONS)()
     return found

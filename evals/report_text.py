@@ -1,4 +1,4 @@
-"""Reads a finished report and the evidence files beside it, as a reader would: with no code of the product."""
+"""Reads a finished report and its evidence files as a reader would, without the product's code."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _SCALES = {"thousand": 1e3, "k": 1e3, "million": 1e6, "mn": 1e6, "m": 1e6, "bill
 
 
 class Number(NamedTuple):
-    """A number as written, its value in units of one, and half a unit of its last digit."""
+    """A number as written, its scaled value, and half a unit of its last digit."""
 
     text: str
     value: float
@@ -28,21 +28,21 @@ class Number(NamedTuple):
 
     @property
     def is_percent(self) -> bool:
-        """Whether a fraction of one in the evidence may carry it."""
+        """Whether a fraction of one in the evidence may support it."""
         return self.text.endswith("%")
 
 
 class Statement(NamedTuple):
-    """A sentence, list item or table row, and the headings that it stands under, table head included."""
+    """A sentence, list item or table row, and the headings above it, including the table head."""
 
     text: str
     under: str
 
 
 def answer(report: str) -> str:
-    """The report between what introduces it (title, question, notices) and what is missing, sources and figures.
+    """The report without its introduction (title, question, notices) and its gaps, sources and figures.
 
-    Charts are left out: they are drawn from evidence, not said.
+    Charts are left out: they are drawn from evidence, not stated.
     """
     lines = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", _AFTER_THE_ANSWER.split(report)[0]).splitlines()
     return "\n".join(line for line in lines if not re.match(r"# |> |\*Written by|\*\*This report is", line)).strip()
@@ -64,22 +64,22 @@ def statements(text: str) -> Iterator[Statement]:
 
 
 def numbers(text: str) -> list[Number]:
-    """The numbers of a text that claim something; years, periods, identifiers and citations are left out."""
+    """The numbers in a text that claim something, without years, periods, identifiers and citations."""
     text = re.sub(r"\b(EUR|USD|GBP|NOK|SEK)(?=\d)", r"\1 ", text)
     return _read(_LABEL.sub(" ", _CITATION.sub(" ", text)))
 
 
 def uncarried(report: str, folder: Path, question: str = "") -> list[str]:
-    """Statements with a number that no evidence file behind their citations contains, one entry per number.
+    """Statements with a number that no cited evidence file contains, one entry per number.
 
-    Written apart from the checks of the product. `folder` holds the report; numbers of the question may be repeated.
+    Independent of the product's checks. `folder` has the report; numbers in the question may be repeated.
     """
     checked = _checked(report, folder, question)
     return [f"{number.text}: {statement}" for number, statement, is_carried in checked if not is_carried]
 
 
 def share_carried(report: str, folder: Path, question: str = "") -> float | None:
-    """How many of the numbers are carried, 0 to 1; None without a number."""
+    """The share of supported numbers, 0 to 1; None without a number."""
     verdicts = [is_carried for _, _, is_carried in _checked(report, folder, question)]
     return sum(verdicts) / len(verdicts) if verdicts else None
 
@@ -96,19 +96,19 @@ def _checked(report: str, folder: Path, question: str) -> Iterator[tuple[Number,
 
 
 def _result(file: str) -> str:
-    """What the tool returned: the head of the file, with times and sizes, carries nothing."""
+    """The tool's result, without the file's head, whose times and sizes support nothing."""
     return file.partition("\n```")[2] or file
 
 
 def _values(evidence: str) -> set[float]:
-    """A comma groups digits in prose and parts cells in CSV: evidence is read both ways. Years count, they may be
-    values there; so do numbers without their scale."""
+    """All values in the evidence. A comma groups digits in prose and separates cells in CSV: both readings count. So do
+    years, which may be values there, and numbers without their scale."""
     read = [*_read(evidence), *_read(evidence.replace(",", " "))]
     return {each.value for each in read} | {float(re.sub(r"[^\d.]", "", each.text)) for each in read}
 
 
 def _carries(value: float, number: Number) -> bool:
-    """Up to the rounding that the last digit tells; small whole numbers count things and are exact."""
+    """Whether the value matches the number, within the rounding of its last digit; small integers must be exact."""
     exact = number.value < 100 and number.step == 0.5 and not number.is_percent
     near = 0 if exact else number.step * 1.000001
     return abs(number.value - value) <= near or (number.is_percent and abs(number.value - 100 * value) <= near)

@@ -1,6 +1,6 @@
-"""`make evals`: asks the team and the single agent every question, on real processes, and says how good they were.
+"""`make evals`: runs every question with the team and with the single agent, on real processes, and scores them.
 
-Fails below `sample/baseline.json`, which holds for the stand-in model. With a key the configured model is measured.
+Fails below `sample/baseline.json`, which is for the stand-in model. With a key the configured model is measured.
 """
 
 import argparse
@@ -33,7 +33,7 @@ FELL, NOT_MEASURED = 1, 2
 
 
 def main() -> int:
-    """The command. Gives the exit code: 0, 1 when something fell below the baseline, 2 when nothing was measured."""
+    """The command. Returns the exit code: 0, 1 if a score fell below the baseline, 2 if nothing was measured."""
     given = _arguments()
     keep_terminals_harmless()
     try:
@@ -56,9 +56,9 @@ def main() -> int:
 
 
 def on_sample_data(settings: Settings) -> Settings:
-    """The expected answers belong to the sample data, and nobody is there to be asked at a limit.
+    """The settings for the sample data, to which the expected answers belong, and without a human to ask.
 
-    One agent may use what the job may, so that a single one has the means of the team.
+    One agent may use as much as the job, so that a single agent has the team's means.
     """
     own_data: dict[str, object] = {"sales_data": None, "knowledge_base_data": None, "mcp": {}, **WITHOUT_OPTIONAL}
     alone = {"agent_model_calls": settings.limits.model_calls, "agent_tool_calls": settings.limits.tool_calls}
@@ -68,7 +68,7 @@ def on_sample_data(settings: Settings) -> Settings:
 async def measured(
     settings: Settings, redis_url: str, addresses: Addresses, questions: tuple[Question, ...]
 ) -> dict[str, tuple[Answer, ...]]:
-    """The answers of every system, one system after the other."""
+    """The answers of each system, one system after the other."""
     results = {}
     for name, build in SYSTEMS.items():
         async with opened(settings, redis_url, addresses, _say, build) as jobs:

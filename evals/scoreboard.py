@@ -1,4 +1,4 @@
-"""The results of a run: the table, the file, and the comparison with the baseline."""
+"""A run's results: the table, the file, and the comparison with the baseline."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from rich.table import Table
 from evals.evaluators import MICRO, Score
 from evals.questions import Kind
 
-QUALITIES = ("accuracy", "citations", "refusal")  # 0 to 1; none of them may fall, on any question
+QUALITIES = ("accuracy", "citations", "refusal")  # 0 to 1; none may fall on any question
 AMOUNTS = ("cost_micro_usd", "steps")  # their sums may rise by GROWTH
 GROWTH = 0.15
 COLUMNS = {
@@ -24,13 +24,13 @@ COLUMNS = {
     "seconds": "seconds",
 }
 
-Scored = Mapping[str, Mapping[str, float | None]]  # by question and name of the score
+Scored = Mapping[str, Mapping[str, float | None]]  # by question and score name
 Baseline = Mapping[str, Scored]  # by system
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one system made of one question."""
+    """One system's answer to one question."""
 
     question: str
     kind: Kind
@@ -38,12 +38,12 @@ class Answer:
     scores: tuple[Score, ...]
 
     def score(self, key: str) -> float | None:
-        """The score of this name; None when there was nothing to measure."""
+        """The score with this name; None if there was nothing to measure."""
         return next(each.score for each in self.scores if each.key == key)
 
     @property
     def comments(self) -> str:
-        """What the evaluators had to say, in one line."""
+        """The evaluators' comments, in one line."""
         return "; ".join(f"{each.key}: {each.comment}" for each in self.scores if each.comment)
 
 
@@ -51,7 +51,7 @@ Results = Mapping[str, tuple[Answer, ...]]
 
 
 def table(results: Results) -> Table:
-    """A row per kind of question and one for all; in each cell the systems side by side."""
+    """A row per kind of question and one for all, with the systems side by side in each cell."""
     drawn = Table(title=f"each cell: {' / '.join(results)}")
     for heading in ("questions", "", *COLUMNS.values()):
         drawn.add_column(heading, justify="left" if heading == "questions" else "right")
@@ -64,7 +64,7 @@ def table(results: Results) -> Table:
 
 
 def mean(answers: Iterable[Answer], key: str) -> float | None:
-    """Of the answers that have this score; None when none has."""
+    """The mean over the answers with this score; None if there are none."""
     scores = [score for each in answers if (score := each.score(key)) is not None]
     return sum(scores) / len(scores) if scores else None
 
@@ -85,7 +85,7 @@ def document(results: Results) -> dict[str, Any]:
 
 
 def baseline_of(results: Results) -> Baseline:
-    """What a later run is held against: by system and question."""
+    """The baseline for later runs, by system and question."""
     return {
         name: {each.question: {key: each.score(key) for key in (*QUALITIES, *AMOUNTS)} for each in answers}
         for name, answers in results.items()
@@ -115,7 +115,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def _worse(name: str, now: Answer, before: Mapping[str, float | None] | None) -> list[str]:
-    """A quality that can no longer be measured has fallen too: there is no answer to measure it on."""
+    """Qualities that fell. One that can no longer be measured has fallen too, as there is no answer."""
     if before is None:
         return [f"{name}: {now.question} is not in the baseline; write it with --update-baseline"]
     found = []
@@ -132,7 +132,7 @@ def _worse(name: str, now: Answer, before: Mapping[str, float | None] | None) ->
 def _dearer(
     name: str, key: str, answers: Iterable[Answer], before: Mapping[str, Mapping[str, float | None]]
 ) -> str | None:
-    """Compared over the questions that both runs have."""
+    """An amount that rose, over the questions that both runs have."""
     both = [each for each in answers if each.question in before]
     was = sum(before[each.question][key] or 0 for each in both)
     now = sum(each.score(key) or 0 for each in both)

@@ -1,9 +1,9 @@
-"""The seven disasters, without guards and with them, against a stand-in model and MCP servers that misbehave.
+"""The seven disasters, with and without guards, against a stand-in model and MCP servers that misbehave.
 
     python -m evals.incident [--only NAME]
 
-Prints one Markdown table, rounded so that two runs print almost the same. Costs are at list price, by the stand-in
-model's own count of tokens. Exit code 1 when a guard did not fire; the drill and what happened instead are named.
+Prints one Markdown table, rounded so that two runs print almost the same. Costs are at list price, by the stand-in's
+own token count. Exits with 1 if a guard did not fire, and names the drill and what happened instead.
 """
 
 import argparse
@@ -66,7 +66,7 @@ async def _run(drills: Sequence[Drill], folder: Path) -> list[str]:
 
 
 def _own(folder: Path) -> dict[str, object]:
-    """Settings of the MCP servers: the sample data, in a folder that is gone afterwards."""
+    """Settings of the MCP servers: the sample data, in a temporary folder."""
     return {
         "data_dir": folder,
         "openai_api_key": None,
@@ -100,7 +100,7 @@ def _calls(bill: Invoice) -> str:
 
 
 def _rounded(amount: Decimal) -> str:
-    """To two digits that count, written out: 0.0017, 2,300,000."""
+    """The amount with two significant digits: 0.0017, 2,300,000."""
     return f"{Decimal(f'{amount:.1e}'):,f}" if amount else "0"
 
 

@@ -17,10 +17,10 @@ CUSTOMERS = "Who were our top five customers in 2024?"
 class Drill:
     """One disaster.
 
-    `profile` is the fault of the stand-in model (none: it behaves), `faults` are those of MCP servers by server name,
-    `neighbours` how many other clients use those servers all the while. `calls` and `seconds` end the run without
-    guards, `deadline_s` is the guarded job's own. The guard has fired when the guarded job ends for `reason` and
-    `proof` finds no fault with it.
+    `profile` is the stand-in's fault (none: it behaves), `faults` are those of MCP servers by server name, `neighbours`
+    is how many other clients use those servers meanwhile. `calls` and `seconds` end the run without guards;
+    `deadline_s` is the guarded job's. The guard has fired if the guarded job ends for `reason` and `proof` finds no
+    fault.
     """
 
     name: str
@@ -36,15 +36,16 @@ class Drill:
 
 
 DRILLS = (
-    # Two agents ask each other to be clearer, in ever new words.
+    # Two agents ask each other for clarification, in ever new words.
     Drill("infinite loop", REVENUE, StopReason.LOOP_PING_PONG, proofs.few_handoffs, profile="clarify"),
-    # Every answer is longer than it may be and is cut in the middle; the half must not be taken for the whole.
+    # Every answer is too long and is cut in the middle; the half must not be taken for the whole.
     Drill("context truncation", REVENUE, StopReason.PLAN_FAILED, proofs.no_half_answer, profile="huge"),
-    # One server is down. Its agent fails, and takes the others with it, and all they had found.
+    # One server is down. Its agent fails, and takes the others and all their findings with it.
     Drill("cascade failure", BOTH, StopReason.SOURCE_UNAVAILABLE, proofs.contained, faults={"sales": "burst"}),
-    # An agent says that it is done, with a number that is in no data.
+    # An agent claims to be done, with a number that is in no data.
     Drill("silent failure", REVENUE, StopReason.FINDINGS_DROPPED, proofs.nothing_made_up, profile="empty"),
-    # An agent fetches ever more rows, and each call pays for all of them again. So many calls fit the model's context.
+    # An agent fetches ever more rows, and each call pays for all of them again. That many calls fit the model's
+    # context.
     Drill("token explosion", CUSTOMERS, StopReason.AGENT_BUDGET, proofs.share_kept, profile="hoarder", calls=18),
     # Two tasks wait for each other.
     Drill(

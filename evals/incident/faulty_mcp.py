@@ -25,7 +25,7 @@ Fault = Callable[[Request, Forward], Awaitable[Response]]
 
 
 def crowded() -> Fault:
-    """One request at a time, each of 400 ms: quick for one client, slow for each of many that come at once."""
+    """One request at a time, each of 400 ms: fast for one client, slow for many at once."""
     turn = asyncio.Lock()
 
     async def fault(request: Request, forward: Forward) -> Response:
@@ -37,7 +37,7 @@ def crowded() -> Fault:
 
 
 def burst() -> Fault:
-    """The first calls of tools get 503, as from a server that is being started anew."""
+    """The first tool calls get 503, as from a restarting server."""
     left = BURST_CALLS
 
     async def fault(request: Request, forward: Forward) -> Response:
@@ -54,9 +54,9 @@ FAULTS: dict[str, Callable[[], Fault]] = {"crowded": crowded, "burst": burst}
 
 
 def build(target: str, fault: str, asked: Counter[str]) -> Starlette:
-    """The proxy in front of `target`, an MCP endpoint on streamable HTTP; `asked` counts requests by method.
+    """The proxy in front of `target`, a streamable HTTP endpoint.
 
-    `fault` is a name in FAULTS.
+    `asked` counts requests by method; `fault` is a name in FAULTS.
     """
     misbehave = FAULTS[fault]()
     client = httpx.AsyncClient(timeout=None)
@@ -81,7 +81,7 @@ def build(target: str, fault: str, asked: Counter[str]) -> Starlette:
 
 @contextlib.contextmanager
 def served(target: str, fault: str) -> Iterator[tuple[str, Counter[str]]]:
-    """The proxy in a thread of its own until the block ends: its MCP endpoint, and its requests by method so far."""
+    """The proxy in a thread until the block ends: its MCP endpoint, and its requests by method so far."""
     asked: Counter[str] = Counter()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = _server(build(target, fault, asked))
@@ -95,13 +95,13 @@ def served(target: str, fault: str) -> Iterator[tuple[str, Counter[str]]]:
 
 
 def _server(app: Starlette) -> uvicorn.Server:
-    # Clients that wait for an answer which never comes must not keep it from ending.
+    # Clients that wait in vain must not keep it from ending.
     config = uvicorn.Config(app, log_level="critical", ws="none", timeout_graceful_shutdown=1)
     return uvicorn.Server(config)
 
 
 async def _method(request: Request) -> str:
-    """Of JSON-RPC; "" for a request without one."""
+    """The JSON-RPC method; "" for a request without one."""
     with contextlib.suppress(ValueError, AttributeError):
         return str(json.loads(await request.body()).get("method", ""))
     return ""

@@ -1,4 +1,4 @@
-"""What the stand-in model would bill: its own count of tokens, times list prices written down here by hand."""
+"""What the stand-in model would bill: its own token count, times list prices written here by hand."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,14 +11,14 @@ LIST_PRICES = {
     "gpt-5-mini": (Decimal("0.25"), Decimal("0.025"), Decimal("2.00")),
     "gpt-5-nano": (Decimal("0.05"), Decimal("0.005"), Decimal("0.40")),
 }
-# Tokens of one request to either, https://developers.openai.com/api/docs/models/gpt-5-nano; the stand-in allows more.
+# Most tokens per request to either, https://developers.openai.com/api/docs/models/gpt-5-nano; the stand-in allows more.
 LONGEST_INPUT = 272_000
 LONGEST_ANSWER = 128_000
 
 
 @dataclass(frozen=True)
 class Invoice:
-    """Requests that came in, failed ones included; tokens and US dollars of those that were billed."""
+    """Received requests, including failed ones; tokens and US dollars of the billed ones."""
 
     calls: int
     failed: int
@@ -29,7 +29,7 @@ class Invoice:
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> "Invoice":
-        """From what `GET /invoice` answers. Raises KeyError for a model without a price above."""
+        """From the response of `GET /invoice`. Raises KeyError for a model without a price above."""
         billed = document["billed"]
         read, said = ([each[f"{name}_tokens"] for each in billed] for name in ("input", "output"))
         cost = sum(map(_dollars, billed), Decimal(0))
@@ -44,16 +44,16 @@ class Invoice:
 
     @property
     def problem(self) -> str:
-        """What a real provider would have refused, or ""."""
+        """A request that a real provider would have refused, or ""."""
         if self.longest_input > LONGEST_INPUT:
-            return f"a request of {self.longest_input} tokens is more than the model reads"
+            return f"a request of {self.longest_input} tokens exceeds the model's context"
         if self.longest_answer > LONGEST_ANSWER:
-            return f"an answer of {self.longest_answer} tokens is more than the model writes"
+            return f"an answer of {self.longest_answer} tokens exceeds the model's output limit"
         return ""
 
 
 async def invoice(model_url: str) -> Invoice:
-    """The invoice of the stand-in model that serves there, `/v1` included in the address."""
+    """The invoice of the stand-in model at this address, which includes `/v1`."""
     async with httpx.AsyncClient() as client:
         answer = await client.get(f"{model_url.removesuffix('/v1')}/invoice")
         return Invoice.of(answer.raise_for_status().json())

@@ -1,4 +1,4 @@
-"""What has to be true of a guarded job, so that its drill has shown the guard. Each says what is wrong, or ""."""
+"""What must hold for a guarded job, so that its drill has proved the guard. Each says what is wrong, or ""."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ TRIES_OF_A_TOOL = 2
 
 @dataclass(frozen=True)
 class Ended:
-    """A job that came to its end, or to a question: `result` is what `tollgate run --json` printed.
+    """A job that ended or escalated: `result` is what `tollgate run --json` printed.
 
-    `asked` counts the MCP requests of each faulty server by method; of those of the neighbours, `tools/list` only.
+    `asked` counts the MCP requests of each faulty server by method; of the neighbours' requests only `tools/list`.
     """
 
     result: Mapping[str, Any]
@@ -27,7 +27,7 @@ class Ended:
 
     @property
     def report(self) -> str:
-        """The text of the report; "" when there is none."""
+        """The text of the report; "" if there is none."""
         path = self.result["report_path"]
         return Path(path).read_text(encoding="utf-8") if path else ""
 
@@ -36,13 +36,13 @@ Proof = Callable[[Ended], str]
 
 
 def few_handoffs(ended: Ended) -> str:
-    """The loop was noticed in time."""
+    """The loop was detected in time."""
     made = ended.result["handoffs"]
-    return "" if made <= MOST_HANDOFFS else f"{made} hand-offs before the loop was noticed"
+    return "" if made <= MOST_HANDOFFS else f"{made} hand-offs before the loop was detected"
 
 
 def no_half_answer(ended: Ended) -> str:
-    """Answers had a limit, none that reached it was handed on, and the question says so."""
+    """Answers had a limit, no cut answer was passed on, and the escalation says so."""
     if ended.bill.longest_answer > (most := Limits().answer_tokens):
         return f"an answer of {ended.bill.longest_answer} tokens, {most} are allowed"
     if ended.result["handoffs"]:
@@ -51,7 +51,7 @@ def no_half_answer(ended: Ended) -> str:
 
 
 def contained(ended: Ended) -> str:
-    """Nobody tried again and again, and what the others found is in the report beside the gap."""
+    """There were no endless retries, and the others' findings are in the report beside the gap."""
     calls, steps = ended.bill.calls, ended.result["steps"]
     if calls > steps:
         return f"{calls} calls of the model in {steps} steps"
@@ -63,7 +63,7 @@ def contained(ended: Ended) -> str:
 
 
 def nothing_made_up(ended: Ended) -> str:
-    """No finding stands, and the report shows what was claimed as dropped only."""
+    """No finding stands, and the report shows the claim only as dropped."""
     if ended.result["findings"]:
         return f"a finding without evidence: {ended.result['findings'][0]['claim']}"
     told, _, dropped = ended.report.partition("## Dropped claims")
@@ -73,21 +73,21 @@ def nothing_made_up(ended: Ended) -> str:
 
 
 def share_kept(ended: Ended) -> str:
-    """It was the agent's share of the budget that stopped it, and the question says how much of it is spent."""
+    """The agent's share of the budget stopped it, and the escalation says how much of it is spent."""
     asked = ended.result["escalation"] or {}
     named = EXPLAINED[StopReason.AGENT_BUDGET] in asked.get("what_happened", "")
     return "" if named and "may spend 80%" in asked["detail"] else "the question does not name the agent's share"
 
 
 def refused_at_once(ended: Ended) -> str:
-    """No task of the plan was begun, and the question names the circle."""
+    """No task of the plan was started, and the escalation names the cycle."""
     if ended.result["handoffs"]:
         return f"{ended.result['handoffs']} hand-offs of a plan that cannot end"
     return "" if "T1 → T2 → T1" in ended.result["stop_detail"] else "the tasks that wait for each other are not named"
 
 
 def one_session(ended: Ended) -> str:
-    """The session that the tools were listed on was kept for the calls: opening it once takes long enough."""
+    """The session that listed the tools was kept for the calls: opening it once takes long enough."""
     opened, called = (ended.asked["sales"][method] for method in ("initialize", "tools/call"))
     if opened != 1:
         return f"{opened} sessions were opened"

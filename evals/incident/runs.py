@@ -1,4 +1,4 @@
-"""Runs one drill, without the guards and with them, each against a stand-in model of its own."""
+"""Runs one drill with and without guards, each against its own stand-in model."""
 
 import asyncio
 import contextlib
@@ -25,18 +25,18 @@ from evals.incident.proofs import Ended
 from evals.incident.unguarded import Team
 
 BUDGET_USD = Decimal("0.05")
-LATENCY_MS = 50  # of the stand-in, so that the drills are quick
-CALL_S = 5  # of a real model; what a day costs is counted with this, one call after the other
-GRACE_S = 30  # of a guarded run, beyond its deadline: programs start, the report is written, programs end
+LATENCY_MS = 50  # of the stand-in, so that drills are fast
+CALL_S = 5  # of a real model, for the cost of a day of sequential calls
+GRACE_S = 30  # beyond a guarded run's deadline, for starting programs, writing the report and ending programs
 DAY_S = 86_400
-NOTE = "During task with name"  # LangGraph adds this line to every error; the error stands before it
+NOTE = "During task with name"  # LangGraph adds this line after every error
 
 Servers = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Without:
-    """A run without guards. `goes_on` says that it was still asking the model when the drill ended it."""
+    """A run without guards. `goes_on` says that it was still calling the model when the drill ended it."""
 
     bill: Invoice
     goes_on: bool
@@ -44,7 +44,7 @@ class Without:
 
     @property
     def dollars_per_day(self) -> Decimal | None:
-        """What a day of its calls costs at the mean price so far; None for a run that asks for nothing more."""
+        """The cost of a day of its calls at the mean price so far; None for a run that makes no more calls."""
         return self.bill.dollars / self.bill.calls * DAY_S / CALL_S if self.goes_on else None
 
 
@@ -60,7 +60,7 @@ class With:
 
 
 async def without_guards(drill: Drill, servers: Servers) -> Without:
-    """Until it ends, or reaches a limit of the drill itself."""
+    """Run until it ends, or reaches the drill's own limit."""
     async with _scene(drill, servers) as (model_url, reachable, _):
         limit = CallLimit(drill.calls)
         async with DefaultAsyncHttpxClient(event_hooks={"request": [limit]}) as http:
@@ -76,12 +76,12 @@ async def without_guards(drill: Drill, servers: Servers) -> Without:
         return Without(await invoice(model_url), goes_on, got)
 
 
-# What is down in a drill stays down: it is about what the others make of that.
+# What is down in a drill stays down: the drill is about the consequences.
 NOT_WAITED_FOR = {"TOLLGATE_TOOL_OUTAGE_S": "0"}
 
 
 async def with_guards(drill: Drill, servers: Servers, folder: Path) -> With:
-    """The same question by `tollgate run`, as a person calls it, with this data folder, which exists."""
+    """The same question by `tollgate run`, as a person runs it, with this existing data folder."""
     async with _scene(drill, servers) as (model_url, reachable, asked):
         command = ["run", drill.question, "--budget-usd", str(BUDGET_USD), "--deadline", str(drill.deadline_s)]
         process = await asyncio.create_subprocess_exec(
@@ -103,7 +103,7 @@ async def with_guards(drill: Drill, servers: Servers, folder: Path) -> With:
 
 
 def outcome_of(drill: Drill, bill: Invoice, asked: Mapping[str, Counter[str]], said: bytes, errors: bytes) -> With:
-    """Reads the document that `tollgate run --json` printed."""
+    """The outcome from the document that `tollgate run --json` printed."""
     try:
         result = json.loads(said)
     except ValueError:
@@ -114,7 +114,7 @@ def outcome_of(drill: Drill, bill: Invoice, asked: Mapping[str, Counter[str]], s
 
 
 def _problem(drill: Drill, ended: Ended) -> str:
-    """The first thing that is wrong: with the money, with the ending, with what the drill is about."""
+    """The first problem: with the money, the ending, or what the drill is about."""
     result, billed = ended.result, ended.bill.dollars
     if billed > BUDGET_USD:
         return f"billed ${billed:.6f} of a budget of ${BUDGET_USD}"
@@ -129,7 +129,7 @@ def _problem(drill: Drill, ended: Ended) -> str:
 
 @contextlib.asynccontextmanager
 async def _scene(drill: Drill, servers: Servers) -> AsyncIterator[tuple[str, dict[str, str], dict[str, Counter[str]]]]:
-    """The stand-in model's address; every MCP server's, behind its fault if it has one; what those are asked."""
+    """The stand-in's address; every MCP server's, behind its fault if any; and their requests."""
     with contextlib.ExitStack() as stack:
         model_url = stack.enter_context(_stand_in(drill.profile))
         proxies = {
@@ -156,12 +156,12 @@ def _stand_in(profile: str) -> Iterator[str]:
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
         )
-    with process:  # closes its stdin at the end, and waits
+    with process:  # closes its stdin at the end and waits
         yield f"http://127.0.0.1:{port}/v1"
 
 
 async def _neighbour(url: str) -> None:
-    """Another client of the server: asks for its tools, again and again."""
+    """Another client of the server, which lists its tools repeatedly."""
     headers = {"accept": "application/json, text/event-stream"}
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
     async with httpx.AsyncClient(timeout=None) as client:
@@ -170,7 +170,7 @@ async def _neighbour(url: str) -> None:
 
 
 class CallLimit:
-    """Lets so many requests to the model pass. The next one waits for ever, and `reached` is set."""
+    """Admits a number of requests to the model. The next one waits for ever, and `reached` is set."""
 
     def __init__(self, most: int) -> None:
         self.reached = asyncio.Event()
@@ -184,7 +184,7 @@ class CallLimit:
 
 
 def environment(model_url: str, servers: Servers, folder: Path) -> dict[str, str]:
-    """No setting of whoever runs the drills counts, least of all a key."""
+    """The environment, without any setting of the user, least of all a key."""
     silent = dict.fromkeys(configuration.names(), "")
     given = {"TOLLGATE_STAND_IN_URL": model_url, "TOLLGATE_DATA_DIR": str(folder)}
     return configuration.child_environment(

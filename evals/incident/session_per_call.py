@@ -1,4 +1,4 @@
-"""MCP tools as the adapters give them by default: a session for each call, results of any size, no deadline of ours."""
+"""MCP tools with the adapters' defaults: a session per call, results of any size, no deadline."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,10 @@ from graphs.evidence.store import Evidence, filled
 
 
 class Tools:
-    """The tools of some servers, and what they returned in one run.
+    """The tools of some servers, and their results in one run.
 
-    The agents' prompts speak of evidence ids: results get them here, and arguments may name them. Nothing else is
-    added to what the adapters do.
+    The agents' prompts mention evidence ids: results get them here, and arguments may name them. Nothing else is added
+    to the adapters.
     """
 
     def __init__(self, servers: Mapping[str, str]) -> None:
@@ -23,7 +23,7 @@ class Tools:
         self.evidence: dict[str, Evidence] = {}
 
     async def load(self) -> list[BaseTool]:
-        """All tools of all servers, called `server__tool`. Raises what the transport raises."""
+        """All tools of all servers, named `server__tool`. Raises the transport's errors."""
         connections: Any = {name: {"transport": "streamable_http", "url": url} for name, url in self._servers.items()}
         client = MultiServerMCPClient(connections, tool_interceptors=[self._call])
         tools = []

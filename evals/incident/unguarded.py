@@ -1,17 +1,17 @@
-"""A team of the usual kind, for comparison: the same agents, prompts, tools and models, and nothing that stops them.
+"""An ordinary team for comparison: the same agents, prompts, tools and models, without guards.
 
-Each choice is a default of a library, or can be found in a public template:
+Each choice is a library's default, or occurs in a public template:
 
-- A supervisor hands work to agents, which always return to it. All messages of all agents, tool results included, go
-  into one shared history that everybody reads in full, as `langgraph-supervisor` has it with
-  `output_mode="full_history"`; its default keeps the last message of each agent only.
+- A supervisor hands work to agents, which always return to it. All messages of all agents, including tool results, go
+  into one shared history that everybody reads in full, as in `langgraph-supervisor` with `output_mode="full_history"`;
+  its default keeps only the last message of each agent.
 - Agents are `create_agent` with tools and a system prompt. No recursion limit is given, so LangGraph's own applies.
 - The client retries a failed request twice, which is its default. A retry policy around each node tries that three
-  times; `open_deep_research` has `with_retry` around its clients, to the same effect.
+  times; `open_deep_research` has `with_retry` around its clients, with the same effect.
 - MCP tools come from `MultiServerMCPClient.get_tools()`: a session for each call, whatever the tool returns.
-- Agents of one plan run at the same time, each waits for those that it depends on, and the first failure ends the run.
-- What the last agent said is the report.
-- The longest answer is the longest that the models write.
+- Agents of one plan run in parallel, each waits for its dependencies, and the first failure ends the run.
+- The last agent's message is the report.
+- Answers may be as long as the models allow.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from langchain.agents import create_agent
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
 from langchain_core.tools import BaseTool
-from langchain_openai import ChatOpenAI  # noqa: TID251  a client without a gate is what is compared with
+from langchain_openai import ChatOpenAI  # noqa: TID251  compared with: a client without a gate
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, RetryPolicy, Send
 from openai import DefaultAsyncHttpxClient
@@ -47,8 +47,7 @@ class Team:
     Args:
         model_url: an OpenAI-compatible server, with `/v1`.
         servers: MCP endpoint by server name.
-        http: the connections of all model clients.
-        model, supervisor_model: as the provider calls them.
+        http: the HTTP client of all models. model, supervisor_model: the provider's names.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class Team:
         self._results: dict[str, AgentResult] = {}
 
     async def answer(self, question: str) -> str:
-        """The report. Raises whatever went wrong; runs as long as the supervisor wants."""
+        """The report. Raises any error; runs as long as the supervisor wants."""
         tools = await self._tools.load()
         graph = StateGraph(MessagesState)
         graph.add_node("supervisor", self._supervise, retry_policy=TRIES, destinations=tuple(a.name for a in AGENTS))

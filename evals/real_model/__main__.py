@@ -1,9 +1,9 @@
-"""`make real-model`: a real, small language model answers instead of the stand-in.
+"""`make real-model`: runs jobs with a real, small language model instead of the stand-in.
 
     python -m evals.real_model [--questions N] [--seeds N]
 
-It answers badly, and that is the test: whatever it says, a job keeps to its limits, tells no number that no evidence
-carries, counts every token, and says how it ended. Exit code 1 when a check fails.
+It answers badly, and that is the test: whatever it says, a job keeps its limits, states no number without evidence,
+counts every token, and says how it ended. Exits with 1 if a check fails.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from evals.real_model.runs import deployed
 
 
 def main() -> None:
-    """Ask every question of every seed, one after the other."""
+    """Run every question with every seed, one after the other."""
     parser = argparse.ArgumentParser(prog="python -m evals.real_model", description="Let a small model answer.")
     parser.add_argument("--questions", type=int, default=10, help="of all kinds (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="of each question (default: %(default)s)")
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def chosen(number: int) -> list[Question]:
-    """So many of the questions, spread over their kinds."""
+    """This many questions, spread over their kinds."""
     every = asked()
     return [every[each * len(every) // number] for each in range(min(number, len(every)))]
 
@@ -56,7 +56,7 @@ def row(seed: int, question: Question, job: Ended) -> str:
 
 
 def summary(jobs: list[Ended]) -> list[str]:
-    """What came of all of them."""
+    """A summary of all jobs."""
     ends = Counter(f"{each.result['status']} ({each.result['stop_reason']})" for each in jobs)
     read, cached, written = (sum(amounts) for amounts in zip(*(each.counted for each in jobs), strict=True))
     seconds = sorted(each.seconds for each in jobs)

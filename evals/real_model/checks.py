@@ -1,4 +1,4 @@
-"""What has to be true of a job, however bad its model is. Each check says what is wrong, or ""."""
+"""What must hold for a job, however bad its model is. Each check says what is wrong, or ""."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ TRACEBACK = "Traceback (most recent call last)"
 
 
 class Tokens(NamedTuple):
-    """Tokens of a job, by the count of the ledger or of the server. `cached` are a part of `input`."""
+    """Tokens of a job, as counted by the ledger or the server. `input` includes `cached`."""
 
     input: int
     cached: int
@@ -24,16 +24,16 @@ class Tokens(NamedTuple):
 
 @dataclass(frozen=True)
 class Ended:
-    """A job that came to its end.
+    """A finished job.
 
     Attributes:
-        question: what was asked.
-        limits: what the job was allowed.
-        code: what `tollgate run --json` exited with.
+        question: the question.
+        limits: the job's limits.
+        code: the exit code of `tollgate run --json`.
         result: what it printed.
-        log: what it said beside that.
+        log: its stderr.
         seconds: wall clock.
-        served: what the model's server has counted meanwhile.
+        served: what the model's server counted meanwhile.
     """
 
     question: str
@@ -51,18 +51,18 @@ class Ended:
 
     @property
     def report(self) -> str:
-        """The text of the report; "" when there is none."""
+        """The text of the report; "" if there is none."""
         return read_outcome(dict(self.result), self.seconds).report
 
 
 def every_number_is_carried(ended: Ended) -> str:
-    """By evidence that its statement cites."""
+    """Every number is in the evidence that its statement cites."""
     outcome = read_outcome(dict(ended.result), ended.seconds)
     return "; ".join(uncarried(outcome.report, outcome.folder, ended.question))
 
 
 def it_ended_within_its_limits(ended: Ended) -> str:
-    """In money, time and counts."""
+    """Limits of money, time and counts."""
     limits, result = ended.limits, ended.result
     used = {
         "USD": (result["cost_usd"], result["budget_usd"]),
@@ -76,7 +76,7 @@ def it_ended_within_its_limits(ended: Ended) -> str:
 
 
 def its_outcome_is_honest(ended: Ended) -> str:
-    """`completed` only with findings, or when the sources were asked; all else says in the report why it is less."""
+    """`completed` only with findings, or if the sources were asked; otherwise the report says why not."""
     status, reason = ended.result["status"], ended.result["stop_reason"]
     if ended.code != EXIT_CODES.get(status):
         return f"it ended as {status} with exit code {ended.code}"
@@ -89,14 +89,14 @@ def its_outcome_is_honest(ended: Ended) -> str:
 
 
 def the_ledger_is_right(ended: Ended) -> str:
-    """It counts what the server does. Of a call that was broken off it knows the most that it can have cost."""
+    """The ledger counts what the server does; for an aborted call it has the worst case."""
     counted, served = ended.counted, ended.served
     broken_off = ended.result["estimated_usd"] > 0 and all(map(int.__le__, counted, served))
     return "" if counted == served or broken_off else f"the ledger has {counted}, the server {served}"
 
 
 def nothing_broke(ended: Ended) -> str:
-    """What nobody expected is logged with its traceback."""
+    """Unexpected errors are logged with a traceback."""
     _, broke, told = ended.log.partition(TRACEBACK)
     return f"{broke}{told}" if broke else ""
 
@@ -111,5 +111,5 @@ CHECKS: tuple[Callable[[Ended], str], ...] = (
 
 
 def faults(ended: Ended) -> list[str]:
-    """What is wrong with the job."""
+    """Everything that is wrong with the job."""
     return [fault for check in CHECKS if (fault := check(ended))]

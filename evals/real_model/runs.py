@@ -1,4 +1,4 @@
-"""Runs jobs as a person does, with `tollgate run`, answered by a small language model on this machine."""
+"""Runs jobs with `tollgate run`, as a person does, with a small language model on this machine."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ from evals.incident.runs import environment
 from evals.real_model.checks import GRACE_S, Ended, Tokens
 
 MODEL = "smollm2"
-# What suits a model that seldom comes to an end, on a machine without a GPU.
+# Limits for a model that seldom finishes, on a machine without a GPU.
 OWN: dict[str, Any] = {
     "model": MODEL,
     "supervisor_model": MODEL,
@@ -34,17 +34,17 @@ OWN: dict[str, Any] = {
     "on_limit": "finish_partial",
 }
 LIMITS = Settings.model_construct(**OWN).limits
-IDLE_S = 30  # within which a server has noticed that nobody waits for its answer any more
+IDLE_S = 30  # within which a server notices that nobody waits for its answer
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A model, the servers of the sample data and a store.
+    """A model, the servers with the sample data, and a store.
 
     Attributes:
-        url: of the model's server, without `/v1`.
-        env: the environment of a `tollgate` that uses all of them.
-        folder: an empty one for what jobs leave.
+        url: the model server's address, without `/v1`.
+        env: the environment for `tollgate` to use all of them.
+        folder: an empty folder for the jobs' files.
     """
 
     url: str
@@ -52,11 +52,11 @@ class Deployment:
     folder: Path
 
     def ended(self, question: str) -> Ended:
-        """The job of this question.
+        """Run a job for this question.
 
         Raises:
             TimeoutExpired: it does not end by itself.
-            ValueError: it leaves no document.
+            ValueError: it prints no document.
         """
         before, started = self._served(), time.monotonic()
         job = subprocess.run(
@@ -76,7 +76,7 @@ class Deployment:
         return Ended(question, LIMITS, job.returncode, json.loads(job.stdout), job.stderr, seconds, served)
 
     def _served(self) -> Tokens:
-        """The server's own count so far, once it is done with what it was asked."""
+        """The server's own count so far, once it is idle."""
         until = time.monotonic() + IDLE_S
         while (counts := self._metrics())["requests_processing"] and time.monotonic() < until:
             time.sleep(0.2)
@@ -91,7 +91,7 @@ class Deployment:
 
 @contextlib.contextmanager
 def deployed(seed: int, folder: Path) -> Iterator[Deployment]:
-    """Everything that a job needs, with a model that draws its words with this seed, until the block ends."""
+    """Everything that a job needs, with a model that samples with this seed, until the block ends."""
     with _model(seed, folder) as url:
         here: dict[str, Any] = {"data_dir": folder, "openai_base_url": f"{url}/v1", **WITHOUT_OPTIONAL}
         with services(Settings.model_construct(**OWN, **here)) as (redis_url, addresses):
@@ -106,7 +106,7 @@ def _model(seed: int, folder: Path) -> Iterator[str]:
     log = folder / "model.log"
     with (
         log.open("wb") as said,
-        # Its stdin is closed at the end of the block, which ends it.
+        # Closing its stdin at the end of the block ends it.
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True) as process,
     ):
         assert process.stdout

