@@ -1,4 +1,4 @@
-"""The command line. Programs are started first and heavy imports done after, so that both happen at once."""
+"""The command line. Starts programs first and does heavy imports meanwhile."""
 
 import asyncio
 import contextlib
@@ -74,15 +74,15 @@ def run(
 
 @cli.command(rich_help_panel=RUN)
 def resume(job: JobId, as_json: AsJson = False) -> None:
-    """Go on with a job from its last checkpoint. What an agent has finished is not done again."""
+    """Continue a job from its last checkpoint. Finished tasks are not repeated."""
     _leave(_drive(lambda jobs, on_event: jobs.run(job, on_event), job=job), as_json=as_json)
 
 
 @cli.command(rich_help_panel=RUN)
 def watch(job: JobId, url: client_cli.Url = None) -> None:
-    """Show what happens in a job that another process drives, until it has ended or waits for a human.
+    """Show the events of a job that another process drives, until it has ended or waits for a human.
 
-    With --url or TOLLGATE_URL it is a job of that API, and the exit codes are those of `run`.
+    With --url or TOLLGATE_URL, a job of that API; exit codes as for `run`.
     """
     settings = loaded()
     if api := client_cli.chosen(settings, url):
@@ -101,11 +101,13 @@ def decide(
     action: Annotated[Action, typer.Option(help="What to do.")],
     amount_usd: Annotated[float | None, typer.Option(help="US dollars to add to the budget.")] = None,
     note: Annotated[str | None, typer.Option(help="With redirect: what to do instead.")] = None,
-    escalation: Annotated[str | None, typer.Option(help="Id of the question that is meant, from --json.")] = None,
+    escalation: Annotated[
+        str | None, typer.Option(help="Id of the escalation, from --json; default: the open one.")
+    ] = None,
     as_json: AsJson = False,
     url: client_cli.Url = None,
 ) -> None:
-    """Answer the question that a job waits with, and go on with it; with --url or TOLLGATE_URL, at that API."""
+    """Decide about a job's escalation and continue the job; with --url or TOLLGATE_URL, at that API."""
     given = {"action": action, "amount_usd": amount_usd, "note": note}
     answer = {key: value for key, value in given.items() if value is not None}
     settings = loaded()
@@ -136,7 +138,7 @@ def mcp(
 
 @cli.command(rich_help_panel=OPERATE)
 def doctor() -> None:
-    """Say what is found and what is missing: agents, model, Redis, MCP servers, limits, tracing."""
+    """Check the set-up: agents, model, Redis, MCP servers, limits, tracing."""
     settings = loaded()
     with services(settings) as (redis_url, addresses):
         from app.commands.doctor import examine  # noqa: PLC0415  heavy
@@ -163,7 +165,7 @@ def main() -> NoReturn:
     """Entry point. Every expected error is one line on stderr; bad input exits with 2."""
     keep_files_private()
     keep_terminals_harmless()
-    gc.set_threshold(10_000)  # imports make objects that stay; looking through them again and again delays the start
+    gc.set_threshold(10_000)  # imported objects stay; scanning them repeatedly delays the start
     for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends a job as cleanly as Ctrl-C
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as under nohup
             signal.signal(ending, _interrupt)
@@ -183,7 +185,7 @@ def main() -> NoReturn:
 
 
 def _interrupt(*_: object) -> None:
-    """As Ctrl-C does, also where that is ignored, as it is in the background of a script."""
+    """Act like Ctrl-C, even where that is ignored, as in a script's background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.raise_signal(signal.SIGINT)
@@ -213,7 +215,7 @@ def _ask(
 
 
 def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None) -> "JobResult":
-    """Run `act` with everything it needs running around it; when it is broken off, say how to go on."""
+    """Run `act` with everything it needs; if it is interrupted, say how to continue."""
     settings = settings or loaded()
     known: list[str] = [job] if job else []
 

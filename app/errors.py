@@ -65,13 +65,13 @@ class StoreOutage(AppError):
 
     Attributes:
         token: the run's fencing token.
-        anew: fields to write to the record as soon as the store accepts writes, unless another process has taken over.
+        pending: fields to write to the record once the store accepts writes, unless another process has taken over.
     """
 
-    def __init__(self, message: str, token: int, anew: dict[str, object]) -> None:
+    def __init__(self, message: str, token: int, pending: dict[str, object]) -> None:
         super().__init__(message)
         self.token = token
-        self.anew = anew
+        self.pending = pending
 
 
 class Draining(AppError):

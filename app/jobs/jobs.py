@@ -133,11 +133,11 @@ class Jobs:
 
     async def _taken_back(self, run: Run, error: Exception) -> None:
         """Uncount this attempt. Raises StoreOutage if the store refuses even that."""
-        anew = {"attempts": run.attempt - 1, **last_words(error, self._redact)}
+        pending = {"attempts": run.attempt - 1, **last_words(error, self._redact)}
         try:
-            await self._records.write(run.job_id, anew, fence=run.token)
+            await self._records.write(run.job_id, pending, fence=run.token)
         except STORE_FAILED as failed:
-            raise StoreOutage(f"{run.job_id} is unchanged: {explained(failed)}", run.token, anew) from error
+            raise StoreOutage(f"{run.job_id} is unchanged: {explained(failed)}", run.token, pending) from error
         except Busy:  # another process continues it, with its own count
             return
 

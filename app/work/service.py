@@ -149,9 +149,9 @@ class Service:
             DecisionRefused: it is not dead, or somebody else was first.
         """
         record = await self._dead(tenant, job_id)
-        anew = {"status": "queued", "attempts": 0, "result": None, "cancel_at": None, "requeued": record.requeued + 1}
+        fields = {"status": "queued", "attempts": 0, "result": None, "cancel_at": None, "requeued": record.requeued + 1}
         async with self._waking(tenant, job_id):
-            await self.records.write(job_id, anew, expected="dead")
+            await self.records.write(job_id, fields, expected="dead")
             await self.registry.unbury(tenant, job_id)
             await self.log.append(job_id, [{"type": "job", "job_id": job_id, "status": "queued"}])
         return await self.records.get(job_id)

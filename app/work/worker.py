@@ -168,7 +168,7 @@ class Work:
         while True:
             await asyncio.sleep(SOON_S)
             try:
-                await self.records.write(job_id, outage.anew, fence=outage.token)
+                await self.records.write(job_id, outage.pending, fence=outage.token)
             except STORE_FAILED:
                 continue
             except (Busy, NoSuchJob):  # another process continued it

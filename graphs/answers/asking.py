@@ -31,7 +31,7 @@ async def asked(
         model: a governed model, on an account.
         wanted: the type that the answer must have.
         messages: the question.
-        use: raises ModelMustAct when the answer is no good, for the model to mend it.
+        use: raises ModelMustAct if the answer is unusable, so that the model can correct it.
         narrowed: the subset of these answers that makes sense now, for servers with constrained decoding. `use` must
             still refuse the others and say why.
 
@@ -51,7 +51,7 @@ async def asked(
     raise UnusableAnswer(repeated(problems)) from problems[-1]
 
 
-def question_back(problem: ModelMustAct, how: str = "Mend it.") -> list[AIMessage | HumanMessage]:
+def question_back(problem: ModelMustAct, how: str = "Correct it.") -> list[AIMessage | HumanMessage]:
     """The refused answer (cut if long), then a user message that says what is wrong with it and what to do."""
     said = problem.said[:SHOWN] if isinstance(problem, UnusableAnswer) else ""
     told = f"Your last answer was refused: {problem}. {how}"

@@ -168,7 +168,8 @@ class Dialect:
         return ""
 
     def _of_schemas(self, refusal: Refusal, _: set[str], sent: Json) -> str:
-        """Of tools, or of answers: tools that are written into the prompt have theirs in the schema of the call."""
+        """Drop keywords from the schemas of tools or answers; tools written into the prompt have theirs in the call's
+        schema."""
         refused = set(_KEYWORD.findall(refusal.text)) | (_SIZES if _GRAMMAR.search(refusal.text) else set())
         new = refused - self.keywords if {"tools", "response_format"} & sent.keys() else set()
         self.keywords |= new
@@ -196,7 +197,7 @@ class Dialect:
         return ""
 
     def _formed(self, payload: Json) -> Json:
-        """The schema of an answer where this server reads one."""
+        """Put the answer's schema where this server reads it."""
         wanted = (payload.get("response_format") or {}).get("json_schema")
         if wanted is None or self.schema == "schema":
             return payload
@@ -209,20 +210,20 @@ class Dialect:
 
 
 def _named(refusal: Refusal) -> set[str]:
-    """The fields of the request that are named as refused."""
+    """The request fields that the refusal names."""
     found = {name for groups in _QUOTED.findall(refusal.text) for name in groups if name}
     return found | {refusal.param.partition(".")[0].partition("[")[0]}
 
 
 def _most(text: str) -> int | None:
-    """The most tokens that an answer may have, where the text says so."""
+    """The most tokens in an answer, if the text says so."""
     found = next((match for match in (each.search(text) for each in _MOST) if match), None)
     return int(found[1]) if found else None
 
 
 def room_beside(prompt: Refusal) -> int | None:
-    """The most tokens that an answer to this prompt may have, where it is refused for being too long with its answer.
-    That is of the one request: a model that is asked less may answer more."""
+    """The most tokens for an answer to this prompt, if it was refused as too long together with its answer. Applies to
+    this request only: a shorter prompt leaves more room."""
     context, used = _CONTEXT.search(prompt.text), _PROMPT.search(prompt.text)
     room = int(context[1]) - int(used[1]) if context and used else 0
     return room if room >= LEAST_TOKENS else None
@@ -242,8 +243,8 @@ def _without_strict(payload: Json) -> Json:
 
 
 def _plain(value: Any, without: set[str], *, by_name: bool = False) -> Any:
-    """Tools, or the form of an answer, whose schemas do without these keywords; what they refer to is put in its place.
-    What has the name of a keyword is none where parameters are listed by theirs (`by_name`)."""
+    """Tools, or the form of an answer, without these schema keywords; references are inlined. Where parameters are
+    listed by name (`by_name`), a key that looks like a keyword is not one."""
     if not isinstance(value, dict):
         return [_plain(each, without) for each in value] if isinstance(value, list) else value
     if "$defs" in value and without & {"$ref", "$defs"}:
@@ -256,7 +257,7 @@ def _plain(value: Any, without: set[str], *, by_name: bool = False) -> Any:
 
 
 def _signed(message: Json) -> Json:
-    """Gemini takes this in the place of the signature, which does not come through OpenAI's format of a message
+    """The message with a placeholder that Gemini accepts for signatures, which OpenAI's message format lacks
     (https://ai.google.dev/gemini-api/docs/thought-signatures)."""
     if not message.get("tool_calls"):
         return message

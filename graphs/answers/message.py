@@ -62,7 +62,7 @@ def _text(content: Any) -> str:
             for each in content
             if isinstance(each, str) or (isinstance(each, dict) and each.get("type") in _TEXT_PARTS)
         )
-    if isinstance(content, dict):  # an object in the place of its JSON
+    if isinstance(content, dict):  # an object instead of its JSON
         return str(content["text"]) if isinstance(content.get("text"), str) else json.dumps(content)
     return content if isinstance(content, str) else ""
 

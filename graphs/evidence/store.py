@@ -174,7 +174,7 @@ class EvidenceStore:
         """The arguments with each `{"evidence_id": ...}` replaced by the points of that table.
 
         Raises:
-            ToolFailure: the evidence does not exist, is no table, or lacks the columns named.
+            ToolFailure: the evidence does not exist, is not a table, or lacks the named columns.
         """
         ids = list(evidence_ids(arguments))
         stored = await self.many(job_id, ids)

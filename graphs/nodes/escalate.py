@@ -22,7 +22,7 @@ def escalate(deps: Deps) -> Any:
         except ValidationError as error:  # from Studio; the command line refuses it earlier
             return {
                 "route": "escalate",
-                "stop_detail": f"the last answer was none of the choices: {error.errors()[0]['msg']}",
+                "stop_detail": f"the last answer was not one of the choices: {error.errors()[0]['msg']}",
             }
 
     return escalate_node

@@ -136,7 +136,7 @@ def _of_refusal(refusal: Refusal, asked_for: float | None, left: float) -> Graph
     told: dict[Kind, GraphError] = {
         "outage": ModelUnavailable(f"{answered}: it is failing"),
         "busy": ModelUnavailable(f"{answered}: it is rate limited or overloaded"),
-        "account": AccountRefused(f"{answered}: {_to_mend(refusal)}"),
+        "account": AccountRefused(f"{answered}: {_account_problem(refusal)}"),
         "withheld": AnswerWithheld(f"{answered}: its content filter refuses the request"),
         "unread": UnusableAnswer("the model made a call that its own server could not read"),
         "context": ModelRefused(f"{answered}: the request is longer than the model reads"),
@@ -145,7 +145,7 @@ def _of_refusal(refusal: Refusal, asked_for: float | None, left: float) -> Graph
     return told[refusal.kind]
 
 
-def _to_mend(refusal: Refusal) -> str:
+def _account_problem(refusal: Refusal) -> str:
     """How to fix the account."""
     if refusal.status == 401 or "api key" in refusal.text.lower():
         return "it rejects the key; set a valid OPENAI_API_KEY"

@@ -83,12 +83,11 @@ class ToolGateway:
         now: the time for tokens and breakers, in UTC.
 
     Example:
-        gateway = ToolGateway({"crm": "http://127.0.0.1:8100/mcp"})
         agent = AgentSpec(name="crm", does="Looks up customers and orders.", tools=("crm.*",))
-        tools = await gateway.tools(agent)  # for a model, named crm__find, ...
-        result = await gateway.call(agent, "crm", "find", {"name": "Acme"})  # ToolFailure, ServerUnavailable
-        print(result.text, result.cached)
-        await gateway.close()
+        async with ToolGateway({"crm": "http://127.0.0.1:8100/mcp"}, others={"crm": None}) as gateway:
+            tools = await gateway.tools(agent)  # for a model, named crm__find, ...
+            result = await gateway.call(agent, "crm", "find", {"name": "Acme"})  # or ToolFailure, ServerUnavailable
+            result.text, result.cached
     """
 
     def __init__(

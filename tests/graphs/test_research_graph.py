@@ -221,7 +221,7 @@ async def test_a_limit_is_asked_for_again_when_the_answer_adds_nothing(graph: Ru
         odd = await invoked(research, Command(resume={"action": "make it so"}))
     reasons = [each["__interrupt__"][0].value["reason"] for each in (paused, again, odd)]
     assert reasons == ["agent_budget_reached"] * 3
-    assert "none of the choices" in odd["__interrupt__"][0].value["detail"]
+    assert "not one of the choices" in odd["__interrupt__"][0].value["detail"]
 
 
 @pytest.mark.parametrize(
