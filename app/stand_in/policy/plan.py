@@ -48,7 +48,8 @@ def plan(question: str, packet: SupervisorPacket) -> list[Task]:
         told = f"{clause} (about {named})" if named and not names(clause) and REFERS_BACK.search(clause) else clause
         later = best(clause, computing)
         first = to_look_up(told, " ".join(each.does for each in later))
-        for agent in best(first, sources) or best(question, sources) or sources[:MOST_AGENTS]:
+        unclear = best(question, sources) if REFERS_BACK.search(clause) else sources[:MOST_AGENTS]
+        for agent in best(first, sources) or unclear or sources[:MOST_AGENTS]:
             wanted.setdefault(agent.name, []).append(first)
         for agent in later:
             wanted.setdefault(agent.name, []).append(told)
