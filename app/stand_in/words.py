@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 FILLER = frozenset(
     """a about according after all also am an and any are as at be been before being between both but by can could did
@@ -55,6 +56,7 @@ def words(text: str) -> list[str]:
     return [re.sub(r"['\u2019]s?$", "", each.lower()) for each in _WORD.findall(text.replace("_", " "))]
 
 
+@lru_cache(4096)
 def stems(text: str) -> frozenset[str]:
     """The stems of the words that carry the meaning; years and other numbers are none."""
     return frozenset(_singular(each) for each in words(text) if each not in _SAY_NOTHING and not each.isdecimal())
@@ -114,6 +116,7 @@ def says_one(texts: Iterable[str], alternatives: Iterable[str]) -> bool:
     return any(mentions(whole, each) for each in alternatives)
 
 
+@lru_cache(100_000)
 def _singular(word: str) -> str:
     stem = stemmed(word)
     return stem.removesuffix("s") if len(stem) > 3 else stem

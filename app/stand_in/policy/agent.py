@@ -163,7 +163,8 @@ def fields(asked: Asked, results: Sequence[Result]) -> dict[str, list[str]]:
     about = {id(row): " ".join(row.values()) for row in rows}
     named = {each: sum(says_one([text], group) for group in asked.named) for each, text in about.items()}
     rows.sort(key=lambda row: (-named[id(row)], -len(asked.topic & stems(about[id(row)]))))
-    return {name: list(dict.fromkeys(row[name] for row in rows if row.get(name))) for row in rows for name in row}
+    names_of_fields = dict.fromkeys(name for row in rows for name in row)
+    return {name: list(dict.fromkeys(row[name] for row in rows if row.get(name))) for name in names_of_fields}
 
 
 def _table(evidence: str, table: Rows, asked: Asked) -> Table:
