@@ -146,7 +146,8 @@ def _row(result: Result, row: dict[str, str], column: str) -> Finding:
     labels = [each for each in labels if number(row[each]) is None or _ID.search(each) or TIME.search(each)]
     told = ", ".join(f"{_plain(each)} {row[each]}" for each in labels[:MOST_LABELS])
     chosen = ", ".join(dict.fromkeys(each for each in result.call.arguments.values() if _is_told(each, told)))
-    claim = f"{_plain(column).capitalize()}{f' for {told}' if told else ''}: {row[column]}"
+    whole = row[column].removesuffix(".0")
+    claim = f"{_plain(column).capitalize()}{f' for {told}' if told else ''}: {whole}"
     period = next((row[each] for each in labels if TIME.search(each)), "")
     return _finding(f"{claim} ({chosen})" if chosen else claim, number(row[column]), result, period)
 
