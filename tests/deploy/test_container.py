@@ -243,7 +243,7 @@ def test_what_is_installed_is_what_the_lock_says() -> None:
 def test_the_builder_is_given_the_packages_and_nothing_else() -> None:
     everything, *given, caches, secrets = re.findall(r"^[^#\n].*$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     assert (everything, caches, secrets) == ("*", "**/__pycache__", "**/.env")
-    packages = {"agents", "app", "graphs", "mcp_servers", "safe_http"}
+    packages = {"agents", "app", "graphs", "mcp_servers", "safe_http", "sample"}
     assert set(given) == {
         f"!{each}" for each in packages | {"LICENSE", "README.md", "pyproject.toml", "requirements.lock"}
     }
