@@ -9,12 +9,14 @@ from pathlib import Path
 import certifi
 import hypothesis
 import pytest
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.config import settings as configuration
 from app.config.settings import Settings
 from app.running.processes import Addresses, running
 from app.store.embedded_redis import embedded_redis
+from tests.data import DOCUMENTS, SALES
 
 # Machines are shared and slow for moments: an example may take its time. All else stays as it is (with CI set,
 # Hypothesis repeats the same examples). `make test` takes "fast"; `tests.examples` keeps properties to it that say
@@ -53,8 +55,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def settings(data_dir: Path, _clean_environment: None) -> Settings:
-    """Default settings, with no .env file and a data folder of their own."""
-    return Settings(_env_file=None, data_dir=data_dir)
+    """Default settings over the tests' own business, with no .env file and a data folder of their own."""
+    return Settings(_env_file=None, data_dir=data_dir, sales_data=SecretStr(str(SALES)), knowledge_base_data=DOCUMENTS)
 
 
 @pytest.fixture(scope="session")

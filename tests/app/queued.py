@@ -21,8 +21,8 @@ from app.work.service import Service, Submission
 from tests.app.command_line import TOLLGATE, background, seen
 from tests.app.offline_team import billed, serving
 
-QUESTION = "What was Voltbay's revenue in Germany in 2024?"
-LONG = "Compare Voltbay's revenue growth in France with the French electric car market, and forecast 2026 revenue."
+QUESTION = "What was our revenue in 2024?"
+LONG = "Compare our revenue growth with the growth of the market, and forecast our revenue in 2026."
 WAITS: frozenset[Status] = frozenset({"awaiting_human"})
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 Json = dict[str, Any]
 QUESTIONS = {
-    "both": "How did Voltbay's revenue in Germany develop from 2023 to 2025, and what can it expect there in 2026?",
+    "both": "How did our revenue develop from 2024 to 2025, and what can we expect in 2026?",
     "market": "How many public charging points does Germany have, and do sources agree?",
     "returns": "Which products are returned most?",
 }

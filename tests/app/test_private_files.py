@@ -18,7 +18,7 @@ from graphs.spending.limits import Limits
 from tests.app.command_line import TOLLGATE, environment
 
 DAY_S = 86_400
-QUESTION = "How did Voltbay's revenue in Germany develop from 2023 to 2025, and what can it expect there in 2026?"
+QUESTION = "How did our revenue develop from 2024 to 2025, and what can we expect in 2026?"
 SALES = "date,product,revenue_eur\n2024-01-02,Volt,10\n"
 
 

@@ -21,7 +21,7 @@ from tests.app.command_line import environment
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-QUESTION = {"question": "What was Voltbay's revenue in Germany in 2024?"}
+QUESTION = {"question": "What was our revenue in 2024?"}
 POOR: dict[str, Any] = {**QUESTION, "limits": {"budget_micro_usd": 10}}
 
 

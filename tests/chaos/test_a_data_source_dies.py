@@ -18,9 +18,9 @@ from app.running.processes import Addresses
 from app.running.serving import NEEDED
 from app.work.readiness import UNUSABLE, Readiness
 from app.work.service import Service
-from sample import SALES
 from tests.app.queued import deployment, ended, order, submitted, told
 from tests.chaos.soundness import assert_sound
+from tests.data import SALES
 
 pytestmark = pytest.mark.slow
 

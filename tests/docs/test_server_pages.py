@@ -15,8 +15,8 @@ from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from app.config import ports
-from sample import SALES
 from tests.app.command_line import HELLO, background, seen, tollgate
+from tests.data import SALES
 from tests.mcp_servers.program import HEADERS, SECONDS, SECRET, bearer, call, request, served
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from app.running.runtime import opened
 from graphs.spending.limits import Limits
 from graphs.state import Json
 
-QUESTION = "What was Voltbay's revenue in Germany in 2024?"
+QUESTION = "What was our revenue in 2024?"
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from app.config.settings import Settings
 from app.work.service import Service
 from tests.app.api.contract import Contract
 
-QUESTION = "What was Voltbay's revenue in Germany in 2024?"
+QUESTION = "What was our revenue in 2024?"
 LOCAL = "http://127.0.0.1:8000"
 UNHURRIED = {"requests_per_minute": 60_000, "requests_burst": 10_000}
 

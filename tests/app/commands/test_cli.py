@@ -25,7 +25,7 @@ from tests.app.command_line import (
 )
 from tests.http_server import served
 
-QUESTION = "What was Voltbay's revenue in Germany in 2024?"
+QUESTION = "What was our revenue in 2024?"
 
 
 @pytest.mark.slow

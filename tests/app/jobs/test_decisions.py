@@ -169,7 +169,7 @@ async def test_a_request_may_lower_limits_and_not_raise_them(
 def test_approve_and_abort_sent_at_once_by_two_processes_have_one_effect(
     tmp_path: Path, beside: dict[str, str]
 ) -> None:
-    question = "What was Voltbay's revenue in Germany in 2024?"
+    question = "What was our revenue in 2024?"
     _, waiting = answered(tmp_path, "run", question, "--budget-usd", "0.00001", **beside)
     job = waiting["job_id"]
     answers = {"approve_more": ["--amount-usd", "0.2"], "abort": []}

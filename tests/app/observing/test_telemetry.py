@@ -59,7 +59,7 @@ def test_a_job_is_traced_with_its_id_agents_and_limits(tmp_path: Path, beside: d
         ended = tollgate(
             tmp_path,
             "run",
-            f"What was Voltbay's revenue in Germany in 2024? Ask {ADDRESS}.",
+            f"What was our revenue in 2024? Ask {ADDRESS}.",
             "--json",
             **beside,
             LANGSMITH_TRACING=tracing,
@@ -89,7 +89,7 @@ def test_a_tracing_outage_does_not_hold_up_the_job(tmp_path: Path, beside: dict[
         ended = tollgate(
             tmp_path,
             "run",
-            "What was Voltbay's revenue in Germany in 2024?",
+            "What was our revenue in 2024?",
             **beside,
             LANGSMITH_TRACING="true",
             LANGSMITH_API_KEY="ls-test",

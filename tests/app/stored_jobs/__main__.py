@@ -11,7 +11,7 @@ from graphs.state import SCHEMA_VERSION
 from tests.app.queued import WAITS, deployment, ended, order, submitted
 from tests.app.stored_jobs import TENANT, save
 
-QUESTION = "How did Voltbay's revenue in Germany develop from 2023 to 2025, and what can it expect there in 2026?"
+QUESTION = "How did our revenue develop from 2024 to 2025, and what can we expect in 2026?"
 
 
 async def main() -> None:

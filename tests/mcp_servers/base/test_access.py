@@ -14,7 +14,7 @@ from mcp import McpError
 from mcp.types import TextContent
 
 from mcp_servers.base.access import Unauthorized, verified
-from sample import DOCUMENTS
+from tests.data import DOCUMENTS
 from tests.mcp_servers.program import (
     HEADERS,
     REPOSITORY,

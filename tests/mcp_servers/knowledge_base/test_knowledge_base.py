@@ -18,7 +18,7 @@ from mcp_servers.knowledge_base.documents import load, split_sections
 from mcp_servers.knowledge_base.passages import EXCERPT_CHARACTERS, excerpt, passages_of, terms
 from mcp_servers.knowledge_base.search import fuse
 from mcp_servers.knowledge_base.server import COLUMNS, build
-from sample import DOCUMENTS
+from tests.data import DOCUMENTS
 
 LIBRARY = load(DOCUMENTS)
 PASSAGES = passages_of(LIBRARY)

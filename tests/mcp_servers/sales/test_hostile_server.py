@@ -21,7 +21,7 @@ import pytest
 from mcp_servers.sales.database import open_locked
 from mcp_servers.sales.sandbox import Sandbox
 from mcp_servers.sales.sql_guard import Refused
-from sample import SALES
+from tests.data import SALES
 from tests.mcp_servers.hostile_sql import (
     CHANGES,
     CHANGES_ITS_ANSWER,

@@ -9,7 +9,7 @@ from mcp_servers.sales import own_data
 from mcp_servers.sales.query_worker import MAX_CELL_CHARS
 from mcp_servers.sales.sandbox import Sandbox
 from mcp_servers.sales.sql_guard import Refused
-from sample import SALES
+from tests.data import SALES
 
 MAX_ROWS = 20
 
