@@ -36,7 +36,8 @@ def stored(name: str) -> Stored:
 
 async def load(client: Any, jobs: Stored) -> None:
     """Put them into this store."""
-    for key, (kind, value) in jobs.keys.items():
+    for stored_key, (kind, value) in jobs.keys.items():
+        key = f"tollgate:{stored_key.partition(':')[2]}"  # a fork has a name of its own
         match kind:
             case "hash":
                 await client.hset(key, mapping={_raw(name): _raw(each) for name, each in value.items()})
