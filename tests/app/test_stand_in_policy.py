@@ -162,7 +162,7 @@ SALES = {"sales": ("Answers from the company's own sales data by SQL.", "sales.*
         (
             "What is our total amount by region?",
             ["Total amount for region North: 300.5", "Total amount for region South: 50.25",
-             "Total amount for region East: 10.0"],
+             "Total amount for region East: 10"],
         ),
         ("How many orders did we have in 2024?", ["Number of orders for ordered on year 2024: 2"]),
         ("Which article has the lowest quantity?", ["Total quantity for article Nut N5: 5"]),
