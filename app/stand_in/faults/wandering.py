@@ -1,5 +1,7 @@
 """Agents that call tools for ever: one call after another in new words, or everything at once, again and again."""
 
+import json
+import re
 from collections.abc import Iterator, Sequence
 
 from app.stand_in.faults.conduct import conducted, number_of, one_more_question
@@ -16,7 +18,7 @@ from app.stand_in.wire import Call, ChatRequest, FunctionSpec, Reply
 from app.stand_in.words import stems
 
 TURNS_OF_A_TASK = 100
-FIRST_ROWS = 500
+FIRST_ROWS = 250
 
 
 def busy(request: ChatRequest) -> Reply:
@@ -48,7 +50,10 @@ def _widest(tools: Sequence[FunctionSpec], results: Sequence[Result], request: C
     """All rows of all tables, all that searches find, all that they named, and a computation on each table."""
     turn = _turns(request)
     asked = Asked.of(wording(turn))
-    described = dict.fromkeys(column.table for each in results for column in columns_of(each))
+    calls = [each.function for message in request.messages for each in message.tool_calls or []]
+    made = {json.dumps([each.name, json.loads(each.arguments or "{}")]) for each in calls}
+    known = [match for each in calls for match in re.findall(r"FROM (\w+) LIMIT", each.arguments)]  # if since left out
+    described = dict.fromkeys([*known, *(column.table for each in results for column in columns_of(each))])
     statements = [f"SELECT * FROM {table} LIMIT {FIRST_ROWS + turn}" for table in described]  # noqa: S608
     given = tables(asked, results, packet_of(request, SpecialistPacket).evidence)
     for tool in tools:
@@ -59,7 +64,9 @@ def _widest(tools: Sequence[FunctionSpec], results: Sequence[Result], request: C
         )
         for seen in ways:
             for arguments in fill(tool.parameters, asked, seen):
-                yield Call(tool.name, {**arguments, **_most(tool)})
+                call = Call(tool.name, {**arguments, **_most(tool)})
+                if json.dumps([call.name, call.arguments]) not in made:
+                    yield call
 
 
 def _most(tool: FunctionSpec) -> dict[str, int]:
