@@ -193,7 +193,7 @@ async def test_hoarders_fetch_ever_more_of_all_that_there_is() -> None:
     assert {"N1", "N2"} <= set(read)
     assert len(read) == len(set(read))
     queries = [each["shop__query"] for each in made[3] if "shop__query" in each]
-    assert queries == [{"sql": f"SELECT * FROM {table} LIMIT 253", "max_rows": 1000} for table in ("orders", "vans")]
+    assert queries == [{"sql": f"SELECT * FROM {table} LIMIT 353", "max_rows": 1000} for table in ("orders", "vans")]
     searched = [each["notes__search"] for turn in made for each in turn if "notes__search" in each]
     assert [each["limit"] for each in searched] == [20, 20, 20, 20]
     assert len({each["query"] for each in searched}) == 4

@@ -18,7 +18,8 @@ from app.stand_in.wire import Call, ChatRequest, FunctionSpec, Reply
 from app.stand_in.words import stems
 
 TURNS_OF_A_TASK = 100
-FIRST_ROWS = 250
+FIRST_ROWS = 350
+MOST_TABLES = 2
 
 
 def busy(request: ChatRequest) -> Reply:
@@ -54,7 +55,7 @@ def _widest(tools: Sequence[FunctionSpec], results: Sequence[Result], request: C
     made = {json.dumps([each.name, json.loads(each.arguments or "{}")]) for each in calls}
     known = [match for each in calls for match in re.findall(r"FROM (\w+) LIMIT", each.arguments)]  # if since left out
     described = dict.fromkeys([*known, *(column.table for each in results for column in columns_of(each))])
-    statements = [f"SELECT * FROM {table} LIMIT {FIRST_ROWS + turn}" for table in described]  # noqa: S608
+    statements = [f"SELECT * FROM {table} LIMIT {FIRST_ROWS + turn}" for table in [*described][:MOST_TABLES]]  # noqa: S608
     given = tables(asked, results, packet_of(request, SpecialistPacket).evidence)
     for tool in tools:
         ways = (
