@@ -165,7 +165,7 @@ async def _models(_: Request) -> Response:
 
 
 async def _healthz(_: Request) -> Response:
-    return JSONResponse({"status": "ok", "server": "offline_model"})
+    return JSONResponse({"status": "ok", "server": "stand_in"})
 
 
 async def _bad_request(_: Request, error: Exception) -> Response:
