@@ -18,8 +18,9 @@ from tests.app.offline_team import serving
 Json = dict[str, Any]
 
 BLOCK = 512  # characters of 128 tokens
-SEARCH = {"type": "function", "function": {"name": "knowledge_base__search", "description": "a tool"}}
-QUESTION = json.dumps({"question": "How many public charging points do Germany, France and Norway have?"})
+INPUT = {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}
+SEARCH = {"type": "function", "function": {"name": "notes__search", "description": "a tool", "parameters": INPUT}}
+QUESTION = json.dumps({"question": "How many pieces of the Bolt M8, the Nut N5 and the Washer W2 are in stock?"})
 
 
 @pytest.fixture

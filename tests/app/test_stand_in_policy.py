@@ -182,7 +182,7 @@ async def test_own_data_are_queried(invented: InventedTeam, tmp_path: Path, ques
         ("How did our revenue develop in 2024?", "'develop'"),
         ("What was our amount in Tokyo?", "'Tokyo'"),
         ("How many orders did we have in 2019?", "2019"),
-        ("What is our total amount without the region North?", "'without the region North'"),
+        ("What is our total amount without the region North?", "'without"),
         ("How many orders had an amount of more than 100?", "'more than 100'"),
     ],
 )

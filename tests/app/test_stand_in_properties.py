@@ -16,8 +16,8 @@ from app.stand_in.wire import ChatRequest
 
 SCHEMAS: dict[str, type[BaseModel]] = {each.__name__: each for each in (SupervisorDecision, AgentResult, ReportDraft)}
 VOCABULARY = (
-    "revenue Voltbay's in Germany France Japan 2024 2019 by channel month and the market of electric cars forecast "
-    "next 6 months compare with top five customers \"Home 11\" share ' ; -- E1 [E2] growth Q3 | # % Wallbox's why"
+    "revenue Bolt's in Germany France Japan 2024 2019 by channel month and the market of used cars forecast "
+    "next 6 months compare with top five customers \"Model 1\" share ' ; -- E1 [E2] growth Q3 | # % Nut's why"
 )
 WORDS = st.sampled_from(VOCABULARY.split())
 QUESTIONS = st.one_of(st.text(max_size=300), st.lists(WORDS, max_size=25).map(" ".join))

@@ -16,13 +16,11 @@ from pydantic import BaseModel, SecretStr
 from agents.base import AgentResult, ReportDraft, SupervisorDecision
 from tests.app.offline_team import serving
 
-QUESTION = "How did Voltbay's revenue in Germany develop from 2023 to 2025, by channel?"
-SCHEMA_TEXT = """E1
-# Tables and columns
-table,column,type,description,values
-sales,order_date,DATE,,2022-01-01 .. 2025-12-31
-sales,country,VARCHAR,,Germany; France
-sales,revenue_eur,DECIMAL,,1 .. 9"""
+QUESTION = "How many pieces of the Bolt M8 are in stock?"
+AGENTS = [
+    {"name": "shopkeeper", "does": "Knows the stock of each article."},
+    {"name": "lawyer", "does": "Reads contracts."},
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,62 +50,59 @@ async def model(url: str) -> AsyncIterator[ChatOpenAI]:
 
 
 def packet(**fields: Any) -> str:
-    return json.dumps(
-        {"question": QUESTION, "task": {"id": "T1", "objective": "Voltbay's revenue in Germany"}, **fields}
-    )
+    return json.dumps({"question": QUESTION, "task": {"id": "T1", "objective": QUESTION}, **fields})
 
 
-def function(name: str) -> dict[str, Any]:
-    parameters = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
-    described = {"name": name, "description": "a tool", "strict": True, "parameters": parameters}
+def function(name: str, **properties: str) -> dict[str, Any]:
+    typed = {each: {"type": "string", "description": described} for each, described in properties.items()}
+    parameters = {"type": "object", "properties": typed, "required": list(typed), "additionalProperties": False}
+    described = {"name": name, "description": "a tool for articles in stock", "strict": True, "parameters": parameters}
     return {"type": "function", "function": described}
 
 
-SALES = [function("sales__describe_schema"), function("sales__revenue_by"), function("sales__query")]
+STOCK = function("warehouse__stock_of", article="the article, as the catalog names it")
+NOTES = function("notes__search", query="the words")
 
 
 async def test_structured_output_of_langchain_gives_a_plan_and_its_usage(model: ChatOpenAI) -> None:
     structured = model.with_structured_output(SupervisorDecision, method="json_schema", include_raw=True)
-    answer: Any = await structured.ainvoke([HumanMessage(packet(tasks=[], may_assign=True))])
+    answer: Any = await structured.ainvoke([HumanMessage(packet(agents=AGENTS, tasks=[], may_assign=True))])
     assert answer["parsing_error"] is None
-    assert [task.agent for task in answer["parsed"].tasks] == ["sales", "analyst"]
+    assert [task.agent for task in answer["parsed"].tasks] == ["shopkeeper"]
     assert answer["raw"].usage_metadata["input_tokens"] > 20
 
 
 async def test_tools_and_response_format_in_one_request_first_call_and_then_answer(model: ChatOpenAI) -> None:
-    bound = model.bind_tools(SALES, response_format=AgentResult)
+    bound = model.bind_tools([STOCK], response_format=AgentResult)
     messages: list[Any] = [HumanMessage(packet())]
     first = await bound.ainvoke(messages)
-    assert [call["name"] for call in first.tool_calls] == ["sales__describe_schema"]
-    messages += [first, ToolMessage(SCHEMA_TEXT, tool_call_id=first.tool_calls[0]["id"])]
-    second = await bound.ainvoke(messages)
-    assert second.tool_calls[0]["args"]["filters"] == {"country": ["Germany"]}
-    table = "E2\n# Revenue\ncountry,year,revenue_eur,units,orders\nGermany,2024,1234567.5,10,5"
-    messages += [second, ToolMessage(table, tool_call_id=second.tool_calls[0]["id"])]
+    assert [(call["name"], call["args"]) for call in first.tool_calls] == [
+        ("warehouse__stock_of", {"article": "Bolt M8"})
+    ]
+    table = "E1\n# Stock\narticle,pieces\nBolt M8,42"
+    messages += [first, ToolMessage(table, tool_call_id=first.tool_calls[0]["id"])]
     last = await bound.ainvoke(messages)
     result = AgentResult.model_validate_json(str(last.content))
-    assert result.findings[0].claim == "The company's revenue in Germany was EUR 1,234,568 in 2024."
-    assert result.findings[0].evidence == ["E2"]
+    assert result.findings[0].claim == "Pieces for article Bolt M8: 42"
+    assert result.findings[0].evidence == ["E1"]
 
 
 async def test_a_schema_that_comes_as_a_tool_is_answered_by_calling_it(model: ChatOpenAI) -> None:
     """So LangChain's agents ask for their answer when tools are at hand."""
-    bound = model.bind_tools([*SALES, function("AgentResult")], tool_choice="required")
+    bound = model.bind_tools([STOCK, function("AgentResult")], tool_choice="required")
     messages: list[Any] = [HumanMessage(packet())]
     first = await bound.ainvoke(messages)
     messages += [first, ToolMessage("error: no such file", tool_call_id=first.tool_calls[0]["id"])]
     last = await bound.ainvoke(messages)
     assert [call["name"] for call in last.tool_calls] == ["AgentResult"]
-    assert last.tool_calls[0]["args"]["gaps"] == ["The sales data could not be read: no such file."]
+    assert last.tool_calls[0]["args"]["gaps"][-1] == "stock_of gave no answer: no such file."
 
 
 async def test_one_call_at_a_time_when_parallel_calls_are_not_wanted(client: openai.AsyncOpenAI) -> None:
-    objective = "market sources on public charging points in Germany and France"
-    content = json.dumps({"question": objective, "task": {"id": "T1", "objective": objective}})
     request: dict[str, Any] = {
         "model": "rules",
-        "messages": [{"role": "user", "content": content}],
-        "tools": [function("knowledge_base__search")],
+        "messages": [{"role": "user", "content": packet()}],
+        "tools": [STOCK, NOTES],
     }
     both = await client.chat.completions.create(**request)
     one = await client.chat.completions.create(**request, parallel_tool_calls=False)
@@ -115,7 +110,7 @@ async def test_one_call_at_a_time_when_parallel_calls_are_not_wanted(client: ope
     assert both.choices[0].finish_reason == "tool_calls"
 
 
-@pytest.mark.parametrize("tools", [[], SALES])
+@pytest.mark.parametrize("tools", [[], [STOCK]])
 async def test_a_stream_says_the_same_as_a_plain_answer(
     client: openai.AsyncOpenAI, tools: list[dict[str, Any]]
 ) -> None:
@@ -146,11 +141,11 @@ async def test_a_stream_without_the_option_carries_no_usage(client: openai.Async
 
 async def test_langchain_streams_tool_calls_with_usage(model: ChatOpenAI) -> None:
     whole: AIMessageChunk | None = None
-    async for chunk in model.bind_tools(SALES).astream([HumanMessage(packet())]):
+    async for chunk in model.bind_tools([STOCK]).astream([HumanMessage(packet())]):
         assert isinstance(chunk, AIMessageChunk)
         whole = chunk if whole is None else whole + chunk
     assert whole is not None
-    assert [call["name"] for call in whole.tool_calls] == ["sales__describe_schema"]
+    assert [call["name"] for call in whole.tool_calls] == ["warehouse__stock_of"]
     assert whole.usage_metadata is not None
     assert whole.usage_metadata["output_tokens"] > 0
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ from app.config.settings import Settings
 from app.running.processes import Addresses
 from evals.incident import faulty_mcp, proofs
 from evals.incident.__main__ import HEAD, row
-from evals.incident.drills import DRILLS, REVENUE, Drill
+from evals.incident.drills import DRILLS, Drill
 from evals.incident.invoice import LONGEST_ANSWER, Invoice
 from evals.incident.runs import CallLimit, With, Without, environment, outcome_of
 from evals.incident.unguarded import Team
@@ -67,12 +66,6 @@ async def test_a_burst_refuses_the_first_calls_of_tools_and_nothing_else(address
             served_again = (await client.post(url, json=call, headers=headers)).status_code
     assert (set(refused), listed, served_again) == ({503}, 200, 200)
     assert asked == {"tools/list": 1, "tools/call": 13}
-
-
-async def test_the_unguarded_team_answers_when_nothing_goes_wrong(addresses: Addresses) -> None:
-    async with DefaultAsyncHttpxClient() as http:
-        report = await Team(addresses.model, addresses.servers, http).answer(REVENUE)
-    assert re.search(r"\b2025\b.*\d{2}", report), report
 
 
 def failing(asked: list[str]) -> Starlette:

@@ -39,4 +39,4 @@ async def test_a_job_asks_before_it_passes_its_budget(jobs: Jobs) -> None:
     ended = await jobs.decide(job_id, {"action": "approve_more", "amount_usd": 0.1}, events.append)
     assert (ended.status, ended.stop_reason) == ("completed", "answered")
     assert [each["type"] for each in events].count("plan") == 2  # the plan, and "has enough"
-    assert ended.findings[0]["claim"] == "Voltbay's revenue in Germany was EUR 19,460,242 in 2024."
+    assert "26707597" in ended.findings[0]["claim"].replace(",", "")  # by SQL over tests/data

@@ -1,0 +1,13 @@
+"""The team without guards of `make incident` is an honest opponent."""
+
+from openai import DefaultAsyncHttpxClient
+
+from app.running.processes import Addresses
+from evals.incident.drills import REVENUE
+from evals.incident.unguarded import Team
+
+
+async def test_the_unguarded_team_answers_when_nothing_goes_wrong(addresses: Addresses) -> None:
+    async with DefaultAsyncHttpxClient() as http:
+        report = await Team(addresses.model, addresses.servers, http).answer(REVENUE)
+    assert "Voltbay's revenue in Germany rose by 10.9% in 2025, to EUR 21,588,051." in report.splitlines()
