@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 SKELETON = Path("deploy/skeleton")
 GONE = ("sample", "tests/sample", "deploy/skeleton", "deploy/fork.py", "tests/deploy/test_fork.py")
 NAME = re.compile(r"[a-z][a-z0-9]{1,29}")
+GRAPH = re.compile("<!-- graph -->.*<!-- /graph -->", re.DOTALL)  # what `make docs` writes into the README
 LINE = 120  # what ruff allows
 
 
@@ -39,11 +40,14 @@ def fork(root: Path, name: str) -> None:
     if _git(root, "status", "--porcelain"):
         raise Refused("there are uncommitted changes, which a fork would mix with its own; commit them first")
     skeleton = {path.relative_to(root / SKELETON): path.read_bytes() for path in _files(root / SKELETON)}
+    picture = GRAPH.findall((root / "README.md").read_text(encoding="utf-8"))[0]
     for path in map(root.joinpath, GONE):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for path, content in skeleton.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    (root / "README.md").write_text(GRAPH.sub(lambda _: picture, readme), encoding="utf-8")
     _git(root, "add", "--all")
     for line in _git(root, "ls-files", "-z").split("\0"):
         if line and not (root / line).is_symlink():
@@ -56,12 +60,13 @@ def fork(root: Path, name: str) -> None:
 
 
 def _rename(path: Path, name: str) -> None:
-    """Rename in the text, in the three ways it is written."""
+    """Rename in the text, in the three ways it is written; the pages name the skeleton's data."""
     try:
         old = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:  # an image, an archive
         return
     new = old.replace(OLD, name).replace(OLD.capitalize(), name.capitalize()).replace(OLD.upper(), name.upper())
+    new = new.replace("sample/sales.sql", "sample/sales.csv")
     if new != old:
         path.write_text(new, encoding="utf-8")
 

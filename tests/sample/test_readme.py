@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from evals.incident.drills import DRILLS
 from tests.docs.pages import blocks, commands, copied_to, page, run
-
-pytestmark = pytest.mark.slow
 
 README = page("README.md")
 SHOWN, *OTHERS = [each for each in commands(README) if each.startswith("make demo")]
@@ -23,6 +22,17 @@ def test_the_page_is_short() -> None:
     assert len(README.splitlines()) <= 150
 
 
+def test_the_table_of_drills_is_the_one_that_is_printed() -> None:
+    table = README.partition("<!-- incident -->")[2].partition("<!-- /incident -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if "| `" in line]
+    assert [(row[0], row[4].strip("`")) for row in rows] == [(each.name, each.reason) for each in DRILLS]
+
+
+def test_it_names_the_test_command_that_ci_calls() -> None:
+    assert "`make test-all` runs everything, as CI does" in README
+
+
+@pytest.mark.slow
 def test_the_output_is_as_printed(checkout: Path) -> None:
     ended = run(checkout, SHOWN)
     assert ended.returncode == 0, ended.stderr
@@ -32,6 +42,7 @@ def test_the_output_is_as_printed(checkout: Path) -> None:
     assert [line for line in shown if normal(line) not in printed] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", OTHERS)
 def test_another_question_is_answered(checkout: Path, command: str) -> None:
     ended = run(checkout, command)
