@@ -76,6 +76,12 @@ def _not_read(uri: str) -> Never:
     raise ValueError(f"{uri}: what is elsewhere is not read")
 
 
+def _shaped(text: str, told: str) -> list[str]:
+    """Words of the question that look like an example in a description: `Asia/Tokyo` like 'America/New_York'."""
+    shapes = {re.sub(r"\w+", "w", each) for each in re.findall(r"'([^'\s]+)'", told)} - {"w"}
+    return [each for word in text.split() if re.sub(r"\w+", "w", each := word.strip("?.,;")) in shapes]
+
+
 def _told(name: str, schema: Any) -> str:
     return f"{name} {schema.get('description', '') if isinstance(schema, dict) else ''}".replace("_", " ")
 
@@ -129,6 +135,7 @@ class _Filling:
             options = self._moment(name, schema)
         elif needed and "default" not in schema:
             named = [each for alternatives in asked.named for each in alternatives if each not in self._years]
+            named = _shaped(asked.text, told) or named
             options = [asked.text] if _WHOLE.search(told) else [] if _FREE.search(told) else named
             options += [asked.keywords, *(asked.text.split() if "pattern" in schema else [])]
         most = schema.get("maxLength", None if _SQL.search(told) else LONGEST_TEXT)
