@@ -111,7 +111,7 @@ async def test_tools_outside_the_scope_are_neither_listed_nor_called(guarded: Pr
         resources = (await client.list_resources()).resources
         templates = (await client.list_resource_templates()).resourceTemplates
         with pytest.raises(McpError, match="for tools alone"):
-            await client.read_resource("doc://afir-rules")  # type: ignore[arg-type]
+            await client.read_resource("doc://delivery")  # type: ignore[arg-type]
     assert listed == {"search_keyword", "read_document"}
     assert isinstance(outside.content[0], TextContent)
     assert outside.isError
@@ -130,10 +130,10 @@ async def test_what_one_caller_may_not_see_another_may(guarded: Program) -> None
         for _ in range(3):
             assert len((await narrow.list_tools()).tools) == 1
             assert len((await wide.list_tools()).tools) == 4
-            assert (await narrow.call_tool("read_document", {"id": "afir-rules"})).isError
-            assert not (await wide.call_tool("read_document", {"id": "afir-rules"})).isError
+            assert (await narrow.call_tool("read_document", {"id": "delivery"})).isError
+            assert not (await wide.call_tool("read_document", {"id": "delivery"})).isError
         assert (await wide.list_resources()).resources
-        assert (await wide.read_resource("doc://afir-rules")).contents  # type: ignore[arg-type]
+        assert (await wide.read_resource("doc://delivery")).contents  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("scope", [None, "", "no_such_tool"])
