@@ -26,8 +26,8 @@ pytestmark = pytest.mark.slow
 Json = dict[str, Any]
 QUESTIONS = {
     "both": "How did our revenue develop from 2024 to 2025, and what can we expect in 2026?",
-    "market": "How many public charging points does Germany have, and do sources agree?",
-    "returns": "Which products are returned most?",
+    "market": "By how much did the market grow in 2025?",
+    "units": "How many units did we sell in 2024?",
 }
 FOUND: Json = {}
 

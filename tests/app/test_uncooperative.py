@@ -15,8 +15,8 @@ from tests.app.offline_team import billed, serving
 pytestmark = pytest.mark.slow
 
 QUESTION = (
-    "How did Voltbay's revenue in Germany develop from 2023 to 2025, how does that compare with the German market for "
-    "battery-electric cars, and what revenue can Voltbay expect there in 2026?"
+    "How did our revenue develop from 2024 to 2025, how does that compare with the growth of the market, and what "
+    "revenue can we expect in 2026?"
 )
 BUDGET_USD = 0.05
 NEVER = ["clarify", "busy", "broken_json", "refusal", "huge", "deadlock", "hoarder", "outage"]

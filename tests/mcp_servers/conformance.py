@@ -22,6 +22,7 @@ from starlette.routing import Route
 from app.config.servers import NAMES
 from app.config.settings import Settings
 from app.running.processes import mcp_program
+from tests.data import DOCUMENTS, SALES
 from tests.http_server import served
 from tests.search_provider import search_provider
 from tests.web_site import page
@@ -72,7 +73,8 @@ class Conforming:
             name: Example(filled(each.arguments), filled(each.mistake), each.advice)
             for name, each in self.tools.items()
         }
-        given = {"data_dir": "{data}", "stand_in_url": "{model}", **self.settings}
+        ours = {"data_dir": "{data}", "sales_data": str(SALES), "knowledge_base_data": str(DOCUMENTS)}
+        given = {**ours, "stand_in_url": "{model}", **self.settings}
         return replace(self, tools=tools, settings=filled(given))
 
     def program(self, **settings: Any) -> tuple[list[str], dict[str, str]]:
@@ -93,7 +95,7 @@ _TRIED: Final = (
             "search": SEARCH,
             "search_keyword": SEARCH,
             "search_semantic": SEARCH,
-            "read_document": Example({"id": "afir-rules"}, {"id": "afir"}, "near ids: afir-rules"),
+            "read_document": Example({"id": "delivery"}, {"id": "deliveries"}, "near ids: delivery"),
         },
     ),
     Conforming(

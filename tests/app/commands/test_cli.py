@@ -140,9 +140,7 @@ def test_finish_partial_ends_with_code_3_and_abort_with_1(tmp_path: Path, beside
 
 
 SLOW = {"TOLLGATE_STAND_IN_LATENCY_MS": "400"}
-BOTH = (
-    "Compare Voltbay's revenue growth in France with the French electric car market, and forecast 2026 revenue there."
-)
+BOTH = "Compare our revenue growth with the growth of the market, and forecast our revenue in 2026."
 
 
 @pytest.mark.slow
