@@ -1,2 +1,2 @@
-"""HTTP with strangers: `public` reaches addresses that they name, `bodies` reads what they answer, `serving` and
-`connections` let them in. Nothing is imported here, so that who needs one half does not load the other."""
+"""HTTP with untrusted peers: `public` and `bodies` are the client, `serving` and `connections` the server.
+Nothing is imported here, so that users of one half do not load the other."""

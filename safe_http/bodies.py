@@ -1,7 +1,7 @@
-"""Bodies of answers, read no further than to so many bytes: a few kilobytes of gzip can become gigabytes.
+"""Reads response bodies up to a size limit: a few kilobytes of gzip can become gigabytes.
 
-httpx unpacks what has arrived at one go, whatever comes of it, and unpacks what it was not asked for. Here a body is
-unpacked piece by piece, from gzip only, and what is counted is what comes of it.
+httpx decompresses everything that has arrived at once, in encodings that were not asked for too. Here a body is
+decompressed piece by piece, from gzip only, and the limit is on decompressed bytes.
 """
 
 import zlib
@@ -15,53 +15,53 @@ _PACKED = {"gzip", "x-gzip"}
 
 
 class TooLarge(httpx.DecodingError):
-    """A body has more bytes than are read."""
+    """A body exceeds the limit."""
 
 
 class Unpacking:
-    """Unpacks one body.
+    """Decompresses one body.
 
     Args:
-        headers: of the answer; they say how it is packed.
-        most: bytes that it may have.
+        headers: of the response; they name the encoding.
+        most: maximum size in bytes.
 
     Raises:
-        httpx.DecodingError: it is packed in another way than gzip.
+        httpx.DecodingError: the encoding is not gzip.
     """
 
     def __init__(self, headers: httpx.Headers, most: int) -> None:
         packing = headers.get("content-encoding", "").strip().lower()
         if packing not in _PLAIN | _PACKED:
-            raise httpx.DecodingError("it is packed in another way than gzip, which is not read")
+            raise httpx.DecodingError("its content encoding is not gzip")
         self._gzip = zlib.decompressobj(_GZIP) if packing in _PACKED else None
         self._most = most
         self._left = most
 
     def feed(self, part: bytes) -> bytes:
-        """What this part unpacks to. Raises TooLarge; httpx.DecodingError for what is no gzip."""
+        """Decompress this part. Raises TooLarge, or httpx.DecodingError if it is not gzip."""
         whole = part
         if self._gzip:
             try:
                 whole = self._gzip.decompress(part, self._left + 1)
             except zlib.error as error:
-                raise httpx.DecodingError("it says that it is packed with gzip, and is not or is damaged") from error
-        self._left -= max(len(part), len(whole))  # there is gzip that unpacks to nothing, and goes on for ever
+                raise httpx.DecodingError("its content encoding is gzip, but the body is not valid gzip") from error
+        self._left -= max(len(part), len(whole))  # some gzip decompresses to nothing, for ever
         if self._left < 0:
             raise TooLarge(f"it has more than {self._most} bytes")
         return whole
 
     def begin_anew(self) -> None:
-        """Count from here on: of a stream without end, each piece is bounded."""
+        """Restart the count: in an endless stream, each piece is limited."""
         self._left = self._most
 
 
 async def parts(response: httpx.Response, most: int) -> AsyncIterator[bytes]:
-    """The body of an answer whose body was not read yet, as it arrives. Raises as `Unpacking`, and what httpx does."""
+    """The body of a streamed response, as it arrives. Raises like `Unpacking`, and httpx errors."""
     unpacking = Unpacking(response.headers, most)
     async for part in response.aiter_raw():
         yield unpacking.feed(part)
 
 
 async def body(response: httpx.Response, most: int) -> bytes:
-    """The same, whole."""
+    """The whole body of a streamed response. Raises like `parts`."""
     return b"".join([part async for part in parts(response, most)])

@@ -1,13 +1,13 @@
-"""What a stranger's connection may cost an HTTP server: a place, bytes and time.
+"""Limits what a connection may cost an HTTP server in slots, bytes and time.
 
-uvicorn waits for a client as long as the client likes: for the rest of a request, for the next one once a byte of it
-has come, for the reading of an answer. Here each of these waits has an end, the places are fewer than the process has
-descriptors for, and when they are all taken, whoever has been waited for the longest makes room.
+uvicorn waits for a client without limit: for the rest of a request, for the next one after its first byte, for the
+client to read a response. Here each wait has a timeout, and there are fewer slots than the process has descriptors.
+When all slots are taken, the connection that has kept the server waiting longest is closed.
 
-A place is never taken from a request that is being answered. Otherwise it goes by addresses: first of the one that is
-waited for on the most connections, so that whoever opens many pays for it. No address is waited for on more than half
-of them. It may have any number that are being answered: many callers can share an address, behind a proxy or on one
-machine, and how much an API key may ask for is bounded elsewhere. Of IPv6 a whole /64 counts as one.
+A request that is being answered never loses its slot. Otherwise the address with the most waiting connections loses
+one first, and no address may have more than half of the slots waiting. Connections that are being answered are not
+limited per address: many callers can share one behind a proxy, and rates per API key are limited elsewhere. An IPv6
+/64 counts as one address.
 """
 
 import asyncio
@@ -34,15 +34,15 @@ logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 10_000
 FEWEST_CONNECTIONS = 16
-RESERVED = 100  # descriptors for all else: 50 to Redis, files, programs, what is accepted and not counted yet
-UNSENT_BYTES = 16 * 1024  # above this the application waits; uvicorn has 64 KB
-KERNEL_BYTES = 32 * 1024  # Linux takes twice that, for its own needs; up to 4 MB when it is not told
+RESERVED = 100  # descriptors for the rest: 50 to Redis, files, programs, connections that are not counted yet
+UNSENT_BYTES = 16 * 1024  # above this the application waits; 64 KB in uvicorn
+KERNEL_BYTES = 32 * 1024  # Linux doubles it for its own overhead; its default is up to 4 MB
 TOLD_EVERY_S = 60.0
 PROBLEM = "application/problem+json"
 
 
 def most_connections() -> int:
-    """As many as this process has descriptors for, and some left."""
+    """The descriptor limit of this process, less `RESERVED`."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS
@@ -51,11 +51,11 @@ def most_connections() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many connections there may be, and how many seconds each may keep us waiting.
+    """How many connections there may be, and the timeouts of each in seconds.
 
-    `request_s` is for a whole request, from its first byte to its last, and for the first one from connecting on.
-    `idle_s` is between two requests: more than the 5 s after which Python's clients give a connection up, for when
-    both sides do at once, a request gets lost. `stalled_s` is for taking any of what was written.
+    `request_s` is for a whole request, from its first byte (for the first request: from connecting) to its last.
+    `idle_s` is between two requests: longer than the 5 s of Python's clients, because a request is lost if both sides
+    close at the same time. `stalled_s` is for the client to read any of what was written.
     """
 
     request_s: float = 20.0
@@ -65,7 +65,7 @@ class Bounds:
 
 
 class Turn(enum.Enum):
-    """Whom a connection waits for: us, or the client, who has to send a request, may send one, or has to read."""
+    """Whom a connection waits for: us, or the client, which must send a request, may send one, or must read."""
 
     OURS = enum.auto()
     REQUEST = enum.auto()
@@ -89,7 +89,7 @@ class Connections(ServerState):
         self._told_at = float("-inf")
 
     def make_room_for(self, new: "BoundedConnection") -> None:
-        """Close one when there are too many. If nobody else is waited for, it is the new one."""
+        """Close a connection if there are too many: the new one, if no other is waiting for its client."""
         if len(self.connections) <= self.bounds.connections // 2:
             return
         there = [each for each in cast("set[BoundedConnection]", self.connections) if not each.closed]
@@ -107,7 +107,7 @@ class Connections(ServerState):
             oldest.give_up()
 
     def look(self) -> None:
-        """Close those that have kept us waiting for too long."""
+        """Close connections that have timed out."""
         now = time.monotonic()
         for each in cast("list[BoundedConnection]", list(self.connections)):
             each.look(now)
@@ -118,9 +118,9 @@ class Connections(ServerState):
 
 
 class BoundedConnection(H11Protocol):
-    """An HTTP connection that keeps nobody waiting for ever. `since` when it has waited for whose `turn` it is.
+    """An HTTP connection with timeouts. It has waited for the party in `turn` since `since`.
 
-    When the server shuts down, it also ends event streams, which would never end by themselves.
+    When the server shuts down, it also ends event streams, which never end by themselves.
     """
 
     server_state: Connections
@@ -135,20 +135,19 @@ class BoundedConnection(H11Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether it goes without a word more."""
+        """Whether nothing more will be sent."""
         return self.transport.is_closing() and not self.transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Set the bounds."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=UNSENT_BYTES)
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         if sock.family != socket.AF_UNIX:
-            # asyncio sets it only on sockets that were made by naming TCP, which `socket.create_server` does not do.
-            # Without it the body of an answer waits for the client's delayed acknowledgement of the head: 40 ms.
+            # asyncio sets it only on sockets created with an explicit protocol, unlike `socket.create_server`'s.
+            # Without it a response body waits 40 ms for the client's delayed ACK of the head.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if hasattr(socket, "TCP_USER_TIMEOUT"):  # a host that is gone would be tried for a quarter of an hour
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # by default, a dead host is retried for 15 minutes
                 stalled_ms = int(self.server_state.bounds.stalled_s * 1000)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_ms)
             self.address = _counted_as(self.client[0]) if self.client else ""
@@ -171,41 +170,41 @@ class BoundedConnection(H11Protocol):
         self._take_turns()
 
     def look(self, now: float) -> None:
-        """Close it when it has kept us waiting for too long."""
+        """Close it if it has timed out."""
         unsent = self.transport.get_write_buffer_size()
-        reads = unsent < self._unsent  # nothing is added while the application waits, so that less is progress
+        reads = unsent < self._unsent  # nothing is added while the application waits, so less means progress
         self._unsent = unsent
         if (self.turn is Turn.READING and reads) or (self.turn is Turn.REQUEST and self.flow.read_paused):
-            self.since = now  # it is us who do not read on, as long as the application does not
+            self.since = now  # the application is not reading, so the client is not late
         patience = self.server_state.patience[self.turn]
         if now - self.since <= patience:
             return
         if self.turn is Turn.READING:
-            logger.info("%s took nothing for %g s and is disconnected", self.client, patience)
+            logger.info("%s read nothing for %g s and is disconnected", self.client, patience)
         if self.turn is Turn.REQUEST and self._has_begun():
-            self.refuse(408, f"the request did not come within {patience:g} s")
+            self.refuse(408, f"the request did not arrive within {patience:g} s")
         else:
             self.give_up()
 
     def give_up(self) -> None:
-        """Close it; what the client has not read is lost."""
+        """Close it, dropping what the client has not read."""
         self.transport.abort() if self.transport.get_write_buffer_size() else self.transport.close()
 
     def shutdown(self) -> None:
-        """Close what is idle, and event streams: their readers come back, to another replica."""
+        """Close it if it is idle, or an event stream: its reader reconnects to another replica."""
         super().shutdown()
         if self._endless and not self.cycle.response_complete:
             self.give_up()
 
     def send_400_response(self, msg: str) -> None:
-        """Broken HTTP gets a problem document, too."""
+        """Answer malformed HTTP with a problem document too."""
         self.refuse(400, msg)
 
     def refuse(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
-        """Answer in the place of the application, if nothing was answered yet, and close."""
+        """Answer instead of the application, unless a response has begun, and close."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             answer = _problem(status, detail, headers)
-            with contextlib.suppress(h11.LocalProtocolError):  # to a HEAD the head is all
+            with contextlib.suppress(h11.LocalProtocolError):  # a response to HEAD has no body
                 for event in (
                     h11.Response(status_code=status, headers=answer.raw_headers, reason=_phrase(status).encode()),
                     h11.Data(data=bytes(answer.body)),
@@ -227,32 +226,32 @@ class BoundedConnection(H11Protocol):
             self.turn, self.since = turn, time.monotonic()
 
     def _has_begun(self) -> bool:
-        """Whether a part of a request is here."""
+        """Whether part of a request has arrived."""
         return self.conn.their_state is h11.SEND_BODY or bool(self.conn.trailing_data[0])
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application; notes whether it answers with an event stream."""
+        """Call the application, noting whether it answers with an event stream."""
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._endless = any(value.startswith(b"text/event-stream") for _, value in message.get("headers", ()))
             elif self.transport.is_closing():
-                await asyncio.sleep(0)  # now uvicorn learns of it, and does not write on
+                await asyncio.sleep(0)  # lets uvicorn notice, and stop writing
             await send(message)
 
-        if scope["method"] == "CONNECT":  # to which any success would end HTTP on this connection
-            await _problem(405, "this is no proxy")(scope, receive, send)
-        # Whoever stands before us may have gone by the other one, and take the rest for the next request.
+        if scope["method"] == "CONNECT":  # a 2xx response would end HTTP on this connection
+            await _problem(405, "this server is not a proxy")(scope, receive, send)
+        # A proxy may have used the other one, and take the rest for the next request (request smuggling).
         elif {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
             refusal = _problem(400, "a request has Content-Length or Transfer-Encoding, not both")
             await refusal(scope, receive, send)
         else:
-            with contextlib.suppress(ClientDisconnect):  # in the middle of a request: no fault of the application
+            with contextlib.suppress(ClientDisconnect):  # disconnected mid-request: not the application's fault
                 await self._app(scope, receive, noting)
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """RFC 9457; after it the connection is closed."""
+    """A problem document (RFC 9457) after which the connection is closed."""
     told = {"type": "about:blank", "title": _phrase(status), "status": status, "detail": detail}
     return JSONResponse(told, status, {**(headers or {}), "Connection": "close"}, PROBLEM)
 

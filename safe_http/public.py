@@ -1,13 +1,13 @@
-"""An HTTP client for addresses that others name: it cannot be sent to private places.
+"""An HTTP client for untrusted URLs: it cannot reach private addresses (SSRF).
 
-A name is resolved once, every address it resolves to is checked, and the connection is opened to an address that was
-checked. So a name that resolves to something else a moment later (DNS rebinding) gains nothing. TLS still verifies the
-name. Each request is checked by itself, so following a redirect by hand is as safe as the first request.
+A name is resolved once, all its addresses are checked, and the connection goes to a checked address. So a name that
+resolves to something else a moment later (DNS rebinding) gains nothing. TLS still verifies the name. Every request is
+checked, so following a redirect by hand is as safe as the first request.
 
-With `allow_private`, loopback, private and carrier-grade NAT addresses can be reached too; link-local and multicast
-addresses and those where clouds hand out credentials never can.
+With `allow_private`, loopback, private and carrier-grade NAT addresses can be reached too; link-local, multicast and
+cloud metadata addresses never can.
 
-Timeouts are per connect, read and write, as httpx has them. Whoever needs a deadline for the whole sets one around it.
+Timeouts are per connect, read and write, as in httpx. Callers that need an overall deadline set their own.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")  # a name that ends so is an address in
 _LOCAL_NAME = re.compile(r"[^.]+|(?:.+\.)?(?:localhost|local|internal|home\.arpa)")
 
 _NAT64 = ip_network("64:ff9b::/96")
-_IPV6_UNICAST = ip_network("2000::/3")  # all that IANA has given out
-# Special purposes (IANA registries) that `is_global` lets pass, at least in some versions of Python.
+_IPV6_UNICAST = ip_network("2000::/3")  # all that IANA has allocated
+# Special-purpose ranges (IANA registries) that `is_global` accepts in some versions of Python.
 _SPECIAL = [
     ip_network(each)
     for each in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
@@ -49,11 +49,11 @@ _METADATA = {ip_address(each) for each in ("168.63.129.16", "100.100.100.200", "
 
 
 class Unusable(Exception):
-    """A URL that nothing can be sent to. The message is one line and says what is wrong."""
+    """An unusable URL. The message is one line and says what is wrong."""
 
 
 class AddressRefused(Unusable):
-    """An address that is not public, or a name for one."""
+    """An address that is not public, or a name that resolves to one."""
 
 
 async def resolved(host: str, port: int) -> list[str]:
@@ -72,15 +72,14 @@ def client(
 ) -> httpx.AsyncClient:
     """A client that follows no redirects, keeps no cookies and takes nothing from the environment.
 
-    Besides what httpx raises, its requests raise Unusable for a URL that cannot be used, and AddressRefused for an
-    address that is not to be reached.
+    Besides httpx errors, its requests raise Unusable for an invalid URL and AddressRefused for a forbidden address.
 
     Args:
         allow_private: whether private and loopback addresses may be reached.
-        timeout_s: seconds for connecting (with resolving), for each read and for each write.
-        resolve: finds the addresses of a name.
-        network: opens the connection to an address; only ever gets addresses that were checked.
-        tls: what certificates are trusted; by default those of certifi.
+        timeout_s: seconds for connecting (including resolving), for each read and for each write.
+        resolve: returns the addresses of a name.
+        network: opens connections; only gets checked addresses.
+        tls: trusted certificates; by default certifi's.
     """
     return httpx.AsyncClient(
         transport=_Transport(
@@ -91,16 +90,16 @@ def client(
         timeout=timeout_s,
         trust_env=False,
         follow_redirects=False,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # one receiver's cookies are nobody else's
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # no cookies are kept
     )
 
 
 def checked_url(text: str, allow_private: bool) -> str:
-    """The URL as the client will understand it. No name is resolved: it may mean something else later.
+    """The URL, normalized as the client does. Its name is not resolved: it may resolve to something else later.
 
     Raises:
-        Unusable: it cannot be used.
-        AddressRefused: it names a private place.
+        Unusable: it is invalid.
+        AddressRefused: its host is a private address or a local name.
     """
     if len(text) > LONGEST_URL:
         raise Unusable(f"the URL is longer than {LONGEST_URL} characters")
@@ -116,7 +115,7 @@ def _check(url: httpx.URL, allow_private: bool) -> None:
     if url.scheme not in {"http", "https"}:
         raise Unusable("the URL must begin with http:// or https://")
     if url.userinfo:
-        raise Unusable("the URL must hold no user name and no password")
+        raise Unusable("the URL must not contain a user name or password")
     if url.port is not None and not 0 < url.port < 65536:
         raise Unusable("the port of the URL must be between 1 and 65535")
     host = url.raw_host.decode("ascii")
@@ -141,11 +140,11 @@ def _check_address(host: str, address: IPv4Address | IPv6Address, allow_private:
     meant = _meant(address)
     private = any(meant in network for network in _PRIVATE)
     if meant in _METADATA or not (_is_public(meant) or (allow_private and private)):
-        raise AddressRefused(f"{host} is at no public address; only those can be reached from here")
+        raise AddressRefused(f"{host} does not have a public address; only those can be reached from here")
 
 
 def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Where a connection to it ends: the IPv4 address inside, if it is mapped or translated (RFC 6052)."""
+    """The address that a connection reaches: the embedded IPv4 address, if it is mapped or translated (RFC 6052)."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:
@@ -160,11 +159,10 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 class _Transport(httpx.AsyncHTTPTransport):
-    """Checks each URL, and has no connections but those of the network it is given."""
+    """Checks each URL, and connects through the given network only."""
 
     def __init__(self, allow_private: bool, network: "_Network", tls: ssl.SSLContext) -> None:
-        # super().__init__ would make a pool without our network. This way, should httpx name its pool differently one
-        # day, nothing is sent at all.
+        # super().__init__ would create a pool without our network. If httpx ever renames its pool, nothing is sent.
         self._allow_private = allow_private
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls,
@@ -180,7 +178,7 @@ class _Transport(httpx.AsyncHTTPTransport):
 
 
 class _Network(httpcore.AsyncNetworkBackend):
-    """Opens connections to checked addresses only. Sockets of the file system it does not know."""
+    """Opens connections to checked addresses only; Unix sockets are not supported."""
 
     def __init__(self, allow_private: bool, resolve: Resolve, network: httpcore.AsyncNetworkBackend) -> None:
         self._allow_private = allow_private
@@ -207,7 +205,7 @@ class _Network(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout(f"no connection to {host} in {timeout} s") from error
 
     async def _addresses(self, host: str, port: int) -> list[str]:
-        """What may be connected to. One address that must not be reached refuses the name."""
+        """The addresses to try. A name with one forbidden address is refused."""
         try:
             found = [host] if _literal(host) else await self._resolve(host, port)
         except OSError as error:

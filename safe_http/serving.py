@@ -1,4 +1,4 @@
-"""An HTTP server for strangers: uvicorn, with bounded connections (`safe_http.connections`)."""
+"""An HTTP server for untrusted clients: uvicorn, with bounded connections (`safe_http.connections`)."""
 
 import asyncio
 import contextlib
@@ -16,23 +16,23 @@ from safe_http.connections import TOLD_EVERY_S, BoundedConnection, Bounds, Conne
 
 logger = logging.getLogger(__name__)
 
-WAITING_AT_THE_DOOR = 2048  # in the kernel, until they are accepted
-# asyncio accepts as many as it is told before it looks at the first of them, and when it has no descriptor left, it
-# logs a traceback for each: at uvicorn's 2048, hundreds of megabytes.
+WAITING_AT_THE_DOOR = 2048  # the listen backlog in the kernel
+# asyncio accepts this many before it handles the first, and without a free descriptor it logs a traceback for each:
+# hundreds of megabytes at uvicorn's 2048.
 ACCEPTED_AT_ONCE = 8
 LOOKED_EVERY = 5  # ticks of uvicorn, of 0.1 s
 NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class HttpServer(uvicorn.Server):
-    """Serves an application. Signals are left to whoever runs it: `should_exit` ends it.
+    """Serves an application until `should_exit` is set. Signals are left to the caller.
 
     Args:
-        app: what is served.
-        ending_s: seconds that requests under way have when it is told to end.
-        bounds: how many connections there may be, and how long they may take.
-        lifespan: whether the application is told of beginning and end.
-        started: called when it listens.
+        app: the ASGI application.
+        ending_s: seconds that running requests get at shutdown.
+        bounds: number of connections, and their timeouts.
+        lifespan: whether the application gets ASGI lifespan events.
+        started: called once it listens.
     """
 
     server_state: Connections
@@ -47,19 +47,19 @@ class HttpServer(uvicorn.Server):
         started: Callable[[], None] = lambda: None,
     ) -> None:
         bounds = bounds or Bounds()
-        # No proxy headers: what is counted by address is counted by the one that connects, which nobody can invent.
+        # No proxy headers: limits per address use the connecting address, which cannot be forged.
         config = uvicorn.Config(
             app,
             http=BoundedConnection,
             ws="none",
             lifespan=lifespan,
             log_config=None,
-            log_level=logging.ERROR,  # no line per broken request
+            log_level=logging.ERROR,  # no line per malformed request
             access_log=False,
             server_header=False,
             proxy_headers=False,
             backlog=ACCEPTED_AT_ONCE,
-            timeout_keep_alive=int(bounds.idle_s) + 1,  # ours comes first, and does not end with the next byte
+            timeout_keep_alive=int(bounds.idle_s) + 1,  # our timeout comes first, and does not end with the next byte
             timeout_graceful_shutdown=ending_s,
         )
         super().__init__(config)
@@ -69,11 +69,10 @@ class HttpServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are left to whoever runs it."""
+        """Leave signals to the caller."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen."""
         asyncio.get_running_loop().set_exception_handler(self._went_wrong)
         await super().startup(sockets)
         for each in sockets or []:
@@ -81,13 +80,12 @@ class HttpServer(uvicorn.Server):
         self._started()
 
     async def on_tick(self, counter: int) -> bool:
-        """Also looks at the connections."""
         if counter % LOOKED_EVERY == 0:
             self.server_state.look()
         return await super().on_tick(counter)
 
     def _went_wrong(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """asyncio tries again each second, and tells of it as often."""
+        """Log a lack of descriptors once in a while: asyncio retries, and would log, every second."""
         error = context.get("exception")
         if not (isinstance(error, OSError) and error.errno in NO_DESCRIPTORS):
             return loop.default_exception_handler(context)

@@ -1,4 +1,4 @@
-"""An address as others may see it: in a log line, on a terminal, in an answer."""
+"""Addresses without their secrets, for logs, terminals and responses."""
 
 import re
 
@@ -6,8 +6,8 @@ HIDDEN = "…"
 
 
 def shown(address: str) -> str:
-    """Of a URL, or of several with commas between them, no login, query or fragment, any of which may be a secret; of a
-    command line its program. What cannot be told apart is left out."""
+    """URLs, separated by commas, without login, query and fragment; of a command line, only the program. What cannot be
+    parsed safely is left out."""
     return ",".join(_shown(each.strip()) for each in re.split(r",(?=\s*\w+://)", address))
 
 
@@ -18,6 +18,6 @@ def _shown(address: str) -> str:
         return HIDDEN if "@" in program else program
     where, *left_out = re.split(r"[?#]", rest, maxsplit=1)
     login_and_host, slash, path = where.partition("/")
-    if "@" in path or any("@" in each for each in left_out):  # a login with characters that should be encoded
+    if "@" in path or any("@" in each for each in left_out):  # a login with unencoded characters
         return f"{scheme}://{HIDDEN}"
     return f"{scheme}://{login_and_host.rpartition('@')[2]}{slash}{path}"

@@ -1,4 +1,4 @@
-"""Places for which callers take turns, so that one who asks for much does not keep the others waiting."""
+"""Fair sharing of slots, so that one busy caller does not keep the others waiting."""
 
 import asyncio
 import itertools
@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 
 
 class Full(Exception):
-    """There is no room to wait."""
+    """The queue is full."""
 
 
 @dataclass(eq=False)
 class _Caller:
-    """What is known of a caller while it has a place or waits. `since`: the number of when its last turn ended, or
-    it came."""
+    """A caller that has a slot or waits. `since`: sequence number of the end of its last turn, or of its arrival."""
 
     since: int
     under_way: int = 0
@@ -24,16 +23,15 @@ class _Caller:
 
 
 class Turns:
-    """Places that callers share. No caller has all of them, as long as there is more than one.
+    """Slots that callers share. No caller has all of them if there is more than one.
 
-    A free place goes to the caller that has the fewest; among equals, to the one that has been without a turn for the
-    longest. When one waits too many, the last of the caller with the most places and waits is sent away. For one event
-    loop.
+    A free slot goes to the caller with the fewest slots; among equals, to the one whose last turn was longest ago. If
+    the queue overflows, the caller with the most slots and waiters loses its last waiter. For one event loop.
 
     Args:
-        places: how many there are at the moment; `serve` is to be called when there are more.
-        spare: how many of them one caller leaves to others.
-        most_waiting: of all callers.
+        places: current number of slots; call `serve` when it grows.
+        spare: slots that one caller must leave to others.
+        most_waiting: length of the queue, over all callers.
     """
 
     def __init__(
@@ -48,12 +46,11 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
         return sum(len(each.line) for each in self._callers.values())
 
     @asynccontextmanager
     async def turn(self, caller: str) -> AsyncIterator[None]:
-        """A place for this caller, until the block ends. Raises Full."""
+        """Hold a slot for this caller until the block ends. Raises Full."""
         await self.take(caller)
         try:
             yield
@@ -61,7 +58,7 @@ class Turns:
             self.give_back(caller)
 
     async def take(self, caller: str) -> None:
-        """Wait for a place, which `give_back` ends. Raises Full."""
+        """Wait for a slot; release it with `give_back`. Raises Full."""
         mine = self._callers.setdefault(caller, _Caller(next(self._numbers)))
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         mine.line.append(turn)
@@ -75,12 +72,11 @@ class Turns:
                 with suppress(ValueError):
                     mine.line.remove(turn)
                 self._forget_idle(caller)
-            else:  # given in the moment in which the wait ended
+            else:  # granted just as the wait ended
                 self.give_back(caller)
             raise
 
     def give_back(self, caller: str) -> None:
-        """End a turn of this caller."""
         mine = self._callers[caller]
         self.under_way -= 1
         mine.under_way -= 1
@@ -89,7 +85,7 @@ class Turns:
         self.serve()
 
     def serve(self) -> None:
-        """Give free places to those who wait."""
+        """Give free slots to waiting callers."""
         while self.under_way < self._places():
             most = max(1, self._places() - self._spare())
             able = [each for each in self._callers.values() if each.line and each.under_way < most]

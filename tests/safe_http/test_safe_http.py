@@ -88,7 +88,7 @@ async def test_a_hostile_address_is_refused_written_or_resolved(address: str) ->
     async with client(False, 5, resolve=names, network=wire) as http:
         with pytest.raises(AddressRefused):
             await http.get(f"http://{in_url(address)}/")
-        with pytest.raises(AddressRefused, match="is at no public address"):
+        with pytest.raises(AddressRefused, match="does not have a public address"):
             await http.get(f"http://{NAME}/")
     assert (wire.addresses, names.asked) == ([], [NAME])
 

@@ -211,7 +211,7 @@ async def test_a_reader_that_never_reads_is_disconnected(log: EventLog, caplog: 
             await until(lambda: served.waiting, "it is waited for")
             await until(lambda: not served.connections, "it is disconnected")
         await until(lambda: asyncio.all_tasks() <= before, "its tasks have ended")
-    assert "took nothing for 0.2 s" in caplog.text
+    assert "read nothing for 0.2 s" in caplog.text
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT")

@@ -268,7 +268,7 @@ def test_an_order_with_a_webhook_needs_a_secret_and_a_public_address() -> None:
     with pytest.raises(BadInput, match="TOLLGATE_WEBHOOK_SECRET is not set"):
         checked_webhook_url("https://example.com/hook", without)
     assert checked_webhook_url("https://example.com/hook", with_secret) == "https://example.com/hook"
-    with pytest.raises(BadInput, match=r"webhook_url: 10\.0\.0\.1 is at no public address"):
+    with pytest.raises(BadInput, match=r"webhook_url: 10\.0\.0\.1 does not have a public address"):
         checked_webhook_url("http://10.0.0.1/", with_secret)
     private = with_secret.model_copy(update={"webhook_allow_private": True})
     assert checked_webhook_url("http://10.0.0.1/", private) == "http://10.0.0.1/"

@@ -45,7 +45,7 @@ async def test_what_is_packed_unasked_is_read_all_the_same(unruly: Unruly) -> No
         ("no message", "it answered with something other than JSON-RPC"),
         ("another's message", "it answered with something other than JSON-RPC"),
         ("no answer", "its stream of events ended without an answer"),
-        ("packed oddly", "it is packed in another way than gzip"),
+        ("packed oddly", "its content encoding is not gzip"),
     ],
 )
 async def test_an_answer_that_is_none_is_told_at_once(unruly: Unruly, fault: Fault, why: str) -> None:
