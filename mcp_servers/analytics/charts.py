@@ -13,12 +13,12 @@ Kind = Literal["line", "bar"]
 
 MAX_CATEGORIES = 40
 COLOUR = "#2b6cb0"
-# vl-convert carries the first font, so that the layout does not depend on those of the machine.
+# vl-convert includes the first font, so that the layout does not depend on the machine.
 FONTS = "Liberation Sans, Arial, Helvetica, sans-serif"
 
 
 def chart(series: Series, kind: Kind, title: str) -> Chart:
-    """Draw a line or bars over time, or bars by category. Raises ToolError for what has no such picture."""
+    """Draw a line or bars over time, or bars by category. Raises ToolError if the series does not fit."""
     import vl_convert  # noqa: PLC0415
 
     observed = observe(series)
@@ -84,7 +84,7 @@ def _by_category(observed: Observed, kind: Kind) -> dict[str, Any]:
 
 
 def _values(observed: Observed) -> dict[str, Any]:
-    """The value axis, from zero. Vega's `G` for thousands of millions reads as `B` in business."""
+    """The value axis, from zero. Vega's `G` for billions becomes `B`."""
     scale = "~s" if max(abs(value) for value in observed.values) >= 1000 else "~g"
     axis = {"labelExpr": f"replace(format(datum.value, '{scale}'), 'G', 'B')", "title": observed.name}
     return {"field": "value", "type": "quantitative", "scale": {"zero": True}, "axis": axis}

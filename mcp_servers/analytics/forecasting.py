@@ -1,4 +1,4 @@
-"""Forecasts as a table: a row for each period, one for each full calendar year, and what they rest on."""
+"""Forecasts as a table: a row per period, a row per full calendar year, and notes on the method."""
 
 import math
 from itertools import groupby
@@ -11,12 +11,12 @@ from mcp_servers.base.results import Cell, Table
 
 MIN_POINTS = 8
 MAX_HORIZON = 36
-# Older history is left out of the fit: it says little about the next months and costs time.
+# Older history is not used for the fit: it says little about the next months and costs time.
 FITTED_POINTS = 240
 
 
 def forecast(series: Series, horizon: int, interval_pct: float) -> Table:
-    """Forecast the next `horizon` periods, and each calendar year that they fill.
+    """Forecast the next `horizon` periods, and each calendar year that they complete.
 
     Raises ToolError for fewer than MIN_POINTS points, gaps, a constant series, and too long a horizon.
     """
@@ -77,7 +77,7 @@ def _held_out_note(check: tuple[int, float] | None) -> str:
 
 
 def _by_year(periods: list[Period]) -> list[tuple[int, int, int]]:
-    """Each calendar year with the positions of its first period and after its last."""
+    """Each calendar year, with the start and end of its slice."""
     spans = []
     for year, group in groupby(enumerate(periods), key=lambda item: item[1].year):
         at = [position for position, _ in group]
@@ -86,13 +86,13 @@ def _by_year(periods: list[Period]) -> list[tuple[int, int, int]]:
 
 
 def _full_years(periods: list[Period]) -> list[tuple[int, int, int]]:
-    """The calendar years of which every month or quarter is there; none for yearly periods."""
+    """The calendar years with all months or quarters; none for yearly periods."""
     length = PER_YEAR[periods[0].frequency]
     return [span for span in _by_year(periods) if length > 1 and span[2] - span[1] == length]
 
 
 def _year_notes(observed: Observed, ahead: list[Period], totals: list[list[Cell]]) -> list[str]:
-    """The years that get no total, and the last observed one to compare a total with."""
+    """Notes on years without a total, and on the last observed year, for comparison."""
     frequency = ahead[0].frequency
     notes = [
         f"{year} has no total: only {last - first} of its {PER_YEAR[frequency]} {frequency}s are forecast"

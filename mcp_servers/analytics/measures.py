@@ -1,4 +1,4 @@
-"""Growth, CAGR, shares, seasonality and comparisons. Computed on the full values, rounded at the end."""
+"""Growth, CAGR, shares, seasonality and comparisons, computed on unrounded values and rounded at the end."""
 
 import math
 from collections import defaultdict
@@ -23,22 +23,22 @@ from mcp_servers.analytics.series import (
 )
 from mcp_servers.base.results import Cell, Table
 
-# Part of the cache key of every answer: raise it when a method changes.
+# Part of the cache key of every result: increment it when a method changes.
 DATA_VERSION = "analytics-2"
 
 
 def table(title: str, columns: list[str], rows: list[list[Cell]], notes: list[str]) -> Table:
-    """A result with all its rows."""
+    """A table without a row limit."""
     return Table(title=title, columns=columns, rows=rows, row_count=len(rows), notes=notes, data_version=DATA_VERSION)
 
 
 def percent_change(before: float, after: float) -> float | None:
-    """Change in percent of `before`; None when `before` is zero or negative, where it has no meaning."""
+    """Change in percent of `before`; None, because it is meaningless, if `before` is zero or negative."""
     return (after - before) / before * 100 if before > 0 else None
 
 
 def growth(series: Series) -> Table:
-    """Change of each period against the one before it; empty after a gap."""
+    """Change of each period against the previous one; empty after a gap."""
     observed = observe_in_time(series)
     first, last = observed.values[0], observed.values[-1]
     overall = observed.rounded(last - first)
@@ -67,7 +67,7 @@ def _growth_rows(observed: Observed) -> list[list[Cell]]:
 
 
 def compound_rate(start: float, end: float, years: float) -> float:
-    """The yearly rate in percent that leads from `start` to `end`. Raises ToolError where there is none."""
+    """The yearly rate in percent from `start` to `end`. Raises ToolError if there is none."""
     if start <= 0 or end <= 0:
         raise ToolError(
             f"a compound rate needs a start and an end above zero, and these are {start} and {end}; "
@@ -118,7 +118,7 @@ def market_share(series: Series) -> Table:
 
 
 def seasonality(series: Series) -> Table:
-    """The seasonal index of each month or quarter; 100 is an average one."""
+    """The seasonal index of each month or quarter; 100 is average."""
     observed = observe_in_time(series)
     frequency = observed.periods[0].frequency
     length = PER_YEAR[frequency]
@@ -146,7 +146,7 @@ def seasonality(series: Series) -> Table:
 
 
 def _seasonal_ratios(observed: Observed, length: int) -> dict[str, list[float]]:
-    """Value over centred moving average, by season. The first and last half year have no such average."""
+    """Value over centred moving average, by season, without the first and last half year, which have none."""
     half = length // 2
     ratios: defaultdict[str, list[float]] = defaultdict(list)
     for at in range(half, len(observed.values) - half):
@@ -188,7 +188,7 @@ def _asked(observed: Observed, label: str) -> Period:
 
 
 def _sum_within(observed: Observed, period: Period, notes: list[str]) -> float:
-    """The sum over a period; a part of it that has no data goes into `notes`."""
+    """The sum over a period; parts without data are listed in `notes`."""
     value_at = dict(zip(observed.labels, observed.values, strict=True))
     parts = [each.label for each in period.parts(observed.periods[0].frequency)]
     present = [label for label in parts if label in value_at]

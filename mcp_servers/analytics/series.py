@@ -1,4 +1,4 @@
-"""The input of every tool: a series of labelled values, and the periods that its labels name."""
+"""The input of every tool: a series of labelled values, and the parsing of labels as periods."""
 
 import math
 import re
@@ -84,7 +84,7 @@ class Period:
 
     @property
     def season(self) -> str:
-        """The part of the year: `01` to `12`, `Q1` to `Q4`, or nothing for a year."""
+        """The part of the year: `01` to `12`, `Q1` to `Q4`, or empty for a year."""
         number = self.index % PER_YEAR[self.frequency] + 1
         return {"year": "", "quarter": f"Q{number}", "month": f"{number:02}"}[self.frequency]
 
@@ -96,16 +96,16 @@ class Period:
         return Period(self.frequency, self.index + count)
 
     def parts(self, frequency: Frequency) -> list["Period"]:
-        """The periods of a finer (or the same) frequency that make up this one; none of a coarser."""
+        """The periods of a finer or equal frequency in this one; none for a coarser frequency."""
         ratio = PER_YEAR[frequency] // PER_YEAR[self.frequency]
         return [Period(frequency, self.index * ratio + each) for each in range(ratio)]
 
 
 @dataclass(frozen=True)
 class Observed:
-    """A checked series. `periods` runs in time beside the labels, and is empty for categories.
+    """A checked series. `periods` are those of the labels, in time order; empty for categories.
 
-    `name` is that of the values; `measure` says how they were picked as well, for titles.
+    `name` names the values; `measure`, for titles, also says how they were selected.
     """
 
     labels: list[str]
@@ -117,7 +117,7 @@ class Observed:
 
     @cached_property
     def decimals(self) -> int:
-        """2, or as many as keep 4 digits of the largest value of a series of small ones."""
+        """Decimals to round to: 2, or more to keep 4 digits if all values are small."""
         biggest = max(abs(each) for each in self.values)
         return max(2, 3 - math.floor(math.log10(biggest))) if biggest else 2
 
@@ -139,9 +139,9 @@ def parse_period(label: str) -> Period | None:
 
 
 def observe(series: Series) -> Observed:
-    """The checked values: in time when every label is a period of one frequency, else as given.
+    """Check the values. They are in time order if all labels are periods of one frequency, else as given.
 
-    Raises ToolError for absent points, a label twice, and missing, infinite or huge values.
+    Raises ToolError for no points, duplicate labels, and missing, infinite or huge values.
     """
     pairs, dropped = _without_totals(_pairs(series))
     _refuse_duplicates([label for label, _ in pairs])
@@ -162,7 +162,7 @@ def observe(series: Series) -> Observed:
 
 
 def observe_in_time(series: Series, *, at_least: int = 2) -> Observed:
-    """As `observe`, for tools that need time. Raises ToolError for categories and for too few points."""
+    """Like `observe`, for tools that need time. Also raises ToolError for categories and too few points."""
     observed = observe(series)
     if not observed.periods:
         odd = next((each for each in observed.labels if parse_period(each) is None), None)
@@ -182,13 +182,13 @@ def missing_between(periods: list[Period]) -> list[str]:
 
 
 def refuse_gaps(observed: Observed) -> None:
-    """Raise ToolError when the series skips periods."""
+    """Raise ToolError if the series skips periods."""
     if missing := missing_between(observed.periods):
         raise ToolError(f"the series skips {some(missing)}; every period must be there, with 0 if nothing happened")
 
 
 def some(labels: list[str]) -> str:
-    """At most five labels as text, and how many more there are."""
+    """At most five labels as text, and the number of others."""
     rest = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
     return ", ".join(labels[:5]) + rest
 
@@ -220,7 +220,7 @@ def _pair(point: Point) -> tuple[str, float]:
 
 
 def _without_totals(pairs: list[tuple[str, float]]) -> tuple[list[tuple[str, float]], list[str]]:
-    """A forecast ends in rows like `total 2026`, which are sums of the others: leave them out."""
+    """Drop the `total 2026` rows of a forecast, which are sums of other rows."""
     kept = [pair for pair in pairs if not _TOTAL.fullmatch(pair[0])]
     dropped = [label for label, _ in pairs if _TOTAL.fullmatch(label)]
     if not dropped or not kept or not all(parse_period(label) for label, _ in kept):
@@ -242,7 +242,7 @@ def _name(series: Series) -> str:
 
 
 def _measure(series: Series) -> str:
-    """What the values are, for titles: `revenue_eur by month, region = North`."""
+    """A description for titles: `revenue_eur by month, region = North`."""
     by = f" by {clean(series.label_column)}" if series.label_column else ""
     kept = "".join(f", {clean(column)} = {clean(str(value))}" for column, value in (series.where or {}).items())
     return _name(series) + by + kept

@@ -1,4 +1,4 @@
-"""The analytics server: computes on series of numbers, and holds no data of its own."""
+"""The analytics server: computes on series of numbers, without data of its own."""
 
 from typing import Annotated
 
@@ -42,7 +42,6 @@ Title = Annotated[
 
 
 def build() -> Server:
-    """The server with its seven tools."""
     server = new_server("analytics", INSTRUCTIONS)
     for tool in (growth, cagr, market_share, seasonality, forecast, compare_periods, chart):
         server.add_tool(tool, annotations=READ_ONLY)

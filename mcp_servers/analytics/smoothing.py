@@ -1,8 +1,8 @@
-"""Exponential smoothing (ETS), estimated by weighing many sets of parameters instead of searching for the best one.
+"""Exponential smoothing (ETS), estimated by weighting many parameter sets instead of searching for the best one.
 
-Given how strongly it smooths, a model is linear in its initial states, so these are a regression. Models and their sets
-of parameters are weighted by how likely they are, and simulated futures carry the doubt about all of it. In back-tests,
-95 % intervals from the best set alone held only 75 to 90 % of the yearly totals.
+For given smoothing parameters a model is linear in its initial states, so a regression estimates these. Models and
+parameter sets are weighted by likelihood, and simulated futures include the uncertainty of both. In back-tests, 95 %
+intervals from the best set alone covered only 75 to 90 % of the yearly totals.
 """
 
 import math
@@ -16,10 +16,10 @@ Floats = NDArray[np.float64]
 
 LONG_HISTORY = 16
 LEAST_FREEDOM = 3
-# How many sets of parameters a model is tried with, and how many futures an interval comes from.
+# Parameter sets per model, and simulated futures per forecast.
 DRAWS, FUTURES = 500, 5_000
 SEED = 20_240_229
-LEVEL, TREND, SEASON = 0, 1, 2  # rows of states; a season has one for each of its periods
+LEVEL, TREND, SEASON = 0, 1, 2  # rows of states; one per period of the season
 
 
 class NoFitError(Exception):
@@ -28,7 +28,7 @@ class NoFitError(Exception):
 
 @dataclass(frozen=True)
 class Shape:
-    """A model of the values or of their logarithms, with trend N (none), A (straight) or Ad (damped).
+    """A model of the values or of their logarithms, with trend N (none), A (additive) or Ad (damped).
 
     `season` is the number of its periods, 1 without one.
     """
@@ -39,12 +39,12 @@ class Shape:
 
     @property
     def name(self) -> str:
-        """As in the literature: ETS(A,Ad,A)."""
+        """The usual notation: ETS(A,Ad,A)."""
         letters = f"ETS(A,{self.trend},{'A' if self.season > 1 else 'N'})"
         return f"{letters} of logarithms" if self.logs else letters
 
     def initial(self) -> Floats:
-        """What a unit of each initial value adds to the states, shape (states, values). A season sums to zero."""
+        """The effect of a unit of each initial value on the states, shape (states, values). Seasons sum to zero."""
         states = np.zeros((SEASON + self.season, 1 + self.season))
         states[LEVEL, 0] = states[TREND, 1] = 1
         states[SEASON:-1, 2:] = np.eye(self.season - 1)
@@ -52,9 +52,9 @@ class Shape:
         return np.delete(states, 1, axis=1) if self.trend == "N" else states
 
     def smoothing(self) -> Floats:
-        """By how much an error moves level, trend and season, and how a trend is damped, shape (4, DRAWS).
+        """The smoothing parameters of level, trend and season, and the damping, shape (4, DRAWS).
 
-        More of the draws smooth strongly than weakly, as most series want it.
+        More draws smooth strongly than weakly, which suits most series.
         """
         level, trend, season, damping = np.random.default_rng(SEED).uniform(size=(4, DRAWS))
         level = level**2
@@ -65,7 +65,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Fit:
-    """A shape with the sets of parameters that it was tried with, and how likely each is."""
+    """A shape with its parameter sets, and the likelihood of each."""
 
     shape: Shape
     scale: float
@@ -87,11 +87,11 @@ class Futures:
     paths: Floats
 
     def interval(self, first: int, last: int, percent: float) -> tuple[float, float, float]:
-        """Point forecast, lower and upper bound of the sum over the steps `first` up to before `last`."""
+        """Point forecast, lower and upper bound of the sum over the steps from `first` to before `last`."""
         tail = (1 - percent / 100) / 2
         point = float(self.points[first:last].sum())
         low, high = np.quantile(self.paths[first:last].sum(axis=0), [tail, 1 - tail])
-        # The point forecast is no quantile: beside a skewed distribution it may lie just outside.
+        # The point forecast is not a quantile: for a skewed distribution it may lie just outside.
         return point, min(float(low), point), max(float(high), point)
 
     @property
@@ -103,7 +103,7 @@ class Futures:
 
 
 def fit(values: list[float], per_year: int) -> list[Fit]:
-    """The models for a series with `per_year` values a year, the likeliest first. Raises NoFitError."""
+    """The models for a series with `per_year` values per year, likeliest first. Raises NoFitError."""
     for group in _candidates(values, per_year):
         if fits := [found for shape in group if (found := fit_shape(shape, values))]:
             return sorted(fits, key=lambda each: each.aicc)
@@ -111,7 +111,7 @@ def fit(values: list[float], per_year: int) -> list[Fit]:
 
 
 def simulate(fits: list[Fit], horizon: int) -> Futures:
-    """What may come, from all models and all their sets of parameters, each as often as it is likely."""
+    """Simulate futures from all models and parameter sets, in proportion to their likelihood."""
     random = np.random.default_rng(SEED)
     likely = np.exp([(fits[0].aicc - each.aicc) / 2 for each in fits])
     counts = random.multinomial(FUTURES, likely / likely.sum())
@@ -121,9 +121,9 @@ def simulate(fits: list[Fit], horizon: int) -> Futures:
 
 
 def held_out_error(shape: Shape, values: list[float], least: int) -> tuple[int, float] | None:
-    """How many last values were held out, and by how many percent of their sum the model missed them.
+    """The number of held-out last values, and the model's error on them in percent of their sum.
 
-    None when fewer than `least` values would remain, or too few for the model.
+    None if fewer than `least` values, or too few for the model, would remain.
     """
     held = shape.season if shape.season > 1 else max(1, len(values) // 5)
     known, actual = values[:-held], np.asarray(values[-held:])
@@ -135,7 +135,7 @@ def held_out_error(shape: Shape, values: list[float], least: int) -> tuple[int, 
 
 
 def fit_shape(shape: Shape, values: list[float]) -> Fit | None:
-    """None when too few values are left over to judge the model by."""
+    """Fit a model; None if there are too few values to judge it by."""
     initial, smoothing, count = shape.initial(), shape.smoothing(), len(values)
     estimated = initial.shape[1] + {"N": 1, "A": 2, "Ad": 3}[shape.trend] + (shape.season > 1)
     if count - estimated < LEAST_FREEDOM:
@@ -156,21 +156,21 @@ def fit_shape(shape: Shape, values: list[float]) -> Fit | None:
     best = covariance @ (effects.transpose(0, 2, 1) @ past)
     squares = np.square(past - effects @ best).sum(axis=(1, 2)) + 1e-12
     doubt, freedom = np.linalg.cholesky(covariance), count - initial.shape[1]
-    # The restricted likelihood, which counts the initial values as estimated.
+    # The restricted likelihood, which accounts for the estimated initial values.
     likelihood = np.log(np.diagonal(doubt, axis1=1, axis2=2)).sum(axis=1) - freedom / 2 * np.log(squares)
     weights = np.exp(likelihood - likelihood.max())
     deviance = count * math.log(squares.min() / count) + 2 * (observed.sum() if shape.logs else 0)
-    aicc = float(deviance + 2 * (estimated + 1) * count / (count - estimated - 2))  # a variance is estimated, too
-    # The period that comes next is the first.
+    aicc = float(deviance + 2 * (estimated + 1) * count / (count - estimated - 2))  # the variance is estimated too
+    # Move the next period to the front.
     states[SEASON:] = np.roll(states[SEASON:], -(count % shape.season), axis=0)
     return Fit(shape, scale, aicc, smoothing, weights / weights.sum(), states, best[..., 0], doubt, squares, freedom)
 
 
 def _candidates(values: list[float], per_year: int) -> list[list[Shape]]:
-    """Groups of shapes, in the order in which they are tried.
+    """Groups of shapes, in the order in which to try them.
 
-    Seasonal with two full years. A short history gets a damped trend, since it shows too little for the
-    criterion to choose one; with a longer history the criterion decides.
+    Seasonal from two full years on. A short history gets a damped trend, because it is too short for the criterion to
+    choose one; with a longer history the criterion decides.
     """
     logs = [False, True] if min(values) > 0 else [False]
     season = per_year if len(values) >= 2 * per_year else 1
@@ -197,7 +197,7 @@ def _simulated(fitted: Fit, horizon: int, count: int, random: np.random.Generato
 
 
 def _ahead(states: Floats, initial: Floats, smoothing: Floats, errors: Floats) -> Floats:
-    """The paths that have these errors, shape (horizon, paths)."""
+    """The paths with these errors, shape (horizon, paths)."""
     states = states[..., 0] + np.einsum("spv,pv->sp", states[..., 1:], initial)
     paths = np.empty_like(errors)
     for at, error in enumerate(errors):
@@ -207,7 +207,7 @@ def _ahead(states: Floats, initial: Floats, smoothing: Floats, errors: Floats) -
 
 
 def _expected(states: Floats, at: int, smoothing: Floats) -> Floats:
-    """What period `at` is expected to be. Moves level and trend on to it."""
+    """The expected value of period `at`. Advances level and trend to it."""
     states[TREND] *= smoothing[3]
     states[LEVEL] += states[TREND]
     return np.asarray(states[LEVEL] + states[SEASON + at % (len(states) - SEASON)])

@@ -1,4 +1,4 @@
-"""Who may call a server over HTTP: the names it answers to, the web pages it answers, and bearer tokens."""
+"""Who may call a server over HTTP: allowed hosts, allowed origins, and bearer tokens."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -12,22 +12,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 ISSUER = "tollgate"
 ALGORITHM = "HS256"
-LEEWAY_S = 30  # that clocks of machines may differ
+LEEWAY_S = 30  # clock skew between machines
 SECRET_CHARS = 32
 EVERY_TOOL = "*"
 PARTY_CHARS = 64
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-PROBES = frozenset({"/healthz", "/readyz"})  # whoever probes has no token, and calls by an address
+PROBES = frozenset({"/healthz", "/readyz"})  # probes have no token, and call by IP address
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever calls.
+    """The caller of a request.
 
     Attributes:
         agent: its name.
-        tools: the only ones it may use; None: all, and the server's resources.
-        party: with whom it shares its turns; "" while that is not known.
+        tools: those that it may use; None: all, and the server's resources.
+        party: the group that it shares turns with; "" while unknown.
     """
 
     agent: str
@@ -35,7 +35,7 @@ class Caller:
     party: str = ""
 
     def may_use(self, tool: str) -> bool:
-        """Whether its token covers this tool."""
+        """Whether its token allows this tool."""
         return self.tools is None or tool in self.tools
 
 
@@ -43,7 +43,7 @@ ANYBODY = Caller("-")
 
 
 def told_by(caller: Caller, params: Any, address: str) -> Caller:
-    """A caller without a token, with its party: the tenant that the parameters of its request name, or its address."""
+    """A caller without a token, with its party: the tenant named in the request's parameters, or its address."""
     if caller.party:
         return caller
     match params:
@@ -53,19 +53,19 @@ def told_by(caller: Caller, params: Any, address: str) -> Caller:
 
 
 class Unauthorized(Exception):
-    """The request has no token, or one that does not open this server; the message says why."""
+    """The request has no valid token for this server; the message says why."""
 
 
 class Access:
-    """Lets a request through when it may come in, with `caller` in its scope. Pure ASGI.
+    """Lets allowed requests through, with `caller` in their scope. Pure ASGI.
 
     Args:
-        app: what is behind it.
-        server: name of this server, which a token must be made for.
-        secret: what tokens are signed with; None: no token is asked for.
-        hosts: names that the server is called by, loopback's own besides; None: any.
-        origins: addresses of web pages (`https://chat.example.org`) that may call, besides those of loopback when
-            `hosts` are known. A request without an Origin comes from no web page.
+        app: the application behind it.
+        server: name of this server, the audience of its tokens.
+        secret: signs the tokens; None: no token is required.
+        hosts: allowed Host names, besides loopback; None: any.
+        origins: web origins (`https://chat.example.org`) that may call, besides loopback if `hosts` are given. A
+            request without an Origin does not come from a web page.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class Access:
         return await self._app(scope, receive, send)
 
     def _misdirected(self, headers: Headers) -> JSONResponse | None:
-        """Against web pages that rebind a name of theirs to this machine, or just post to it."""
+        """A refusal of DNS rebinding and of cross-origin requests from web pages."""
         host, origin = headers.get("host", ""), headers.get("origin")
         if self._hosts is not None and _name(f"//{host}") not in self._hosts:
-            return _refusal(421, "misdirected", "this server does not go by that Host; start it with --allowed-host")
+            return _refusal(421, "misdirected", "this Host is not allowed; see the option --allowed-host")
         if origin is not None and origin not in self._origins and not self._is_local(origin):
-            return _refusal(403, "forbidden_origin", "no web page may call; start the server with --allowed-origin")
+            return _refusal(403, "forbidden_origin", "this Origin is not allowed; see the option --allowed-origin")
         return None
 
     def _is_local(self, origin: str) -> bool:
@@ -112,7 +112,7 @@ class Access:
 
 
 def verified(token: str, server: str, secret: str) -> Caller:
-    """Whom this token names. Raises Unauthorized unless it is genuine, in time and made for this server."""
+    """The caller that this token names. Raises Unauthorized unless it is genuine, current and for this server."""
     try:
         claims = jwt.decode(
             token,
@@ -124,7 +124,7 @@ def verified(token: str, server: str, secret: str) -> Caller:
             options={"require": ["iss", "sub", "aud", "iat", "exp"]},
         )
     except jwt.InvalidTokenError as error:
-        raise Unauthorized(f"the token does not open {server}: {error}") from error
+        raise Unauthorized(f"the token is not valid for {server}: {error}") from error
     scopes = str(claims.get("scope", "")).split()
     party = f"tenant {claims['tenant']}" if "tenant" in claims else f"agent {claims['sub']}"
     return Caller(claims["sub"], None if EVERY_TOOL in scopes else frozenset(scopes), party)
@@ -138,7 +138,7 @@ def _name(url: str) -> str | None:
 
 
 def _unauthorized(description: str) -> JSONResponse:
-    # A quoted string of a header: what a caller sent must not end it.
+    # In a quoted string of a header: the caller's text must not end it.
     shown = "".join(each for each in description if each.isascii() and each.isprintable() and each not in '"\\')
     challenge = f'Bearer realm="{ISSUER}", error="invalid_token", error_description="{shown}"'
     return _refusal(401, "invalid_token", description, {"WWW-Authenticate": challenge})

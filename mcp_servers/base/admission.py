@@ -1,8 +1,8 @@
-"""How many calls a server takes on at once: so many, a few more wait, and the rest are told to come again.
+"""Limits how many calls a server serves at once; some more wait, and the rest are told to retry.
 
-Callers take turns (`turns.py`): none has all places, and of those who wait none is served twice before another is once.
-It decides before the SDK's work on a request (some milliseconds of CPU time), so a server that has too much to do goes
-on answering, and says so, instead of becoming slower for everybody. Lists and handshakes are always answered.
+Callers share the slots fairly (`safe_http.turns`). The decision precedes the SDK's work on a request (some milliseconds
+of CPU time), so an overloaded server says so quickly instead of becoming slower for everybody. Lists and handshakes are
+always answered.
 """
 
 import json
@@ -24,7 +24,7 @@ PARSE_ERROR = -32700
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many calls are served at once, how many more may wait, and for how many seconds."""
+    """How many calls are served at once, how many more may wait, and for how many seconds each."""
 
     calls: int
     waiting: int
@@ -32,9 +32,9 @@ class Room:
 
 
 class Admission:
-    """Gives each call its turn. Pure ASGI, for one path, whose requests have their bodies in one message.
+    """Gives each call its turn. Pure ASGI, for one path; expects each request body in one message.
 
-    A caller that goes away gives back its place, or its place in the queue.
+    A caller that disconnects gives up its slot, or its place in the queue.
     """
 
     def __init__(self, app: ASGIApp, path: str, room: Room, metrics: Metrics) -> None:
@@ -50,11 +50,11 @@ class Admission:
 
     @property
     def closed(self) -> bool:
-        """Whether new calls are sent away."""
+        """Whether new calls are refused."""
         return self._closed
 
     async def close(self) -> None:
-        """Send every new call away, and wait until those under way have ended."""
+        """Refuse new calls, and wait until running calls have ended."""
         self._closed = True
         while self._turns.under_way or self._turns.waiting:
             self._one_ended = anyio.Event()
@@ -64,7 +64,7 @@ class Admission:
         if scope["type"] != "http" or scope["path"] != self._path:
             return await self._app(scope, receive, send)
         if scope["method"] != "POST":
-            # The SDK would keep a GET open for messages that a server without sessions never sends.
+            # The SDK would keep a GET open for messages that a stateless server never sends.
             return await Response(status_code=405, headers={"Allow": "POST"})(scope, receive, send)
         body = await receive()
         try:
@@ -95,10 +95,10 @@ class Admission:
             with anyio.move_on_after(self._room.wait_s) as wait:
                 await self._turns.take(party)
         except Full:
-            reason = f"{self._turns.under_way} calls are served and {self._turns.waiting} wait"
+            reason = f"{self._turns.under_way} calls running, {self._turns.waiting} waiting"
             return await self._busy(call, "queue_full", reason)(scope, receive, send)
         if wait.cancelled_caught:
-            reason = f"it was not this call's turn within {self._room.wait_s:g} s"
+            reason = f"this call got no slot within {self._room.wait_s:g} s"
             return await self._busy(call, "waited_too_long", reason)(scope, receive, send)
         try:
             return await self._app(scope, receive, send)
@@ -106,7 +106,7 @@ class Admission:
             self._turns.give_back(party)
 
     def _busy(self, call: Any, label: str, reason: str) -> JSONResponse:
-        """A result, not an HTTP error: at one of those the SDK's client gives up its whole session."""
+        """A tool result, not an HTTP error: on HTTP errors the SDK's client abandons its whole session."""
         self._metrics.refused(label)
         text = f"busy: {reason}; try again in {RETRY_AFTER_S:g} s"
         meta = {"retry_after_s": RETRY_AFTER_S}
@@ -128,7 +128,7 @@ async def _nothing() -> Message:
 
 
 def _once(message: Message, then: Receive) -> Receive:
-    """A `receive` that gives this message first."""
+    """A `receive` that returns this message first."""
     given = False
 
     async def receive() -> Message:

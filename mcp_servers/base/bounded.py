@@ -1,7 +1,7 @@
-"""A process for work that may never end or take all memory: it answers line by line, and dies beyond its bounds.
+"""Runs work that may never end, or use up memory, in a process that is killed beyond its limits.
 
-The operating system is the only one that can stop a call into a library that neither looks at the clock nor counts
-what it allocates. One JSON request a line goes in on stdin, one JSON answer a line comes out on stdout.
+Only the operating system can stop a call into a library that limits neither its time nor its memory. Requests are JSON
+lines on stdin, answers JSON lines on stdout.
 """
 
 import contextlib
@@ -29,17 +29,17 @@ class Died(Exception):
 
 
 class Bounded:
-    """Keeps one process of a module and starts another when a request has killed it. Thread-safe: one at a time."""
+    """Keeps one process of a module, and replaces it after a request kills it. Thread-safe: one request at a time."""
 
     def __init__(self, module: str, *arguments: str, files: Sequence[int] = ()) -> None:
-        """`files`: descriptors that the process inherits. It gets nothing else of ours, no environment either."""
+        """`files`: descriptors that the process inherits. It inherits nothing else, not even the environment."""
         self._command = [sys.executable, "-m", module, *arguments]
         self._files = files
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The answer. Raises Died when the process ended instead."""
+        """Send a request, and return the answer. Raises Died if the process ended instead."""
         with self._lock:
             process = self._started()
             line = _exchanged(process, json.dumps(request))
@@ -71,10 +71,9 @@ class Bounded:
 
 
 def serve(answer: Callable[[dict[str, Any]], dict[str, Any]], seconds: float, memory: int) -> None:
-    """The other end: answer requests until stdin closes.
+    """Answer requests until stdin closes; the process's side.
 
-    A request that takes longer than `seconds` ends the process; one that needs more than `memory` bytes fails with
-    whatever it raises, or ends it as well.
+    A request that exceeds `seconds` ends the process; one that exceeds `memory` (bytes) raises an error or ends it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server closes stdin
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))

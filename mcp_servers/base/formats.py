@@ -1,4 +1,4 @@
-"""Reads Markdown, HTML and PDF into text with its metadata, and cuts long text into parts."""
+"""Reads text and metadata from Markdown, HTML and PDF, and splits long text."""
 
 import time
 from collections.abc import Callable
@@ -14,14 +14,14 @@ RECOGNISE = "run text recognition on it first"
 
 
 class Unreadable(Exception):
-    """This file or page has no text to offer; the message says why, in a few words."""
+    """No text can be read from this file or page; the message says why, in a few words."""
 
 
 @dataclass(frozen=True)
 class RawText:
-    """Markdown text, or the `pages` of a document that has some: number and text of each that is not empty.
+    """Markdown text, or the `pages` of a paged document: number and text of each that is not empty.
 
-    Besides the front matter, the title that the format itself carries, and a `note` on what is missing.
+    Also the front matter, the format's own title, and a `note` on what is missing.
     """
 
     text: str = ""
@@ -32,14 +32,14 @@ class RawText:
 
     @property
     def whole(self) -> str:
-        """All of it as Markdown, a section per page."""
+        """The whole text as Markdown, a section per page."""
         return self.text or "\n\n".join(f"## Page {number}\n\n{text}" for number, text in self.pages)
 
 
 def read_file(path: Path, seconds: float = PDF_SECONDS) -> RawText:
-    """The text of one file; of a PDF the pages that can be read in this time.
+    """The text of a file; of a PDF, the pages that can be read in `seconds`.
 
-    Raises `Unreadable` for a damaged, locked, oversized, empty or unknown one.
+    Raises `Unreadable` if it is damaged, encrypted, too large, empty or of an unknown format.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
@@ -58,7 +58,7 @@ def read_file(path: Path, seconds: float = PDF_SECONDS) -> RawText:
 
 
 def in_parts(text: str, most: int) -> list[str]:
-    """The text in parts of at most so many characters, cut between lines, or else between words: never in a number."""
+    """Split into parts of at most `most` characters, between lines or else between words."""
     parts: list[str] = []
     while len(text) > most:
         window = text[:most]
@@ -81,7 +81,7 @@ def _markdown(path: Path, _: float) -> RawText:
         post = frontmatter.loads(text, handler=YAMLHandler())
     except yaml.YAMLError as error:
         raise Unreadable("its front matter is not valid YAML") from error
-    if not post.metadata:  # a file that merely starts with a rule: nothing of it may get lost
+    if not post.metadata:  # the file merely starts with a horizontal rule: lose nothing of it
         return RawText(text)
     return RawText(post.content, post.metadata)
 
@@ -93,18 +93,18 @@ def read_html(page: bytes | str) -> RawText:
     text = trafilatura.extract(page, output_format="markdown", favor_recall=True, include_comments=False)
     if text is None:
         raise Unreadable("no text found in the page")
-    about = trafilatura.extract_metadata(page, extensive=False)  # or any date in the text would be its own
+    about = trafilatura.extract_metadata(page, extensive=False)  # extensive=True would take any date in the text
     return RawText(text, {"date": about and about.date}, title=(about and about.title) or "")
 
 
 def read_pdf(file: BinaryIO, seconds: float = PDF_SECONDS) -> RawText:
-    """The pages of a PDF that can be read in this time. Raises `Unreadable`."""
+    """The pages of a PDF that can be read in `seconds`. Raises `Unreadable`."""
     import logging  # noqa: PLC0415
 
     from pypdf import PdfReader  # noqa: PLC0415
     from pypdf.errors import FileNotDecryptedError  # noqa: PLC0415
 
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it remarks on every flaw of a file
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it logs every flaw of a file
     until = time.monotonic() + seconds
     try:
         reader = PdfReader(file)
@@ -122,7 +122,7 @@ def read_pdf(file: BinaryIO, seconds: float = PDF_SECONDS) -> RawText:
         raise Unreadable("needs too much memory; split it") from error
     except OSError:
         raise
-    except Exception as error:  # a damaged PDF fails anywhere in pypdf, with any exception
+    except Exception as error:  # pypdf raises any exception for a damaged PDF
         raise Unreadable(f"not a readable PDF ({str(error)[:100] or type(error).__name__})") from error
     pages = tuple((number, text) for number, text in enumerate(texts, start=1) if text)
     if not pages:
@@ -131,7 +131,7 @@ def read_pdf(file: BinaryIO, seconds: float = PDF_SECONDS) -> RawText:
 
 
 def _lacks(texts: list[str], count: int) -> list[str]:
-    """What is missing of a PDF, if anything: pages without text, and those that time or size cut off."""
+    """What is missing: pages without text, and pages cut off by time or size."""
     empty = [str(number) for number, text in enumerate(texts, start=1) if not text]
     lacks = []
     if empty:
@@ -144,7 +144,7 @@ def _lacks(texts: list[str], count: int) -> list[str]:
 
 def _html(path: Path, _: float) -> RawText:
     raw = read_html(path.read_bytes())
-    return RawText(raw.text, title=raw.title)  # its date is a guess; that of the file is not
+    return RawText(raw.text, title=raw.title)  # trafilatura's date is a guess; the file's is not
 
 
 def _pdf(path: Path, seconds: float) -> RawText:

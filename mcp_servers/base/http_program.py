@@ -1,4 +1,4 @@
-"""A server over HTTP: its layers from the outside in, its life from the first request to the last."""
+"""Serves MCP over HTTP: middleware, probes and shutdown."""
 
 import asyncio
 import ipaddress
@@ -22,13 +22,13 @@ from mcp_servers.base.server import Server
 from safe_http.serving import HttpServer
 
 LOOPBACK = "127.0.0.1"
-FLUSH_S = 2  # to write the last answers, and for what is no call
+FLUSH_S = 2  # to write the last responses, and for requests that are not calls
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How a server is held over HTTP; see `serving.parser`. `hosts` None: whatever suits where it listens."""
+    """Limits of a server over HTTP; see `serving.parser`. `hosts` None: a default by the address it listens on."""
 
     room: Room
     request_bytes: int
@@ -39,18 +39,18 @@ class Bounds:
 
 
 def serve(server: Server, listener: socket.socket, bounds: Bounds, *, exit_with_stdin: bool) -> None:
-    """Serve until a signal, or until stdin closes: whoever started us is gone then, and waits for nothing."""
+    """Serve until a signal, or until stdin closes: then the parent is gone, and no call needs to finish."""
     asyncio.run(_serve(server, listener, bounds, exit_with_stdin))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches an address."""
+    """Whether only this machine can reach an address."""
     return ipaddress.ip_address(host).is_loopback
 
 
 async def _serve(server: Server, listener: socket.socket, bounds: Bounds, exit_with_stdin: bool) -> None:
     host, port = listener.getsockname()[:2]
-    server.settings.transport_security = None  # Access sees to it, before the body is read
+    server.settings.transport_security = None  # Access does it, before the body is read
     sdk = server.streamable_http_app()
     admission = Admission(sdk, server.settings.streamable_http_path, bounds.room, server.metrics)
     limited = RequestBodyLimitMiddleware(admission, bounds.request_bytes)
@@ -69,7 +69,7 @@ async def _serve(server: Server, listener: socket.socket, bounds: Bounds, exit_w
 
 
 class Probes:
-    """Answers whoever watches: /healthz (alive), /readyz (data are loaded, and it is not stopping) and /metrics."""
+    """Answers /healthz (alive), /readyz (data are loaded, not stopping) and /metrics."""
 
     def __init__(self, app: ASGIApp, server: Server, admission: Admission) -> None:
         self._app = app
@@ -95,7 +95,7 @@ class Probes:
 
 
 def _when_told_to_stop(http: HttpServer, admission: Admission, grace_s: float) -> None:
-    """At the first SIGTERM or SIGINT let calls under way end and take no more; the second ends the program at once."""
+    """On the first SIGTERM or SIGINT, refuse new calls and let running ones end; on the second, exit at once."""
     loop = asyncio.get_running_loop()
     stopping: list[asyncio.Task[None]] = []
 

@@ -1,4 +1,4 @@
-"""What whoever runs a server sees of it: metrics for Prometheus, and a line of JSON per call on stderr."""
+"""Prometheus metrics, and a JSON log line per call on stderr."""
 
 import json
 import logging
@@ -19,15 +19,15 @@ from prometheus_client import (
 )
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-LEAST = 8  # characters of a secret that is looked for: a shorter one is a part of ordinary words
-SECRETS = ("_KEY", "_SECRET")  # how the names of variables end that hold one
+LEAST = 8  # characters; shorter secrets are not redacted, because ordinary words contain them
+SECRETS = ("_KEY", "_SECRET")  # suffixes of variables that hold a secret
 _PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/\"'<>]+@")
 
 calls_log = logging.getLogger(__name__)
 
 
 class Metrics:
-    """The metrics of one server. Labels are names of its own tools and outcomes, so that callers make no series."""
+    """The metrics of one server. Labels are its own tools and outcomes, so that callers cannot create series."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -36,7 +36,7 @@ class Metrics:
         self._calls = Counter("tollgate_mcp_calls", "Calls.", ("tool", "outcome"), registry=self._registry)
         self._seconds = Histogram(
             "tollgate_mcp_call_seconds",
-            "Seconds from the call's turn to its result.",
+            "Seconds from getting a slot to the result.",
             ("tool",),
             buckets=SECONDS,
             registry=self._registry,
@@ -44,11 +44,11 @@ class Metrics:
         self._refused = Counter(
             "tollgate_mcp_calls_refused", "Calls answered `busy`, by reason.", ("reason",), registry=self._registry
         )
-        self.in_flight = Gauge("tollgate_mcp_calls_in_flight", "Calls that are served.", registry=self._registry)
-        self.waiting = Gauge("tollgate_mcp_calls_waiting", "Calls that wait their turn.", registry=self._registry)
+        self.in_flight = Gauge("tollgate_mcp_calls_in_flight", "Calls being served.", registry=self._registry)
+        self.waiting = Gauge("tollgate_mcp_calls_waiting", "Calls waiting for a slot.", registry=self._registry)
 
     def called(self, tool: str, outcome: str, seconds: float) -> None:
-        """Count a call that had its turn."""
+        """Count a call that was served."""
         self._calls.labels(tool, outcome).inc()
         self._seconds.labels(tool).observe(seconds)
 
@@ -62,14 +62,14 @@ class Metrics:
 
 
 def log_call(tool: str, agent: str, outcome: str, seconds: float, size: int) -> None:
-    """One line: who called what, and what came of it in how many milliseconds and bytes. No argument is in it."""
+    """Log a call: agent, tool, outcome, milliseconds and bytes; never its arguments."""
     if calls_log.isEnabledFor(logging.INFO):
         told = {"tool": tool, "agent": agent, "outcome": outcome, "ms": round(seconds * 1000, 1), "bytes": size}
         calls_log.info("call", extra={"call": told})
 
 
 class _JsonLines(logging.Formatter):
-    """One JSON document a line, without the secrets of this process: services repeat a key that they refuse."""
+    """One JSON document per line, with this process's secrets redacted: services quote a key that they reject."""
 
     def __init__(self, server: str, environment: Mapping[str, str]) -> None:
         super().__init__()
@@ -89,12 +89,12 @@ class _JsonLines(logging.Formatter):
 
 
 def configure_logs(server: str, level: str, environment: Mapping[str, str]) -> None:
-    """Log to stderr, one JSON document a line: calls from the level INFO on, libraries from WARNING on."""
+    """Log to stderr, one JSON document per line: calls at INFO, libraries at WARNING and above."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines(server, environment))
     logging.basicConfig(level=max(logging.WARNING, _number(level)), handlers=[handler], force=True)
     calls_log.setLevel(_number(level))
-    # It warns of each call of a tool that the caller may not see, with the name as it was sent.
+    # It warns of each call to a tool that the caller may not see, quoting the name it sent.
     logging.getLogger("mcp.server.lowlevel.server").setLevel(logging.ERROR)
 
 

@@ -13,11 +13,11 @@ RESTLESS_S = 60.0
 
 
 class Versioned(Protocol):
-    """Data that are loaded once and never changed."""
+    """Immutable data with a version."""
 
     @property
     def data_version(self) -> str:
-        """A short name of the data that changes when the data does."""
+        """A short version that changes when the data change."""
 
 
 T = TypeVar("T", bound=Versioned)
@@ -25,30 +25,30 @@ T_co = TypeVar("T_co", bound=Versioned, covariant=True)
 
 
 class Source(Protocol[T_co]):
-    """Where data come from. Both methods block, and raise whatever they like when the data cannot be read."""
+    """A source of data. Both methods block, and raise any exception if the data cannot be read."""
 
     settles: bool
-    """Whether data may be seen half written: then a change counts once it has stood still from one look to the next."""
+    """Whether data may be read half written: a change then counts once it is the same in two checks in a row."""
 
     def state(self) -> object:
-        """Something cheap to get that differs when the data may differ."""
+        """A cheap value that differs if the data may have changed."""
 
     def load(self) -> T_co:
-        """The data as they are now."""
+        """The current data."""
 
 
 class Newest(Generic[T]):
-    """The newest version of a source that could be loaded; a thread looks for changes.
+    """The newest version of a source that could be loaded; a thread checks for changes.
 
-    A version that cannot be loaded is logged, and tried again when the source changes or after `RETRY_S`; until then
-    the last good one stays. Whoever got a version keeps it for as long as it needs it, whatever comes after.
+    A version that cannot be loaded is logged, and retried when the source changes or after `RETRY_S`; until then the
+    last good one stays. A version stays usable for whoever holds it.
     """
 
     def __init__(self, source: Source[T], every_s: float, timer: Callable[[], float] = time.monotonic) -> None:
-        """Load once; raises what the source raises. `every_s`: seconds between two looks."""
+        """Load once; raises what the source raises. `every_s`: seconds between checks."""
         self._source = source
         self._timer = timer
-        self._state = source.state()  # before loading: what changes meanwhile is seen at the next look
+        self._state = source.state()  # before loading: a change meanwhile is seen at the next check
         self._value = source.load()
         self._as_of = datetime.now(UTC)
         self._seen: object = self._state
@@ -62,15 +62,15 @@ class Newest(Generic[T]):
         threading.Thread(target=_look_again, args=(weakref.ref(self), stop, every_s), daemon=True).start()
 
     def now(self) -> T:
-        """The newest good version. Take it once per call: the next may be another."""
+        """The newest good version. Read it once per call: it may change in between."""
         return self._value
 
     def ready(self) -> str | None:
-        """The version of the data. There is always one."""
+        """The version of the data, which is never None here."""
         return self._value.data_version
 
     def look(self) -> None:
-        """Load the data anew when they have changed. Raises nothing."""
+        """Reload the data if they have changed. Never raises."""
         try:
             state = self._source.state()
             settled = self._settled(state)
@@ -79,17 +79,17 @@ class Newest(Generic[T]):
             elif settled and (state != self._failed or self._timer() >= self._retry_at):
                 self._failed, self._retry_at = state, self._timer() + RETRY_S
                 self._take(self._source.load(), state)
-        except Exception as error:  # whatever a source may raise: the data that are there stay
+        except Exception as error:  # a source may raise anything: keep the current data
             self._bad(error)
 
     def _settled(self, state: object) -> bool:
-        """Whether the source stands still. Raises RuntimeError when it has not done so for `RESTLESS_S`."""
+        """Whether the source has stopped changing. Raises RuntimeError if it has not for `RESTLESS_S`."""
         settled = state == self._seen or not self._source.settles
         self._seen = state
         if settled:
             self._still_at = self._timer()
         elif self._timer() - self._still_at > RESTLESS_S:
-            raise RuntimeError(f"they have been changing for {RESTLESS_S:g} s without a pause; replace them in one go")
+            raise RuntimeError(f"they have kept changing for {RESTLESS_S:g} s; replace them in one step")
         return settled
 
     def _take(self, value: T, state: object) -> None:
@@ -105,8 +105,8 @@ class Newest(Generic[T]):
 
     def _bad(self, error: Exception) -> None:
         as_of = self._as_of.strftime("%Y-%m-%d %H:%M UTC")
-        self.note = f"newer data could not be read; these are of {as_of}"
-        if (reason := str(error)) != self._told:  # not at every look
+        self.note = f"newer data could not be read; these are from {as_of}"
+        if (reason := str(error)) != self._told:  # not at every check
             logging.getLogger(__name__).error("%s: %s", self.note, reason)
             self._told = reason
 

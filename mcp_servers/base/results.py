@@ -1,7 +1,6 @@
-"""What every tool of every server returns: compact text for the model beside structured content for programs.
+"""Results of tools: compact text for the model, and structured content for programs.
 
-The text is CSV or plain prose because FastMCP's own rendering of a dict (indented JSON) costs several times
-the tokens.
+The text is CSV or prose, because FastMCP's own rendering of a dict (indented JSON) costs several times the tokens.
 """
 
 import csv
@@ -15,7 +14,7 @@ Cell = str | int | float | bool | None
 
 
 class Table(BaseModel):
-    """Rows under named columns. `row_count` is the number before the server's row limit cut it."""
+    """Rows under named columns. `row_count` is the number of rows before the server's row limit."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,15 +47,15 @@ class Document(BaseModel):
 
 
 class WebTable(Table):
-    """Rows from outside, which nobody has checked."""
+    """Unverified rows from outside."""
 
     untrusted: Literal[True] = True
 
 
 class WebPage(Document):
-    """A page from outside, which nobody has checked, or one of the `parts` of a long one.
+    """An unverified page from outside, or one of the `parts` of a long one.
 
-    `retrieved` is the day, in UTC: not the moment, so that reading a page twice gives the same.
+    `retrieved` is a UTC date without time, so that reading a page twice gives the same.
     """
 
     untrusted: Literal[True] = True
@@ -77,7 +76,7 @@ class Chart(BaseModel):
 
 
 def table_result(table: Table) -> CallToolResult:
-    """CSV with a header to the model, the table itself as structured content."""
+    """CSV with a header for the model, the table as structured content."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table.columns)
@@ -90,18 +89,18 @@ def table_result(table: Table) -> CallToolResult:
 
 
 def document_result(document: Document) -> CallToolResult:
-    """The text under a header line that a citation can be made from."""
+    """The text under a header line with what a citation needs."""
     return _result(f"{_head(document)}\n{document.text}", document)
 
 
 def page_result(page: WebPage) -> CallToolResult:
-    """As a document; and how to read on, if there is more."""
+    """Like a document, and how to read the next part if there is one."""
     more = f"\n# part {page.part} of {page.parts}; the next is part={page.part + 1}" if page.part < page.parts else ""
     return _result(f"{_head(page)}\n{page.text}{more}", page)
 
 
 def chart_result(chart: Chart) -> CallToolResult:
-    """One line to the model: it has no use for the SVG, which travels as structured content."""
+    """One line for the model; the SVG is structured content only."""
     return _result(f"# chart drawn: {chart.title}", chart)
 
 

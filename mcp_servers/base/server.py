@@ -1,4 +1,4 @@
-"""What every server is: the SDK's FastMCP, with limits on each call, and a look at who calls."""
+"""The base of all servers: the SDK's FastMCP, with limits per call and access by token."""
 
 import asyncio
 import logging
@@ -19,20 +19,20 @@ from pydantic_core import to_json
 from mcp_servers.base.access import ANYBODY, Caller, told_by
 from mcp_servers.base.observing import Metrics, log_call
 
-Ready = Callable[[], str | None]  # the version of the data; None while they are loaded
+Ready = Callable[[], str | None]  # the version of the data; None while loading
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """What one call may take: seconds, and bytes of its result."""
+    """Limits of one call: seconds, and bytes of its result."""
 
     seconds: float = 30.0
     result_bytes: int = 2**20
 
 
 class _Stopped(ToolError):
-    """A call that a limit of the server ended; `outcome` is how metrics and logs name it."""
+    """A limit of the server ended the call; `outcome` is its name in metrics and logs."""
 
     def __init__(self, outcome: str, message: str) -> None:
         super().__init__(message)
@@ -40,19 +40,19 @@ class _Stopped(ToolError):
 
 
 class Server(FastMCP[None]):
-    """An MCP server that is stateless: any replica answers any call.
+    """A stateless MCP server: any replica answers any call.
 
-    Over HTTP a token may name the tools that its bearer has. It has no others then, and no resources.
+    Over HTTP, a token may name tools. Its bearer then gets only those, and no resources.
 
     Args:
-        name: what it is called, in tokens too.
-        instructions: what a client's model is told about it.
-        ready: gives the version of the data; None while they are loaded, which it begins. It does not block.
+        name: also the audience of its tokens.
+        instructions: for the client's model.
+        ready: returns the version of the data, or None while they load; the first call starts loading. Never blocks.
     """
 
     def __init__(self, name: str, instructions: str, ready: Ready) -> None:
         super().__init__(name, instructions, stateless_http=True, json_response=True, log_level="WARNING")
-        # Without one the SDK looks up its own at each request, by reading files: a quarter of what a call costs.
+        # Otherwise the SDK looks up its own version per request, reading files: a quarter of the cost of a call.
         self._mcp_server.version = version("tollgate")
         self.limits = CallLimits()
         self.metrics = Metrics()
@@ -63,7 +63,7 @@ class Server(FastMCP[None]):
         return [tool for tool in await super().list_tools() if caller.may_use(tool.name)]
 
     async def call_tool(self, name: str, arguments: dict[str, Any]) -> Any:
-        """Call a tool within the limits. Raises ToolError, whose message says what to do."""
+        """Call a tool within the limits. Raises ToolError; its message says what to do."""
         caller, began, outcome, size = self.caller(), time.perf_counter(), "error", 0
         try:
             result = await self._called(caller, name, arguments)
@@ -88,16 +88,16 @@ class Server(FastMCP[None]):
         return [] if self.caller().tools is not None else await super().list_resource_templates()
 
     async def read_resource(self, uri: AnyUrl | str) -> list[ReadResourceContents]:
-        """Read a resource. Raises ResourceError for a token that names tools, and for one that is not there."""
+        """Read a resource. Raises ResourceError if it does not exist, or if the token names tools."""
         if self.caller().tools is not None:
-            raise ResourceError("this token is for tools alone; use them")
+            raise ResourceError("this token is for tools only; use them")
         return list(await super().read_resource(uri))
 
     def caller(self) -> Caller:
-        """Whoever makes the call that is served now."""
+        """The caller of the current request."""
         try:
             context = self.get_context().request_context
-        except ValueError:  # no request: a program calls this object itself
+        except ValueError:  # no request: called directly, in the same process
             return ANYBODY
         if context.request:
             return cast("Caller", context.request.scope["caller"])
@@ -117,7 +117,7 @@ class Server(FastMCP[None]):
         raise _Stopped("timeout", f"{name} was stopped after {self.limits.seconds:g} s; ask for less, by filters")
 
     def _refuse_unknown(self, name: str, arguments: dict[str, Any]) -> None:
-        """The SDK drops what a tool does not take; a filter that is misspelt must not become none."""
+        """Raise ToolError for unknown arguments. The SDK drops them, so a misspelt filter would be no filter."""
         tool = self._tool_manager.get_tool(name)
         known = tool.parameters["properties"] if tool else arguments
         if unknown := [given for given in arguments if given not in known]:
@@ -125,9 +125,9 @@ class Server(FastMCP[None]):
             raise ToolError(f"Error executing tool {name}: it takes no argument {unknown[0]!r}; {theirs}")
 
     def _checked_size(self, name: str, result: Any) -> int:
-        """Bytes of a result, text and structured. Raises _Stopped when they are too many."""
+        """Bytes of a result, text and structured content. Raises _Stopped if there are too many."""
         if not isinstance(result, CallToolResult):
-            raise TypeError(f"{name} returned {type(result).__name__}; return what mcp_servers.base.results makes")
+            raise TypeError(f"{name} returned {type(result).__name__}; return a result of mcp_servers.base.results")
         text = sum(len(block.text.encode()) for block in result.content if isinstance(block, TextContent))
         size = text + len(to_json(result.structuredContent))
         if size > self.limits.result_bytes:
@@ -137,7 +137,7 @@ class Server(FastMCP[None]):
 
 
 def _explained(error: ToolError, name: str) -> ToolError:
-    """The SDK's error, made useful: what is wrong with arguments in a line, and no inside of a defect."""
+    """The SDK's error, made useful: one line on invalid arguments, and no internals of a bug."""
     cause = error.__cause__
     if isinstance(cause, ValidationError) and cause.title == f"{name}Arguments":
         wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in cause.errors()[:5])
@@ -146,4 +146,4 @@ def _explained(error: ToolError, name: str) -> ToolError:
         return error
     logger.error("%s failed", name, exc_info=cause)
     kind = type(cause).__name__
-    return ToolError(f"Error executing tool {name}: a defect of this server ({kind}, in its log); use another tool")
+    return ToolError(f"Error executing tool {name}: a bug in this server ({kind}; see its log); use another tool")

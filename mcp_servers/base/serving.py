@@ -21,60 +21,60 @@ BAD_INPUT = 2
 SECRET = "TOLLGATE_MCP_SECRET"  # noqa: S105  its name
 LEVELS = ("info", "warning", "error")
 
-# Every tool of these servers only reads, gives the same answer twice and stays inside its own data.
+# Every tool of these servers is read-only, idempotent and limited to its own data.
 READ_ONLY = ToolAnnotations(readOnlyHint=True, idempotentHint=True, destructiveHint=False, openWorldHint=False)
 
 
 class StartupError(Exception):
-    """The server cannot start with what it was given; the message says what and how to mend it."""
+    """The server cannot start with its options; the message says what is wrong and how to fix it."""
 
 
 def new_server(name: str, instructions: str, ready: Ready = lambda: "") -> Server:
-    """An empty server. `ready` gives the version of the data, or None while they are loaded, which it begins."""
+    """A server without tools. `ready`: see `Server`."""
     return Server(name, instructions, ready)
 
 
 def parser(program: str, description: str) -> argparse.ArgumentParser:
-    """The options that every server has. A server adds its own (`--data`) before `run`."""
+    """A parser with the options of every server. A server adds its own (`--data`) before `run`."""
     options = argparse.ArgumentParser(prog=program, description=description)
     options.add_argument("--stdio", action="store_true", help="speak MCP on stdin and stdout (desktop clients)")
     options.add_argument("--host", default=LOOPBACK, help="address to listen on (default: %(default)s)")
     options.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one, which is logged)")
-    options.add_argument("--fd", type=int, help="serve on this inherited, listening socket instead of a port")
+    options.add_argument("--fd", type=int, help="serve on this inherited listening socket instead of a port")
     options.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin closes: no orphan")
     options.add_argument(
         "--log-level", choices=LEVELS, help="info has a line per call (default: info over HTTP, warning over stdio)"
     )
-    limits = options.add_argument_group("limits, over HTTP unless it says otherwise")
+    limits = options.add_argument_group("limits, over HTTP unless stated otherwise")
     for name, default, what in (
         ("--max-calls", 8, "calls served at once"),
-        ("--max-waiting", 256, "calls that wait beside them; more are answered `busy`"),
-        ("--max-wait-s", 2.0, "seconds that a call waits its turn before it is answered `busy`"),
+        ("--max-waiting", 256, "calls that may wait; more are answered `busy`"),
+        ("--max-wait-s", 2.0, "seconds that a call waits for a slot before it is answered `busy`"),
         ("--max-call-s", 30.0, "seconds that a call may take, over stdio too"),
         ("--max-result-bytes", 2**20, "bytes of a result, over stdio too"),
         ("--max-request-bytes", 2**20, "bytes of a request"),
-        ("--grace-s", 20.0, "seconds that calls under way have to end when the server is told to stop"),
+        ("--grace-s", 20.0, "seconds that running calls get to end at shutdown"),
     ):
         limits.add_argument(name, type=positive(type(default)), default=default, help=f"{what} (default: {default})")
     names = options.add_argument_group("names, over HTTP")
-    names.add_argument("--allowed-host", action="append", help="a name others call this server by; unset: see README")
-    names.add_argument("--allowed-origin", action="append", help="a web page that may call: https://chat.example.org")
+    names.add_argument("--allowed-host", action="append", help="a Host name of this server; unset: see README")
+    names.add_argument("--allowed-origin", action="append", help="a web origin that may call: https://chat.example.org")
     return options
 
 
 def takes_url(options: argparse.ArgumentParser, name: str, what: str) -> None:
-    """The options `--name-url` and `--name-url-variable`, of which one may be given; `url` reads them."""
+    """Add the options `--name-url` and `--name-url-variable`, which exclude each other; `url` reads them."""
     group = options.add_mutually_exclusive_group()
     group.add_argument(f"--{name}-url", metavar="URL", help=what)
     group.add_argument(
         f"--{name}-url-variable",
         metavar="NAME",
-        help="environment variable that holds it: nobody can read a password there",
+        help="environment variable that holds it, hidden from other users",
     )
 
 
 def url(given: argparse.Namespace, name: str) -> str | None:
-    """What one of the two options says, without a slash at its end. Raises StartupError."""
+    """The URL from either option, without a trailing slash. Raises StartupError."""
     option = f"--{name}-url"
     address: str | None = getattr(given, f"{name}_url")
     if variable := getattr(given, f"{name}_url_variable"):
@@ -83,14 +83,14 @@ def url(given: argparse.Namespace, name: str) -> str | None:
             raise StartupError(f"--{name}-url-variable names {variable}, which is not set")
     elif address and "@" in address:
         raise StartupError(
-            f"everyone on this machine can read a password in {option}; put the URL into an environment variable and "
-            f"name that with {option}-variable"
+            f"all users of this machine can read a password in {option}; put the URL into an environment variable and "
+            f"pass its name as {option}-variable"
         )
     return address and checked_url(option, address)
 
 
 def checked_url(name: str, address: str) -> str:
-    """The address without a slash at its end. Raises StartupError when it is none of HTTP."""
+    """The address without a trailing slash. Raises StartupError unless it is HTTP."""
     try:
         read = httpx.URL(address)
     except httpx.InvalidURL:
@@ -101,15 +101,15 @@ def checked_url(name: str, address: str) -> str:
 
 
 def run(build: Callable[[argparse.Namespace], Server], options: argparse.Namespace) -> None:
-    """Serve until told to stop. Exits with code 2 and one line when it cannot start."""
-    os.umask(0o077)  # copies of own data are their owner's alone
+    """Serve until told to stop. Exits with code 2 and a one-line error if it cannot start."""
+    os.umask(0o077)  # only the owner may read copies of the data
     try:
         secret = _secret()
         listener = None if options.stdio else _listener(options, secret)
         server = build(options)
     except StartupError as error:
         said = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(error))
-        print(f"error: {said}", file=sys.stderr)  # noqa: T201  names of files may hold orders to a terminal
+        print(f"error: {said}", file=sys.stderr)  # noqa: T201  file names may contain control sequences
         raise SystemExit(BAD_INPUT) from error
     configure_logs(server.name, options.log_level or ("warning" if options.stdio else "info"), os.environ)
     server.limits = CallLimits(options.max_call_s, options.max_result_bytes)
@@ -131,7 +131,7 @@ def _bounds(options: argparse.Namespace, secret: str | None) -> Bounds:
 
 
 def _secret() -> str | None:
-    """What tokens are signed with. Not an argument: those can be read by everybody on the machine."""
+    """The key that signs tokens. Not an argument: everybody on the machine can read those."""
     secret = os.environ.get(SECRET) or None
     if secret is not None and len(secret) < SECRET_CHARS:
         raise StartupError(f"{SECRET} is shorter than {SECRET_CHARS} characters; make one: openssl rand -hex 32")
@@ -156,7 +156,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
-    """Reads an option that is a number above 0."""
+    """A parser of options that are numbers above 0."""
 
     def number(text: str) -> float:
         value = kind(text)

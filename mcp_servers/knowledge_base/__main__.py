@@ -22,7 +22,7 @@ def main() -> None:
         "--refresh-s",
         type=float,
         default=REFRESH_S,
-        help="seconds between two looks at whether own documents have changed (default: %(default)s)",
+        help="seconds between checks for changed documents (default: %(default)s)",
     )
     serving.run(_build, options.parse_args())
 

@@ -1,4 +1,4 @@
-"""The documents of a folder, cut into sections, with what a citation of each needs."""
+"""The documents of a folder, split into sections, with what a citation needs."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ _FENCE = re.compile(r"(```|~~~)")
 
 @dataclass(frozen=True)
 class Section:
-    """The text under one heading, the heading itself left out."""
+    """The text under one heading, without the heading."""
 
     title: str
     text: str
@@ -43,7 +43,7 @@ class SourceDocument:
 
 @dataclass(frozen=True)
 class Library:
-    """All documents by id; the files that could not be read, or not in full, with the reason; a hash of it all."""
+    """All documents by id; files that could not be fully read, with the reason; a hash of everything."""
 
     documents: dict[str, SourceDocument]
     skipped: tuple[str, ...]
@@ -51,9 +51,9 @@ class Library:
 
 
 def load(folder: Path, read: Callable[[Path], RawText] = read_file) -> Library:
-    """Read a folder and its subfolders; hidden files are left out, what cannot be read is listed in `skipped`.
+    """Read a folder and its subfolders, without hidden files; unreadable files are listed in `skipped`.
 
-    Raises `StartupError` when the folder does not exist or holds no readable document.
+    Raises `StartupError` if the folder does not exist or has no readable document.
     """
     if not folder.is_dir():
         raise StartupError(f"no documents folder at {folder}; name a folder of Markdown, HTML or PDF files")
@@ -65,7 +65,7 @@ def load(folder: Path, read: Callable[[Path], RawText] = read_file) -> Library:
         try:
             raw = read(path)
             document = _document(raw, path, name, taken=documents)
-        except (Unreadable, OSError) as reason:  # OSError: it has gone since it was read
+        except (Unreadable, OSError) as reason:  # OSError: it has been removed since it was listed
             skipped.append(f"{name}: {reason}")
             continue
         documents[document.id] = document
@@ -79,13 +79,13 @@ def load(folder: Path, read: Callable[[Path], RawText] = read_file) -> Library:
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """The files of a folder and its subfolders, in the order of names."""
+    """The files of a folder and its subfolders, sorted by name."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in files if not _is_hidden(path.relative_to(folder)))
 
 
 def split_sections(text: str, untitled: str) -> tuple[Section, ...]:
-    """Cut Markdown at headings of level 1 to 3, not inside code fences; `untitled` names text above them."""
+    """Split Markdown at headings of level 1 to 3 outside code fences; `untitled` names the text above them."""
     sections: list[Section] = []
     title, lines, fenced = untitled, list[str](), False
     for line in text.splitlines():
@@ -103,7 +103,7 @@ def split_sections(text: str, untitled: str) -> tuple[Section, ...]:
 def _document(raw: RawText, path: Path, name: str, taken: dict[str, SourceDocument]) -> SourceDocument:
     about = {key: value for key, value in raw.metadata.items() if value is not None}
     title = _words(about.get("title")) or _first_heading(raw.text) or raw.title or path.stem
-    # A page of a PDF is no Markdown: a line that looks like a heading is none, and its number is what one cites.
+    # PDF pages are not Markdown: lines that look like headings are not, and citations use the page number.
     pages = tuple(Section(f"Page {number}", text) for number, text in raw.pages)
     sections = pages or split_sections(raw.text, untitled=title)
     if not sections:

@@ -1,4 +1,4 @@
-"""Where embeddings come from. Apart from `vectors`, whose libraries are too slow to load at start."""
+"""Declares where embeddings come from; apart from `vectors`, whose libraries are too slow to load at start."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ DEFAULT_MODEL = "text-embedding-3-small"
 
 
 class EmbeddingsUnavailable(Exception):
-    """There are no usable vectors; the message says what happened."""
+    """No usable vectors; the message says why."""
 
 
 @dataclass(frozen=True)

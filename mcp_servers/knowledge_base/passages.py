@@ -1,4 +1,4 @@
-"""The units of search: sections short enough to embed, the words in them, and excerpts of whole sentences."""
+"""The units of search: sections short enough to embed, their terms, and excerpts of whole sentences."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from mcp_servers.knowledge_base.documents import Library, SourceDocument
 EXCERPT_CHARACTERS = 400
 PASSAGE_CHARACTERS = 4000
 
-# Lists of links name every publisher and topic and would answer every query; `read_document` still shows them.
+# Lists of links name every publisher and topic, and would match every query; `read_document` still shows them.
 UNSEARCHED = frozenset({"sources", "references", "see also"})
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w\w+")
@@ -37,12 +37,12 @@ class Passage:
 
     @property
     def searched(self) -> str:
-        """What is indexed and embedded: a section needs its document's title and topics to be found."""
+        """The text to index and embed; a section needs its document's title and topics to be found."""
         return f"{self.document.title}\n{self.document.keywords}\n{self.section}\n{self.text}"
 
 
 def passages_of(library: Library) -> list[Passage]:
-    """All passages of all documents, in the order of the library."""
+    """The passages of all documents, in the library's order."""
     return [
         Passage(document, section.title, part)
         for document in library.documents.values()
@@ -53,12 +53,12 @@ def passages_of(library: Library) -> list[Passage]:
 
 
 def terms(text: str) -> list[str]:
-    """Lower-case words and numbers without stop words; order, ordering and orders are one word."""
+    """Lower-case words and numbers, stemmed, without stop words."""
     return [_stem(word) for word in _WORD.findall(text.lower()) if word not in _STOPWORDS]
 
 
 def excerpt(text: str, query: str) -> str:
-    """The sentences nearest to the query, in their order in the text, together at most 400 characters."""
+    """The sentences nearest to the query, in text order, at most 400 characters in all."""
     asked = set(terms(query))
     sentences = _sentences(text)
     by_overlap = sorted(range(len(sentences)), key=lambda i: -len(asked.intersection(terms(sentences[i]))))
@@ -79,7 +79,7 @@ def _sentences(text: str) -> list[str]:
 
 
 def _unwrapped(text: str) -> str:
-    """Join the lines of a paragraph that was wrapped by hand; lists and tables keep their lines."""
+    """Join the lines of hard-wrapped paragraphs; lists and tables keep theirs."""
     return re.sub(r"(?<=[^\n|])\n(?=\S)(?!\||[*+-]\s|\d+[.)]\s)", " ", text)
 
 

@@ -1,4 +1,4 @@
-"""Reads files of one's own in a bounded process, each once for as long as it stays the same."""
+"""Reads files in a bounded process, and again only if they change."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,19 +12,19 @@ State = tuple[str, int, int, int, int]
 
 
 def state(path: Path) -> State:
-    """What changes when the file does. Raises OSError."""
+    """A value that changes when the file does. Raises OSError."""
     stat = path.stat()
     return (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 class Reader:
-    """A hostile file can neither hang nor fill the server: the process that reads it dies, the next gets another.
+    """Protects the server from hostile files: the process that reads one is killed, and replaced for the next.
 
     Not thread-safe.
     """
 
     def __init__(self, time_limit_s: float = TIME_LIMIT_S) -> None:
-        """`time_limit_s`: for one file."""
+        """`time_limit_s`: per file."""
         self._time_limit_s = time_limit_s
         self._process = Bounded("mcp_servers.knowledge_base.reading_worker", str(time_limit_s))
         self._known: dict[State, RawText | str] = {}
@@ -43,11 +43,11 @@ class Reader:
         return found
 
     def forget_all_but(self, states: Iterable[State]) -> None:
-        """Drop what was read of files that have changed or are gone."""
+        """Drop the texts of files that have changed or are gone."""
         self._known = {each: self._known[each] for each in states if each in self._known}
 
     def _read(self, path: Path) -> RawText | str:
-        """The text, or why there is none."""
+        """The text, or why it cannot be read."""
         try:
             answer = self._process.ask({"path": str(path.resolve())})
         except Died as end:

@@ -1,4 +1,4 @@
-"""The process that reads files, bounded in time and memory: a small PDF can ask for hours, or for gigabytes."""
+"""The process that reads files, limited in time and memory: a small PDF can take hours, or gigabytes."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from mcp_servers.base import bounded
 from mcp_servers.base.formats import Unreadable, read_file
 
 PROCESS_MEMORY = 768 * 1024 * 1024
-FOR_PAGES = 2 / 3  # of the time limit: then a long PDF is cut at a page, before all of it is lost
+FOR_PAGES = 2 / 3  # of the time limit: a long PDF is then cut at a page, instead of being lost
 
 
 def main(time_limit_s: float) -> None:
@@ -22,7 +22,7 @@ def answer(path: Path, seconds: float) -> dict[str, Any]:
     """The fields of a `RawText`, or `unreadable` with the reason."""
     try:
         raw = asdict(read_file(path, seconds))
-        # Front matter may hold dates. Written here, so that one with aliases that multiply is paid for here.
+        # Front matter may hold dates. Serialized here, so that exploding YAML aliases hit this process's limits.
         return raw | {"metadata": json.loads(json.dumps(raw["metadata"], default=str))}
     except Unreadable as reason:
         return {"unreadable": str(reason)}

@@ -1,4 +1,4 @@
-"""Ranks passages: by words (BM25), by meaning (embeddings), and by both fused."""
+"""Ranks passages by words (BM25), by meaning (embeddings), or by both fused."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Hit = tuple[Passage, float]
 
-# Each passage carries its document's title, so BM25's usual 0.75 would favour sections that say little else.
+# Each passage includes its document's title, so BM25's usual 0.75 would favour sections with little else.
 LENGTH_WEIGHT = 0.3
 
 # Constant and formula of Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and
@@ -28,7 +28,7 @@ FUSED_DEPTH = 50
 
 
 class Searcher:
-    """Search over fixed passages. Both indexes are built at first use."""
+    """Searches fixed passages. Both indexes are built on first use."""
 
     def __init__(self, passages: Sequence[Passage], embeddings: Embeddings | None) -> None:
         self._passages = passages
@@ -41,7 +41,7 @@ class Searcher:
             return await run_sync(self._by_words, query, limit)
 
     async def by_meaning(self, query: str, limit: int) -> list[Hit]:
-        """Passages nearest to the query, with cosine similarities. Raises `EmbeddingsUnavailable`."""
+        """Passages nearest to the query, with cosine similarity. Raises `EmbeddingsUnavailable`."""
         vectors = await self._vectors.of_passages([passage.searched for passage in self._passages])
         query_vector = await self._vectors.of_query(query)
         if query_vector.shape != vectors.shape[1:]:
@@ -49,7 +49,7 @@ class Searcher:
         return self._best(zip(range(len(vectors)), (vectors @ query_vector).tolist(), strict=True), limit)
 
     async def fused(self, query: str, limit: int) -> tuple[list[Hit], str | None]:
-        """Both rankings fused by reciprocal rank; words alone, and the reason, without embeddings."""
+        """Both rankings fused; without embeddings, the ranking by words and the reason."""
         by_words = await self.by_words(query, FUSED_DEPTH)
         try:
             by_meaning = await self.by_meaning(query, FUSED_DEPTH)
@@ -68,7 +68,7 @@ class Searcher:
     def _keyword_index(self) -> "BM25":
         from bm25s import BM25  # noqa: PLC0415
 
-        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it logs each index it builds
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it logs each index that it builds
         index = BM25(b=LENGTH_WEIGHT)
         index.index([terms(passage.searched) for passage in self._passages], show_progress=False)
         return index

@@ -49,7 +49,7 @@ Current = Newest[Shelf]
 
 
 def build(data: Path, embeddings: Embeddings | None, refresh_s: float = REFRESH_S) -> Server:
-    """A server over the folder `data`, looked at for changes every `refresh_s`.
+    """A server for the folder `data`, checked for changes every `refresh_s` seconds.
 
     Raises `StartupError` for a bad folder.
     """
@@ -96,7 +96,7 @@ def _add_reading(server: Server, current: Current) -> None:
         """A document of the knowledge base by its id, as Markdown."""
         return _find(current.now().library, id).text
 
-    for each in current.now().library.documents.values():  # those that come later are read by the template above
+    for each in current.now().library.documents.values():  # later ones are read by the template above
         server.add_resource(
             FunctionResource(
                 uri=AnyUrl(f"doc://{each.id}"),

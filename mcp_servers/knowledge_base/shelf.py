@@ -1,4 +1,4 @@
-"""One version of the documents with its search, and the folder that it comes from."""
+"""One version of the documents with its search index, and the folder as a source of versions."""
 
 import contextlib
 import logging
@@ -15,14 +15,14 @@ from mcp_servers.knowledge_base.search import Searcher
 
 @dataclass(frozen=True)
 class Shelf:
-    """Documents and the search over them, which belong together."""
+    """Documents and the search over them."""
 
     library: Library
     searcher: Searcher
 
     @property
     def data_version(self) -> str:
-        """A short name of the documents that changes when one does."""
+        """A short version that changes when a document does."""
         return self.library.version
 
 
@@ -37,17 +37,17 @@ class Folder:
         self._reader = Reader()
 
     def state(self) -> list[State]:
-        """Names, sizes and times of the files. Raises StartupError when there is no folder."""
+        """Names, sizes and times of the files. Raises StartupError if there is no folder."""
         if not self._folder.is_dir():
             raise StartupError(f"no documents folder at {self._folder}; name a folder of Markdown, HTML or PDF files")
         found = []
         for path in visible_files(self._folder):
-            with contextlib.suppress(FileNotFoundError):  # it has gone since it was listed
+            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
                 found.append(state(path))
         return found
 
     def load(self) -> Shelf:
-        """The documents as they are now; files that have not changed are not read again. Raises StartupError."""
+        """Load the documents; unchanged files are not read again. Raises StartupError."""
         self._reader.forget_all_but(self.state())
         library = load(self._folder, self._reader.read)
         for line in library.skipped:

@@ -1,4 +1,4 @@
-"""Vectors of texts from an embeddings endpoint, each computed once and kept in memory and on disk."""
+"""Vectors from an embeddings endpoint, computed once and cached in memory and on disk."""
 
 import hashlib
 import logging
@@ -25,13 +25,13 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S = 20.0
 BATCH = 64
 
-# Two endpoints may serve different vectors under one model name: the vector of this text tells them apart.
+# Endpoints may serve different vectors under one model name: the vector of this text tells them apart.
 PROBE = "How many orders came in?"
 SAME = 0.999
 
 
 class Vectors:
-    """Vectors of length 1. The key is the environment's OPENAI_API_KEY, which the client reads itself."""
+    """Unit vectors. The client reads its key from OPENAI_API_KEY."""
 
     def __init__(self, embeddings: Embeddings) -> None:
         self._url = embeddings.url
@@ -42,7 +42,7 @@ class Vectors:
         self._lock = anyio.Lock()
 
     async def of_query(self, text: str) -> Vector:
-        """The vector of one text, not kept. Raises `EmbeddingsUnavailable`."""
+        """The vector of one text, not cached. Raises `EmbeddingsUnavailable`."""
         return (await self._compute([text]))[0]
 
     async def of_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -66,7 +66,7 @@ class Vectors:
             await run_sync(self._save)
 
     async def _check(self) -> None:
-        """Keep earlier vectors, of memory or disk, only if the endpoint still gives the same one for the probe."""
+        """Keep cached vectors only if the endpoint still returns the same vector for the probe."""
         probe = (await self._compute([PROBE]))[0]
         earlier = self._known or await run_sync(self._saved)
         old = earlier.get(_digest(PROBE))
@@ -82,19 +82,19 @@ class Vectors:
         except OpenAIError as error:
             raise EmbeddingsUnavailable(self._logged(error)) from error
         except (AttributeError, TypeError, ValueError) as error:
-            raise EmbeddingsUnavailable("the endpoint's answer is not a list of embeddings") from error
+            raise EmbeddingsUnavailable("the endpoint's response is not a list of embeddings") from error
 
     def _logged(self, error: OpenAIError) -> str:
-        """What kind of error it is. Its words are for whoever runs this server: they may hold keys and addresses."""
+        """The kind of error. Its text is only logged, because it may contain keys and addresses."""
         logger.warning("%s: %s", shown(self._url), _one_line(error))
         if isinstance(error, APIStatusError):
             return f"the embeddings endpoint answered with status {error.status_code}"
         if isinstance(error, APITimeoutError):
-            return "the embeddings endpoint gave no answer in time"
+            return "the embeddings endpoint did not answer in time"
         return "the embeddings endpoint cannot be reached"
 
     def _client(self) -> AsyncOpenAI:
-        # No retry here: the caller's gateway retries the whole tool call once.
+        # No retries: the caller's gateway retries the whole tool call once.
         options: dict[str, Any] = {"base_url": self._url, "max_retries": 0, "timeout": TIMEOUT_S}
         try:
             return AsyncOpenAI(**options)
@@ -106,7 +106,7 @@ class Vectors:
             with self._file.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return dict(zip(stored["keys"].tolist(), stored["vectors"], strict=True))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return {}  # none yet, or cut off by a crash: they are computed again
+            return {}  # none yet, or truncated by a crash: computed again
 
     def _save(self) -> None:
         try:
@@ -115,7 +115,7 @@ class Vectors:
             with os.fdopen(handle, "wb") as out:
                 np.savez(out, keys=np.array(list(self._known)), vectors=np.stack(list(self._known.values())))
             Path(name).replace(self._file)
-        except OSError as error:  # a read-only disk costs money at the next start, not an answer now
+        except OSError as error:  # without a cache, the next start pays again
             logger.warning("vectors are kept in memory only: %s", error)
 
 

@@ -18,15 +18,15 @@ def main() -> None:
     source = options.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", help="CSV, Parquet, SQLite, DuckDB, an SQL script, or a Postgres URL")
     source.add_argument(
-        "--data-variable", metavar="NAME", help="environment variable that holds it: nobody can read a password there"
+        "--data-variable", metavar="NAME", help="environment variable that holds it, hidden from other users"
     )
     options.add_argument(
-        "--data-dir", type=Path, default=Path(".data"), help="where databases go (default: %(default)s)"
+        "--data-dir", type=Path, default=Path(".data"), help="folder for databases (default: %(default)s)"
     )
     options.add_argument(
         "--refresh-s",
         type=float,
-        help="seconds between two looks at whether own data have changed (default: 2, for Postgres 60)",
+        help="seconds between checks for changes of the data (default: 2, for Postgres 60)",
     )
     options.add_argument(
         "--time-limit-s", type=float, default=TIME_LIMIT_S, help="seconds a query may take (default: %(default)s)"
@@ -35,7 +35,7 @@ def main() -> None:
         "--queries-at-once",
         type=serving.positive(int),
         default=QUERIES_AT_ONCE,
-        help="queries that run at the same time, in 512 MB each; of one caller one less (default: %(default)s)",
+        help="queries that run at once, in 512 MB each; one caller gets one less (default: %(default)s)",
     )
     serving.run(_build, options.parse_args())
 
@@ -51,7 +51,7 @@ def _build(given: argparse.Namespace) -> Server:
 
 
 def _data(given: argparse.Namespace) -> Path | str:
-    """The path or URL that is meant. Raises StartupError."""
+    """The path or URL of the data. Raises StartupError."""
     if given.data_variable:
         if not (named := os.environ.get(given.data_variable)):
             raise serving.StartupError(f"--data-variable names {given.data_variable}, which is not set")
@@ -62,8 +62,8 @@ def _data(given: argparse.Namespace) -> Path | str:
 
     if has_password(given.data):
         raise serving.StartupError(
-            "everyone on this machine can read a password in --data; put the URL into an environment variable and name "
-            "that with --data-variable"
+            "all users of this machine can read a password in --data; put the URL into an environment variable and "
+            "pass its name as --data-variable"
         )
     return str(given.data)
 

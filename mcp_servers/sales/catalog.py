@@ -1,4 +1,4 @@
-"""What the database holds, for someone who is about to write SQL over it."""
+"""Describes the database for whoever writes SQL for it."""
 
 from mcp_servers.base.results import Cell, Table
 from mcp_servers.sales.plain import quoted
@@ -12,7 +12,7 @@ NESTED = ("STRUCT", "MAP", "UNION", "BLOB", "BIT", "VARIANT")
 
 
 def describe(warehouse: Warehouse) -> Table:
-    """One row per column, with its values if they are few and its range if they are many."""
+    """One row per column, with its values if they are few, else its range."""
     rows: list[list[Cell]] = []
     notes: list[str] = []
     for relation, comment, size in _relations(warehouse):
@@ -56,7 +56,7 @@ def _described(warehouse: Warehouse, relation: str) -> list[list[Cell]]:
 
 
 def _values(warehouse: Warehouse, relation: str, names: list[str]) -> dict[str, str]:
-    """For each column its values if they are few, else the smallest and the largest."""
+    """Per column, its values if they are few, else its minimum and maximum."""
     # A rough count first: exact counts of every column at once take a hundred megabytes.
     measures = ", ".join(
         f"approx_count_distinct({name}), concat(min({name}), ' .. ', max({name}))" for name in map(quoted, names)

@@ -1,8 +1,8 @@
-"""Finds out what a column of text really holds: whole numbers, decimals, dates, or text after all.
+"""Infers what a text column holds: integers, decimals, dates, or just text.
 
-A column gets a type only if every value that is present fits it; otherwise it stays text as it is. Dates of
-several formats may stand in one column. A date such as 03/04/2024 is read day first, unless the column has a
-date that only fits month first (04/30/2024) and none that only fits day first.
+A column gets a type only if all its values fit; otherwise it stays text. A column may mix date formats. A date such as
+03/04/2024 is read day first, unless the column has a date that only fits month first (04/30/2024) and none that only
+fits day first.
 """
 
 from dataclasses import dataclass
@@ -39,14 +39,14 @@ _TIMES = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S", "T%H
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read a column: an SQL expression over it, and what is worth knowing about the result."""
+    """How to read a column: an SQL expression, and a note on the result."""
 
     expression: str
     note: str = ""
 
 
 def read_as(connection: DuckDBPyConnection, table: str, column: str) -> Reading:
-    """The narrowest reading that every present value of the text column fits. Names come quoted."""
+    """The narrowest reading that all values of the text column fit. Names come quoted."""
     value = f"CASE WHEN upper(trim({column})) NOT IN {MISSING} THEN trim({column}) END"
     number = f"regexp_replace({value}, '{CURRENCY}', '', 'g')"
     text = Reading(f"nullif({column}, '')")
@@ -73,7 +73,7 @@ def _number(connection: DuckDBPyConnection, table: str, value: str) -> Reading |
 
 
 def _decimal(connection: DuckDBPyConnection, table: str, value: str) -> str:
-    """Exact decimals where they fit (sums of money stay exact), floating point where they do not."""
+    """Exact decimals if they fit (money stays exact), else floating point."""
     exact = f"TRY_CAST({value} AS DECIMAL(18, 4))"
     inexact = _count(connection, table, f"{exact} IS DISTINCT FROM TRY_CAST({value} AS DECIMAL(38, 12))")
     return f"CAST({value} AS DOUBLE)" if inexact else exact

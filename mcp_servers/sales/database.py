@@ -1,4 +1,4 @@
-"""Opens a DuckDB file for reading only, and writes a new one so that no reader ever sees half of it."""
+"""Opens DuckDB files read-only, and writes them atomically."""
 
 import contextlib
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 import duckdb
 
 MEMORY_LIMIT_MB = 256
-STATEMENT_LIMIT_S = 10  # a thread that nobody waits for any more is free again by then
+STATEMENT_LIMIT_S = 10  # frees threads that nobody waits for any more
 
 
 def open_locked(path: Path) -> duckdb.DuckDBPyConnection:
-    """A read-only connection that reaches no other file, no network and no extension, and cannot undo that.
+    """A read-only connection, locked without access to other files, the network and extensions.
 
-    Raises duckdb.Error when the file is not a readable database.
+    Raises duckdb.Error if the file is not a readable database.
     """
     return duckdb.connect(
         str(path),
@@ -37,29 +37,29 @@ def open_locked(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def write_atomically(path: Path, fill: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
-    """Create the database with `fill` beside `path`, then move it there. Two writers at once are fine."""
+    """Create the database with `fill` in a temporary file, then move it to `path`. Concurrent writers are fine."""
     with _draft(path) as draft, duckdb.connect(str(draft), config={"threads": 1}) as connection:
         fill(connection)
 
 
 def copy_atomically(source: Path, path: Path, check: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
-    """Copy a database with its log, move it to `path` when `check` raises nothing.
+    """Copy a database with its write-ahead log, and move it to `path` unless `check` raises.
 
-    Raises duckdb.Error when it is none, or while another program has it open for writing.
+    Raises duckdb.Error if it is not a database, or is open for writing elsewhere.
     """
     log = source.with_name(f"{source.name}.wal")
     with _draft(path) as draft:
-        with open_locked(source):  # nobody can open it for writing meanwhile
+        with open_locked(source):  # blocks writers meanwhile
             if log.exists():
                 shutil.copyfile(log, draft.with_name(f"{draft.name}.wal"))
             shutil.copyfile(source, draft)
-        with duckdb.connect(str(draft), config={"threads": 1}) as connection:  # takes the log in
+        with duckdb.connect(str(draft), config={"threads": 1}) as connection:  # applies the log
             check(connection)
 
 
 @contextlib.contextmanager
 def _draft(path: Path) -> Iterator[Path]:
-    """A file beside `path` that is moved there at the end, or removed when something is raised."""
+    """A temporary file that is moved to `path` at the end, or removed on an exception."""
     draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         yield draft

@@ -1,4 +1,4 @@
-"""Names that are easy to write in SQL, and comments that tell what they were before."""
+"""Names that are easy to write in SQL, and comments with the original names."""
 
 import re
 import unicodedata
@@ -10,7 +10,7 @@ SPELT = str.maketrans({"€": " eur ", "%": " pct ", "#": " number ", "&": " and
 
 
 def snake_case(name: str) -> str:
-    """`Umsatz (€)` becomes `umsatz_eur`; a name with nothing left of it becomes empty."""
+    """`Umsatz (€)` becomes `umsatz_eur`; a name without usable characters becomes empty."""
     ascii_name = unicodedata.normalize("NFKD", name.translate(SPELT)).encode("ascii", "ignore").decode()
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ascii_name)
     plain = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
@@ -18,7 +18,7 @@ def snake_case(name: str) -> str:
 
 
 def plain_names(connection: DuckDBPyConnection, originals: Iterable[str]) -> list[str]:
-    """A `snake_case` name for each, all different and none of them a reserved word."""
+    """A unique `snake_case` name for each, none of them a reserved word."""
     keywords = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
     reserved = {str(word) for (word,) in connection.execute(keywords).fetchall()}
     names: list[str] = []
@@ -32,11 +32,11 @@ def plain_names(connection: DuckDBPyConnection, originals: Iterable[str]) -> lis
 
 
 def original(old: str, new: str) -> str:
-    """What to say of a name that was changed."""
+    """The comment on a changed name; empty if it was not changed."""
     return f"original name: {old}" if old != new else ""
 
 
 def describe(connection: DuckDBPyConnection, what: str, parts: Iterable[str]) -> None:
-    """Comment on `what` (`TABLE x`, `COLUMN x.y`, with quoted names), if there is anything to say."""
+    """Comment on `what` (`TABLE x`, `COLUMN x.y`, with quoted names) unless all parts are empty."""
     if comment := "; ".join(filter(None, parts)).replace("'", "''"):
         connection.execute(f"COMMENT ON {what} IS '{comment}'")

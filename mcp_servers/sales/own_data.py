@@ -29,27 +29,27 @@ class Files:
     """A source for `reloading.Newest`: files, or a folder of them."""
 
     def __init__(self, path: Path, data_dir: Path, time_limit_s: float) -> None:
-        self.settles = not _is_sqlite(path)  # SQLite gives a consistent copy in the midst of changes, which may be many
+        self.settles = not _is_sqlite(path)  # SQLite gives a consistent copy during changes
         self._path = path
         self._data_dir = data_dir
         self._time_limit_s = time_limit_s
 
     def state(self) -> object:
-        """Names, sizes and times of the files. Raises StartupError when they are not there."""
+        """Names, sizes and times of the files. Raises StartupError if there are none."""
         try:
             return _state(self._path)
         except OSError as error:
             raise StartupError(f"cannot read {self._path}: {_reason(error)}; give {KINDS}") from error
 
     def load(self) -> Warehouse:
-        """The files as they are now. Raises StartupError when they cannot be read."""
+        """Load the files. Raises StartupError if they cannot be read."""
         return stored.opened(lambda: load(self._path, self._data_dir), self._time_limit_s)
 
 
 def load(path: Path, data_dir: Path) -> tuple[Path, str]:
     """The database to open and the version of its data. Raises StartupError if the data cannot be read.
 
-    The data are read into `data_dir` once for each content of the files, so that nothing holds the files themselves.
+    The data are copied into `data_dir` once per content of the files, so that the files themselves are not kept open.
     """
     try:
         if not _is_sqlite(path):
@@ -61,7 +61,7 @@ def load(path: Path, data_dir: Path) -> tuple[Path, str]:
 
 
 def _stored(path: Path, data_dir: Path, told: Path) -> tuple[Path, str]:
-    """`told` is what messages call the path."""
+    """`told`: the path as shown in messages."""
     before = _state(path)
     version = f"own-{_fingerprint(path)}"
     database = stored.path(data_dir, version)
@@ -80,9 +80,9 @@ def _make(database: Path, path: Path, told: Path, unchanged: Callable[[], bool])
 
     def check(connection: duckdb.DuckDBPyConnection) -> None:
         if not connection.execute("SELECT 1 FROM duckdb_columns() WHERE NOT internal LIMIT 1").fetchall():
-            raise StartupError(f"{told} holds no table; give {KINDS}")
-        if not unchanged():  # or the name of the database would promise another content
-            raise StartupError(f"{told} changed while it was read; try again when it stands still")
+            raise StartupError(f"{told} has no tables; give {KINDS}")
+        if not unchanged():  # the name of the database is the digest of its content
+            raise StartupError(f"{told} changed while it was read; try again when it is no longer written to")
 
     if _kind(path) == DUCKDB:
         copy_atomically(path, database, check)
@@ -93,19 +93,19 @@ def _make(database: Path, path: Path, told: Path, unchanged: Callable[[], bool])
 def _is_sqlite(path: Path) -> bool:
     try:
         return _kind(path) == SQLITE
-    except (OSError, StartupError):  # told of when it is read
+    except (OSError, StartupError):  # reported when it is read
         return False
 
 
 def _backup(path: Path, folder: Path) -> Path:
-    """A copy of an SQLite database as of one moment, its log taken in. Raises sqlite3.Error."""
+    """A consistent copy of an SQLite database with its log applied. Raises sqlite3.Error."""
     copy = folder / path.name
     with (
         closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as source,
         closing(sqlite3.connect(copy)) as target,
     ):
         source.backup(target)
-        target.execute("PRAGMA journal_mode = delete")  # or reading the copy would make a log beside it
+        target.execute("PRAGMA journal_mode = delete")  # else reading the copy creates a log beside it
     return copy
 
 
@@ -115,13 +115,13 @@ def _reason(error: Exception) -> str:
 
 
 def _state(path: Path) -> list[tuple[str, int, int, int, int]]:
-    """Inode and time of change too: a file may be replaced by one of the same size and age."""
+    """Includes inode and ctime: a file may be replaced by one of the same size and mtime."""
     stats = [(file.name, file.stat()) for file in _with_logs(_files(path))]
     return [(name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats]
 
 
 def _fingerprint(path: Path) -> str:
-    """A digest of names and contents: the same for every replica, wherever its copy of the data is."""
+    """A digest of names and contents: the same on every replica, wherever its files are."""
     seen = hashlib.sha256(LOADER.encode())
     for file in _with_logs(_files(path)):
         with file.open("rb") as content:
@@ -130,7 +130,7 @@ def _fingerprint(path: Path) -> str:
 
 
 def _with_logs(files: list[Path]) -> list[Path]:
-    """Each file, and the log beside it in which SQLite or DuckDB keeps what it has not moved into the file yet."""
+    """Each file, and its SQLite or DuckDB write-ahead log."""
     near = [file.with_name(f"{file.name}{log}") for file in files for log in ("", "-wal", ".wal")]
     return [each for each in near if each in files or each.exists()]
 
@@ -160,12 +160,12 @@ def _kind(path: Path) -> str | None:
     if kind is None and path.suffix.lower() == ".sql":
         return SCRIPT
     if kind is None and b"\0" in head:
-        raise StartupError(f"{path} is neither text nor of a known kind; give {KINDS}")
+        raise StartupError(f"{path} is neither text nor a supported format; give {KINDS}")
     return kind
 
 
 def _run(connection: duckdb.DuckDBPyConnection, script: Path) -> None:
-    """A script makes its data itself: it reads no file and reaches no network."""
+    """Run a script, without access to files and the network."""
     connection.execute("SET enable_external_access = false")
     for statement in duckdb.extract_statements(script.read_text(encoding="utf-8")):
         connection.execute(statement)
@@ -184,7 +184,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, path: Path, told: Path) -> None
 
 
 def _exported(database: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
-    """SQLite's tables as CSV files, so that its loosely typed values pass the same reading as a CSV's."""
+    """SQLite's tables as CSV files, so that its loosely typed values are read like CSV."""
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as source:
         tables = source.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
         for number, (table,) in enumerate(tables.fetchall()):
@@ -198,13 +198,13 @@ def _exported(database: Path, scratch: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _stage(connection: duckdb.DuckDBPyConnection, file: Path, scratch: Path) -> None:
-    """The file as the table `staged`, CSV with every column as text."""
+    """Load the file into the table `staged`; columns of CSV files as text."""
     if _kind(file) == PARQUET:
         reader = "read_parquet(?)"
     elif file.suffix.lower() in TEXT_FILES:
         reader = "read_csv(?, all_varchar = true, header = true, null_padding = true, parallel = false)"
     else:
-        raise StartupError(f"{file} is of no known kind; give {KINDS}")
+        raise StartupError(f"{file} is not a supported format; give {KINDS}")
     create = f"CREATE OR REPLACE TEMP TABLE staged AS SELECT * FROM {reader}"  # noqa: S608
     try:
         connection.execute(create, [str(file)])
@@ -215,7 +215,7 @@ def _stage(connection: duckdb.DuckDBPyConnection, file: Path, scratch: Path) -> 
 
 
 def _as_utf8(file: Path, scratch: Path) -> Path:
-    """A copy of a text file that is not UTF-8, taken for Windows' encoding 1252 (Excel's)."""
+    """A UTF-8 copy of a text file in another encoding, assumed to be Windows-1252 (Excel)."""
     copy = scratch / "utf8.csv"
     with file.open(encoding="cp1252") as old, copy.open("w", encoding="utf-8") as new:
         shutil.copyfileobj(old, new)
@@ -223,7 +223,7 @@ def _as_utf8(file: Path, scratch: Path) -> Path:
 
 
 def _take_over(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Create the lasting table from `staged`: plain names, text columns read as what they hold, comments."""
+    """Create the final table from `staged`, with plain names, inferred types and comments."""
     table = quoted(snake_case(name) or "data")
     columns = connection.execute("DESCRIBE staged").fetchall()
     names = plain_names(connection, [str(column) for column, *_ in columns])

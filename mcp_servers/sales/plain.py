@@ -1,4 +1,4 @@
-"""Between DuckDB and plain data: values a table may hold, names an SQL text may hold."""
+"""Converts DuckDB values to JSON, and names to SQL identifiers."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # the query worker starts faster without pydantic
 
 
 def cells(rows: Iterable[Sequence[object]]) -> "list[list[Cell]]":
-    """Money and other decimals become floats, dates ISO text, what is not a number (NaN, infinity) null."""
+    """Decimals become floats, dates ISO text, NaN and infinity null."""
     return [[_cell(value) for value in row] for row in rows]
 
 

@@ -1,7 +1,6 @@
-"""Copies what a role may read of a Postgres database into one DuckDB file, as it was at one moment.
+"""Copies a consistent snapshot of what a role may read of a Postgres database into one DuckDB file.
 
-Agents query the copy: their SQL never reaches the production database, cannot slow it down, and is the same for every
-source of data.
+Agents query the copy: their SQL never reaches the production database, and is the same for every source of data.
 """
 
 import hashlib
@@ -28,12 +27,12 @@ from mcp_servers.sales.warehouse import Warehouse
 
 LOADER = "postgres 1"
 MALFORMED = (
-    "the URL of the Postgres database cannot be read; write postgresql://user:password@host:5432/database, "
-    "special characters of the password as percent codes (@ is %40)"
+    "the URL of the Postgres database is invalid; write postgresql://user:password@host:5432/database, with special "
+    "characters in the password percent-encoded (@ is %40)"
 )
 LINE_BYTES = 16 * 1024 * 1024
 
-# Whatever happens to us, the database ends our statements and our transaction.
+# If we die, the database ends our statements and our transaction.
 SESSION = {
     "statement_timeout": "120s",
     "lock_timeout": "5s",
@@ -42,13 +41,13 @@ SESSION = {
     "datestyle": "ISO",
     "intervalstyle": "postgres",
     "search_path": "",
-    "synchronize_seqscans": "off",  # the same rows in the same order have the same version
+    "synchronize_seqscans": "off",  # a stable order of rows, and so a stable version
 }
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a snapshot may hold at most, all tables together, and how long it may take."""
+    """Limits of a snapshot: rows and bytes over all tables, and seconds."""
 
     rows: int = 5_000_000
     bytes: int = 1024 * 1024 * 1024
@@ -56,12 +55,12 @@ class Bounds:
 
 
 class Postgres:
-    """A source for `reloading.Newest`: all that the role of a URL may read."""
+    """A source for `reloading.Newest`: everything that the role in the URL may read."""
 
     settles = False
 
     def __init__(self, url: str, data_dir: Path, time_limit_s: float, bounds: Bounds = Bounds()) -> None:
-        """Raises StartupError when the URL cannot be read."""
+        """Raises StartupError if the URL is invalid."""
         self._url = url
         self._parts = _parts(url)
         self._data_dir = data_dir
@@ -74,7 +73,7 @@ class Postgres:
             return postgres_catalog.state(rows)
 
     def load(self) -> Warehouse:
-        """A snapshot. Raises StartupError: unreachable, nothing to read, too much to read, or a role that can write."""
+        """A snapshot. Raises StartupError: unreachable, nothing to read, too much to read, or the role can write."""
         return stored.opened(self._snapshot, self._time_limit_s)
 
     def _snapshot(self) -> tuple[Path, str]:
@@ -109,7 +108,7 @@ class Postgres:
 
     @contextmanager
     def _transaction(self) -> Iterator[Cursor[Any]]:
-        """One moment of the database, for reading only. Whatever goes wrong there is a StartupError without secrets."""
+        """A read-only snapshot transaction. Raises every failure as a StartupError without secrets."""
         try:
             with psycopg.connect(
                 self._url,
@@ -117,7 +116,7 @@ class Postgres:
                 tcp_user_timeout=30_000,
                 application_name="tollgate sales",
                 client_encoding="utf8",
-                prepare_threshold=None,  # a pooler may give every transaction another connection
+                prepare_threshold=None,  # a pooler may use another connection per transaction
             ) as connection:
                 connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
                 connection.read_only = True
@@ -140,8 +139,8 @@ def _parts(url: str) -> dict[str, Any]:
     try:
         parts = conninfo.conninfo_to_dict(url)
     except psycopg.Error:
-        raise StartupError(MALFORMED) from None  # its message quotes what it does not understand
-    # A password with a bare @ or / ends up in these, and would be shown in every message.
+        raise StartupError(MALFORMED) from None  # its message may quote the password
+    # An unencoded @ or / in a password moves parts of it into these, which messages show.
     ports = str(parts.get("port", "")).replace(",", "")
     if any("@" in str(parts.get(name, "")) for name in ("host", "dbname")) or not (ports or "0").isdigit():
         raise StartupError(MALFORMED)
@@ -149,12 +148,12 @@ def _parts(url: str) -> dict[str, Any]:
 
 
 def has_password(url: str) -> bool:
-    """Whether whoever sees this URL can log in. Raises StartupError when it cannot be read."""
+    """Whether this URL contains a password. Raises StartupError if it is invalid."""
     return bool(_parts(url).get("password"))
 
 
 def _copied(rows: Cursor[Any], relations: list[Relation], folder: Path, bounds: Bounds) -> list[Path]:
-    """A CSV file for each relation. Raises StartupError beyond the bounds."""
+    """A CSV file per relation. Raises StartupError beyond the bounds."""
     copies, size, count = list[Path](), 0, 0
     until = time.monotonic() + bounds.seconds
     for number, relation in enumerate(relations):
@@ -181,7 +180,7 @@ def _too_much(relation: Relation, bounds: Bounds) -> StartupError:
     return StartupError(
         f"the Postgres database has more than {bounds.rows:,} rows or {bounds.bytes:,} bytes for this role, or took "
         f"more than {bounds.seconds:g} s (at {relation.schema}.{relation.name}); GRANT the role less, or a view that "
-        "selects or sums up what matters"
+        "selects or aggregates what matters"
     )
 
 
@@ -205,7 +204,7 @@ def _fill(relations: list[Relation], copies: list[Path], connection: duckdb.Duck
 
 
 def _stage(connection: duckdb.DuckDBPyConnection, relation: Relation, copy: Path) -> None:
-    """The file as the table `staged`, every column as text, null apart from empty."""
+    """Load the file into the table `staged`, every column as text; null differs from empty."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE staged AS SELECT * FROM read_csv(?, columns = ?, auto_detect = false, "
         "header = false, delim = ',', quote = '\"', escape = '\"', nullstr = '\\N', allow_quoted_nulls = false, "

@@ -1,4 +1,4 @@
-"""What a role may read of a Postgres database, whether it may write there, and whether anything has changed."""
+"""What a role may read of a Postgres database, whether it may write, and whether anything has changed."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from mcp_servers.sales.postgres_types import LEFT_OUT, Type
 
 Rows = Cursor[tuple[Any, ...]]
 
-# Tables, views, partitioned and foreign tables of users. What an extension brings is no data of the company.
+# Tables, views, partitioned and foreign tables of users, without those of extensions.
 _RELATIONS = """
     pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
       AND c.relkind IN ('r', 'v', 'm', 'p', 'f') AND c.relpersistence <> 't'
@@ -28,7 +28,7 @@ _READABLE = f"""
 """  # noqa: S608
 _TYPES = "SELECT oid, typname, typbasetype, typtypmod, typcategory = 'A' AND typelem <> 0, typelem FROM pg_type"
 
-# A role that is not granted a right itself may still take on one that is (SET ROLE).
+# A role without a privilege may still become a role with it (SET ROLE).
 _WRITABLE = f"""
     SELECT format('%I.%I', n.nspname, c.relname)
     FROM {_RELATIONS} JOIN pg_roles r ON pg_has_role(r.oid, 'MEMBER')
@@ -41,8 +41,8 @@ _ALMIGHTY = """
     WHERE pg_has_role(oid, 'MEMBER') AND (rolsuper OR rolname IN ('pg_write_server_files', 'pg_execute_server_program'))
 """
 
-# Counters of the statistics, which every role may read; a standby has none, and neither has who switched them off.
-# They say nothing of foreign tables and of views over the clock: so everything is taken as changed once an hour.
+# Statistics counters, which every role may read; a standby has none, nor has a server with them off. They do not cover
+# foreign tables and views that depend on the time, so everything counts as changed once an hour.
 _STATE = """
     SELECT floor(extract(epoch FROM now()) / 3600)::bigint,
            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text
@@ -55,7 +55,7 @@ _STATE = """
 
 
 class Column(NamedTuple):
-    """A column that is read."""
+    """A column that the role may read."""
 
     name: str
     comment: str
@@ -64,7 +64,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Relation:
-    """A table or view, the columns of it that the role may read, and those that no answer could hold."""
+    """A table or view, the columns that the role may read, and those of unsupported types."""
 
     schema: str
     name: str
@@ -74,12 +74,12 @@ class Relation:
 
 
 def state(rows: Rows) -> object:
-    """Differs when data, tables or comments may have changed."""
+    """A value that differs if data, tables or comments may have changed."""
     return rows.execute(_STATE).fetchall(), relations(rows)
 
 
 def writable(rows: Rows) -> str | None:
-    """Something that the role, or one that it can take on, may write to; None when there is nothing."""
+    """Something that the role, or one it can become, may write to; None if there is nothing."""
     if rows.execute(_ALMIGHTY).fetchall() != [(0,)]:
         return "everything"
     found = rows.execute(_WRITABLE).fetchone()
@@ -87,7 +87,7 @@ def writable(rows: Rows) -> str | None:
 
 
 def relations(rows: Rows) -> list[Relation]:
-    """All that the role may read, in the order of names."""
+    """Everything that the role may read, ordered by name."""
     types = {oid: rest for oid, *rest in rows.execute(_TYPES).fetchall()}
     found: dict[tuple[str, str, str], list[Column]] = {}
     for schema, table, about, name, comment, oid, modifier in rows.execute(_READABLE).fetchall():

@@ -1,6 +1,6 @@
-"""Postgres' types in DuckDB: what a column is sent as, and what its text is then read as.
+"""Maps Postgres types to DuckDB: how a column is sent as text, and how the text is read.
 
-Every value comes as text. It gets the narrower type only if every value fits; otherwise it stays text, with a note.
+A column gets its type only if all values fit; otherwise it stays text, with a note.
 """
 
 from dataclasses import dataclass
@@ -34,14 +34,14 @@ LISTS = {
     **dict.fromkeys(("float4", "float8"), "DOUBLE[]"),
     "bool": "BOOLEAN[]",
 }
-# What a date of Python, and so an answer, can hold: no infinity, nothing BC, no year of five digits.
+# The range of Python's dates: no infinity, nothing BC, no year of five digits.
 MOMENT = r"\d{4}-[0-9-]+( [0-9:.]+)?"
 LEFT_OUT = ("bytea",)
 
 
 @dataclass(frozen=True)
 class Type:
-    """A type without its domain: `name` as in pg_type; of an array that of its elements. Digits only of numerics."""
+    """A type, with domains resolved. `name` is as in pg_type (of arrays, the element's); only numerics have digits."""
 
     name: str
     array: bool = False
@@ -50,7 +50,7 @@ class Type:
 
 
 def sent(column: str, kind: Type) -> sql.Composable:
-    """The SQL that gives a column of this type as text, on Postgres' side."""
+    """The Postgres SQL that returns a column of this type as text."""
     name = sql.Identifier(column)
     if kind.array:
         return sql.SQL("to_json({})::text").format(name)
@@ -62,7 +62,7 @@ def sent(column: str, kind: Type) -> sql.Composable:
 
 
 def read(connection: DuckDBPyConnection, table: str, column: str, kind: Type) -> Reading:
-    """How to read such a column of a DuckDB table of text."""
+    """How to read a column of this type from a DuckDB table of text."""
     value = quoted(column)
     notes = ["times are UTC"] if kind.name == "timestamptz" and not kind.array else []
     if (wanted := _wanted(connection, table, value, kind)) is None:
@@ -89,7 +89,7 @@ def _wanted(connection: DuckDBPyConnection, table: str, value: str, kind: Type) 
 
 
 def _present(value: str, kind: Type) -> str:
-    """The text, but null where no answer could hold the value."""
+    """The text, or null for values that a result cannot hold."""
     if kind.name in {"date", "timestamp", "timestamptz"} and not kind.array:
         return f"CASE WHEN regexp_full_match({value}, '{MOMENT}') THEN {value} END"
     if kind.name == "numeric" and not kind.array:
@@ -98,7 +98,7 @@ def _present(value: str, kind: Type) -> str:
 
 
 def _decimal(connection: DuckDBPyConnection, table: str, value: str) -> str:
-    """Exact where 38 digits are enough for all values, else floating point."""
+    """Exact if 38 digits are enough for all values, else floating point."""
     whole, point = f"length(ltrim(split_part({value}, '.', 1), '-'))", f"length(split_part({value}, '.', 2))"
     [(digits, scale)] = connection.execute(f"SELECT max({whole}), max({point}) FROM {table}").fetchall()  # noqa: S608
     if digits is None:

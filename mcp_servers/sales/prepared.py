@@ -1,4 +1,4 @@
-"""The prepared questions: revenue by dimensions, top customers, target attainment."""
+"""The prepared queries: revenue by dimensions, top customers, target attainment."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ NOTHING = "no sales match these filters"
 
 
 def revenue_by(warehouse: Warehouse, dims: list[str], filters: Filters | None, period: Period | str | None) -> Table:
-    """Net revenue, units and number of orders. Over time in order of time, else the largest first."""
+    """Net revenue, units and number of orders; by time if a dimension is a time, else by size."""
     require(warehouse, "sales", ["revenue_eur", "units", "order_id", *source_columns(dims)])
     chosen = select(warehouse, list(EXPRESSIONS), filters, period)
     found = warehouse.rows(
@@ -38,7 +38,7 @@ def revenue_by(warehouse: Warehouse, dims: list[str], filters: Filters | None, p
 
 
 def top_customers(warehouse: Warehouse, limit: int, filters: Filters | None, period: Period | str | None) -> Table:
-    """The customers with the highest net revenue, and what they are of the whole."""
+    """The customers with the highest net revenue, and their share of the total."""
     identity = ["customer_id", "customer", "country", "segment"]
     require(warehouse, "sales", [*identity, "revenue_eur", "order_id"])
     chosen = select(warehouse, list(EXPRESSIONS), filters, period)
@@ -60,7 +60,7 @@ def top_customers(warehouse: Warehouse, limit: int, filters: Filters | None, per
 def target_attainment(
     warehouse: Warehouse, dims: list[str], filters: Filters | None, period: Period | str | None
 ) -> Table:
-    """Net revenue against target, in percent; months without a target are left out on both sides."""
+    """Net revenue against target in percent, without the months that have no target."""
     require(warehouse, "sales", ["order_date", "country", "revenue_eur"])
     require(warehouse, "targets", ["country", "month", "target_eur"])
     chosen = select(warehouse, ["country", *TIMES], filters, period)

@@ -1,7 +1,7 @@
-"""The process that runs the SQL of strangers, bounded in time and memory.
+"""The process that runs untrusted SQL, limited in time and memory.
 
-A string function can allocate gigabytes outside DuckDB's own memory limit, and a call into one cannot be
-interrupted (`lpad('x', 2000000000)`).
+A string function such as `lpad('x', 2000000000)` can allocate gigabytes outside DuckDB's own memory limit, and cannot
+be interrupted.
 """
 
 import sys
@@ -24,28 +24,28 @@ TOO_BIG = "the query needs too much memory; filter, aggregate or select fewer ro
 
 
 def main(database: Path, seconds: float) -> None:
-    """Answer requests until stdin closes. A request that takes longer than `seconds` ends the process."""
+    """Answer requests until stdin closes. A request that exceeds `seconds` ends the process."""
     connection = open_locked(database)
     guard = Guard(connection)
     bounded.serve(lambda request: answer(connection, guard, **request), seconds, PROCESS_MEMORY)
 
 
 def answer(connection: duckdb.DuckDBPyConnection, guard: Guard, sql: str, max_rows: int) -> dict[str, Any]:
-    """`columns`, `rows` (at most `max_rows`) and `row_count`, or `error` with what to do about it."""
+    """`columns`, `rows` (at most `max_rows`) and `row_count`, or `error` with the remedy."""
     try:
         return _run(connection, guard.check(sql), max_rows)
     except Refused as refusal:
         return {"error": str(refusal)}
     except (duckdb.OutOfMemoryException, MemoryError):
         return {"error": TOO_BIG}
-    except duckdb.IOException:  # it names files
-        return {"error": "the sales data cannot be read just now; try again, or do without"}
+    except duckdb.IOException:  # its message names files
+        return {"error": "the sales data cannot be read at the moment; try again, or do without"}
     except duckdb.Error as error:
         return {"error": f"{str(error)[:800]}\nCorrect the statement; describe_schema lists tables and columns."}
 
 
 def _run(connection: duckdb.DuckDBPyConnection, sql: str, max_rows: int) -> dict[str, Any]:
-    inner = f"(\n{sql}\n)"  # line breaks: the statement may end in a comment
+    inner = f"(\n{sql}\n)"  # newlines: the statement may end in a comment
     described = connection.execute(f"DESCRIBE SELECT * FROM {inner}").fetchall()  # noqa: S608
     if len(described) > MAX_COLUMNS:
         raise Refused(f"the result has {len(described)} columns, the limit is {MAX_COLUMNS}; name the ones you need")
@@ -58,7 +58,7 @@ def _run(connection: duckdb.DuckDBPyConnection, sql: str, max_rows: int) -> dict
 
 
 def _shown(name: str, kind: str) -> str:
-    """The column as a plain value: text is cut, and so is anything nested, before it leaves DuckDB."""
+    """The SQL of a column as a plain value: long text and nested values are cut inside DuckDB."""
     column = quoted(name)
     if kind.startswith(PLAIN_TYPES) and not kind.endswith("]"):
         return column

@@ -1,4 +1,4 @@
-"""Runs the SQL of strangers in bounded processes, and says why when one was stopped."""
+"""Runs untrusted SQL in bounded processes, and explains why one was stopped."""
 
 import os
 import weakref
@@ -12,20 +12,20 @@ TIME_LIMIT_S = 5.0
 
 
 class Sandbox:
-    """Runs statements over one database: each in a process of its own while it runs, which then waits for the next.
+    """Runs statements on one database, each in its own process while it runs; idle processes are reused.
 
-    Thread-safe. How many run at once is up to whoever asks.
+    Thread-safe. The caller limits how many run at once.
     """
 
     def __init__(self, database: Path, time_limit_s: float = TIME_LIMIT_S) -> None:
-        """Holds the file open: it may be removed or replaced meanwhile. Raises OSError when it is not there."""
+        """Keeps the file open, so that it may be removed or replaced. Raises OSError if it does not exist."""
         self._file = os.open(database, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
         self._time_limit_s = time_limit_s
         self._idle: list[Bounded] = []
 
     def run(self, sql: str, max_rows: int) -> dict[str, Any]:
-        """`columns`, `rows`, `row_count`. Raises Refused with a message for the writer of the statement."""
+        """`columns`, `rows`, `row_count`. Raises Refused with a message for the author of the statement."""
         try:
             process = self._idle.pop()
         except IndexError:
@@ -44,8 +44,8 @@ class Sandbox:
         return answer
 
     def _asked_again(self, process: Bounded, asked: dict[str, Any]) -> dict[str, Any]:
-        """DuckDB looks for the name of the file before it opens it. When the file is removed between the two, it is not
-        found; from then on it has no name, and is opened by its descriptor. Raises Refused."""
+        """Retry if the file was removed between DuckDB's look-up of its name and opening it: it now has no name, and is
+        opened by its descriptor. Raises Refused."""
         try:
             return process.ask(asked)
         except Died as end:
@@ -64,4 +64,4 @@ class Sandbox:
                 f"stopped after the time limit of {self._time_limit_s:g} seconds; filter earlier, aggregate, or join "
                 "on keys instead of combining every row with every other"
             )
-        return f"the query stopped the database (code {end.code}), most likely for lack of memory; make it smaller"
+        return f"the query crashed the database (code {end.code}), probably out of memory; make it smaller"

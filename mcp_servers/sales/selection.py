@@ -1,4 +1,4 @@
-"""Which rows of `sales` a question is about: dimensions, filters and period, checked against the data."""
+"""Checks dimensions, filters and period against the data, and selects the rows of `sales`."""
 
 import re
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ MAX_LISTED = 60
 
 @dataclass(frozen=True)
 class Selection:
-    """A checked WHERE clause, its parameters, and the same in words."""
+    """A checked WHERE clause, its parameters, and its description."""
 
     where: str
     parameters: list[Any]
@@ -32,7 +32,7 @@ class Selection:
 
 
 def require(warehouse: Warehouse, relation: str, columns: list[str]) -> None:
-    """Raises ToolError unless the relation has these columns: own data may not."""
+    """Raises ToolError unless the relation has these columns; your own data may not have them."""
     missing = [column for column in columns if column not in warehouse.columns(relation)]
     if missing:
         raise ToolError(
@@ -42,12 +42,12 @@ def require(warehouse: Warehouse, relation: str, columns: list[str]) -> None:
 
 
 def source_columns(dimensions: list[str]) -> list[str]:
-    """The columns of `sales` that these dimensions are made of."""
+    """The columns of `sales` that these dimensions need."""
     return ["order_date" if name in TIMES else name for name in dimensions]
 
 
 def select(warehouse: Warehouse, allowed: list[str], filters: Filters | None, period: Period | str | None) -> Selection:
-    """Check filters and period against the data. Raises ToolError that names the valid values."""
+    """Check filters and period against the data. Raises ToolError, which lists the valid values."""
     conditions, words, notes = ["true"], list[str](), list[str]()
     parameters: list[Any] = []
     for name, wanted in (filters or {}).items():
@@ -68,7 +68,7 @@ def _known_values(warehouse: Warehouse, allowed: list[str], name: str, wanted: l
     if name not in allowed:
         raise ToolError(f"cannot filter by {name!r}; filter by {', '.join(allowed)}")
     if not wanted:
-        raise ToolError(f"the filter {name!r} names no value; name some or leave the filter out")
+        raise ToolError(f"the filter {name!r} has no values; give some or leave the filter out")
     require(warehouse, "sales", source_columns([name]))
     known = warehouse.values("sales", EXPRESSIONS[name])
     spelling = {value.casefold(): value for value in known}
@@ -97,7 +97,7 @@ def _months(text: str) -> tuple[date, date]:
     found = re.fullmatch(r"((?:19|20)\d\d)(?:-Q([1-4])|-(0[1-9]|1[0-2]))?", text.strip(), re.IGNORECASE)
     if found is None:
         raise ToolError(
-            f'the period {text!r} is not understood; write {{"start": "2024-01", "end": "2024-12"}}, '
+            f'the period {text!r} is invalid; write {{"start": "2024-01", "end": "2024-12"}}, '
             "or one month (2024-01), quarter (2024-Q1) or year (2024)"
         )
     year, quarter, month = int(found[1]), found[2], found[3]
@@ -113,7 +113,7 @@ def _month(year: int, month: int) -> date:
 
 
 def _coverage(warehouse: Warehouse, start: date, end: date) -> list[str]:
-    """A note when the data covers the period only in part. Raises ToolError when it does not at all."""
+    """A note if the data cover only a part of the period. Raises ToolError if they cover none of it."""
     require(warehouse, "sales", ["order_date"])
     [(first, last)] = warehouse.rows("SELECT CAST(min(order_date) AS DATE), CAST(max(order_date) AS DATE) FROM sales")
     if first is None or start > last or end <= first:

@@ -1,4 +1,4 @@
-"""The MCP server over the company's sales: five tools, all of them reading only."""
+"""The MCP server for the company's sales: five read-only tools."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 FILES_REFRESH_S = 2.0
 POSTGRES_REFRESH_S = 60.0
 QUERIES_AT_ONCE = 2
-START_S = 5.0  # that the process of a query may take to start
+START_S = 5.0  # for the process of a query to start
 
 FilterArgument = Annotated[
     Filters | None,
@@ -64,10 +64,10 @@ def build(
     time_limit_s: float = TIME_LIMIT_S,
     queries: int = QUERIES_AT_ONCE,
 ) -> Server:
-    """The server over `data`: files, or the URL of a Postgres database.
+    """The server for `data`: files, or the URL of a Postgres database.
 
-    They are read into `data_dir`, and looked at for changes every `refresh_s`; a query may take `time_limit_s`, and so
-    many `queries` run at once.
+    They are copied into `data_dir` and checked for changes every `refresh_s` seconds. A query may take `time_limit_s`
+    seconds; up to `queries` run at once.
 
     Raises:
         serving.StartupError: the data cannot be read, or `data_dir` cannot be written to.
@@ -120,7 +120,7 @@ def _add_query(server: Server, current: Current, turns: Turns, wait_s: float) ->
         except TimeoutError as late:
             raise ToolError("busy: other queries are running; try again in 1 s, or use another tool") from late
         answer = asyncio.create_task(_answer(current, _query, sql, max_rows))
-        # It has its turn until it has ended, even if nobody waits for it any more.
+        # It keeps its slot until it has ended, even if nobody waits for it any more.
         answer.add_done_callback(lambda _: turns.give_back(party))
         return await asyncio.shield(answer)
 
@@ -163,7 +163,7 @@ def _add_prepared(server: Server, current: Current) -> None:
 
 
 async def _answer(current: Current, work: Callable[..., Table], *arguments: object) -> CallToolResult:
-    """Run blocking work on a thread; what the caller can mend becomes a message to the caller."""
+    """Run blocking work on a thread. Raises ToolError for what the caller can fix."""
     return table_result(await anyio.to_thread.run_sync(_told, current, work, arguments, abandon_on_cancel=True))
 
 
@@ -178,7 +178,7 @@ def _told(current: Current, work: Callable[..., Table], arguments: Sequence[obje
         raise ToolError(str(refusal)) from refusal
     except duckdb.InterruptException as error:
         raise ToolError(f"stopped after {STATEMENT_LIMIT_S} seconds; ask for less, by filters or a period") from error
-    except (OSError, duckdb.IOException) as error:  # they name files
+    except (OSError, duckdb.IOException) as error:  # their messages name files
         logger.exception("the sales data cannot be written or read")
         raise ToolError("the sales data cannot be written or read; the server's log says why") from error
     except duckdb.Error as error:

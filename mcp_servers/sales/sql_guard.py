@@ -1,7 +1,7 @@
-"""Decides by DuckDB's own parser whether a statement is one harmless SELECT.
+"""Checks with DuckDB's own parser that a statement is one harmless SELECT.
 
-The database is read-only and locked as well, and the process that runs it is bounded; the guard is there so
-that a refusal tells the writer of the statement what to do instead.
+The database is also read-only and locked, and its process is bounded; the guard's refusals tell the author of the
+statement what to do instead.
 """
 
 import json
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 MAX_SQL_CHARS = 10_000
 QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 TABLE_FUNCTIONS = {"range", "generate_series", "unnest"}
-# Names that are a look at the clock where no column is called so, and functions that DuckDB takes for constant.
+# Names that read the clock if no column has that name, and functions that DuckDB considers constant.
 CLOCKS = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
 ALSO_CHANGING = {"current_localtime", "current_localtimestamp"}
-# SQL in a text is SQL that this guard does not see: planning it gives away settings.
+# SQL in a string is not checked by this guard, and planning it discloses settings.
 SQL_IN_TEXT = {"json_serialize_plan", "json_serialize_sql", "json_deserialize_sql", "json_execute_serialized_sql"}
 
 
@@ -26,7 +26,7 @@ class Refused(Exception):
 
 
 class Guard:
-    """Knows the tables of one database and what DuckDB's catalogue says of its own views and functions."""
+    """Checks statements against the tables of one database, and DuckDB's own views and functions."""
 
     def __init__(self, connection: "DuckDBPyConnection") -> None:
         self._connection = connection
@@ -37,13 +37,13 @@ class Guard:
         self._changing |= self._macros_that_change()
 
     def check(self, sql: str) -> str:
-        """The statement without what surrounds it. Raises Refused, or duckdb.Error if it does not parse."""
+        """The bare statement. Raises Refused, or duckdb.Error if it does not parse."""
         import duckdb  # noqa: PLC0415
 
         if len(sql) > MAX_SQL_CHARS:
             raise Refused(f"the statement has {len(sql)} characters, the limit is {MAX_SQL_CHARS}; write a shorter one")
         if not _is_text(sql):
-            raise Refused("the statement holds half a character or a NUL; write plain text")
+            raise Refused("the statement contains a lone surrogate or NUL; write plain text")
         statements = duckdb.extract_statements(sql)
         if len(statements) != 1:
             raise Refused(f"send exactly one SELECT statement; this has {len(statements)}")
@@ -58,7 +58,7 @@ class Guard:
         return {str(name).lower() for (name,) in self._connection.execute(sql).fetchall()}
 
     def _macros_that_change(self) -> set[str]:
-        """Macros that call a function which changes, look at the clock, or read the system's tables."""
+        """Macros that call a volatile function, read the clock, or read system tables."""
         found = self._connection.execute(
             "SELECT lower(function_name), json_serialize_sql('SELECT ' || macro_definition) FROM duckdb_functions() "
             "WHERE function_type = 'macro'"
@@ -87,13 +87,13 @@ class Guard:
             )
         self._ctes = {entry["key"].lower() for node in _nodes(tree) for entry in _ctes(node)}
         if hidden := self._ctes & self._system_views:
-            raise Refused(f"{_listed(hidden)} is a name of the system; choose another name in WITH")
+            raise Refused(f"{_listed(hidden)} is a system name; choose another name in WITH")
         return tree
 
     def _check_query(self, node: dict[str, Any]) -> None:
         kind = str(node.get("type", ""))
         if kind.endswith("_NODE") and kind not in QUERY_NODES:
-            raise Refused("the data cannot be changed; only SELECT may stand in WITH")
+            raise Refused("the data cannot be changed; only SELECT is allowed in WITH")
         if kind == "SHOW_REF":
             raise Refused("use the tool describe_schema to see tables, columns and their values")
 
@@ -137,7 +137,7 @@ def _without_end(sql: str) -> str:
 
 
 def _clock(node: dict[str, Any]) -> str | None:
-    """The name by which this node asks what time it is, if it does."""
+    """The name with which this node reads the clock, if it does."""
     names = node.get("column_names", [])
     return str(names[0]) if len(names) == 1 and str(names[0]).lower() in CLOCKS else None
 

@@ -1,6 +1,6 @@
-"""Where own data are kept as DuckDB files: one for each version, named by its content; old ones are removed.
+"""Stores data as DuckDB files: one per version, named by its content; old ones are removed.
 
-Several servers may share the folder. A server holds its file open, so another may remove it at any time.
+Several servers may share the folder. A server keeps its file open, so another may remove it at any time.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ ABANDONED_S = 3600.0
 
 
 def folder(data_dir: Path) -> Path:
-    """The folder of all versions, made if need be, and closed to others. Raises StartupError."""
+    """The folder of all versions, created if needed, readable by its owner only. Raises StartupError."""
     found = data_dir / "sales"
     try:
         found.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(PermissionError):  # it is another's, who has let us in
+        with contextlib.suppress(PermissionError):  # another user owns it, and has given us access
             found.chmod(0o700)
     except OSError as error:
         raise StartupError(f"cannot write to {data_dir} ({error.strerror}); choose another with --data-dir") from error
@@ -34,14 +34,14 @@ def path(data_dir: Path, version: str) -> Path:
 
 
 def opened(make: Callable[[], tuple[Path, str]], time_limit_s: float) -> Warehouse:
-    """The database that `make` gives the path and version of, open; those of other versions are removed."""
+    """Open the database whose path and version `make` returns, and remove other versions."""
     import duckdb  # noqa: PLC0415  the server starts without it
 
     for attempt in range(ATTEMPTS):
         made = make()
         try:
             warehouse = Warehouse(lambda: made, time_limit_s).opened()  # noqa: B023  opened here and now
-        except (duckdb.Error, OSError) as error:  # damaged, or removed by another server just now: it is made anew
+        except (duckdb.Error, OSError) as error:  # damaged, or just removed by another server: make it again
             made[0].unlink(missing_ok=True)
             if attempt == ATTEMPTS - 1:
                 raise StartupError(f"cannot open {made[0]}: {error}") from error
@@ -55,10 +55,10 @@ def _tidy(current: Path) -> None:
     for old in current.parent.glob("own-*.duckdb*"):
         if old != current:
             old.unlink(missing_ok=True)
-    for draft in current.parent.glob(".own-*"):  # of a server that was killed while it wrote
+    for draft in current.parent.glob(".own-*"):  # left by a server that was killed while writing
         try:
             abandoned = draft.stat().st_mtime < time.time() - ABANDONED_S
-        except FileNotFoundError:  # it was finished just now
+        except FileNotFoundError:  # it has just been finished
             continue
         if abandoned:
             shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The open database: trusted SQL of the prepared tools, and the sandbox for everyone else's."""
+"""The open database: runs trusted SQL of the prepared tools, and untrusted SQL in a sandbox."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Warehouse:
-    """One database, made and opened at the first use. Thread-safe; its methods block."""
+    """One database, created and opened on first use. Thread-safe; its methods block."""
 
     def __init__(self, prepare: Callable[[], tuple[Path, str]], time_limit_s: float = TIME_LIMIT_S) -> None:
-        """`prepare` gives the path of the database and the version of its data; a query may take `time_limit_s`."""
+        """`prepare` returns the path and version of the database; a query may take `time_limit_s` seconds."""
         self._prepare = prepare
         self._time_limit_s = time_limit_s
         self._lock = threading.Lock()
@@ -24,13 +24,13 @@ class Warehouse:
         self._values: dict[tuple[str, str], list[str]] = {}
 
     def opened(self) -> "Warehouse":
-        """Itself, with its file held open: from here on that may be removed. Raises what opening it raises."""
+        """Open the file, which may then be removed, and return self. Raises what `prepare` and opening raise."""
         with self._lock:
             _ = self._connection, self._sandbox
         return self
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a statement of ours."""
+        """All rows of a trusted statement."""
         with self._lock:
             connection = self._connection
         with connection.cursor() as cursor:
@@ -38,12 +38,12 @@ class Warehouse:
 
     @property
     def sandbox(self) -> Sandbox:
-        """Runs the statements of others."""
+        """Runs untrusted statements."""
         with self._lock:
             return self._sandbox
 
     def columns(self, relation: str) -> dict[str, str]:
-        """Column names of a table or view with their types; empty when there is no such relation."""
+        """Columns of a table or view with their types; empty if it does not exist."""
         if relation not in self._relations:
             self._relations[relation] = dict(
                 self.rows(
@@ -67,7 +67,7 @@ class Warehouse:
 
     @property
     def data_version(self) -> str:
-        """A short name of the data that changes when the data does."""
+        """A short version that changes when the data change."""
         with self._lock:
             return self._prepared[1]
 

@@ -17,7 +17,7 @@ def main() -> None:
     options = serving.parser("mcp_servers.web", "The web over MCP: search and read pages.")
     serving.takes_url(options, "search", "a proxy for the API of Tavily or Brave (default: theirs)")
     options.add_argument(
-        "--allow-private", action="store_true", help="pages may be at private and loopback addresses too, on any port"
+        "--allow-private", action="store_true", help="also read pages at private and loopback addresses, on any port"
     )
     serving.run(_build, options.parse_args())
 
@@ -27,7 +27,7 @@ def _build(options: argparse.Namespace) -> Server:
 
 
 def _provider(url: str | None) -> Provider | None:
-    """The first for which there is a key, or an address: Tavily, Brave, SearXNG."""
+    """The first provider with a key or address: Tavily, Brave, SearXNG."""
     if key := os.environ.get("TAVILY_API_KEY"):
         return tavily(key, url or TAVILY_URL)
     if key := os.environ.get("BRAVE_API_KEY"):

@@ -1,8 +1,8 @@
-"""Fetches a page that somebody else names: from public places only, bounded in size and time, where robots may go.
+"""Fetches untrusted URLs: public addresses only, limited in size and time, obeying robots.txt.
 
-Every URL on the way, the first and those of redirects, is checked before anything is sent to it, and its name is
-resolved once, to an address that is checked as well (`safe_http.public`). Nothing is unpacked while it arrives: a few
-kilobytes can become gigabytes. Only gzip is asked for, and unpacked up to a limit.
+The URL and every redirect are checked before anything is sent, and names resolve once, to checked addresses
+(`safe_http.public`). Nothing is decompressed while it arrives, because a few kilobytes can become gigabytes. Only gzip
+is accepted, and decompressed up to a limit.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ from safe_http import public
 from safe_http.turns import Turns
 
 REDIRECTS = 5
-FETCHING_S = 20.0  # for all of it: robots.txt, redirects, the page
+FETCHING_S = 20.0  # in total: robots.txt, redirects, the page
 STEP_S = 10.0  # for connecting, and for each read
-READING_S = 15.0  # for taking the text out, waiting for a free process included
+READING_S = 15.0  # for extracting the text, including the wait for a free process
 
 HEADERS = {
     "user-agent": USER_AGENT,
@@ -38,20 +38,20 @@ HEADERS = {
 
 
 class NotFetched(Exception):
-    """There is no page to read; the message says why, and what to do instead."""
+    """The page cannot be read; the message says why, and what to do instead."""
 
 
 class Unreachable(NotFetched):
-    """The site does not answer as it should; it may do so later."""
+    """The site is unreachable, perhaps temporarily."""
 
 
 class TooManyRedirects(NotFetched):
-    """The way does not end."""
+    """There are more redirects than are followed."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The end of the way: `body` as it was sent, at most as many bytes as were wanted, and whether there were more."""
+    """The final response: `body` as sent, up to the limit of bytes, and whether there were more."""
 
     url: httpx.URL
     status: int
@@ -61,21 +61,21 @@ class Answer:
 
     @property
     def is_packed(self) -> bool:
-        """Raises NotFetched for what was packed in another way than was asked for."""
+        """Whether the body is gzip. Raises NotFetched for other encodings."""
         packing: str = self.headers.get("content-encoding", "").strip().lower()
         if packing not in {"", "identity", "gzip", "x-gzip"}:
-            raise NotFetched(f"{self.url} comes packed as {packing[:40]}, which is not read; read another source")
+            raise NotFetched(f"{self.url} has the content encoding {packing[:40]}, not gzip; read another source")
         return "gzip" in packing
 
 
 class Fetcher:
-    """Fetches pages. Keeps nothing between them but what robots may do.
+    """Fetches pages. Caches only the rules of robots.txt.
 
     Args:
-        allow_private: whether private and loopback addresses may be reached, on any port. Never set it where those
-            who ask are not those who may reach them anyway.
-        resolve, network, tls: as `safe_http.public.client` takes them.
-        fetching_s, reading_s: seconds that a page may take to arrive, and its text to be taken out.
+        allow_private: whether private and loopback addresses may be reached, on any port. Set it only if all users may
+            reach them anyway.
+        resolve, network, tls: see `safe_http.public.client`.
+        fetching_s, reading_s: seconds for a page to arrive, and for extracting its text.
     """
 
     def __init__(
@@ -90,15 +90,15 @@ class Fetcher:
     ) -> None:
         self._allow_private = allow_private
         self._fetching_s, self._reading_s = fetching_s, reading_s
-        tls = tls or httpx.create_ssl_context(trust_env=False)  # made once: it takes longer than a request
+        tls = tls or httpx.create_ssl_context(trust_env=False)  # once: it takes longer than a request
         self._client = partial(public.client, allow_private, STEP_S, resolve=resolve, network=network, tls=tls)
         self._robots = Robots()
         self._turns = Turns(lambda: int(to_process.current_default_process_limiter().total_tokens))
 
     async def page(self, url: str, party: str = "") -> tuple[str, Page]:
-        """The address where the page was found in the end, and what it says. Raises NotFetched.
+        """The final URL, and the page. Raises NotFetched.
 
-        `party`: who asks; pages that take long to read leave a process to others.
+        `party`: the caller, for fair sharing of the reading processes.
         """
         try:
             async with asyncio.timeout(self._fetching_s), self._client() as http:
@@ -118,7 +118,7 @@ class Fetcher:
         return answer
 
     async def _followed(self, http: httpx.AsyncClient, url: str, *, is_page: bool) -> Answer:
-        """Follow redirects to the first other answer. Of pages, robots may keep us from any on the way."""
+        """Follow redirects. For a page, check robots.txt at each step."""
         target = self._checked(url)
         for _ in range(REDIRECTS + 1):
             if is_page:
@@ -128,9 +128,9 @@ class Fetcher:
                     return await _received(response, is_page=is_page)
                 onward = self._checked(str(_onward(response)))
             if (target.scheme, onward.scheme) == ("https", "http"):
-                raise NotFetched(f"{target} leads from https to http, where anybody can change it; read another source")
+                raise NotFetched(f"{target} redirects from https to insecure http; read another source")
             target = onward
-        raise TooManyRedirects(f"{url} leads to more than {REDIRECTS} other addresses; read another source")
+        raise TooManyRedirects(f"{url} redirects more than {REDIRECTS} times; read another source")
 
     async def _ask_robots(self, http: httpx.AsyncClient, url: httpx.URL) -> None:
         site = f"{url.scheme}://{url.netloc.decode('ascii')}"
@@ -138,7 +138,7 @@ class Fetcher:
             raise NotFetched(f"{why}; read another source")
 
     async def _robots_text(self, http: httpx.AsyncClient, url: str) -> str:
-        """As RFC 9309 has it: refused with 4xx, or redirected for ever, there are no rules; silent, no way in."""
+        """Per RFC 9309: after 4xx or too many redirects there are no rules; if unreachable, everything is forbidden."""
         try:
             answer = await self._followed(http, url, is_page=False)
             body = reading.unpacked(answer.body, MOST_ROBOTS_BYTES) if answer.is_packed else answer.body
@@ -156,7 +156,7 @@ class Fetcher:
         except public.Unusable as error:
             raise NotFetched(f"this address cannot be fetched: {error}; use the url of a search result") from error
         if checked.port is not None and not self._allow_private:
-            raise NotFetched(f"{checked} has a port of its own; only 80 (http) and 443 (https) are read")
+            raise NotFetched(f"{checked} has a non-standard port; only 80 (http) and 443 (https) are read")
         return checked
 
     async def _read(self, answer: Answer, party: str) -> Page:
@@ -168,13 +168,13 @@ class Fetcher:
         except Unreadable as error:
             raise NotFetched(f"{answer.url} cannot be read: {error}; read another source") from error
         except (TimeoutError, BrokenWorkerProcess) as error:
-            why = f"within {self._reading_s:g} s" if isinstance(error, TimeoutError) else "within the memory it may use"
-            raise NotFetched(f"the text of {answer.url} cannot be taken out {why}; read another source") from error
+            why = f"within {self._reading_s:g} s" if isinstance(error, TimeoutError) else "within the memory limit"
+            raise NotFetched(f"the text of {answer.url} cannot be extracted {why}; read another source") from error
 
 
 @contextlib.asynccontextmanager
 async def _asked(http: httpx.AsyncClient, url: httpx.URL) -> AsyncIterator[httpx.Response]:
-    """The answer, as far as its headers. Raises NotFetched, also for what fails while it is read."""
+    """The response with its headers. Raises NotFetched, also for failures while the body is read."""
     try:
         async with http.stream("GET", url, headers=HEADERS) as response:
             yield response
@@ -190,14 +190,14 @@ def _onward(response: httpx.Response) -> httpx.URL:
     try:
         return response.url.join(response.headers["location"])
     except httpx.InvalidURL as error:
-        raise NotFetched(f"{response.url} leads to no address that can be read; read another source") from error
+        raise NotFetched(f"{response.url} redirects to an invalid address; read another source") from error
 
 
 async def _received(response: httpx.Response, *, is_page: bool) -> Answer:
-    """The body as it is sent, no more than is wanted. Of a page that cannot be read, nothing is received."""
+    """The body as sent, up to the limit. Raises NotFetched for unsupported media types, before reading the body."""
     media_type, _ = _content_type(response.headers)
     if is_page and response.is_success and media_type not in HTML | TEXT | UNTOLD | {PDF}:
-        raise NotFetched(f"{response.url} is {media_type[:60]}, no HTML, PDF or plain text; read another source")
+        raise NotFetched(f"{response.url} is {media_type[:60]}, not HTML, PDF or plain text; read another source")
     most = MOST_BYTES if is_page else MOST_ROBOTS_BYTES
     body = bytearray()
     async for part in response.aiter_raw():
@@ -208,7 +208,7 @@ async def _received(response: httpx.Response, *, is_page: bool) -> Answer:
 
 
 def _content_type(headers: httpx.Headers) -> tuple[str, str]:
-    """Media type and charset in lower case, each empty where it is not told."""
+    """Media type and charset in lower case, each empty if not given."""
     media_type, *parameters = headers.get("content-type", "").lower().split(";")
     pairs = (each.partition("=") for each in parameters)
     charsets = [value.strip(" \"'") for name, _, value in pairs if name.strip() == "charset"]

@@ -1,7 +1,7 @@
-"""Turns the bytes of a page into text.
+"""Extracts the text of a page.
 
-`read` runs in a process of its own: what a page holds is up to strangers, who can make any parser take minutes or
-gigabytes over it, and only a process can be stopped.
+`read` runs in its own process: an untrusted page can make any parser take minutes or gigabytes, and only a process can
+be stopped.
 """
 
 import gzip
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mcp_servers.base.formats import RawText, Unreadable, read_html, read_pdf
 
-MOST_BYTES = 5_000_000  # of a page, as it is sent and unpacked
+MOST_BYTES = 5_000_000  # of a page, compressed and decompressed
 PROCESS_MEMORY = 512 * 1024 * 1024
 
 HTML = {"text/html", "application/xhtml+xml"}
@@ -25,13 +25,13 @@ _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "
 _META = re.compile(rb"<meta[^>]{1,200}?charset\s*=\s*[\"']?\s*([\w.:-]{2,40})", re.IGNORECASE)
 _META_WITHIN = 4096
 _MARKUP = re.compile(r"\s*<(?:!doctype html|html|head|body|\?xml|!--)", re.IGNORECASE)
-# Pages that say one of these mean the other (https://encoding.spec.whatwg.org/#names-and-labels).
+# Encodings that pages name, and what they mean (https://encoding.spec.whatwg.org/#names-and-labels).
 _MEANT = {"iso-8859-1": "cp1252", "latin1": "cp1252", "latin-1": "cp1252", "ascii": "cp1252", "us-ascii": "cp1252"}
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a page says. `date` is when it was published, as YYYY-MM-DD, or empty where it does not tell."""
+    """A page's text. `date` is its date of publication, YYYY-MM-DD, or empty if unknown."""
 
     text: str
     title: str
@@ -39,16 +39,16 @@ class Page:
 
 
 def read(body: bytes, *, is_packed: bool, media_type: str, charset: str) -> Page:
-    """The text of a page.
+    """Extract the text of a page.
 
     Args:
-        body: as it was sent.
-        is_packed: whether it is packed with gzip.
-        media_type: as the server says, in lower case; it may be wrong.
-        charset: as the server says, or empty; it may be wrong, too.
+        body: as sent.
+        is_packed: whether it is gzip.
+        media_type: the server's, in lower case; may be wrong.
+        charset: the server's, or empty; may be wrong.
 
     Raises:
-        Unreadable: it has no text to offer, or too much of it.
+        Unreadable: it has no text, or too much.
     """
     resource.setrlimit(resource.RLIMIT_DATA, (PROCESS_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     try:
@@ -62,16 +62,16 @@ def read(body: bytes, *, is_packed: bool, media_type: str, charset: str) -> Page
 
 
 def unpacked(body: bytes, most: int) -> bytes:
-    """At most so many bytes of what was packed with gzip. Raises Unreadable for what was not, or is incomplete."""
+    """Decompress gzip, at most `most` bytes. Raises Unreadable if it is invalid or incomplete."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
             return file.read(most)
     except (OSError, EOFError, zlib.error) as error:
-        raise Unreadable("it says that it is packed with gzip, and is not or is damaged") from error
+        raise Unreadable("its content encoding is gzip, but it is not valid gzip") from error
 
 
 def decoded(body: bytes, charset: str) -> str:
-    """The text in these bytes: whatever is said of them, what is valid UTF-8 beyond ASCII is nothing else."""
+    """Decode the bytes: as UTF-8 if they are valid non-ASCII UTF-8, whatever the charset says."""
     for mark, name in _BOMS:
         if body.startswith(mark):
             return body[len(mark) :].decode(name, errors="replace")
@@ -93,7 +93,7 @@ def _raw(body: bytes, media_type: str, charset: str) -> RawText:
         return read_pdf(io.BytesIO(body))
     text = decoded(body, charset)
     if "\0" in text:
-        raise Unreadable("it is no text")
+        raise Unreadable("it is not text")
     if media_type in HTML or (media_type in UNTOLD and _MARKUP.match(text)):
         return read_html(text)
     if not text.strip():

@@ -1,10 +1,10 @@
-"""Asks a search provider: Tavily, Brave or a SearXNG, each by the protocol that it documents.
+"""Search providers: Tavily, Brave and SearXNG, by their documented APIs.
 
 - https://docs.tavily.com/documentation/api-reference/endpoint/search
 - https://api-dashboard.search.brave.com/api-reference/web/search/get
 - https://docs.searxng.org/dev/search_api.html
 
-The provider's address is chosen by whoever runs the server, so it may be private, unlike those of pages.
+The operator chooses the provider's address, so unlike those of pages it may be private.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ SEARCHING_S = 15.0
 MOST_BYTES = 2_000_000
 MOST_EXCERPT = 500
 MOST_TITLE = 200
-BRAVE_WORDS = 50  # of a query, as Brave has it
+BRAVE_WORDS = 50  # Brave's limit for a query
 
 TAVILY_URL = "https://api.tavily.com"
 BRAVE_URL = "https://api.search.brave.com"
@@ -38,12 +38,12 @@ Json = dict[str, Any]
 
 
 class SearchFailed(Exception):
-    """The provider gave no results; the message says why, and what to do."""
+    """The provider returned no results; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One result. `date` is when it was published, as YYYY-MM-DD, or empty."""
+    """One result. `date` is its date of publication, YYYY-MM-DD, or empty."""
 
     title: str
     url: str
@@ -53,9 +53,9 @@ class Hit:
 
 @dataclass(frozen=True)
 class Provider:
-    """How one provider is asked, and what its answers mean.
+    """How to query a provider, and how to read its responses.
 
-    `refusals` are status codes that nobody but whoever runs the server can do something about, with what to tell them.
+    `refusals` are status codes that only the operator can fix, each with its message.
     """
 
     name: str
@@ -66,13 +66,13 @@ class Provider:
 
 
 def tavily(key: str, url: str = TAVILY_URL) -> Provider:
-    """Tavily, with its basic search: one credit each."""
+    """Tavily's basic search: one credit per call."""
 
     def request(query: str, limit: int) -> httpx.Request:
         wanted = {"query": query, "max_results": limit, "search_depth": "basic"}
         return httpx.Request("POST", f"{url}/search", json=wanted, headers={"Authorization": f"Bearer {key}"})
 
-    used_up = "has used up what its plan allows; raise it with Tavily, or wait for the next month"
+    used_up = "has no credits left; upgrade the plan at Tavily, or wait for the next month"
     refusals = {401: "refuses the key; check TAVILY_API_KEY", 432: used_up, 433: used_up}
     return Provider("Tavily", request, lambda body: body["results"], _hit("content", "published_date"), refusals)
 
@@ -95,30 +95,30 @@ def brave(key: str, url: str = BRAVE_URL) -> Provider:
 
 
 def searxng(url: str) -> Provider:
-    """A SearXNG, which needs no key. It has its own idea of how many results to give."""
+    """A SearXNG, which needs no key, and ignores the limit on results."""
 
     def request(query: str, _: int) -> httpx.Request:
         return httpx.Request("GET", f"{url}/search", params={"q": query, "format": "json"})
 
-    refusals = {403: "does not give JSON; add json to search.formats in its settings.yml, or turn its limiter off"}
+    refusals = {403: "does not return JSON; add json to search.formats in its settings.yml, or turn its limiter off"}
     return Provider("SearXNG", request, lambda body: body["results"], _hit("content", "publishedDate"), refusals)
 
 
 async def search(provider: Provider, query: str, limit: int) -> list[Hit]:
-    """At most so many results, best first, each address once. Raises SearchFailed."""
+    """At most `limit` results, best first, without duplicate addresses. Raises SearchFailed."""
     try:
         async with asyncio.timeout(SEARCHING_S):
             told = await _asked(provider, provider.request(query, limit))
         hits = [provider.hit(each) for each in provider.results(told)]
     except TimeoutError as error:
         raise SearchFailed(
-            f"{provider.name} gave no answer within {SEARCHING_S:g} s; try again, or do without"
+            f"{provider.name} did not answer within {SEARCHING_S:g} s; try again, or do without"
         ) from error
     except httpx.HTTPError as error:
         logger.warning("%s cannot be reached: %r", provider.name, error)
         raise SearchFailed(f"{provider.name} cannot be reached; try again, or do without") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise SearchFailed(f"what {provider.name} answered is no list of results; do without the web") from error
+        raise SearchFailed(f"the response of {provider.name} is not a list of results; do without the web") from error
     once: dict[str, Hit] = {}
     for hit in hits:
         if hit.url.startswith(("http://", "https://")):
@@ -144,7 +144,7 @@ async def _asked(provider: Provider, request: httpx.Request) -> Json:
 def _refusal(provider: Provider, response: httpx.Response) -> str:
     status = response.status_code
     if status == TOO_MANY:
-        return f"{provider.name} is asked too often; try again in {_wait_s(response):g} s, or do without"
+        return f"{provider.name} limits the rate of requests; try again in {_wait_s(response):g} s, or do without"
     if status in provider.refusals:
         return f"{provider.name} {provider.refusals[status]}. Do without the web until then"
     logger.warning("%s answered %d %s", provider.name, status, response.reason_phrase)
@@ -152,7 +152,7 @@ def _refusal(provider: Provider, response: httpx.Response) -> str:
 
 
 def _wait_s(response: httpx.Response) -> float:
-    """Seconds to wait: `Retry-After` in either form, Brave's `X-RateLimit-Reset: 1, 1419704`, or one."""
+    """Seconds to wait: from `Retry-After` in either form, Brave's `X-RateLimit-Reset: 1, 1419704`, or 1."""
     told = response.headers.get("retry-after", "")
     if told.strip().isdecimal():
         return float(told)
@@ -182,7 +182,7 @@ def _hit(excerpt: str, date: str) -> Callable[[Json], Hit]:
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks, and without what separates the parts of a citation."""
+    """The text without line breaks, and without the separator of a citation's parts."""
     return " ".join(text.replace("|", "/").split())
 
 

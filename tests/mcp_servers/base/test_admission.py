@@ -35,7 +35,7 @@ def busy(program: Program, served_now: int, waiting: int) -> Callable[[], bool]:
 async def test_calls_beyond_the_room_and_the_queue_are_answered_busy(narrow: Program, tmp_path: Path) -> None:
     async with httpx.AsyncClient() as client:
         served_first = [asked(client, narrow, call("wait", file="go", name="first")) for _ in range(2)]
-        await asyncio.to_thread(until, busy(narrow, 2, 0), "two calls are served")
+        await asyncio.to_thread(until, busy(narrow, 2, 0), "two calls run")
         waits = asked(client, narrow, call("wait", file="go", name="third"))
         await asyncio.to_thread(until, busy(narrow, 2, 1), "one call waits")
         refused = await asked(client, narrow, call("wait", file="go", name="fourth"))
@@ -47,7 +47,7 @@ async def test_calls_beyond_the_room_and_the_queue_are_answered_busy(narrow: Pro
     result = refused.json()["result"]
     assert result["isError"] is True
     assert result["_meta"] == {"retry_after_s": 1.0}
-    assert result["content"][0]["text"] == "busy: 2 calls are served and 1 wait; try again in 1 s"
+    assert result["content"][0]["text"] == "busy: 2 calls running, 1 waiting; try again in 1 s"
     assert [answer.json()["result"]["isError"] for answer in answers] == [False] * 3
     assert (tmp_path / "done").read_text().split() == ["first", "first", "third"]
     assert metric(narrow, "tollgate_mcp_calls_refused_total", reason="queue_full") == 1
@@ -71,7 +71,7 @@ async def test_a_caller_that_fills_the_line_keeps_no_other_waiting(
         refused = await many[2]
         (tmp_path / "go").touch()
         answers = [await each for each in (*many[:2], other, next_in_line)]
-    assert refused.json()["result"]["content"][0]["text"] == "busy: 3 calls are served and 1 wait; try again in 1 s"
+    assert refused.json()["result"]["content"][0]["text"] == "busy: 3 calls running, 1 waiting; try again in 1 s"
     assert [answer.json()["result"]["isError"] for answer in answers] == [False] * 4
 
 
@@ -100,7 +100,7 @@ async def test_a_call_waits_no_longer_than_it_may(start: Start, tmp_path: Path) 
             late = await asked(client, program, call("wait", file="go"))
             (tmp_path / "go").touch()
             assert (await first).json()["result"]["isError"] is False
-        assert late.json()["result"]["content"][0]["text"].startswith("busy: it was not this call's turn within 0.2 s")
+        assert late.json()["result"]["content"][0]["text"].startswith("busy: this call got no slot within 0.2 s")
         assert metric(program, "tollgate_mcp_calls_refused_total", reason="waited_too_long") == 1
 
 

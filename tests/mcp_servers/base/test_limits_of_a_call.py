@@ -86,7 +86,7 @@ def test_a_misspelt_argument_is_not_dropped(program: Program) -> None:
 def test_a_refusal_reaches_the_caller_and_a_defect_reaches_the_log(program: Program) -> None:
     refusal, defect = post(program, call("broken", defect=False)), post(program, call("broken", defect=True))
     assert text(refusal) == "Error executing tool broken: not this way; ask for `large` instead"
-    told = "Error executing tool broken: a defect of this server (KeyError, in its log); use another tool"
+    told = "Error executing tool broken: a bug in this server (KeyError; see its log); use another tool"
     assert text(defect) == told
     [logged] = [line for line in program.logged() if line["level"] == "ERROR"]
     assert "an inside of the server" in logged["traceback"]

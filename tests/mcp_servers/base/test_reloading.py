@@ -99,7 +99,7 @@ def test_data_that_never_stand_still_are_told_of() -> None:
     clock.now += RESTLESS_S + 1
     shelf.content = "3"
     newest.look()
-    assert told(newest).startswith("newer data could not be read; these are of 20")
+    assert told(newest).startswith("newer data could not be read; these are from 20")
     newest.look()
     assert (newest.now().data_version, told(newest)) == ("3", "")
 

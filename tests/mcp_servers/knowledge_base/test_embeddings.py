@@ -194,7 +194,7 @@ async def test_the_key_of_the_environment_is_sent(
     assert app.keys == {"Bearer key-of-the-test"}
 
 
-NO_LIST = "the endpoint's answer is not a list of embeddings"
+NO_LIST = "the endpoint's response is not a list of embeddings"
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ async def test_a_folder_that_is_lost_leaves_the_old_documents_with_a_note(
     soon(lambda: [each for each in caplog.messages if str(folder) in each], bool, "the line in the log")
     after = await found(server, "depot")
     assert after.rows == before.rows
-    assert after.notes[-1].startswith("newer data could not be read; these are of 20")
+    assert after.notes[-1].startswith("newer data could not be read; these are from 20")
     find_again(folder)
     assert (await until(server, "trams", ["trams"])).notes == []
 

@@ -53,7 +53,7 @@ def test_a_big_result_is_cut(sandbox: Sandbox, sql: str) -> None:
     [
         ("DROP TABLE products", "only a SELECT statement"),
         ("SELECT 1; SELECT 2", "exactly one SELECT statement; this has 2"),
-        ("WITH a AS (DELETE FROM targets RETURNING *) SELECT * FROM a", "only SELECT may stand in WITH"),
+        ("WITH a AS (DELETE FROM targets RETURNING *) SELECT * FROM a", "only SELECT is allowed in WITH"),
         ("SELECT * FROM read_csv('x.csv')", "the tables are customers, order_lines, products, returns, sales, targets"),
         ("SELECT * FROM orders", "there is no table 'orders'; the tables are customers"),
         ("SHOW TABLES", "describe_schema"),

@@ -233,9 +233,9 @@ def test_a_duckdb_file_is_copied_with_its_log_and_its_owner_goes_on_writing(fold
     [
         ("missing.csv", None, "No such file or directory"),
         ("empty.csv", b"", "is empty"),
-        ("binary.csv", bytes(range(256)) * 20, "is neither text nor of a known kind"),
+        ("binary.csv", bytes(range(256)) * 20, "is neither text nor a supported format"),
         ("header.csv", b"order_id,revenue\n", "has no rows"),
-        ("table.xlsx", b"PK\3\4 and so on", "is of no known kind"),
+        ("table.xlsx", b"PK\3\4 and so on", "is not a supported format"),
         ("half.parquet", b"PAR1 and no more", "Parquet"),
         ("broken.sqlite", b"SQLite format 3\0 and no more", "not a database"),
         ("broken.duckdb", b"\0" * 8 + b"DUCK and no more", "cannot read"),
@@ -261,5 +261,5 @@ def test_an_empty_database_is_told(folder: Path) -> None:
         connection.execute("CREATE TABLE t (a)")
         connection.execute("DROP TABLE t")
     for name in ("empty.db", "none.db"):
-        with pytest.raises(StartupError, match=r"is empty|holds no table"):
+        with pytest.raises(StartupError, match=r"is empty|has no tables"):
             own_data.load(folder / name, folder / "own")

@@ -312,7 +312,7 @@ async def test_a_database_that_is_gone_leaves_the_last_copy_with_a_note(
     soon(lambda: caplog.messages, bool, "the line in the log")
     found = await table(server, "query", sql="SELECT count(*) FROM orders")
     assert found.rows == [[3]]
-    assert found.notes[-1].startswith("newer data could not be read; these are of 20")
+    assert found.notes[-1].startswith("newer data could not be read; these are from 20")
     assert PASSWORD not in caplog.text
 
 
@@ -341,7 +341,7 @@ def test_no_message_holds_the_password(kept: Path, url: str) -> None:
 
 @pytest.mark.parametrize("rest", ["sEcr3t@pass@db/shop", "sEcr3t/pass@db/shop", "sEcr3t%zz@db/shop", "sEcr3t/shop"])
 def test_a_password_that_is_not_encoded_is_told(kept: Path, rest: str) -> None:
-    with pytest.raises(StartupError, match=r"special characters of the password as percent codes \(@ is %40\)"):
+    with pytest.raises(StartupError, match=r"special characters in the password percent-encoded \(@ is %40\)"):
         Postgres(f"postgresql://shop:{rest}", kept, 5.0)
 
 

@@ -97,7 +97,7 @@ def test_a_password_as_an_argument_is_refused(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mcp_servers.sales", "--port", "0", "--data-dir", str(tmp_path), "--data", url]
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
-    assert ended.stderr.startswith("error: everyone on this machine can read a password in --data; ")
+    assert ended.stderr.startswith("error: all users of this machine can read a password in --data; ")
     assert "sh0wn" not in ended.stderr
     assert ended.stderr.count("\n") == 1
 

@@ -172,7 +172,7 @@ async def test_bad_new_data_leave_the_old_ones_with_a_note(
     soon(lambda: [each for each in caplog.messages if str(file) in each], bool, "the line in the log")
     found = await asked(server)
     assert found.rows == [[3]]
-    assert found.notes[-1].startswith("newer data could not be read; these are of 20")
+    assert found.notes[-1].startswith("newer data could not be read; these are from 20")
     csv(file, 4)
     assert (await until(server, [[4]])).notes == []
 

@@ -110,7 +110,7 @@ async def test_a_key_that_is_refused_is_told(
 @pytest.mark.parametrize("status", [432, 433])
 async def test_a_plan_that_is_used_up_is_told(status: int, at: SearchProvider) -> None:
     at.answer = JSONResponse({"detail": {"error": "limit"}}, status)
-    assert "used up what its plan allows" in await refused(tavily(KEY, at.url))
+    assert "has no credits left" in await refused(tavily(KEY, at.url))
 
 
 async def test_a_searxng_that_gives_no_json_is_told(at: SearchProvider) -> None:
@@ -155,7 +155,7 @@ async def test_a_provider_that_fails_is_told(provider: Provider, at: SearchProvi
 )
 async def test_an_answer_that_is_none_of_its_protocol_is_told(at: SearchProvider, body: str) -> None:
     at.answer = Response(body, media_type="application/json")
-    assert "no list of results" in await refused(searxng(at.url))
+    assert "not a list of results" in await refused(searxng(at.url))
 
 
 async def test_an_answer_without_end_is_broken_off(provider: Provider, at: SearchProvider) -> None:
