@@ -1,7 +1,7 @@
-"""The graph as LangGraph Studio loads it: without a checkpointer, because the platform brings its own.
+"""The graph for LangGraph Studio: without a checkpointer, because the platform has its own.
 
-Loading opens no connection. `make studio` starts what a run needs and says where it is; without that, the default
-addresses of `tollgate mcp` and of a local Redis are tried when a node first needs them.
+Loading opens no connection. `make studio` starts what a run needs and passes the addresses; otherwise the defaults of
+`tollgate mcp` and of a local Redis are used when a node first needs them.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ DEFAULT_MODEL = f"http://127.0.0.1:{ports.STAND_IN}/v1"
 
 @contextlib.asynccontextmanager
 async def graph() -> AsyncIterator[ResearchGraph]:
-    """The factory that `langgraph.json` names. The server enters it for each run and leaves it after."""
-    settings = await asyncio.to_thread(load)  # files are read, and the server refuses calls that block its loop
+    """The factory named in `langgraph.json`. The server enters and leaves it for each run."""
+    settings = await asyncio.to_thread(load)  # reads files, and the server refuses calls that block its loop
     async with contextlib.AsyncExitStack() as stack:
         client = connect(settings.redis_url.get_secret_value() if settings.redis_url else DEFAULT_REDIS)
         stack.push_async_callback(client.aclose)

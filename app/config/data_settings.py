@@ -1,4 +1,4 @@
-"""The settings of the data plane: where data come from, which MCP servers there are, what calls of tools may take."""
+"""Settings of the data plane: data sources, MCP servers, limits of tool calls."""
 
 import difflib
 import re
@@ -12,16 +12,16 @@ from agents import AGENTS
 from app.config.servers import NAMES, SERVERS, OwnServer
 from graphs.tools.limits import ToolLimits
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # no __, which separates it from its tool in what models see
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # no __, which separates server and tool in names for models
 _MOST_OF_A_NAME = 30
-_NEAR = 0.75  # as near as salse to sales; salesforce is not
+_NEAR = 0.75  # similar enough: salse to sales, but not salesforce
 _URL = TypeAdapter(HttpUrl)
 
 
 class McpServer(BaseModel):
-    """Where an MCP server is that is not to be started here, ours or not: one of URL, URLS and COMMAND.
+    """The location of an MCP server that is not started here, ours or not: one of URL, URLS and COMMAND.
 
-    `token` is sent to it as `Authorization: Bearer`.
+    `token` is its bearer token.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -33,65 +33,63 @@ class McpServer(BaseModel):
 
     @property
     def address(self) -> str:
-        """As the tool gateway takes it."""
+        """The address in the tool gateway's form."""
         return self.command or self.urls or str(self.url)
 
     @model_validator(mode="after")
     def _one_of_three(self) -> Self:
         if (self.url is not None) + bool(self.urls) + bool(self.command) != 1:
-            raise ValueError("an MCP server has one of URL, URLS (of its replicas, with commas between) and COMMAND")
+            raise ValueError("an MCP server needs one of URL, URLS (of its replicas, comma-separated) and COMMAND")
         if self.token and self.command:
-            raise ValueError("a COMMAND is sent no TOKEN; let a script set what the program needs, and name that")
+            raise ValueError("a COMMAND gets no TOKEN; use a script that sets what the program needs as the COMMAND")
         if self.urls:
             self.urls = ",".join(str(_URL.validate_python(each.strip())) for each in self.urls.split(","))
         return self
 
 
 class DataSettings(BaseSettings):
-    """The part of `Settings` that is about data."""
+    """The data part of `Settings`."""
 
     sales_data: SecretStr | None = Field(
         None,
         description="Your own sales data: CSV, Parquet, SQLite, DuckDB file, or postgresql://user:password@host/database.",
     )
     sales_refresh_s: float | None = Field(
-        None, gt=0, description="Seconds between looks at whether they have changed; unset: 2, and 60 for Postgres."
+        None, gt=0, description="Seconds between checks for changes of the data; unset: 2, and 60 for Postgres."
     )
     knowledge_base_data: Path | None = Field(None, description="Your own documents: a folder of Markdown, HTML, PDF.")
     mcp: dict[str, McpServer] = Field(
         {},
         validation_alias="MCP",
-        description="An MCP server elsewhere, ours or not: __URL, __URLS of replicas, or a __COMMAND for stdio; also a "
-        "__TOKEN, for one that is not ours.",
+        description="An MCP server elsewhere, ours or not: __URL, __URLS of replicas, or a __COMMAND for stdio; a "
+        "third-party server may also have a __TOKEN.",
     )
-    tool_timeout_s: float = Field(60.0, gt=0, le=600, description="Seconds that one call of a tool may take.")
+    tool_timeout_s: float = Field(60.0, gt=0, le=600, description="Seconds that one tool call may take.")
     tool_outage_s: float = Field(
-        30.0, ge=0, le=600, description="Seconds that calls wait for an MCP server, from when it went away; then not."
+        30.0, ge=0, le=600, description="Seconds that calls wait for an unavailable MCP server before they fail."
     )
-    tool_calls_at_once: int = Field(8, ge=1, description="Calls that one replica of an MCP server gets at a time.")
-    tool_calls_waiting: int = Field(1000, ge=0, description="Calls that wait for a place; one more is refused.")
-    tool_calls_per_minute: int = Field(6000, ge=1, description="Calls of one tool in a minute, of all workers.")
-    tool_rates: dict[str, int] = Field(
-        {}, description='Other numbers than that: {"web.search_web": 60}; the name is server.tool.'
-    )
+    tool_calls_at_once: int = Field(8, ge=1, description="Concurrent calls to one replica of an MCP server.")
+    tool_calls_waiting: int = Field(1000, ge=0, description="Calls that may wait for a slot; further ones are refused.")
+    tool_calls_per_minute: int = Field(6000, ge=1, description="Calls of one tool per minute, over all workers.")
+    tool_rates: dict[str, int] = Field({}, description='Exceptions to that, by server.tool: {"web.search_web": 60}.')
     tavily_api_key: SecretStr | None = Field(
-        None, validation_alias="TAVILY_API_KEY", description="Key of Tavily: the researcher then reads the web, too."
+        None, validation_alias="TAVILY_API_KEY", description="Key of Tavily; lets the researcher use the web."
     )
     brave_api_key: SecretStr | None = Field(
-        None, validation_alias="BRAVE_API_KEY", description="Key of Brave's search, for the same."
+        None, validation_alias="BRAVE_API_KEY", description="Key of Brave Search, for the same."
     )
     searxng_url: HttpUrl | None = Field(
-        None, validation_alias="SEARXNG_URL", description="A SearXNG that gives JSON, for the same without a key."
+        None, validation_alias="SEARXNG_URL", description="A SearXNG that returns JSON, for the same without a key."
     )
     web_search_url: HttpUrl | None = Field(None, description="A proxy for the API of Tavily or Brave.")
     web_allow_private: bool = Field(
         False,
-        description="true lets pages be read at private addresses, too; never where any is private.",
+        description="true lets pages at private addresses be read; never if any of them is confidential.",
     )
     mcp_secret: SecretStr | None = Field(
         None,
         min_length=32,
-        description="Signs the tokens that MCP servers ask for: 32 characters or more; needed beyond loopback.",
+        description="Signs the tokens for MCP servers: 32 characters or more; required beyond loopback.",
     )
 
     @model_validator(mode="after")
@@ -112,7 +110,7 @@ class DataSettings(BaseSettings):
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """The MCP servers that jobs have: ours, the optional ones where they are turned on, and those of others."""
+        """The MCP servers that jobs use: ours, optional ones if turned on, and third-party ones."""
 
         def is_on(server: OwnServer) -> bool:
             return server.name in self.mcp or any(getattr(self, each) for each in server.turned_on_by)
@@ -122,12 +120,12 @@ class DataSettings(BaseSettings):
 
     @property
     def others(self) -> dict[str, SecretStr | None]:
-        """The MCP servers of others, each with the token that it is sent."""
+        """The third-party MCP servers, each with its token."""
         return {name: server.token for name, server in self.mcp.items() if name not in NAMES}
 
     @property
     def missing_servers(self) -> dict[str, str]:
-        """Servers that agents cannot do without and that are not there, each with what to do."""
+        """Servers that agents require but that are not configured, each with the remedy."""
         return {
             name: f"{', '.join(users)} needs the MCP server {name}; set MCP__{name.upper()}__URL, __URLS or __COMMAND"
             for name, users in users_of_servers(optional=False).items()
@@ -136,7 +134,7 @@ class DataSettings(BaseSettings):
 
     @property
     def tool_limits(self) -> ToolLimits:
-        """What bounds calls of tools."""
+        """The limits of tool calls."""
         return ToolLimits(
             timeout_s=self.tool_timeout_s,
             away_s=self.tool_outage_s,
@@ -148,7 +146,7 @@ class DataSettings(BaseSettings):
 
 
 def users_of_servers(*, optional: bool = True) -> dict[str, list[str]]:
-    """Of each MCP server the agents that use it; without `optional`, those that cannot do without it."""
+    """The agents that use each MCP server; without `optional`, those that require it."""
     users: dict[str, list[str]] = {}
     for agent in AGENTS:
         tools = agent.tools + (agent.optional_tools if optional else ())

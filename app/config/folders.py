@@ -1,4 +1,4 @@
-"""Folders that are nobody's but their owner's: what is in them are reports, evidence, and copies of own data."""
+"""Private files and folders, for reports, evidence and copies of data."""
 
 import contextlib
 import os
@@ -8,13 +8,13 @@ FOR_US = 0o700
 
 
 def keep_files_private() -> None:
-    """Let whatever this process makes from here on, and the programs that it starts, be read by its owner alone."""
+    """Let only the owner read files that this process and its children create from now on."""
     os.umask(0o777 & ~FOR_US)
 
 
 def private(folder: Path) -> Path:
-    """The folder, made if need be, and closed to others if an earlier version has left it open. Raises OSError."""
+    """Create the folder if needed, and close it to other users. Raises OSError."""
     folder.mkdir(mode=FOR_US, parents=True, exist_ok=True)
-    with contextlib.suppress(PermissionError):  # it is another's, who has let us in
+    with contextlib.suppress(PermissionError):  # another user owns it, and has given us access
         folder.chmod(FOR_US)
     return folder

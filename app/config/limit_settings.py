@@ -14,13 +14,13 @@ def _declared() -> dict[str, Any]:
         field = Limits.model_fields[name]
         made[limit.setting] = _setting(limit, field.default, field.description)
         if limit.ceiling:
-            most = "The most that it can be raised to for one job."
+            most = "Its maximum for one job."
             made[limit.ceiling_setting] = _setting(limit, limit.ceiling, most)
     return made
 
 
 def _setting(limit: Limit, default: int, description: str | None) -> Any:
-    """A type and a field, as `create_model` takes them."""
+    """A type and a field, for `create_model`."""
     value, least, most = map(limit.in_unit, (default, limit.least, limit.most))
     return type(value), Field(value, ge=least, le=most, description=description)
 
@@ -32,7 +32,7 @@ else:
 
 
 class LimitSettings(_Declared):
-    """The part of `Settings` that is about what jobs may use."""
+    """The limits part of `Settings`."""
 
     on_limit: OnLimit = Field(
         Limits().on_limit, description="At a limit: escalate (ask a human), finish_partial or fail."
@@ -40,13 +40,13 @@ class LimitSettings(_Declared):
 
     @property
     def limits(self) -> Limits:
-        """Limits of a job that brings none of its own."""
+        """The limits of a job without its own."""
         values = {name: limit.from_unit(getattr(self, limit.setting)) for name, limit in LIMITS.items()}
         return Limits(**values, on_limit=self.on_limit)
 
     @property
     def ceiling(self) -> Limits:
-        """What no request and no human goes past: the limits, with more money and time where that may be asked for."""
+        """The maximum that requests and humans can raise limits to."""
         raised = {name: limit for name, limit in LIMITS.items() if limit.ceiling}
         most = {name: limit.from_unit(getattr(self, limit.ceiling_setting)) for name, limit in raised.items()}
         return self.limits.model_copy(update=most)

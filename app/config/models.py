@@ -31,7 +31,7 @@ class _NoSynchronousRequests(httpx2.BaseTransport):
     """A governed model makes its synchronous calls on the event loop of the run, so nothing comes this way."""
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        raise Unaccounted(f"a request to {request.url.host} came past the toll gate; call the governed model instead")
+        raise Unaccounted(f"a request to {request.url.host} bypassed the toll gate; call the governed model instead")
 
 
 class Models:
@@ -40,11 +40,11 @@ class Models:
     Args:
         settings: keys, and the fallback.
         base_url: where the provider or the stand-in listens.
-        ledger: where every call is reserved and settled.
-        prices: what calls cost.
+        ledger: reserves and settles every call.
+        prices: the price list.
         client: the Redis that the breakers share.
-        http: connections for these models alone, that the caller closes: a turnstile is put into it. (Without a client
-            of ours, langchain-openai shares a pool between all clients of a process, which outlives event loops.)
+        http: a client for these models only, closed by the caller; a turnstile is put into it. (By default,
+            langchain-openai shares one pool per process, which outlives event loops.)
         now: the time, in UTC.
     """
 
@@ -70,7 +70,7 @@ class Models:
         self._fallback = self._other_provider(Breaker(client, shown(str(settings.fallback_base_url)), now=now))
 
     def named(self, name: str) -> GovernedChatOpenAI:
-        """The model of this name. It makes no call before it is `charged_to` an account."""
+        """The model of this name. It makes no calls until it is `charged_to` an account."""
         key = self._settings.openai_api_key or NO_KEY
         return self._built(name, self._base_url, key, self._toll, self._fallback)
 

@@ -1,4 +1,4 @@
-"""Where each program listens unless it is told otherwise."""
+"""Default ports of the programs."""
 
 from app.config.servers import SERVERS
 

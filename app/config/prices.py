@@ -28,7 +28,7 @@ ZERO = Fraction(0)
 
 @dataclass(frozen=True)
 class Rate:
-    """Micro-dollars per token, by the input tokens of the call: each rate holds above its start, the last one wins."""
+    """Micro-dollars per token, in tiers by the call's input tokens: each applies above its start, the last one wins."""
 
     steps: tuple[tuple[int, Fraction], ...]
 
@@ -43,7 +43,7 @@ class Rate:
         return self._reached(input_tokens)[-1]
 
     def highest(self, input_tokens: int) -> Fraction:
-        """The dearest rate of any call up to that size."""
+        """The highest rate of any call up to that size, in micro-dollars per token."""
         return max(self._reached(input_tokens))
 
     def _reached(self, input_tokens: int) -> list[Fraction]:
@@ -63,13 +63,13 @@ class Side:
         return apart + self.rest.at(input_tokens) * (tokens - sum(counts[name] for name in self.parts))
 
     def highest(self, input_tokens: int) -> Fraction:
-        """The dearest rate that a token can have."""
+        """The highest rate of any token, in micro-dollars per token."""
         return max(rate.highest(input_tokens) for rate in (self.rest, *self.parts.values()))
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What one model costs."""
+    """The rates of one model."""
 
     input: Side
     output: Side
@@ -92,19 +92,19 @@ class Pricer:
     def __call__(self, model: str, usage: UsageMetadata) -> int:
         """The price of one call in micro-dollars, rounded up.
 
-        A model that nobody knows, because a server answers under a name of its own, costs what the dearest configured
-        one would.
+        An unknown model, because a server answers under its own name, costs as much as the most expensive configured
+        one.
 
         Raises:
-            ValueError: the usage cannot be true, so it says nothing about the price.
+            ValueError: the usage is invalid.
         """
         counted = _Counted(usage)
         return max(ceil(counted.price(rates)) for rates in self._candidates(model, counted.service_tier))
 
     def worst_case(self, model: str, input_tokens: int, output_tokens: int) -> int:
-        """The most that a call of up to so many tokens can cost in micro-dollars, however they divide into parts.
+        """The maximum price in micro-dollars of a call with at most so many tokens, whatever their parts.
 
-        It holds for the provider's standard service tier, not for `priority`.
+        Valid for the provider's standard service tier, not for `priority`.
         """
         return max(
             ceil(rates.input.highest(input_tokens) * input_tokens + rates.output.highest(input_tokens) * output_tokens)
@@ -187,7 +187,7 @@ def _own(price: Price) -> Rates:
 
 @lru_cache(maxsize=256)
 def _listed(model: str, service_tier: str | None, on: date) -> Rates | None:
-    """The list price of that day; None when it is unknown or does not go by tokens in and out."""
+    """The list price of that day; None if it is unknown or not per input and output token."""
     context = {"service_tier": service_tier} if service_tier else None
     when = datetime.combine(on, time(), UTC)
     try:

@@ -1,4 +1,4 @@
-"""Which configured values are secret, so that they can be kept out of whatever is shown."""
+"""Finds secrets among the configured values, for redaction."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from pydantic import AnyUrl, BaseModel, SecretStr
 
 _USER_INFO = re.compile(r"://([^\s/@,]+)@")
 _PARAMETER = re.compile(r"[?&][\w-]*(?:password|key|token|secret)=([^&#\s]+)", re.IGNORECASE)
-PLACES = {"redis_url", "sales_data"}  # secret for the passwords in them: a path alone is none
+PLACES = {"redis_url", "sales_data"}  # may contain passwords; a path alone is not secret
 
 
 def secrets_in(settings: BaseModel) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The MCP servers of our own: one entry each. Settings, commands, health check and tests follow from this table."""
+"""Our own MCP servers: one entry each, from which settings, commands, health check and tests follow."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +9,14 @@ from app.errors import BadInput
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a server's program, and the setting that it gets its value from.
+    """An option of a server's program, and the setting with its value.
 
     Attributes:
         name: `--data`.
-        setting: a field or property of `Settings`. While it is unset or false, the option is left out.
-        secret: whether the value may hold a password. Everybody on the machine can read arguments, so the program is
-            told the name of a variable of its environment instead, by `--data-variable`.
-        default: the value while the setting is unset.
+        setting: a field or property of `Settings`. If it is unset or false, the option is left out.
+        secret: whether the value may contain a password. All users of the machine can read arguments, so the program
+            gets the name of an environment variable instead, in `--data-variable`.
+        default: the value if the setting is unset.
     """
 
     name: str
@@ -31,10 +31,10 @@ class OwnServer:
 
     Attributes:
         name: its package is `mcp_servers.<name>`, and agents call its tools `<name>.<tool>`.
-        port: where it listens unless it is told otherwise.
-        options: what its program is told.
-        environment: settings that it reads from its environment under their usual names; of secrets these alone.
-        turned_on_by: settings of which one has to be set for it to run; empty: it always runs.
+        port: default port.
+        options: of its program.
+        environment: settings that it reads from its environment under their usual names; it gets no other secrets.
+        turned_on_by: it runs if one of these settings is set; empty: always.
     """
 
     name: str
@@ -85,4 +85,4 @@ def own_server(name: str) -> OwnServer:
     for server in SERVERS:
         if server.name == name:
             return server
-    raise BadInput(f"{name} is no MCP server of this project; there are: {', '.join(NAMES)}")
+    raise BadInput(f"{name} is not an MCP server of this project; there are: {', '.join(NAMES)}")

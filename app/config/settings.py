@@ -1,4 +1,4 @@
-"""All configuration. This module is the only reader of the environment; everything else is handed its values.
+"""All configuration. Only this module reads the environment.
 
 Values come from the environment or from `.env`; `.env.example` lists them all with one line each.
 """
@@ -20,7 +20,7 @@ from graphs.spending.limits import LIMITS
 
 PREFIX = "TOLLGATE_"
 ENV_FILE = ".env"
-HOURS_TO_END = 1  # that a job is kept after the last moment of a wait, for a worker to come and end it
+HOURS_TO_END = 1  # that a job is kept after a wait expires, for a worker to end it
 OPENAI_URL = "https://api.openai.com/v1"
 
 
@@ -41,7 +41,7 @@ class Settings(DataSettings, LimitSettings):
         env_nested_delimiter="__",
         extra="forbid",
         env_ignore_empty=True,
-        hide_input_in_errors=True,  # it may be a secret
+        hide_input_in_errors=True,  # it may be secret
     )
 
     openai_api_key: SecretStr | None = Field(
@@ -61,23 +61,23 @@ class Settings(DataSettings, LimitSettings):
     )
     data_dir: Path = Field(Path(".data"), description="Folder for reports, logs, generated data and the store.")
     fallback_model: str | None = Field(
-        None, description="Model that is asked while the provider's breaker is open; needs TOLLGATE_FALLBACK_BASE_URL."
+        None, description="Model to use while the provider's circuit is open; needs TOLLGATE_FALLBACK_BASE_URL."
     )
     fallback_base_url: HttpUrl | None = Field(None, description="The other provider's address.")
     fallback_api_key: SecretStr | None = Field(None, description="The other provider's key.")
     job_ttl_days: int = Field(14, gt=0, le=3650, description="Days that a job's state, evidence and files are kept.")
     worker_jobs: int = Field(4, gt=0, le=500, description="Jobs that one worker runs at once.")
     tenant_jobs: int = Field(
-        3, gt=0, le=500, description="Jobs of one tenant that run at once, over all workers; one place is left free."
+        3, gt=0, le=500, description="Jobs of one tenant that run at once, over all workers; one slot is left free."
     )
     tenant_queue: int = Field(1000, gt=0, le=100_000, description="Jobs of one tenant that may wait for a worker.")
     job_attempts: int = Field(
-        3, gt=0, le=100, description="Runs that may fail or die at the same place before a job is a dead letter."
+        3, gt=0, le=100, description="Failures or crashes at the same place after which a job is dead-lettered."
     )
     lease_s: float = Field(
-        10, ge=1, le=300, description="Seconds after which the jobs of a silent worker are given to another."
+        10, ge=1, le=300, description="Seconds without a sign of life after which a worker's jobs go to another."
     )
-    drain_s: float = Field(30, ge=0, le=3600, description="Seconds that a worker told to stop takes to hand over.")
+    drain_s: float = Field(30, ge=0, le=3600, description="Seconds that a stopping worker gets to hand over its jobs.")
     webhook_secret: SecretStr | None = Field(
         None, description="Signs webhooks: whsec_ and base64 of 24 to 64 random bytes; unset: none are sent."
     )
@@ -87,7 +87,7 @@ class Settings(DataSettings, LimitSettings):
     requests_per_minute: int = Field(120, gt=0, le=60_000, description="HTTP requests an API key may make in a minute.")
     requests_burst: int = Field(30, gt=0, le=10_000, description="HTTP requests an API key may make at once.")
     url: HttpUrl | None = Field(
-        None, description="Address of an API: `watch` and `decide` go there too, not only `submit` and its kind."
+        None, description="Address of an API for `watch` and `decide` too, not only for `submit` and the like."
     )
     api_key: SecretStr | None = Field(None, description="Key for that API.")
     audit_secret: SecretStr | None = Field(
@@ -154,24 +154,24 @@ class Settings(DataSettings, LimitSettings):
 
     @property
     def offline(self) -> bool:
-        """Whether the stand-in model answers, because neither a key nor another server is given."""
+        """Whether the stand-in model answers, because neither a key nor another server is configured."""
         return self.openai_api_key is None and self.openai_base_url is None
 
     @property
     def model_url(self) -> str | None:
-        """Where models answer: the provider, or a stand-in that runs already; None when one has to be started."""
+        """Address of the provider, or of a running stand-in; None if a stand-in must be started."""
         if self.offline:
             return str(self.stand_in_url) if self.stand_in_url else None
         return str(self.openai_base_url) if self.openai_base_url else OPENAI_URL
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no log, event, trace or answer may hold."""
+        """Values that no log, event, trace or response may contain."""
         return tuple(secrets_in(self))
 
     @property
     def ttl_seconds(self) -> int:
-        """How long a job's keys live after their last change."""
+        """Lifetime of a job's keys after their last change."""
         return self.job_ttl_days * 86_400
 
 
@@ -179,7 +179,7 @@ def load() -> Settings:
     """Read the environment and `.env`.
 
     Raises:
-        BadInput: an unknown setting or a value that does not fit; one line names it.
+        BadInput: an unknown setting or an invalid value; one line names it.
     """
     _refuse_unknown()
     try:
@@ -194,24 +194,24 @@ def load() -> Settings:
 
 
 def child_environment(extra: dict[str, str]) -> dict[str, str]:
-    """The environment for a process that is started here: ours, and what it is told besides."""
+    """The environment for a child process: ours, and `extra`."""
     return {**os.environ, **extra}
 
 
 def bare_environment(extra: dict[str, str]) -> dict[str, str]:
-    """The environment for a program that does not read our settings: without them, and with what it is told."""
+    """The environment for a child process that does not read our settings: without them, and with `extra`."""
     known = names()
     others = {name: value for name, value in os.environ.items() if name.upper() not in known}
     return {name: value for name, value in others.items() if not name.upper().startswith("MCP__")} | extra
 
 
 def names() -> dict[str, str]:
-    """Every setting as it is written in the environment, with its description."""
+    """The environment variable of every setting, with its description."""
     return {variable(name): field.description or "" for name, field in Settings.model_fields.items()}
 
 
 def variable(field: str) -> str:
-    """The name of a field as it is written in the environment; of a property, as if it were one."""
+    """The environment variable of a field or property."""
     found = Settings.model_fields.get(field)
     alias = found and found.validation_alias
     return alias if isinstance(alias, str) else f"{PREFIX}{field.upper()}"

@@ -1,1 +1,1 @@
-"""What runs: programs that are started, and what a process opens."""
+"""Starts programs and keeps them running; wires a process."""

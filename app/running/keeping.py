@@ -1,6 +1,6 @@
-"""Keeps what was started running: it is started again when it ends, until it is let go.
+"""Restarts what has ended, until it is let go.
 
-What dies for the first time in a while is started again at once, what dies again after a pause that grows.
+The first restart in a while is immediate; further ones wait with exponential backoff.
 """
 
 import logging
@@ -19,14 +19,14 @@ from app.store.embedded_redis import is_gone, start_again
 logger = logging.getLogger(__name__)
 
 BAD_INPUT = 2
-LOOK_S, FIRST_LOOK_S = 0.2, 0.02  # between looks; until it is up, for which somebody may wait
+LOOK_S, FIRST_LOOK_S = 0.2, 0.02  # between checks; shorter until it is up, because somebody may be waiting
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
-HEALTHY_S = 10.0  # who was up for so long is started again at once, and as often as it takes
+HEALTHY_S = 10.0  # after so long up, the next restart is immediate
 STOP_S = 5.0
 
 
 class Kept(ABC):
-    """Something that is kept running by a thread of its own."""
+    """Something that a thread keeps running."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -35,11 +35,11 @@ class Kept(ABC):
         self._thread = threading.Thread(target=self._keep, name=f"keeps {name} running", daemon=True)
 
     def keep(self) -> None:
-        """See to it from now on."""
+        """Start watching it."""
         self._thread.start()
 
     def let_go(self) -> None:
-        """Start it no more."""
+        """Stop restarting it."""
         self._let_go.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -50,14 +50,14 @@ class Kept(ABC):
 
     @abstractmethod
     def _trouble(self) -> str | None:
-        """Why it has to be started again; None while it runs. Notes when it is up."""
+        """Why it must be restarted; None while it runs. Records when it is up."""
 
     def _gives_up(self) -> bool:
-        """Whether there is no use in starting it again."""
+        """Whether restarting it is pointless."""
         return False
 
     def _paused(self, seconds: float) -> bool:
-        """Wait before it is started again. False: it was let go meanwhile."""
+        """Wait before a restart. False: it was let go meanwhile."""
         return not self._let_go.wait(seconds)
 
     def _keep(self) -> None:
@@ -71,7 +71,7 @@ class Kept(ABC):
                 failures = 0
             seconds = pause(failures)
             failures += 1
-            logger.warning("%s: %s; started again%s", self.name, trouble, f" in {seconds:g} s" if seconds else "")
+            logger.warning("%s: %s; restarting%s", self.name, trouble, f" in {seconds:g} s" if seconds else "")
             if not self._paused(seconds):
                 return
             self._up_since = None
@@ -83,12 +83,12 @@ class Kept(ABC):
 
 
 def pause(failures: int) -> float:
-    """Seconds before something is started again that has died so often in a row."""
+    """Seconds to wait before a restart after so many failures in a row."""
     return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (failures - 1)) if failures else 0.0
 
 
 class Store(Kept):
-    """The embedded Redis of a data folder, which runs already and is ended by its last user."""
+    """The embedded Redis of a data folder, which is already running; its last user ends it."""
 
     def __init__(self, data_dir: Path, url: str) -> None:
         super().__init__("redis")
@@ -103,18 +103,18 @@ class Store(Kept):
     def _trouble(self) -> str | None:
         try:
             return "has died" if is_gone(self._url) else None
-        except OSError:  # it could not be asked, for want of descriptors perhaps
+        except OSError:  # it cannot be checked, perhaps for lack of descriptors
             return None
 
 
 class Program(Kept):
-    """A program of ours. It ends when its stdin closes, so also when this process is killed.
+    """A child process. It ends when its stdin closes, so also when this process is killed.
 
     Args:
-        name: as it is told of.
+        name: for messages.
         arguments: after `python`.
-        environment: all of it.
-        stop_s: seconds that it has to end.
+        environment: the complete environment.
+        stop_s: seconds that it gets to end.
     """
 
     def __init__(
@@ -133,25 +133,25 @@ class Program(Kept):
         return self._process.pid
 
     def keep(self) -> None:
-        """Start it, and see to it from now on. Raises OSError."""
+        """Start it, and watch it from now on. Raises OSError."""
         self._begin()
         super().keep()
 
     def check(self) -> None:
-        """Raises SystemExit or OperatorMustAct when its first start came to nothing. It has said why."""
+        """Raises SystemExit or OperatorMustAct if its first start failed; its own output says why."""
         if not self._gives_up():
             return
         code = self._process.returncode
         if code == BAD_INPUT:
             raise SystemExit(code)
-        raise OperatorMustAct(f"the {self.name} ended with exit code {code} at its start; its last lines say why")
+        raise OperatorMustAct(f"the {self.name} ended with exit code {code} at start; its last lines say why")
 
     def told_to_end(self) -> None:
         self.let_go()
         self._close_stdin()
 
     def ended(self) -> None:
-        """Wait for its end, which comes in time in any case."""
+        """Wait until it has ended; kill it after `stop_s`."""
         try:
             self._process.wait(self._stop_s)
         except subprocess.TimeoutExpired:
@@ -190,5 +190,5 @@ class Program(Kept):
         return time.monotonic() - self._began > HEALTHY_S
 
     def _gives_up(self) -> bool:
-        """It cannot start with what it was given. A signal says nothing of that."""
+        """Whether it cannot start as configured. Ending by a signal does not mean that."""
         return not self._was_up and (self._process.returncode or 0) > 0

@@ -1,4 +1,4 @@
-"""Starts the programs that a job needs beside this one, keeps them running, and leaves none behind."""
+"""Starts the programs that a job needs, keeps them running, and ends them all."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from app.store.embedded_redis import embedded_redis
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where everything listens: the model provider or its stand-in, and every MCP server by name."""
+    """Addresses of the model provider or its stand-in, and of every MCP server by name."""
 
     model: str
     servers: dict[str, str]
@@ -24,7 +24,7 @@ class Addresses:
 
 @contextlib.contextmanager
 def redis_running(settings: Settings) -> Iterator[str]:
-    """The address of the configured Redis, or of the embedded one, until the block ends. Raises RedisError."""
+    """The address of the configured or embedded Redis, which runs until the block ends. Raises RedisError."""
     if settings.redis_url:
         yield settings.redis_url.get_secret_value()
     else:
@@ -39,7 +39,7 @@ def redis_running(settings: Settings) -> Iterator[str]:
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[Addresses]:
-    """The stand-in model and the MCP servers that are not running elsewhere, until the block ends."""
+    """Run the stand-in model and the MCP servers that do not run elsewhere, until the block ends."""
     children: list[Server] = []
 
     def started(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -57,13 +57,13 @@ def running(settings: Settings) -> Iterator[Addresses]:
         for name in settings.servers:
             if name not in servers:
                 arguments, environment = mcp_program(settings, name)
-                quiet = ["--log-level", "warning"]  # nothing keeps the files of logs small
+                quiet = ["--log-level", "warning"]  # log files are not rotated
                 servers[name] = started(name, [*arguments, *quiet], environment) + "/mcp"
         yield Addresses(model, servers, tuple(children))
 
 
 def end(programs: Sequence[Program]) -> None:
-    """Let them end, all at the same time, and wait until they have."""
+    """End them, all at the same time, and wait."""
     for each in programs:
         each.told_to_end()
     for each in programs:
@@ -72,23 +72,23 @@ def end(programs: Sequence[Program]) -> None:
 
 @contextlib.contextmanager
 def services(settings: Settings) -> Iterator[tuple[str, Addresses]]:
-    """Redis and every program a job needs, started or found: the address of the one, and of the others."""
+    """The address of Redis, and those of all programs that a job needs, started here if necessary."""
     with running(settings) as addresses, redis_running(settings) as redis_url:
         yield redis_url, addresses
 
 
 def beside(settings: Settings, redis_url: str, addresses: Addresses) -> dict[str, str]:
-    """The environment of a program that is to use what runs here already."""
+    """The environment for a program that uses what already runs here."""
     given = {"REDIS_URL": redis_url}
-    here = [name for name in addresses.servers if name not in settings.mcp]  # of the others it reads as we did
+    here = [name for name in addresses.servers if name not in settings.mcp]  # it reads the others as we did
     given |= {f"MCP__{name.upper()}__URL": addresses.servers[name] for name in here}
     return child_environment(given | ({"TOLLGATE_STAND_IN_URL": addresses.model} if settings.offline else {}))
 
 
 def mcp_program(settings: Settings, name: str) -> tuple[list[str], dict[str, str]]:
-    """What runs an MCP server of ours on the configured data: the arguments after `python`, and its environment.
+    """The command of one of our MCP servers on the configured data: arguments after `python`, and environment.
 
-    Raises BadInput when there is no such server.
+    Raises BadInput if there is no such server.
     """
     server = own_server(name)
     command = ["-m", f"mcp_servers.{name}"]

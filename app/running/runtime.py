@@ -1,4 +1,4 @@
-"""Wires one process: clients, gateway, models, graph, jobs. Everything that costs time to import is imported here."""
+"""Wires one process: clients, gateway, models, graph, jobs. All slow imports are here."""
 
 import asyncio
 import contextlib
@@ -43,12 +43,12 @@ async def opened(
     warn: Callable[[str], None],
     build: Callable[[Deps, RedisSaver], ResearchGraph] = build_research_graph,
 ) -> AsyncIterator[Jobs]:
-    """Jobs ready to run on the graph that `build` makes, until the block ends.
+    """Jobs, ready to run on the graph that `build` makes, until the block ends.
 
     Raises:
-        BadInput: a model without a price, data that a server cannot read.
+        BadInput: a model without a price, or data that a server cannot read.
         RedisError: no usable Redis.
-        OperatorMustAct: a program that was started does not answer.
+        OperatorMustAct: a started program does not answer.
     """
     async with contextlib.AsyncExitStack() as stack:
         parts = await assembled(stack, settings, redis_url, addresses, build)
@@ -62,7 +62,7 @@ async def opened(
 
 @dataclass(frozen=True)
 class Parts:
-    """What a process that deals with jobs is made of."""
+    """The parts of a process that handles jobs."""
 
     client: Redis
     clock: StoreClock
@@ -79,8 +79,8 @@ async def assembled(
     build: Callable[[Deps, RedisSaver], ResearchGraph],
     registry: CollectorRegistry | None = None,
 ) -> Parts:
-    """Clients, gateway, models and graph, wired. Connects to nothing yet; the stack closes them. `registry` gets the
-    gateway's metrics."""
+    """Wire clients, gateway, models and graph, without connecting. `stack` closes them; `registry` gets the gateway's
+    metrics."""
     client = connect(redis_url)
     stack.push_async_callback(client.aclose)
     clock = StoreClock(client)
@@ -109,7 +109,7 @@ async def assembled(
 def tool_gateway(
     settings: Settings, servers: Mapping[str, str], client: Redis | None = None, **other: Any
 ) -> ToolGateway:
-    """The way to these servers, by the settings. Connects to nothing."""
+    """The configured gateway to these servers. Does not connect yet."""
     limits = settings.tool_limits
     return ToolGateway(
         servers, client=client, secret=settings.mcp_secret, others=settings.others, limits=limits, **other
@@ -124,7 +124,7 @@ def dependencies(
     client: Redis,
     now: Callable[[], datetime] = utc_now,
 ) -> Deps:
-    """What the graph is handed. Connects to nothing. Raises BadInput for a model without a price."""
+    """The graph's dependencies. Does not connect yet. Raises BadInput for a model without a price."""
     ledger = Ledger(client, ttl_seconds=settings.ttl_seconds, now=now)
     models = Models(settings, model_url, ledger=ledger, prices=pricer(settings), client=client, http=http, now=now)
     return Deps(
@@ -141,5 +141,5 @@ def dependencies(
 
 
 async def ready(children: tuple[Server, ...]) -> None:
-    """Wait until every program that was started answers. Raises as `Server.wait_until_up`."""
+    """Wait until all started programs answer. Raises like `Server.wait_until_up`."""
     await asyncio.gather(*(asyncio.to_thread(child.wait_until_up, READY_S) for child in children))

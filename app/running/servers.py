@@ -1,11 +1,10 @@
-"""Servers that are kept running on this machine, at an address that stays the same.
+"""Keeps servers running on this machine, at a fixed address.
 
-Each gets a listening socket that is already bound: its address is known before it runs, and connections made early wait
-in the backlog. The socket stays open here, so a call made between two lives of the server is answered by the next one.
-Before a longer pause it is closed: callers are then refused at once, and can do without. The next start binds the same
-port again, because others have the address.
+Each inherits a bound listening socket: its address is known before it runs, and early connections wait in the backlog.
+The socket stays open here, so calls made during a restart are answered after it. Before a longer pause it is closed, so
+that callers are refused at once and can go on without it. The next start binds the same port, which others know.
 
-A server that hangs counts as dead, too.
+A server that hangs is killed and restarted too.
 """
 
 import contextlib
@@ -22,21 +21,21 @@ from app.running.keeping import FIRST_LOOK_S, LOOK_S, Program
 logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
-PATIENCE_S = 1.0  # callers are not made to wait for a longer pause
+PATIENCE_S = 1.0  # before a longer pause, callers are refused
 HANGS_S = 30.0
-QUESTIONS = 6  # in that time
+QUESTIONS = 6  # health checks within `hangs_s`
 QUESTION = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
 class Server(Program):
-    """A program that answers at a port of this machine, the same in all its lives, and writes into a log of its own.
+    """A program that listens on a fixed port of this machine, and has its own log file.
 
     Args:
         name, arguments, environment: see `Program`.
-        data_dir: folder with the folder of logs.
+        data_dir: parent of the log folder.
         hangs_s: seconds without an answer after which it is killed.
 
-    Raises BadInput when there can be no log.
+    Raises BadInput if the log cannot be written.
     """
 
     def __init__(
@@ -67,17 +66,17 @@ class Server(Program):
         return f"http://{LOOPBACK}:{self._port}"
 
     def check(self) -> None:
-        """Raises BadInput when its first start came to nothing, with its own last word."""
+        """Raises BadInput with its last log line if its first start failed."""
         if self._gives_up():
             lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
             why = lines[-1].removeprefix("error: ") if lines else f"exit code {self._process.returncode}"
             raise BadInput(f"{self.name} did not start: {why}")
 
     def wait_until_up(self, seconds: float) -> None:
-        """Returns once it has answered.
+        """Wait until it answers.
 
         Raises:
-            BadInput: its first start came to nothing, with its own last word.
+            BadInput: its first start failed; the message has its last log line.
             OperatorMustAct: it did not answer in time.
         """
         until = time.monotonic() + seconds
@@ -113,7 +112,7 @@ class Server(Program):
 
     def _trouble(self) -> str | None:
         if self._up_since and self._process.poll() is None and not self._is_up():
-            logger.warning("%s: gave no answer for %g s; killed", self.name, self._hangs_s)
+            logger.warning("%s: did not answer for %g s; killed", self.name, self._hangs_s)
             self._process.kill()
             self._process.wait()
         trouble = super()._trouble()
@@ -122,7 +121,7 @@ class Server(Program):
         return trouble
 
     def _is_up(self) -> bool:
-        """Whether it answers: at its start at all, later within `hangs_s`. Waits for nothing."""
+        """Whether it answers: at its start at all, later within `hangs_s`. Never blocks."""
         now = time.monotonic()
         if self._question is None:
             if now >= self._ask_at:
@@ -143,7 +142,7 @@ class Server(Program):
             self._question.setblocking(False)
 
     def _answer(self) -> bool | None:
-        """Whether it says that it is well; None while it says nothing."""
+        """Whether it reports to be healthy; None without an answer yet."""
         try:
             well = self._question is not None and b" 200 " in self._question.recv(15)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Wires a worker, and what is behind the HTTP API. Apart from `runtime`, which starts faster without the queue."""
+"""Wires a worker, and the service behind the HTTP API. Apart from `runtime`, which starts faster without the queue."""
 
 import contextlib
 import logging
@@ -27,7 +27,7 @@ from safe_http import public
 
 logger = logging.getLogger(__name__)
 
-SOURCES = sorted({tool.partition(".")[0] for agent in AGENTS for tool in agent.tools})  # that no job can do without
+SOURCES = sorted({tool.partition(".")[0] for agent in AGENTS for tool in agent.tools})  # which every job needs
 NEEDED = (MODEL, CLOCK, *SOURCES)
 NO_MODEL = "http://127.0.0.1:9/v1"  # the discard port: a process that calls no model
 
@@ -40,7 +40,7 @@ async def opened_worker(
     warn: Callable[[str], None],
     metrics: CollectorRegistry | None = None,
 ) -> AsyncIterator[Work]:
-    """What a worker does with a call, until the block ends; its metrics go to `metrics`. Raises as `opened`."""
+    """What a worker does with a call, until the block ends; its metrics go to `metrics`. Raises like `opened`."""
     async with contextlib.AsyncExitStack() as stack:
         parts = await assembled(stack, settings, redis_url, addresses, build_research_graph, metrics)
         await checked(parts.client, warn)
@@ -59,7 +59,7 @@ async def opened_worker(
             await _provider(stack, settings, addresses, parts),
             logger.warning,
         )
-        await conditions.allowed(0, 0)  # says at the start what is missing
+        await conditions.allowed(0, 0)  # reports at the start what is missing
         await stack.enter_async_context(telling(parts.client, conditions.parts))
         work = Work(
             parts.jobs,
@@ -81,7 +81,7 @@ async def opened_worker(
 async def _provider(
     stack: contextlib.AsyncExitStack, settings: Settings, addresses: Addresses, parts: Parts
 ) -> Provider:
-    headers = {"Connection": "close"}  # a kept connection dies with its server, and says nothing of the next one
+    headers = {"Connection": "close"}  # a kept-alive connection would break when its server restarts
     if key := settings.openai_api_key:
         headers["Authorization"] = f"Bearer {key.get_secret_value()}"
     model = parts.deps.model
@@ -96,7 +96,7 @@ async def _provider(
 
 @contextlib.asynccontextmanager
 async def opened_service(settings: Settings, redis_url: str, warn: Callable[[str], None]) -> AsyncIterator[Service]:
-    """What can be asked for over HTTP, until the block ends. It runs no job: it needs Redis and nothing else.
+    """The service behind the HTTP API, until the block ends. It runs no jobs, and needs only Redis.
 
     Raises:
         BadInput: a model without a price.

@@ -1,4 +1,4 @@
-"""Notices when whoever started this program is gone."""
+"""Notices when the parent process is gone."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def when_it_closes(act: Callable[[], None]) -> None:
-    """Call `act`, from a thread of its own, once stdin has been closed at its other end."""
+    """Call `act` in a new thread once stdin is closed."""
 
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 4096):  # not sys.stdin itself: a thread that holds its lock aborts the exit

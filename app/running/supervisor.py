@@ -1,4 +1,4 @@
-"""What `tollgate serve` runs: an API and a worker, beside the programs that jobs need, until told to stop."""
+"""`tollgate serve`: an API, a worker and the programs that jobs need, until told to stop."""
 
 import signal
 import threading
@@ -11,18 +11,18 @@ from app.running.keeping import LOOK_S, Program
 from app.running.processes import Addresses, beside, end
 from safe_http.shown import shown
 
-ENDING_S = 15.0  # beyond what a worker takes to hand over
+ENDING_S = 15.0  # on top of a worker's time to hand over
 
 
 def supervise(
     settings: Settings, redis_url: str, addresses: Addresses, host: str, port: int, say: Callable[[str], None]
 ) -> None:
-    """Run `tollgate api` and `tollgate worker` until SIGTERM or SIGINT. Whatever dies is started again.
+    """Run `tollgate api` and `tollgate worker` until SIGTERM or SIGINT, restarting what dies.
 
     Raises:
-        BadInput: a server cannot start with what it was given.
+        BadInput: a server cannot start as configured.
         OperatorMustAct: API or worker ended at once.
-        SystemExit: one of them cannot start with what it was given, and has said why.
+        SystemExit: one of them cannot start as configured, and has said why.
     """
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):

@@ -1,1 +1,1 @@
-"""The Redis that holds everything: the client, and the server that comes with the project."""
+"""Redis: the client, and the embedded server."""

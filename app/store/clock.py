@@ -1,8 +1,7 @@
-"""The time of the store, which is one for all processes, whatever their machines believe.
+"""The store's time, shared by all processes whatever their own clocks say.
 
-Leases, reservations, breakers and tokens are compared by several machines. They are reckoned in the store's time: what
-it said when it was last asked, and what has passed since by a clock that nobody sets and that goes on while the machine
-sleeps.
+Several machines compare leases, reservations, breakers and tokens, so these use the store's time: its last answer plus
+the time since on a steady clock, which is never set and continues while the machine sleeps.
 """
 
 import time
@@ -14,18 +13,18 @@ _SECOND_US = 1_000_000
 
 
 class StoreClock:
-    """Tells the store's time, in UTC; until it was asked for the first time, this machine's."""
+    """Returns the store's time in UTC; before the first measurement, this machine's."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._epoch = time.time() - _steady()  # the store's time when the steady clock was at zero
 
     def __call__(self) -> datetime:
-        """Now. Off by less than the store took to answer."""
+        """Now. The error is less than the store took to answer."""
         return datetime.fromtimestamp(self._epoch + _steady(), UTC)
 
     async def measured(self) -> float:
-        """Ask the store. Seconds by which this machine's own clock is ahead of it.
+        """Ask the store. Returns the seconds by which this machine's clock is ahead of it.
 
         Raises:
             redis.exceptions.RedisError: it does not answer.
@@ -39,5 +38,5 @@ class StoreClock:
 
 
 def _steady() -> float:
-    """Seconds since the machine was started; where nothing tells those, since some time or other."""
+    """Seconds since the machine was started; where that is unknown, since an arbitrary moment."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

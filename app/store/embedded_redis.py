@@ -1,18 +1,17 @@
-"""The Redis that comes with Tollgate: a Valkey server of its own, shared by all processes of one data folder.
+"""The embedded Redis: a Valkey server shared by all processes of one data folder.
 
     RedisError
     ├── EmbeddedRedisError    the embedded server cannot start, answer or end
     ├── RedisUrlError         REDIS_URL cannot be understood            (app.store.redis)
     └── RedisUnavailable      the server at REDIS_URL cannot be used    (app.store.redis)
 
-Three files under `<data>/redis/` are locked with flock, which ends with its holder, however that dies:
+Three files under `<data>/redis/` are locked with flock, which is released when its holder dies:
 
-- `start.lock`: held while entering and while leaving, so that nobody starts a server that another is ending;
-- `users.lock`: shared by all users; a leaver that gets it exclusively is the last and ends the server;
-- `server.lock`: inherited by the server; as long as it is taken the server lives, whoever its parent was.
+- `start.lock`: held while entering and leaving, so that nobody starts a server that another process is ending;
+- `users.lock`: shared by all users; a leaving user that can lock it exclusively is the last, and ends the server;
+- `server.lock`: inherited by the server; while it is locked the server is alive, whoever its parent was.
 
-A user that is killed with SIGKILL cannot end the server. It then runs on alone, keeps the data, and the next
-user takes it over and ends it as usual.
+If the last user is killed with SIGKILL, the server keeps running; the next user attaches to it and ends it as usual.
 """
 
 import contextlib
@@ -42,7 +41,7 @@ STOP_S = 10.0
 POLL_S = 0.004
 LOG_LINES = 3
 
-# All paths are relative to the server's working directory: no quoting, and no limit to its length.
+# All paths are relative to the server's working directory, which avoids quoting and limits on length.
 OPTIONS = {
     "port": "0",
     "unixsocket": SOCKET_NAME,
@@ -56,17 +55,17 @@ OPTIONS = {
 
 
 class RedisError(AppError):
-    """Redis cannot be used as it is set up. The message is one line: what, where and the remedy."""
+    """Redis cannot be used as configured. The message is one line: what, where and the remedy."""
 
 
 class EmbeddedRedisError(RedisError):
-    """The embedded server could not be started, reached or ended."""
+    """The embedded server cannot be started, reached or ended."""
 
 
 def start_again(data_dir: Path) -> None:
-    """Start the server of this data folder, which has died, unless another user has already. Its address stays.
+    """Restart the dead server of this data folder, unless another user has done so. Its address does not change.
 
-    Blocks until it has read its data. Raises `EmbeddedRedisError`.
+    Blocks until it has loaded its data. Raises `EmbeddedRedisError`.
     """
     home = data_dir.absolute() / "redis"
     with _blame(home), _short_path(home) as folder, _turn(home):
@@ -74,7 +73,7 @@ def start_again(data_dir: Path) -> None:
 
 
 def is_gone(url: str) -> bool:
-    """Whether nobody listens at this URL of an embedded server. One that is busy is not gone."""
+    """Whether nothing listens at this URL of an embedded server. A busy server is not gone."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(1.0)
         try:
@@ -90,8 +89,8 @@ def is_gone(url: str) -> bool:
 def embedded_redis(data_dir: Path) -> Iterator[str]:
     """Start the server of this data folder, or attach to it, and yield its URL (`unix://...`).
 
-    The last user to leave ends the server and waits until it is gone. Entering blocks for some 50 ms: do it
-    before the event loop starts. The server runs in its own session, so Ctrl-C does not reach it.
+    The last user to leave ends the server and waits until it is gone. Entering blocks for about 50 ms: do it
+    before the event loop starts. The server has its own session, so Ctrl-C does not reach it.
 
     Raises `EmbeddedRedisError`.
     """
@@ -128,7 +127,7 @@ def _blame(home: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _turn(home: Path) -> Iterator[None]:
-    """Be the only one who enters or leaves."""
+    """Hold `start.lock`: only one process enters or leaves at a time."""
     with (home / "start.lock").open("ab") as lock:
         if not _until(lambda: _try_lock(lock), START_S + STOP_S):
             raise EmbeddedRedisError(
@@ -140,7 +139,7 @@ def _turn(home: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _short_path(home: Path) -> Iterator[Path]:
-    """`home` itself, or a private alias when a socket in it would exceed what a socket address can hold."""
+    """`home` itself, or a private alias if the path of a socket in it would be too long."""
     if len(os.fsencode(home / SOCKET_NAME)) <= LONGEST_SOCKET_PATH:
         yield home
         return
@@ -169,7 +168,7 @@ def _until(done: Callable[[], bool], seconds: float) -> bool:
 
 @dataclass
 class _Server:
-    """The one server of a data folder. Its methods expect that the caller has the turn."""
+    """The server of a data folder. Callers of its methods must hold `start.lock`."""
 
     home: Path
     socket: Path
@@ -177,7 +176,7 @@ class _Server:
 
     def ensure_running(self) -> None:
         with (self.home / "server.lock").open("ab") as lock:
-            # A server that was told to end by a user killed since then goes away here.
+            # A server that is ending, told by a user who was then killed, goes away here.
             if not _until(lambda: _try_lock(lock) or self._answers(), START_S):
                 raise self._failed(f"answer within {START_S:.0f} s")
             if not _try_lock(lock):
@@ -205,12 +204,12 @@ class _Server:
                 pass_fds=[lock.fileno()],
                 start_new_session=True,
             )
-        # It may end long after this process has left it to others; without this it would stay as a zombie.
+        # It may outlive this process's use of it; without this it would become a zombie.
         self.reaper = threading.Thread(target=process.wait, name="embedded-redis-reaper", daemon=True)
         self.reaper.start()
 
     def _told_to_end(self) -> bool:
-        # NOSAVE is about snapshots only. Asked each time anew: a server just launched may not listen yet.
+        # NOSAVE affects snapshots only. Repeated, because a new server may not listen yet.
         if self._alive():
             self._ask(b"SHUTDOWN NOSAVE")
         return not self._alive()
@@ -223,7 +222,7 @@ class _Server:
         return self._ask(b"PING").startswith(b"+PONG")
 
     def _ask(self, command: bytes) -> bytes:
-        """One command as a line, and the start of the reply; empty when nobody answers."""
+        """Send one inline command; returns the start of the reply, or nothing if nobody answers."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(1.0)
             try:
@@ -238,7 +237,7 @@ class _Server:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
         return EmbeddedRedisError(
             f"the embedded Redis did not {to_do}; see {log}, set REDIS_URL to use another server, or move "
-            f"{self.home} away to begin with an empty one. Its last words: {' | '.join(lines)}"
+            f"{self.home} away to start with an empty one. Its last lines: {' | '.join(lines)}"
         )
 
 

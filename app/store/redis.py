@@ -1,4 +1,4 @@
-"""The Redis client, and a look at the server before it is trusted with money and state."""
+"""The Redis client, and a preflight check of the server."""
 
 import statistics
 import time
@@ -22,16 +22,16 @@ SLOW_MS = 5.0
 
 
 class RedisUrlError(RedisError):
-    """REDIS_URL cannot be understood. The message never repeats it, as it may hold a password."""
+    """REDIS_URL is invalid. The message never repeats it, because it may contain a password."""
 
 
 class RedisUnavailable(RedisError):
-    """No usable Redis at the address: not reachable, or it refuses us."""
+    """Redis at the address is unreachable, or refuses us."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a server and what to do about it. With a `fatal` one Tollgate must not start."""
+    """A problem with a server, and its remedy. If it is `fatal`, Tollgate must not start."""
 
     what: str
     remedy: str
@@ -42,10 +42,10 @@ class Problem:
 
 
 def connect(url: str) -> aioredis.Redis:
-    """A client for redis://, rediss:// or unix:// that talks bytes. Sends nothing yet; close it with `aclose`.
+    """A client for redis://, rediss:// or unix:// that returns bytes. Does not connect yet; close it with `aclose`.
 
-    A reply is awaited for 10 s, so BLOCK in a command stays below that. After a lost connection or a timeout
-    the command is sent again, up to three times: what must happen once has to be idempotent.
+    Replies time out after 10 s, so BLOCK must be shorter. After a lost connection or a timeout, a command is retried up
+    to three times: commands must be idempotent.
 
     Raises `RedisUrlError`.
     """
@@ -59,15 +59,15 @@ def connect(url: str) -> aioredis.Redis:
             client_name="tollgate",
             socket_connect_timeout=3.0,
             socket_timeout=10.0,
-            # No health_check_interval: the library then sends PING before the login, and where that is refused or
-            # the server is loading, each retry starts retries of its own and connecting takes minutes.
+            # No health_check_interval: it sends PING before the login, and if that is refused or the server is
+            # loading, each retry starts its own retries, and connecting takes minutes.
             retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.5), retries=3),
         )
         client = aioredis.Redis.from_pool(pool)
-        # An unknown option in the URL shows only here.
+        # Unknown options in the URL fail only here.
         pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, AttributeError):
-        # Not chained: the message of the library may quote a part of the password.
+        # Not chained: the library's message may quote part of the password.
         raise RedisUrlError(
             "REDIS_URL is not a Redis address; write redis://[user:password@]host:port/db, rediss://... or "
             "unix:///path/to/socket, with special characters in the password percent-encoded"
@@ -76,7 +76,7 @@ def connect(url: str) -> aioredis.Redis:
 
 
 def _check_path(url: str) -> None:
-    """The library takes `redis://host/nonsense` for database 0."""
+    """Refuse `redis://host/nonsense`, which the library takes for database 0."""
     parts = urlsplit(url)
     path = parts.path.strip("/")
     if not (path if parts.scheme == "unix" else path.isdecimal() or not path):
@@ -84,9 +84,9 @@ def _check_path(url: str) -> None:
 
 
 async def preflight(client: aioredis.Redis) -> list[Problem]:
-    """What to mend before this server may hold state: role, version, eviction, persistence, latency.
+    """Problems with this server's role, version, eviction, persistence and latency.
 
-    Takes some 25 round trips. Raises `RedisUnavailable` when the server cannot be reached or refuses us.
+    Takes about 25 round trips. Raises `RedisUnavailable` if the server is unreachable or refuses us.
     """
     try:
         return await _problems(client)
@@ -95,11 +95,11 @@ async def preflight(client: aioredis.Redis) -> list[Problem]:
 
 
 async def checked(client: aioredis.Redis, warn: Callable[[str], None]) -> None:
-    """Look at the server before it is trusted, and tell what to mend.
+    """Run the preflight check, and warn of problems.
 
     Raises:
-        BadInput: it must not be used as it is.
-        RedisUnavailable: it cannot be reached or refuses us.
+        BadInput: a problem is fatal.
+        RedisUnavailable: it is unreachable or refuses us.
     """
     for problem in await preflight(client):
         if problem.fatal:

@@ -91,5 +91,5 @@ async def test_jobs_complete_whatever_is_killed(tmp_path: Path, pytestconfig: py
         settings = Settings(_env_file=None, data_dir=tmp_path / ".data")
         async with opened_service(settings, store, lambda _: None) as service:
             await assert_told(service, [job["id"] for job in jobs])
-    again = [line.split(": ")[1] for line in said if "started again" in line]
+    again = [line.split(": ")[1] for line in said if "restarting" in line]
     assert again == ["stand_in_model", "knowledge_base", "sales", "analytics", "redis"]

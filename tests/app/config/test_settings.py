@@ -36,7 +36,7 @@ def test_without_any_setting_it_runs_offline() -> None:
         ("MCP__MY__CRM__URL", "http://localhost:1", "unknown setting MCP__MY__CRM; an MCP server has __URL"),
         ("MCP__CRM__URL", "nowhere", "setting MCP__CRM__URL: Input should be a valid URL"),
         ("MCP__CRM__URLS", "http://a,nowhere", "setting MCP__CRM: Input should be a valid URL"),
-        ("MCP__CRM__TOKEN", "t", "setting MCP__CRM: an MCP server has one of URL, URLS (of its replicas"),
+        ("MCP__CRM__TOKEN", "t", "setting MCP__CRM: an MCP server needs one of URL, URLS (of its replicas"),
         ("MCP__CRM-2__URL", "http://localhost:1", "MCP__CRM-2: the name of an MCP server begins with a letter"),
         ("TOLLGATE_PRICES", "{bad", "the settings cannot be read: error parsing value for field"),
         (

@@ -74,7 +74,7 @@ def test_a_server_that_is_killed_answers_the_call_that_came_meanwhile(
         before = pid_of(server)
         os.kill(before, signal.SIGKILL)
         assert pid_of(server) != before
-    assert caplog.messages == ["answers: ended by signal 9 (Killed); started again"]
+    assert caplog.messages == ["answers: ended by signal 9 (Killed); restarting"]
 
 
 @pytest.mark.slow
@@ -85,7 +85,7 @@ def test_one_that_dies_again_and_again_is_started_after_growing_pauses_in_which_
         for seconds in ("", " in 0.5 s", " in 1 s", " in 2 s"):
             with pytest.raises(httpx.RemoteProtocolError):
                 httpx.get(f"{server.address}/die", timeout=30)
-            said(caplog, f"answers: ended with exit code 3; started again{seconds}")
+            said(caplog, f"answers: ended with exit code 3; restarting{seconds}")
         with pytest.raises(httpx.ConnectError):
             httpx.get(server.address)
         with httpx.Client(transport=httpx.HTTPTransport(retries=20)) as patient:
@@ -107,8 +107,8 @@ def test_one_that_hangs_is_killed_and_started_again(tmp_path: Path, caplog: pyte
         os.kill(before, signal.SIGSTOP)
         assert pid_of(server) != before
     assert caplog.messages == [
-        "answers: gave no answer for 0.5 s; killed",
-        "answers: ended by signal 9 (Killed); started again",
+        "answers: did not answer for 0.5 s; killed",
+        "answers: ended by signal 9 (Killed); restarting",
     ]
 
 
@@ -130,7 +130,7 @@ def test_the_embedded_store_is_started_again_with_what_it_held(
         ask(url, "SET", "state", "kept")
         before = server_of(url)
         os.kill(before, signal.SIGKILL)
-        said(caplog, "redis: has died; started again")
+        said(caplog, "redis: has died; restarting")
         patient = Retry(ConstantBackoff(0.01), retries=1000)
         with redis.Redis.from_url(url, retry=patient) as client:
             assert client.get("state") == b"kept"
