@@ -1,14 +1,14 @@
-# One image for every role: `docker run tollgate api | worker | mcp sales | ...`. compose.yaml puts them together, and
-# says how each is asked for its health.
+# One image for every role: `docker run tollgate api | worker | mcp sales | ...`. compose.yaml combines them, with their
+# health checks.
 #
-# The base is pinned by its exact version. A tag can be moved; pin what you have tried by its digest, too:
+# The base image is pinned by version. Tags can move; to pin the digest that you have tested:
 #   docker buildx imagetools inspect python:3.12.13-slim-trixie --format '{{.Manifest.Digest}}'
 #   docker build --build-arg PYTHON=python:3.12.13-slim-trixie@sha256:... -t tollgate:0.1.0 .
 # `make image` performs these steps without Docker, and starts what compose.yaml starts.
 ARG PYTHON=python:3.12.13-slim-trixie
 
 FROM ${PYTHON} AS build
-# A mirror of the package index, when there is one; hashes are checked wherever packages come from.
+# Optional mirror of the package index; hashes are always checked.
 ARG PIP_INDEX_URL
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /opt/source
@@ -17,7 +17,7 @@ COPY requirements.lock ./
 RUN pip --python /opt/tollgate/bin/python install --no-deps --require-hashes -r requirements.lock
 COPY . ./
 RUN pip --python /opt/tollgate/bin/python install --no-deps --no-index --no-build-isolation .
-# Packages bring their own tests: a quarter of the files, and never run.
+# Tests of packages are a quarter of the files, and never run.
 RUN find /opt/tollgate/lib -type d -name tests -prune -exec rm -r {} +
 
 FROM ${PYTHON}
@@ -26,14 +26,14 @@ LABEL org.opencontainers.image.title="tollgate" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.base.name="docker.io/library/python:3.12.13-slim-trixie"
-# What reports as PDF are set in, beside the fonts that Typst brings: 150 MB. Without them only Western scripts are shown.
+# Fonts for PDF reports, beside those of Typst: 150 MB. Without them only Western scripts are shown.
 RUN apt-get update && \
     apt-get install -y --no-install-recommends fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji && \
     rm -rf /var/lib/apt/lists/*
 ENV PATH=/opt/tollgate/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TOLLGATE_DATA_DIR=/data
 COPY --from=build /opt/tollgate /opt/tollgate
 COPY --from=build --chown=10001:10001 /data /data
-# All that is written is under /data and /tmp, so the rest can be read-only. The user owns nothing else.
+# Only /data and /tmp are written, so the rest can be read-only. The user owns nothing else.
 USER 10001:10001
 VOLUME /data
 EXPOSE 8000

@@ -1,8 +1,8 @@
-"""`make image`: runs the Dockerfile's build steps in a folder and starts what compose.yaml starts, without an engine.
+"""`make image`: runs the Dockerfile's build steps and the services of compose.yaml without a container engine.
 
-Each service has its own command, environment and health check; names of services become 127.0.0.1, and ports free
-ones. A job must end as completed, each service must end on SIGTERM within its grace period, and nothing may be written
-beside /data and /tmp. Redis is this machine's `redis-server`.
+Each service runs with its own command, environment and health check, on 127.0.0.1 and free ports. A job must complete,
+each service must end on SIGTERM within its grace period, and nothing may be written outside /data and /tmp. Redis is
+this machine's `redis-server`.
 """
 
 import contextlib
@@ -33,11 +33,11 @@ Process = subprocess.Popen[bytes]
 
 
 class Stack:
-    """The services of compose.yaml as processes of this machine, with what the Dockerfile has built in `folder`."""
+    """The services of compose.yaml as local processes, using the build in `folder`."""
 
     def __init__(self, folder: Path, ending: contextlib.ExitStack) -> None:
         text = (ROOT / "compose.yaml").read_text()
-        text = SECRET.sub(secrets.token_hex(32), text)  # Compose takes it from .env
+        text = SECRET.sub(secrets.token_hex(32), text)  # from .env in Compose
         text = re.sub(rf"//({'|'.join(yaml.safe_load(text)['services'])}):", "//127.0.0.1:", text)
         ports = dict(zip(sorted(set(PORT.findall(text))), free_ports(), strict=False))
         text = PORT.sub(lambda found: ports[found[0]], text)
@@ -48,14 +48,14 @@ class Stack:
         self.folder, self._ending = folder, ending
 
     def start(self, service: str, command: list[str] | None = None) -> Process:
-        """What this service runs, or a command in its environment, until the check ends."""
+        """Start a service, or another command in its environment, until the check ends."""
         given = self.services[service]
         data = self.folder / "data" / service
         program = [*given.get("entrypoint", ["tollgate"]), *(command or given["command"])]
         return self._process(service, [str(data) if word == "/data" else word for word in program])
 
     def wait(self, service: str, process: Process) -> None:
-        """Until its own health check is content. Exits when it never is."""
+        """Wait until its health check passes. Exits if it never does."""
         kind, *test = self.services[service]["healthcheck"]["test"]
         deadline = time.monotonic() + HEALTHY_S
         while self._process(service, ["sh", "-c", *test] if kind == "CMD-SHELL" else test).wait(HEALTHY_S):
@@ -65,13 +65,13 @@ class Stack:
         print(f"healthy    {service}")
 
     def run(self, service: str, *command: str) -> None:
-        """A command that succeeds in the environment of a service. Exits when it does not."""
+        """Run a command in the environment of a service. Exits if it fails."""
         if self.start(service, list(command)).wait(HEALTHY_S):
             self._fail(f"tollgate {' '.join(command)} failed", service)
         print(f"succeeded  tollgate {command[0]}")
 
     def stop(self, service: str, process: Process) -> None:
-        """As Compose does. Exits when it takes longer than its grace period."""
+        """Stop a service as Compose does. Exits if it exceeds its grace period."""
         grace = float(self.services[service].get("stop_grace_period", "10s").rstrip("s"))
         try:
             print(f"stopped    {service}: exit code {process.wait(grace)}")
@@ -97,14 +97,14 @@ class Stack:
 
 
 def free_ports() -> list[str]:
-    """More than compose.yaml has."""
+    """More free ports than compose.yaml needs."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(10)]
         return [str(each.getsockname()[1]) for each in sockets]
 
 
 def build(folder: Path) -> None:
-    """Give the builder what .dockerignore lets through, and run the Dockerfile's steps on it."""
+    """Copy what .dockerignore admits, and run the Dockerfile's steps on it."""
     source = folder / "opt" / "source"
     source.mkdir(parents=True)
     for name in re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE):
@@ -118,12 +118,12 @@ def build(folder: Path) -> None:
 
 
 def files(folder: Path) -> set[tuple[str, int]]:
-    """Every path below, and when it changed."""
+    """Every path in the folder, and its time of change."""
     return {(str(each), each.lstat().st_mtime_ns) for each in folder.rglob("*")}
 
 
 def main() -> None:
-    """Exits with 1 and the reason when something does not hold."""
+    """Exits with 1 and the reason if a check fails."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, contextlib.ExitStack() as ending:
         folder = Path(name)
         build(folder)
