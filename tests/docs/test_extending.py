@@ -20,9 +20,9 @@ HEADINGS = [
 
 
 def applied(folder: Path, heading: str) -> None:
-    """Apply the diff under this heading, as a reader would."""
-    [diff] = blocks(section(PAGE, heading), "diff")
-    subprocess.run(["git", "apply", "--unidiff-zero", "-"], input=diff, text=True, cwd=folder, check=True)
+    """Apply the diffs under this heading, as a reader would."""
+    for diff in blocks(section(PAGE, heading), "diff"):
+        subprocess.run(["git", "apply", "--unidiff-zero", "-"], input=diff, text=True, cwd=folder, check=True)
 
 
 def passes(folder: Path, *tests: str) -> None:
@@ -33,8 +33,8 @@ def passes(folder: Path, *tests: str) -> None:
 @pytest.mark.parametrize("heading", HEADINGS)
 def test_a_recipe_touches_few_files_and_passes_the_linter(copy: Path, heading: str) -> None:
     applied(copy, heading)
-    [diff] = blocks(section(PAGE, heading), "diff")
-    assert len(re.findall(r"^\+\+\+ b/", diff, re.MULTILINE)) <= 4
+    for diff in blocks(section(PAGE, heading), "diff"):
+        assert len(re.findall(r"^\+\+\+ b/", diff, re.MULTILINE)) <= 4
     for command in ("check", "format --check"):
         ended = run(copy, f"{sys.executable} -m ruff {command}")
         assert ended.returncode == 0, ended.stdout
@@ -98,8 +98,10 @@ def test_changing_a_budget(copy: Path) -> None:
 
 def test_somebody_elses_server(copy: Path) -> None:
     applied(copy, "Use somebody else's MCP server")
-    ended = tollgate(copy, "run 'What is the current time in the time zone Asia/Tokyo?' --json")
-    assert "clock" in {each["server"] for each in json.loads(ended.stdout)["evidence"]}, ended.stderr
+    ended = tollgate(copy, "run 'What is the current datetime in Asia/Tokyo?' --json")
+    found = json.loads(ended.stdout)
+    assert {each["server"] for each in found["evidence"]} == {"clock"}, ended.stderr
+    assert any("+09:00" in each["claim"] for each in found["findings"])
 
 
 def test_a_server_of_your_own(copy: Path) -> None:
