@@ -94,7 +94,7 @@ def token(
     if settings.mcp_secret is None:
         raise BadInput("TOLLGATE_MCP_SECRET is not set: without it servers require no token; set it to sign one")
     own_server(server)  # our token opens no other
-    from graphs.tools.transport import Caller, Signer  # noqa: PLC0415  heavy
+    from graphs.tools.tokens import Caller, Signer  # noqa: PLC0415  heavy
 
     caller = Caller(name, " ".join(tools) if tools else "*")
     typer.echo(Signer(settings.mcp_secret).token(server, caller, hours * 3600))

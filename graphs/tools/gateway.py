@@ -30,7 +30,8 @@ from graphs.tools.metrics import ToolMetrics
 from graphs.tools.replicas import PROBE_TIMEOUT_S, replicas_of
 from graphs.tools.results import Answer, as_json, plain, read
 from graphs.tools.server import ToolServer, read_only
-from graphs.tools.transport import Caller, Signer, trusted
+from graphs.tools.tokens import Caller, Signer
+from graphs.tools.transport import trusted
 
 ERROR_CHARS = 500  # characters of a server's error message
 

@@ -23,7 +23,8 @@ from graphs.tools.metrics import ToolMetrics
 from graphs.tools.replicas import PROBE_TIMEOUT_S, Replica, Replicas
 from graphs.tools.results import Answer
 from graphs.tools.session import KeptSession, is_url
-from graphs.tools.transport import Caller, Signer, Transport, Unanswered
+from graphs.tools.tokens import Caller, Signer
+from graphs.tools.transport import Transport, Unanswered
 from safe_http.shown import shown
 
 Given = TypeVar("Given")

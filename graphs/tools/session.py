@@ -32,7 +32,8 @@ from mcp.types import (
 from graphs.state import Json
 from graphs.tools.results import Answer
 from graphs.tools.stdio import spoken_to
-from graphs.tools.transport import Caller, Transport, Unanswered, kind_of, unanswered
+from graphs.tools.tokens import Caller
+from graphs.tools.transport import Transport, Unanswered, kind_of, unanswered
 
 logger = logging.getLogger(__name__)
 

@@ -8,30 +8,24 @@ SDK's client would wait until the deadline.
 
 import contextlib
 import functools
-import hmac
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
 import httpx
-import jwt
 from httpx_sse import EventSource
 from mcp import McpError
 from mcp.client.streamable_http import MCP_SESSION_ID
-from pydantic import SecretStr
 from pydantic_core import from_json
 
-from graphs.clock import utc_now
+from graphs.tools.tokens import GATEWAY, Caller, Signer
 from safe_http.bodies import TooLarge, body, parts
 from safe_http.shown import shown
 
 NOT_ANSWERED = -32050  # in JSON-RPC's range for implementations
-TOKEN_S = 60
 READ_BYTES = 2048  # of an error answer
 REFUSED, BY_A_PROXY = 401, {502, 503, 504}
 NO_MESSAGE = "it answered with something other than JSON-RPC"
@@ -42,26 +36,6 @@ _JSON, _SSE = "application/json", "text/event-stream"
 logger = logging.getLogger(__name__)
 # Loading the certificates takes 30 ms of CPU time, so it is done once per process.
 trusted = functools.cache(httpx.create_ssl_context)
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The identity behind a request: an agent, and the tools of the server that it may call; `*` for all.
-
-    `tenant` is the pseudonym of its tenant, for taking turns; "" for none.
-    """
-
-    agent: str
-    scope: str
-    tenant: str = ""
-
-    def claims(self) -> dict[str, str]:
-        """The token's claims."""
-        told = {"agent": self.agent, "scope": self.scope}
-        return {**told, "tenant": self.tenant} if self.tenant else told
-
-
-GATEWAY = Caller("gateway", "*")  # opens sessions and lists tools
 
 
 class Unanswered(Exception):
@@ -110,38 +84,6 @@ def too_large(max_bytes: int) -> Unanswered:
 def error_of(problem: Unanswered) -> dict[str, Any]:
     """The JSON-RPC error in place of an answer; `unanswered` reads it."""
     return {"code": NOT_ANSWERED, "message": str(problem), "data": vars(problem)}
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """Makes tokens for requests.
-
-    Attributes:
-        secret: signs them; None: our servers require none.
-        now: the time, in UTC.
-        others: the third-party servers. Each is sent its own token, if any, and learns nothing of agents and tenants.
-    """
-
-    secret: SecretStr | None = None
-    now: Callable[[], datetime] = utc_now
-    others: Mapping[str, SecretStr | None] = field(default_factory=dict)
-
-    def token(self, server: str, caller: Caller, seconds: float = TOKEN_S) -> str | None:
-        """A token for requests to this server; for ours a JWT (RFC 7519, HS256) that is valid for `seconds`."""
-        if server in self.others:
-            own = self.others[server]
-            return own.get_secret_value() if own else None
-        if self.secret is None:
-            return None
-        now = self.now()
-        told = caller.claims()
-        claims = {"iss": "tollgate", "sub": told.pop("agent"), "aud": server, **told, "iat": now}
-        return jwt.encode({**claims, "exp": now + timedelta(seconds=seconds)}, self.secret.get_secret_value(), "HS256")
-
-    def pseudonym(self, tenant: str, server: str) -> str:
-        """A stable pseudonym of the tenant, different for each server; "" for none."""
-        key = self.secret.get_secret_value() if self.secret else server
-        return hmac.digest(key.encode(), f"{server} {tenant}".encode(), "sha256").hex()[:16] if tenant else ""
 
 
 class Transport(httpx.AsyncBaseTransport):

@@ -17,7 +17,7 @@ from graphs.errors import ServerUnavailable
 from graphs.tools.buckets import BURST_SHARE
 from graphs.tools.gateway import Asking, ToolGateway
 from graphs.tools.limits import ToolLimits
-from graphs.tools.transport import Signer
+from graphs.tools.tokens import Signer
 from tests.graphs.unruly_mcp import EVERYTHING, Unruly, claims
 from tests.mcp_servers.program import SECRET, served
 
