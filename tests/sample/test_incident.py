@@ -10,4 +10,4 @@ from evals.incident.unguarded import Team
 async def test_the_unguarded_team_answers_when_nothing_goes_wrong(addresses: Addresses) -> None:
     async with DefaultAsyncHttpxClient() as http:
         report = await Team(addresses.model, addresses.servers, http).answer(REVENUE)
-    assert "Voltbay's revenue in Germany rose by 10.9% in 2025, to EUR 21,588,051." in report.splitlines()
+    assert "Voltbay's revenue rose by 15.8% in 2025, to EUR 110,359,405." in report.splitlines()
