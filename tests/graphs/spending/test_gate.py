@@ -285,7 +285,7 @@ async def test_a_request_that_is_too_large_is_refused(toll: Gate, provider: Prov
 
 async def test_a_picture_is_refused_because_its_price_does_not_show(toll: Gate, provider: Provider) -> None:
     picture: Any = [{"type": "image_url", "image_url": {"url": "https://example.org/large.png"}}]
-    with pytest.raises(Unaccounted, match="only text"):
+    with pytest.raises(Unaccounted, match="besides text and functions"):
         await toll.charged().ainvoke([HumanMessage(content=picture)])
     assert provider.requests == []
 

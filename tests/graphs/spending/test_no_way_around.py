@@ -476,7 +476,7 @@ def test_the_linter_refuses_clients_of_one_s_own(module: str) -> None:
 
 
 def test_import_linter_refuses_it_too(tmp_path: Path) -> None:
-    for package in ("agents", "app", "evals", "graphs", "mcp_servers", "safe_http"):
+    for package in ("agents", "app", "evals", "graphs", "mcp_servers", "safe_http", "sample"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     rogue = "from langchain_openai import ChatOpenAI\nfrom graphs.spending.model import GovernedChatOpenAI\n"
