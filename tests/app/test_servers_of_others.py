@@ -122,7 +122,7 @@ async def test_one_that_refuses_is_told_with_the_setting_that_mends_it() -> None
         raw_server(status("401 Unauthorized")) as there,
         ToolGateway({"crm": f"{there.url}/mcp"}, secret=OURS, others={"crm": None}, limits=LIMITS) as gateway,
     ):
-        with pytest.raises(ServerRefused, match="has to set MCP__CRM__TOKEN"):
+        with pytest.raises(ServerRefused, match="must set MCP__CRM__TOKEN"):
             await gateway.tools(Asking("test", ("crm.*",)))
 
         async def refused() -> bool:
