@@ -131,7 +131,7 @@ def test_a_number_elsewhere_or_nowhere_is_not_carried(folder: Path, said: str) -
 
 
 def test_numbers_of_the_question_and_labels_need_no_evidence(folder: Path) -> None:
-    question = Question("q", "sales", "How many Voltbay Home 22 did we sell?")
+    question = Question("q", "sales", "How many Acme Home 22 did we sell?")
     assert (
         citations(question, outcome("The Home 22 in 2024-Q3, by CO2 class, after 2023." + SOURCES, folder)).score == 1
     )

@@ -25,7 +25,7 @@ YEARS = [
         "the 2024 targets",
         "2024 annual revenue",
         "EV sales 2024",
-        "Voltbay's 2025 revenue",
+        "Acme's 2025 revenue",
         "a 2025 study",
     ),
     *("the 2024 grant", "Germany 2024", "ACEA, 2025", "IEA Global EV Outlook 2025.", "# Charging in Europe 2024"),

@@ -181,19 +181,19 @@ PAIR = [("researcher", MARKET), ("sales", SALES)]
 HONEST_JOBS = {
     "market": [("researcher", MARKET.format("How many public charging points does Germany have"), 6)],
     "sales": [
-        ("sales", SALES.format("How did Voltbay's revenue in Germany develop from 2023 to 2025."), 5),
+        ("sales", SALES.format("How did Acme's revenue in Germany develop from 2023 to 2025."), 5),
         ("analyst", "Compute on the tables of T1: the growth from period to period. What it is for: revenue", 3),
     ],
     "both": [
         ("researcher", MARKET.format("the French electric car market."), 9),
-        ("sales", SALES.format("Compare Voltbay's revenue growth in France; forecast 2026 revenue there."), 8),
+        ("sales", SALES.format("Compare Acme's revenue growth in France; forecast 2026 revenue there."), 8),
         ("analyst", "Compute on the tables of T2: the growth from period to period, a forecast, a comparison.", 7),
     ],
-    "unanswerable": [("sales", SALES.format("What was Voltbay's revenue in Japan in 2024."), 1)],
+    "unanswerable": [("sales", SALES.format("What was Acme's revenue in Japan in 2024."), 1)],
     "unanswerable, asked elsewhere": [
-        ("sales", SALES.format("What was Voltbay's revenue in Japan in 2024."), 1),
-        ("researcher", MARKET.format("revenue of Voltbay in Japan in 2024"), 0),
-        ("sales", SALES.format("List the countries that Voltbay sells in."), 0),
+        ("sales", SALES.format("What was Acme's revenue in Japan in 2024."), 1),
+        ("researcher", MARKET.format("revenue of Acme in Japan in 2024"), 0),
+        ("sales", SALES.format("List the countries that Acme sells in."), 0),
     ],
     "many countries": [
         ("researcher", MARKET.format("electric car registrations in Germany, France, Italy and Spain in 2024."), 7),
