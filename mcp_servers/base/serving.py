@@ -117,6 +117,11 @@ def run(build: Callable[[argparse.Namespace], Server], options: argparse.Namespa
         server.run("stdio")
     else:
         http_program.serve(server, listener, _bounds(options, secret), exit_with_stdin=options.exit_with_stdin)
+    # Not by way of the interpreter's end, at which DuckDB would report every object that is still alive as leaked.
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.closed:  # stdio closes its own
+            stream.flush()
+    os._exit(0)
 
 
 def _bounds(options: argparse.Namespace, secret: str | None) -> Bounds:

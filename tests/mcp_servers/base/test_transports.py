@@ -30,10 +30,18 @@ class Served(NamedTuple):
     column: str
 
 
+DATA = REPOSITORY / "tests" / "data"
+DOCUMENTS, SALES, FOUND = str(DATA / "documents"), str(DATA / "sales.sql"), {"query": "delivery"}
 POINTS = [{"label": "2023", "value": 10.0}, {"label": "2024", "value": 15.0}]
 SERVERS = [
-    Served("knowledge_base", ["--data-dir", "own"], "search_keyword", {"query": "charging market"}, "publisher"),
-    Served("sales", ["--data-dir", "own"], "query", {"sql": "SELECT count(*) AS lines FROM sales"}, "lines"),
+    Served("knowledge_base", ["--data", DOCUMENTS, "--data-dir", "own"], "search_keyword", FOUND, "publisher"),
+    Served(
+        "sales",
+        ["--data", SALES, "--data-dir", "own"],
+        "query",
+        {"sql": "SELECT count(*) AS lines FROM sales"},
+        "lines",
+    ),
     Served("analytics", [], "growth", {"series": {"points": POINTS}}, "change_pct"),
 ]
 
