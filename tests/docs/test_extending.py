@@ -68,7 +68,7 @@ def test_using_your_own_data(copy: Path) -> None:
     )
     found = tollgate(copy, "doctor")
     assert found.returncode == 0, found.stdout + found.stderr
-    ended = tollgate(copy, "run 'What do published sources say about bench prices in the North?' --json")
+    ended = tollgate(copy, "run 'What does a bench cost in the North?' --json")
     assert "EUR 700" in ended.stdout
 
 
