@@ -21,11 +21,21 @@ def forked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("fork") / "copy"
     _checkout(copy)
     fork(copy, "cloudberrybudget")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", copy / ".venv"], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(copy / ".venv")], check=True)
     [packages] = (copy / ".venv").glob("lib/python*/site-packages")
     (packages / "built.pth").write_text(f"{BUILT}\n")
     quiet = ("--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check")
-    install = [sys.executable, "-m", "pip", "--python", copy / ".venv/bin/python", "install", *quiet, "-e", copy]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(copy / ".venv/bin/python"),
+        "install",
+        *quiet,
+        "-e",
+        str(copy),
+    ]
     subprocess.run(install, check=True)
     return copy
 
