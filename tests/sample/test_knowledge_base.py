@@ -2,19 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from mcp import ClientSession
 from mcp.shared.memory import create_connected_server_and_client_session
-from mcp.types import CallToolResult, TextContent, TextResourceContents
+from mcp.types import TextResourceContents
 from pydantic import AnyUrl
 
-from mcp_servers.base.results import Document, Table
+from mcp_servers.base.results import Document
 from mcp_servers.knowledge_base.documents import load
 from mcp_servers.knowledge_base.passages import passages_of
-from mcp_servers.knowledge_base.server import COLUMNS, build
+from mcp_servers.knowledge_base.server import build
 from sample import DOCUMENTS
+from tests.mcp_servers.knowledge_base.answers import rows_of, text_of
 
 LIBRARY = load(DOCUMENTS)
 PASSAGES = passages_of(LIBRARY)
@@ -24,18 +24,6 @@ PASSAGES = passages_of(LIBRARY)
 async def connected() -> AsyncIterator[ClientSession]:
     async with create_connected_server_and_client_session(build(DOCUMENTS, None)) as client:
         yield client
-
-
-def text_of(result: CallToolResult) -> str:
-    assert isinstance(result.content[0], TextContent)
-    return result.content[0].text
-
-
-def rows_of(result: CallToolResult) -> list[dict[str, Any]]:
-    assert not result.isError, text_of(result)
-    table = Table.model_validate(result.structuredContent)
-    assert table.columns == COLUMNS
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
 RELEVANT = [

@@ -3,21 +3,19 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp import ClientSession
 from mcp.shared.memory import create_connected_server_and_client_session
-from mcp.types import CallToolResult, TextContent
 
-from mcp_servers.base.results import Table
 from mcp_servers.knowledge_base.documents import load, split_sections
 from mcp_servers.knowledge_base.passages import EXCERPT_CHARACTERS, excerpt, passages_of, terms
 from mcp_servers.knowledge_base.search import fuse
-from mcp_servers.knowledge_base.server import COLUMNS, build
+from mcp_servers.knowledge_base.server import build
 from tests.data import DOCUMENTS
+from tests.mcp_servers.knowledge_base.answers import rows_of, text_of
 
 LIBRARY = load(DOCUMENTS)
 PASSAGES = passages_of(LIBRARY)
@@ -27,18 +25,6 @@ PASSAGES = passages_of(LIBRARY)
 async def connected() -> AsyncIterator[ClientSession]:
     async with create_connected_server_and_client_session(build(DOCUMENTS, None)) as client:
         yield client
-
-
-def text_of(result: CallToolResult) -> str:
-    assert isinstance(result.content[0], TextContent)
-    return result.content[0].text
-
-
-def rows_of(result: CallToolResult) -> list[dict[str, Any]]:
-    assert not result.isError, text_of(result)
-    table = Table.model_validate(result.structuredContent)
-    assert table.columns == COLUMNS
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
 async def test_no_common_word_gives_no_rows_and_says_so() -> None:
