@@ -4,6 +4,7 @@ Renames the project, its command, its settings and its metrics everywhere, puts 
 place of the sample business, and stages the result in git. Look at it with `git diff --cached --stat`, then commit.
 """
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -39,6 +40,8 @@ def fork(root: Path, name: str) -> None:
         raise Refused(f"NAME={name!r} is no name for a project; give 2 to 30 of a-z and 0-9: make fork NAME=acme")
     if _git(root, "status", "--porcelain"):
         raise Refused("there are uncommitted changes, which a fork would mix with its own; commit them first")
+    if importlib.util.find_spec("ruff") is None:
+        raise Refused("ruff, which tidies the result, is not installed here; run it as `make fork NAME=...`")
     skeleton = {path.relative_to(root / SKELETON): path.read_bytes() for path in _files(root / SKELETON)}
     picture = GRAPH.findall((root / "README.md").read_text(encoding="utf-8"))[0]
     for path in map(root.joinpath, GONE):
