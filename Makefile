@@ -1,6 +1,7 @@
 # Everything runs from .venv, which is built from the hash-pinned lock. `make` alone lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest -n 4 --dist loadgroup
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
@@ -22,10 +23,10 @@ studio: .venv/dev ## open the graph in LangGraph Studio
 	@$(BIN)/tollgate studio
 
 test: .venv/dev ## run the fast tests, which cover every package, in minutes
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow" --hypothesis-profile fast
+	$(PYTEST) -m "not slow" --hypothesis-profile fast
 
 test-all: .venv/dev ## run all tests, as CI does
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(PYTEST)
 
 evals: .venv/dev ## ask the team and a single agent 24 questions, and compare with the stored baseline
 	@$(BIN)/python -m evals.run
@@ -37,7 +38,7 @@ real-model: .venv/real-model ## let a small language model answer ten questions,
 	@$(BIN)/python -m evals.real_model $(ASK)
 
 chaos: .venv/dev ## kill, freeze and replace workers and stores in the middle of jobs, at every step
-	$(BIN)/pytest -n 2 --dist loadgroup --all-chaos tests/chaos
+	$(PYTEST) --all-chaos tests/chaos
 
 check: .venv/dev ## lint, format, types, import contracts
 	$(BIN)/ruff check
