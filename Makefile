@@ -28,7 +28,7 @@ test: .venv/dev ## run the fast tests, which cover every package, in minutes
 test-all: .venv/dev ## run all tests, as CI does
 	$(PYTEST)
 
-evals: .venv/dev ## ask the team and a single agent 24 questions, and compare with the stored baseline
+evals: .venv/dev ## ask the team and a single agent the sample's questions, and compare with the stored baseline
 	@$(BIN)/python -m evals.run
 
 incident: .venv/dev ## replay seven classic disasters, without the guards and with them

@@ -103,8 +103,8 @@ def fallen(results: Results, baseline: Baseline) -> list[str]:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """The stored baseline."""
-    stored: Baseline = json.loads(path.read_text(encoding="utf-8"))
+    """The stored baseline; an empty one where none is stored."""
+    stored: Baseline = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return stored
 
 

@@ -90,6 +90,7 @@ def test_a_new_question_asks_for_a_new_baseline() -> None:
 def test_the_baseline_survives_its_file(tmp_path: Path) -> None:
     write_json(tmp_path / "new" / "baseline.json", BASELINE)
     assert read_baseline(tmp_path / "new" / "baseline.json") == BASELINE
+    assert read_baseline(tmp_path / "none.json") == {}
 
 
 def test_the_document_and_the_table_show_every_score() -> None:
