@@ -17,6 +17,7 @@ SKELETON = Path("deploy/skeleton")
 GONE = ("sample", "tests/sample", "deploy/skeleton", "deploy/fork.py", "tests/deploy/test_fork.py")
 NAME = re.compile(r"[a-z][a-z0-9]{1,29}")
 GRAPH = re.compile("<!-- graph -->.*<!-- /graph -->", re.DOTALL)  # what `make docs` writes into the README
+ONCE = re.compile("<!-- fork -->.*?<!-- /fork -->\n", re.DOTALL)  # tells how to make a fork
 LINE = 120  # what ruff allows
 
 
@@ -63,13 +64,13 @@ def fork(root: Path, name: str) -> None:
 
 
 def _rename(path: Path, name: str) -> None:
-    """Rename in the text, in the three ways it is written; the pages name the skeleton's data."""
+    """Rename in the text, in the three ways it is written; the pages name the skeleton's data and no fork."""
     try:
         old = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:  # an image, an archive
         return
     new = old.replace(OLD, name).replace(OLD.capitalize(), name.capitalize()).replace(OLD.upper(), name.upper())
-    new = new.replace("sample/sales.sql", "sample/sales.csv")
+    new = ONCE.sub("", new.replace("sample/sales.sql", "sample/sales.csv"))
     if new != old:
         path.write_text(new, encoding="utf-8")
 

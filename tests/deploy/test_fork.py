@@ -72,7 +72,8 @@ def test_the_old_name_is_nowhere_and_all_is_staged(forked: Path) -> None:
     found = subprocess.run(["git", "grep", "-il", OLD], cwd=forked, capture_output=True, text=True, check=False)
     assert found.stdout == ""
     assert all(line[1] == " " for line in _git(forked, "status", "--porcelain").splitlines())
-    assert subprocess.run(["git", "grep", "-iq", "voltbay"], cwd=forked, check=False).returncode == 1
+    for gone in ("voltbay", "make fork", "deploy/fork"):
+        assert subprocess.run(["git", "grep", "-iq", gone], cwd=forked, check=False).returncode == 1, gone
 
 
 @pytest.mark.parametrize("command", [("ruff", "check"), ("ruff", "format", "--check")], ids=" ".join)
