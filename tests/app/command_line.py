@@ -1,10 +1,12 @@
 """Runs the `tollgate` program as a person does, and looks at what it leaves behind."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,20 +21,38 @@ HELLO = (
     '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},'
     '"clientInfo":{"name":"test","version":"1"}}}\n'
 )  # what an MCP client says first
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["app.running.serving", "app.api", "app.client.http_client"])  # the heavy ones
 
 
 def tollgate(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run to the end in this folder, with these settings on top of a clean environment."""
-    return subprocess.run(
-        [TOLLGATE, *arguments],
-        cwd=folder,
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    """Run to the end in this folder, with these settings on top of a clean environment.
+
+    It is forked from a process that has imported the app: the imports take more time than most commands. `started`
+    starts the program that a person does.
+    """
+    with tempfile.TemporaryDirectory() as output:
+        out, err = Path(output, "stdout"), Path(output, "stderr")
+        process = FORKS.Process(target=_main, args=(folder, arguments, environment(settings), out, err))
+        process.start()
+        process.join(SECONDS)
+        if (code := process.exitcode) is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(arguments, SECONDS, out.read_bytes(), err.read_bytes())
+        return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
+
+
+def _main(folder: Path, arguments: Sequence[str], variables: dict[str, str], out: Path, err: Path) -> None:
+    """What a new process does that is to be `tollgate`."""
+    for number, name, how in ((0, os.devnull, os.O_RDONLY), (1, out, os.O_WRONLY), (2, err, os.O_WRONLY)):
+        os.dup2(os.open(name, how | os.O_CREAT), number)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.argv = [TOLLGATE, *arguments]
+    from app.cli import main  # makes its terminals when it is imported
+
+    main()
 
 
 def answered(folder: Path, *arguments: str, **settings: str) -> tuple[int, dict[str, Any]]:
