@@ -1,18 +1,18 @@
 """Runs the `tollgate` program as a person does, and looks at what it leaves behind."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.app.forked import Forked
 
 TOLLGATE = str(Path(sys.executable).parent / "tollgate")
 SECONDS = 90
@@ -21,38 +21,13 @@ HELLO = (
     '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},'
     '"clientInfo":{"name":"test","version":"1"}}}\n'
 )  # what an MCP client says first
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["app.running.serving", "app.api", "app.client.http_client"])  # the heavy ones
 
 
 def tollgate(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run to the end in this folder, with these settings on top of a clean environment.
-
-    It is forked from a process that has imported the app: the imports take more time than most commands. `started`
-    starts the program that a person does.
-    """
-    with tempfile.TemporaryDirectory() as output:
-        out, err = Path(output, "stdout"), Path(output, "stderr")
-        process = FORKS.Process(target=_main, args=(folder, arguments, environment(settings), out, err))
-        process.start()
-        process.join(SECONDS)
-        if (code := process.exitcode) is None:
-            process.kill()
-            raise subprocess.TimeoutExpired(arguments, SECONDS, out.read_bytes(), err.read_bytes())
-        return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
-
-
-def _main(folder: Path, arguments: Sequence[str], variables: dict[str, str], out: Path, err: Path) -> None:
-    """What a new process does that is to be `tollgate`."""
-    for number, name, how in ((0, os.devnull, os.O_RDONLY), (1, out, os.O_WRONLY), (2, err, os.O_WRONLY)):
-        os.dup2(os.open(name, how | os.O_CREAT), number)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(variables)
-    sys.argv = [TOLLGATE, *arguments]
-    from app.cli import main  # makes its terminals when it is imported
-
-    main()
+    """Run to the end in this folder, with these settings on top of a clean environment."""
+    with started(folder, *arguments, **settings) as process:
+        out, err = process.communicate(SECONDS)
+        return subprocess.CompletedProcess(arguments, process.wait(), out, err)
 
 
 def answered(folder: Path, *arguments: str, **settings: str) -> tuple[int, dict[str, Any]]:
@@ -93,12 +68,29 @@ def background(
         watchdog.cancel()
 
 
-def started(folder: Path, *arguments: str, **settings: str) -> AbstractContextManager[subprocess.Popen[str]]:
+@contextmanager
+def forked(
+    arguments: Sequence[str], folder: Path, ending: signal.Signals = signal.SIGINT, **settings: str
+) -> Iterator[Forked]:
+    """`tollgate` in the background, like `background`."""
+    process = Forked(folder, [TOLLGATE, *arguments], environment(settings))
+    watchdog = threading.Timer(LONGEST_S, process.kill)
+    watchdog.start()
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.end(ending)
+        process.close()
+        watchdog.cancel()
+
+
+def started(folder: Path, *arguments: str, **settings: str) -> AbstractContextManager[Forked]:
     """`tollgate` in the background, killed at the end."""
-    return background([TOLLGATE, *arguments], folder, signal.SIGKILL, **settings)
+    return forked(arguments, folder, signal.SIGKILL, **settings)
 
 
-def seen(process: subprocess.Popen[str], wanted: Callable[[str], bool]) -> list[str]:
+def seen(process: subprocess.Popen[str] | Forked, wanted: Callable[[str], bool]) -> list[str]:
     """Read its progress up to the first line that is wanted."""
     lines: list[str] = []
     assert process.stderr

@@ -18,7 +18,8 @@ from app.running.serving import opened_service
 from app.stand_in.faults import HONEST, Profile
 from app.store.embedded_redis import embedded_redis
 from app.work.service import Service, Submission
-from tests.app.command_line import TOLLGATE, background, seen
+from tests.app.command_line import forked, seen
+from tests.app.forked import Forked
 from tests.app.offline_team import billed, serving
 
 QUESTION = "What was our revenue in 2024?"
@@ -39,16 +40,15 @@ class Deployment:
     @contextlib.contextmanager
     def worker(
         self, ending: signal.Signals = signal.SIGTERM, *options: str, said: list[str] | None = None, **settings: str
-    ) -> Iterator[subprocess.Popen[str]]:
+    ) -> Iterator[Forked]:
         """A worker that takes calls; what it `said` is added to that list."""
         given = {"REDIS_URL": self.redis_url, "TOLLGATE_STAND_IN_URL": self.model, "TOLLGATE_LEASE_S": "2"}
         given |= {f"MCP__{name.upper()}__URL": url for name, url in self.servers.items()}
-        command = [TOLLGATE, "worker", *options]
-        with ThreadPoolExecutor(1) as rest, background(command, self.folder, ending, **given, **settings) as process:
+        command = ["worker", *options]
+        with ThreadPoolExecutor(1) as rest, forked(command, self.folder, ending, **given, **settings) as process:
             lines = seen(process, lambda line: line.startswith("worker: up to"))
             heard = [] if said is None else said
             heard += lines
-            assert process.stderr
             rest.submit(heard.extend, process.stderr)  # a pipe that is full, because nobody reads it, would stop it
             yield process
 
@@ -100,7 +100,7 @@ async def ended(service: Service, job_id: str, seconds: float = 60, *, also: fro
     return record
 
 
-def stopped(process: subprocess.Popen[str], sign: signal.Signals = signal.SIGTERM, seconds: float = 45) -> int:
+def stopped(process: subprocess.Popen[str] | Forked, sign: signal.Signals = signal.SIGTERM, seconds: float = 45) -> int:
     """Send the signal to the program alone, as a supervisor does; its exit code."""
     os.kill(process.pid, sign)
     return process.wait(seconds)

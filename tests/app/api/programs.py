@@ -13,7 +13,8 @@ from typing import Any
 
 import httpx
 
-from tests.app.command_line import TOLLGATE, background, seen
+from tests.app.command_line import TOLLGATE, background, forked, seen
+from tests.app.forked import Forked
 from tests.app.queued import Deployment
 
 
@@ -22,17 +23,22 @@ class Replica:
     """A program that serves the API, its address, and the lines that it has logged since it listens."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Forked
     log: list[str] = field(default_factory=list)
 
 
 @contextlib.contextmanager
 def replica(here: Deployment, port: int = 0, descriptors: int | None = None, **settings: str) -> Iterator[Replica]:
     """One on this port, or on a free one, that may have so many open files."""
-    bounded = ["/bin/sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"] if descriptors else []
-    command = [*bounded, TOLLGATE, "api", "--port", str(port)]
+    command = ["api", "--port", str(port)]
+    bounded = ["/bin/sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", TOLLGATE, *command]
     given = {"REDIS_URL": here.redis_url, **settings}
-    with ThreadPoolExecutor(1) as rest, background(command, here.folder, signal.SIGTERM, **given) as process:
+    program = (
+        background(bounded, here.folder, signal.SIGTERM, **given)
+        if descriptors
+        else forked(command, here.folder, signal.SIGTERM, **given)
+    )
+    with ThreadPoolExecutor(1) as rest, program as process:
         line = seen(process, lambda line: line.startswith("api: http"))[-1]
         one = Replica(line.removeprefix("api: ").strip(), process)
         assert process.stderr
