@@ -42,14 +42,17 @@ def settings_of(here: Deployment) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_no_program_and_no_line_shows_one(tmp_path: Path) -> None:
+def test_no_program_and_no_line_shows_one(tmp_path: Path, beside: dict[str, str]) -> None:
     with deployment(tmp_path) as here:
-        given = settings_of(here)
+        given = settings_of(here) | {"MCP__SALES__URL": beside["MCP__SALES__URL"]}
         with background([TOLLGATE, "serve", "--port", "0"], tmp_path, signal.SIGTERM, **given) as process:
             said = seen(process, lambda line: line.startswith("api: http"))
             commands = processes(tmp_path)
             process.send_signal(signal.SIGTERM)
             said += process.communicate(timeout=60)
+        given |= {
+            f"MCP__{name.upper()}__URL": given["MCP__ANALYTICS__URL"] for name in ("knowledge_base", "sales", "web")
+        }
         doctor = tollgate(tmp_path, "doctor", **given)
         away = {"OPENAI_BASE_URL": given["TOLLGATE_STAND_IN_URL"], "TOLLGATE_OUTAGE_S": "0"}
         run = tollgate(tmp_path, "run", QUESTION, "--on-limit", "finish_partial", **given | away)
@@ -57,7 +60,7 @@ def test_no_program_and_no_line_shows_one(tmp_path: Path) -> None:
             keys = " ".join(map(str, admin.scan_iter()))
     assert "tollgate:breaker:http://127.0.0.1:9" in keys
     logs = {path.name: path.read_text() for path in (tmp_path / ".data" / "logs").iterdir()}
-    assert {"sales.log", "web.log", "knowledge_base.log"} == set(logs)
+    assert {"web.log", "knowledge_base.log"} == set(logs)
     assert "mcp_servers.web" in " ".join(commands.values())
     assert "127.0.0.1:9/mcp" in doctor.stdout, "where it is may be seen"
     assert "LangSmith" in run.stderr, "a library tells where it fails"

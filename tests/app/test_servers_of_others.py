@@ -170,8 +170,8 @@ def test_one_that_is_optional_is_an_agents_where_it_is_named(monkeypatch: pytest
 
 
 @pytest.mark.slow
-def test_the_doctor_names_it(tmp_path: Path) -> None:
-    given = {"MCP__ODD_SUMS__COMMAND": command(tmp_path), "MCP__CRM__URL": NOWHERE}
+def test_the_doctor_names_it(tmp_path: Path, beside: dict[str, str]) -> None:
+    given = beside | {"MCP__ODD_SUMS__COMMAND": command(tmp_path), "MCP__CRM__URL": NOWHERE}
     ended = tollgate(tmp_path, "doctor", **given)
     assert "✓ mcp odd_sums" in ended.stdout
     assert "1 tools at" in ended.stdout

@@ -11,7 +11,6 @@ import pytest
 from redis.asyncio import Redis
 
 from app.errors import BadInput
-from app.running.processes import Addresses
 from graphs.state import SCHEMA_VERSION, EvidenceRef, FindingState, TaskState
 from tests.app.api.in_process import Api
 from tests.app.api.programs import replica
@@ -98,14 +97,15 @@ async def test_a_job_under_way_is_left_to_the_version_that_began_it(file: str, a
 
 @pytest.mark.parametrize("action", ["approve_more", "finish_partial"])
 def test_a_job_that_waits_with_this_version_s_state_is_decided(
-    tmp_path: Path, addresses: Addresses, action: str
+    tmp_path: Path, beside: dict[str, str], action: str
 ) -> None:
     """The program may have changed since: its state has not."""
     jobs = stored(f"v{SCHEMA_VERSION}")
     more = ("--amount-usd", "0.10") if action == "approve_more" else ()
-    with deployment(tmp_path, servers=addresses.servers) as here:
+    with deployment(tmp_path) as here:
         asyncio.run(filled(here.redis_url, jobs))
-        code, decided = answered(tmp_path, "decide", jobs.waiting, "--action", action, *more, REDIS_URL=here.redis_url)
+        there = beside | {"REDIS_URL": here.redis_url}
+        code, decided = answered(tmp_path, "decide", jobs.waiting, "--action", action, *more, **there)
     wanted = {"approve_more": (0, "completed"), "finish_partial": (3, "partial")}
     assert (code, decided["status"]) == wanted[action], decided["stop_reason"]
 

@@ -139,20 +139,26 @@ def test_finish_partial_ends_with_code_3_and_abort_with_1(tmp_path: Path, beside
         assert (ended, document["status"]) == (code, status)
 
 
-SLOW = {"TOLLGATE_STAND_IN_LATENCY_MS": "400"}
 BOTH = "Compare our revenue growth with the growth of the market, and forecast our revenue in 2026."
 
 
+@pytest.fixture
+def slow(beside: dict[str, str]) -> dict[str, str]:
+    """Settings of a program that starts a model of its own, which takes its time."""
+    servers = {name: value for name, value in beside.items() if name != "TOLLGATE_STAND_IN_URL"}
+    return servers | {"TOLLGATE_STAND_IN_LATENCY_MS": "400"}
+
+
 @pytest.mark.slow
-def test_killed_and_resumed_no_finished_agent_works_again(tmp_path: Path) -> None:
-    with started(tmp_path, "run", BOTH, **SLOW) as process:
+def test_killed_and_resumed_no_finished_agent_works_again(tmp_path: Path, slow: dict[str, str]) -> None:
+    with started(tmp_path, "run", BOTH, **slow) as process:
         before = seen(process, lambda line: "findings:" in line)
         process.kill()
     job = next(line.split()[-1] for line in before if line.strip().startswith("job "))
     finished = {line.split()[-1] for line in before if "finishes" in line}
     assert finished
 
-    resumed = tollgate(tmp_path, "resume", job)
+    resumed = tollgate(tmp_path, "resume", job, **slow)
     assert resumed.returncode == 0, resumed.stderr
     for task in finished:
         assert f"starts {task}" not in resumed.stderr
@@ -162,8 +168,10 @@ def test_killed_and_resumed_no_finished_agent_works_again(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_it_cleanly_and_it_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
-    with started(tmp_path, "run", BOTH, **SLOW) as process:
+def test_a_signal_stops_it_cleanly_and_it_says_how_to_go_on(
+    tmp_path: Path, beside: dict[str, str], slow: dict[str, str], number: signal.Signals
+) -> None:
+    with started(tmp_path, "run", BOTH, **slow) as process:
         before = seen(process, lambda line: "starts T" in line)
         os.killpg(process.pid, number)
         after = process.communicate()[1]
@@ -172,13 +180,12 @@ def test_a_signal_stops_it_cleanly_and_it_says_how_to_go_on(tmp_path: Path, numb
     assert after.rstrip().endswith(f"stopped; go on with: {TOLLGATE} resume {job}")
     assert "Traceback" not in after
     assert left_behind(tmp_path) == []
-    assert tollgate(tmp_path, "resume", job).returncode == 0
+    assert tollgate(tmp_path, "resume", job, **beside).returncode == 0
 
 
 @pytest.mark.slow
-def test_under_nohup_in_the_background_only_sigterm_stops_it(tmp_path: Path, beside: dict[str, str]) -> None:
+def test_under_nohup_in_the_background_only_sigterm_stops_it(tmp_path: Path, slow: dict[str, str]) -> None:
     ignoring = ["/bin/sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh"]
-    slow = {name: value for name, value in beside.items() if name != "TOLLGATE_STAND_IN_URL"} | SLOW
     with background([*ignoring, TOLLGATE, "run", BOTH], tmp_path, signal.SIGKILL, **slow) as process:
         seen(process, lambda line: "starts T" in line)
         for number in (signal.SIGINT, signal.SIGHUP):
@@ -212,8 +219,8 @@ def test_resuming_an_ended_job_costs_nothing(tmp_path: Path, beside: dict[str, s
 
 
 @pytest.mark.slow
-def test_doctor_ticks_what_it_finds(tmp_path: Path) -> None:
-    ended = tollgate(tmp_path, "doctor")
+def test_doctor_ticks_what_it_finds(tmp_path: Path, beside: dict[str, str]) -> None:
+    ended = tollgate(tmp_path, "doctor", **beside)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     for part in ("agents", "model", "redis", "mcp knowledge_base", "mcp sales", "mcp analytics", "limits", "tracing"):
         assert f"✓ {part}" in ended.stdout

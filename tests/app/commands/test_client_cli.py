@@ -13,7 +13,7 @@ from pypdf import PdfReader
 
 from app.running.processes import Addresses
 from tests.app.api.programs import Replica, replica
-from tests.app.command_line import TOLLGATE, answered, background, seen, tollgate
+from tests.app.command_line import answered, seen, started, tollgate
 from tests.app.queued import LONG, QUESTION, Deployment, deployment, stopped
 
 pytestmark = pytest.mark.slow
@@ -129,8 +129,7 @@ def test_a_server_that_restarts_while_a_job_is_watched(tmp_path: Path, addresses
         stack.enter_context(here.worker())
         first = stack.enter_context(replica(here))
         job = tollgate(elsewhere, "submit", LONG, TOLLGATE_URL=first.url).stdout.strip()
-        watching = stack.enter_context(background([TOLLGATE, "watch", job, "--url", first.url], elsewhere))
-        assert watching.stdout
+        watching = stack.enter_context(started(elsewhere, "watch", job, "--url", first.url))
         got = [watching.stdout.readline()]
         assert "plans" in got[0]
         assert stopped(first.process) == 0
@@ -146,11 +145,10 @@ def test_an_order_waits_for_a_server_that_is_away(here: Deployment, elsewhere: P
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    with background([TOLLGATE, "submit", QUESTION, "--url", url], elsewhere) as ordering:
+    with started(elsewhere, "submit", QUESTION, "--url", url) as ordering:
         (warned,) = seen(ordering, lambda _: True)
         assert "retrying" in warned
         with replica(here, port):
-            assert ordering.stdout
             assert ordering.wait(60) == 0
             job = ordering.stdout.read().strip()
             assert tollgate(elsewhere, "list", TOLLGATE_URL=url).stdout == f"{job}  queued          {QUESTION}\n"
@@ -164,10 +162,10 @@ def test_one_key_is_one_job(api: Replica, elsewhere: Path) -> None:
     assert "another request" in said(other, 2) or "Idempotency-Key" in said(other, 2)
 
 
-def test_without_an_address_watch_and_decide_are_local(api: Replica, elsewhere: Path) -> None:
+def test_without_an_address_watch_and_decide_are_local(api: Replica, elsewhere: Path, beside: dict[str, str]) -> None:
     job = tollgate(elsewhere, "submit", QUESTION, TOLLGATE_URL=api.url).stdout.strip()
     assert f"there is no job {job}" in said(tollgate(elsewhere, "watch", job), 2)
-    assert f"there is no job {job}" in said(tollgate(elsewhere, "decide", job, "--action", "abort"), 2)
+    assert f"there is no job {job}" in said(tollgate(elsewhere, "decide", job, "--action", "abort", **beside), 2)
 
 
 def test_whoever_may_not_is_told_what_to_do(here: Deployment, api: Replica, elsewhere: Path) -> None:

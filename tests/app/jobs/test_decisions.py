@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import subprocess
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +22,7 @@ from app.running.runtime import dependencies
 from graphs.checkpoint.saver import RedisSaver
 from graphs.research import build_research_graph
 from graphs.tools.gateway import ToolGateway
-from tests.app.command_line import TOLLGATE, answered, environment
+from tests.app.command_line import answered, started
 from tests.scripted_model import Json, Script, assign, result, serving, task
 
 QUESTION = "What was our revenue?"
@@ -173,18 +172,12 @@ def test_approve_and_abort_sent_at_once_by_two_processes_have_one_effect(
     _, waiting = answered(tmp_path, "run", question, "--budget-usd", "0.00001", **beside)
     job = waiting["job_id"]
     answers = {"approve_more": ["--amount-usd", "0.2"], "abort": []}
-    processes = {
-        action: subprocess.Popen(
-            [TOLLGATE, "decide", job, "--action", action, *more],
-            cwd=tmp_path,
-            env=environment(beside),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for action, more in answers.items()
-    }
-    said = {action: process.communicate(timeout=90)[1] for action, process in processes.items()}
+    with contextlib.ExitStack() as stack:
+        processes = {
+            action: stack.enter_context(started(tmp_path, "decide", job, "--action", action, *more, **beside))
+            for action, more in answers.items()
+        }
+        said = {action: process.communicate(timeout=90)[1] for action, process in processes.items()}
     codes = {action: process.returncode for action, process in processes.items()}
     (lost,) = [action for action, code in codes.items() if code == 2]
     won = ({*answers} - {lost}).pop()
