@@ -10,7 +10,7 @@ import pytest
 from mcp import ClientSession, StdioServerParameters, stdio_client
 
 from app.config.servers import NAMES
-from app.running.processes import Addresses
+from tests.app import offline_team
 from tests.mcp_servers.conformance import (
     SERVERS,
     Conforming,
@@ -53,10 +53,11 @@ def test_every_server_takes_part() -> None:
     "opened", [pytest.param(over_http, id="http"), pytest.param(over_stdio, id="stdio", marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
-async def test_a_server_conforms(server: Conforming, opened: Opened, tmp_path: Path, addresses: Addresses) -> None:
+async def test_a_server_conforms(server: Conforming, opened: Opened, tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with AsyncExitStack() as stack:
-        places = {"data": str(data), "model": addresses.model, **stack.enter_context(a_web())}
+        model = stack.enter_context(offline_team.serving())
+        places = {"data": str(data), "model": model, **stack.enter_context(a_web())}
         server = server.at(**places)
         client = await stack.enter_async_context(opened(server, tmp_path))
         tools = (await client.list_tools()).tools
