@@ -29,7 +29,7 @@ test-all: .venv/dev ## run all tests, as CI does
 	$(PYTEST)
 
 evals: .venv/dev ## ask the team and a single agent the sample's questions, and compare with the stored baseline
-	@$(BIN)/python -m evals.run
+	@$(BIN)/python -m evals.run $(ASK)
 
 incident: .venv/dev ## replay seven classic disasters, without the guards and with them
 	@$(BIN)/python -m evals.incident

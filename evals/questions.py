@@ -42,3 +42,9 @@ def asked() -> tuple[Question, ...]:
     """The questions about the sample, with freshly computed expected answers."""
     found: tuple[Question, ...] = pkgutil.resolve_name(EVAL_QUESTIONS)()
     return found
+
+
+def chosen(number: int) -> tuple[Question, ...]:
+    """This many questions, spread over their kinds."""
+    every = asked()
+    return tuple(every[each * len(every) // number] for each in range(min(number, len(every))))

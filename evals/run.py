@@ -21,7 +21,7 @@ from app.observing.terminals import keep_terminals_harmless, raw
 from app.running.processes import Addresses, services
 from app.running.runtime import opened
 from evals.evaluators import EVALUATORS, read_outcome
-from evals.questions import Question, asked
+from evals.questions import Question, asked, chosen
 from evals.scoreboard import Answer, Results, baseline_of, document, fallen, read_baseline, table, write_json
 from graphs.research import build_research_graph
 from graphs.single_agent import build_single_agent_graph
@@ -39,7 +39,8 @@ def main() -> int:
     try:
         settings = on_sample_data(configuration.load())
         with services(settings) as (redis_url, addresses):
-            results = asyncio.run(measured(settings, redis_url, addresses, asked()))
+            questions = chosen(given.questions) if given.questions else asked()
+            results = asyncio.run(measured(settings, redis_url, addresses, questions))
     except AppError as error:
         print(f"error: {error}", file=sys.stderr)
         return NOT_MEASURED
@@ -100,7 +101,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m evals.run", description="Measure the answers.")
     parser.add_argument("--update-baseline", action="store_true", help="store this run as the baseline")
     parser.add_argument("--compare", action="store_true", help="compare with the baseline also when a key is set")
-    return parser.parse_args()
+    parser.add_argument("--questions", type=int, metavar="N", help="ask so many, of all kinds (default: all)")
+    given = parser.parse_args()
+    if given.update_baseline and given.questions:
+        parser.error("--update-baseline needs all questions; leave out --questions")
+    return given
 
 
 def _say(line: str) -> None:

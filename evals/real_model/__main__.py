@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from app.observing.terminals import keep_terminals_harmless
-from evals.questions import Question, asked
+from evals.questions import Question, chosen
 from evals.real_model.checks import Ended, faults
 from evals.real_model.runs import deployed
 
@@ -39,12 +39,6 @@ def main() -> None:
                     print(f"failed: seed {seed}, {question.id}: {fault}", file=sys.stderr, flush=True)
     print("\n".join(["", *summary(jobs)]))
     raise SystemExit(1 if failed else 0)
-
-
-def chosen(number: int) -> list[Question]:
-    """This many questions, spread over their kinds."""
-    every = asked()
-    return [every[each * len(every) // number] for each in range(min(number, len(every)))]
 
 
 def row(seed: int, question: Question, job: Ended) -> str:

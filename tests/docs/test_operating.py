@@ -22,6 +22,7 @@ SERVES = {
     "make serve": "api: http://127.0.0.1:",
 }
 LONG = {"make incident", "make real-model"}  # longer than a test may take; CI calls them
+SHORTENED = {"make evals": 'make evals ASK="--questions 2"'}  # CI asks all
 REQUESTS = commands(section(PAGE, "Jobs over HTTP"))
 # What a reader expects each of them to print, in their order.
 ANSWERS = [
@@ -39,25 +40,37 @@ ANSWERS = [
 ]
 
 
+OF_A_JOB = [each for each in commands(PAGE) if "$JOB" in each and each not in REQUESTS]
+
+
 @pytest.mark.parametrize(
-    "command", [each for each in commands(PAGE) if each not in {*REQUESTS, *SERVES, *LONG}], ids=lambda each: each[:60]
+    "command",
+    [each for each in commands(PAGE) if each not in {*REQUESTS, *SERVES, *LONG, *OF_A_JOB}],
+    ids=lambda each: each[:60],
 )
-def test_a_command_runs(checkout: Path, command: str) -> None:
-    settings = {}
-    if "$JOB" in command:
-        _, waiting = answered(checkout, "run", QUESTION, "--budget-usd", "0.00001")
-        settings["JOB"] = waiting["job_id"]
-    ended = run(checkout, command, **settings)
-    assert ended.returncode == (4 if "resume" in command else 0), ended.stderr
+def test_a_command_runs(checkout: Path, beside: dict[str, str], command: str) -> None:
+    ended = run(checkout, SHORTENED.get(command, command), **beside)
+    assert ended.returncode == 0, ended.stderr
     assert ended.stdout
 
 
+def test_the_commands_for_a_job_run(checkout: Path, beside: dict[str, str]) -> None:
+    _, waiting = answered(checkout, "run", QUESTION, "--budget-usd", "0.00001", **beside)
+    still_waiting, done = 4, 0
+    expected = {"resume": still_waiting, "decide": done}
+    assert [each.split()[1] for each in OF_A_JOB] == list(expected)
+    for command, code in zip(OF_A_JOB, expected.values(), strict=True):
+        ended = run(checkout, command, JOB=waiting["job_id"], **beside)
+        assert ended.returncode == code, f"{command}: {ended.stderr}"
+        assert ended.stdout
+
+
 @pytest.mark.parametrize("command", SERVES)
-def test_a_server_serves(checkout: Path, command: str) -> None:
+def test_a_server_serves(checkout: Path, beside: dict[str, str], command: str) -> None:
     assert command in [*commands(PAGE), *commands(page("README.md"))]
     # A server may stand on its usual port already, on the machine of whoever runs this.
     anywhere = {"make studio": command, "make serve": "$(make -sn serve) --port 0"}.get(command, f"{command} --port 0")
-    with background(["/bin/sh", "-c", f"exec {anywhere} 1>&2"], checkout) as process:
+    with background(["/bin/sh", "-c", f"exec {anywhere} 1>&2"], checkout, **beside) as process:
         seen(process, lambda line: SERVES[command] in line)
 
 

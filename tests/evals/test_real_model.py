@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evals.real_model.__main__ import chosen
+from evals.questions import chosen
 from evals.real_model.checks import TRACEBACK, Ended, Tokens, faults
 from graphs.spending.limits import Limits
 from graphs.stop_reasons import EXPLAINED, StopReason
