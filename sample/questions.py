@@ -1,11 +1,14 @@
 """The 24 questions. What counts as the right answer is computed when they are asked for, never typed."""
 
+import functools
+
 from evals.questions import Question
 from sample.truth import Truth, truth
 
 
+@functools.cache
 def asked() -> tuple[Question, ...]:
-    """All of them, with what the data say now."""
+    """All of them, with what the data say. It takes three seconds, once per process."""
     with truth() as known:
         return questions(known)
 

@@ -40,8 +40,8 @@ class Truth:
         later: duckdb.DuckDBPyConnection,
     ) -> None:
         self._facts = facts
-        self._sales = sales
-        self._later = later
+        self.sales = sales
+        self.later = later
 
     def fact(self, fact_id: str, *said_with: str) -> Expected:
         """A published figure, in units of one: `20.7 million vehicles` is 20,700,000."""
@@ -53,13 +53,13 @@ class Truth:
 
     def sold(self, sql: str, unit: str, *said_with: str) -> Expected:
         """The one number that the statement gives over the sales data."""
-        value = _one_number(self._sales, sql)
+        value = _one_number(self.sales, sql)
         tolerance = PERCENT_TOLERANCE if unit.startswith("%") else abs(value) * AMOUNT_TOLERANCE
         return Expected(value, unit, tolerance, said_with, sql)
 
     def came_to_be(self, sql: str, unit: str, *said_with: str) -> Expected:
         """The same over the data with the year after. A forecast is right when it is near."""
-        value = _one_number(self._later, sql)
+        value = _one_number(self.later, sql)
         return Expected(value, unit, abs(value) * FORECAST_TOLERANCE, said_with, sql, is_forecast=True)
 
 

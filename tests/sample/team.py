@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from graphs.evidence.store import Evidence, filled
 from graphs.planning.handoff import at_hand
 from graphs.untrusted.spotlight import spotlighted
 from mcp_servers.analytics.server import build as analytics
+from mcp_servers.base.server import Server
 from mcp_servers.knowledge_base.server import build as knowledge_base
 from mcp_servers.sales.server import build as sales
 from sample import DOCUMENTS, SALES
@@ -74,7 +75,7 @@ class Team:
 
     def __init__(self, client: httpx.AsyncClient, sessions: dict[str, ClientSession]) -> None:
         self._client = client
-        self._sessions = sessions
+        self.sessions = sessions
 
     async def answer(self, question: str) -> Answered:
         decision = SupervisorDecision.model_validate_json(
@@ -157,7 +158,7 @@ class Team:
         arguments = json.loads(function["arguments"])
         done.calls.append((function["name"], arguments))
         server, _, tool = function["name"].partition("__")
-        result = await self._sessions[server].call_tool(tool, filled(arguments, done.evidence))
+        result = await self.sessions[server].call_tool(tool, filled(arguments, done.evidence))
         text = result.content[0].text  # type: ignore[union-attr]
         if result.isError:
             return f"error: {text}"
@@ -171,7 +172,7 @@ class Team:
         return f"{name}\n{spotlighted(text)}"
 
     async def _tools(self, server: str) -> list[Json]:
-        every = (await self._sessions[server].list_tools()).tools
+        every = (await self.sessions[server].list_tools()).tools
         listed = [tool for tool in every if tool.name in TOOLS.get(server, {tool.name})]
         return [
             {
@@ -199,16 +200,24 @@ class Team:
         return message
 
 
+def servers(data_dir: Path) -> dict[str, Server]:
+    """The real MCP servers over the sample."""
+    return {
+        "sales": sales(SALES, data_dir),
+        "knowledge_base": knowledge_base(DOCUMENTS, None),
+        "analytics": analytics(),
+    }
+
+
 @contextlib.asynccontextmanager
-async def team(url: str, data_dir: Path) -> AsyncIterator[Team]:
-    """A team over the real MCP servers, in memory."""
-    async with (
-        httpx.AsyncClient(base_url=url) as client,
-        connected(sales(SALES, data_dir)._mcp_server) as over_sales,
-        connected(knowledge_base(DOCUMENTS, None)._mcp_server) as over_documents,
-        connected(analytics()._mcp_server) as over_series,
-    ):
-        yield Team(client, {"sales": over_sales, "knowledge_base": over_documents, "analytics": over_series})
+async def team(url: str, servers: Mapping[str, Server]) -> AsyncIterator[Team]:
+    """A team over these servers, in memory."""
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url))
+        sessions = {
+            name: await stack.enter_async_context(connected(each._mcp_server)) for name, each in servers.items()
+        }
+        yield Team(client, sessions)
 
 
 def _schema(name: str) -> Json:

@@ -21,11 +21,12 @@ def test_no_brief_is_flagged(brief: SourceDocument) -> None:
 
 
 @pytest.mark.slow
-def test_no_text_in_the_sales_data_is_flagged(data_dir: Path) -> None:
-    database, _ = own_data.load(sample.SALES, data_dir)
+def test_no_text_in_the_sales_data_is_flagged(with_sales: Path) -> None:
+    database, _ = own_data.load(sample.SALES, with_sales)
     with open_locked(database) as connection:
         columns = connection.execute(
-            "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'main' AND data_type = 'VARCHAR'"
+            "SELECT table_name, column_name FROM duckdb_columns() SEMI JOIN duckdb_tables() USING (table_name) "
+            "WHERE data_type = 'VARCHAR'"
         ).fetchall()
         found = {
             f"{table}.{column}": connection.execute(f'SELECT DISTINCT "{column}" FROM "{table}"').fetchall()

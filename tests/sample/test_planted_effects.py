@@ -1,6 +1,7 @@
 """The documented effects really are in the sample data, in the direction and size that is documented."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +18,8 @@ EFFECTS = [pytest.param(*match.groups()[1:], id=match["name"]) for match in EFFE
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    folder = tmp_path_factory.mktemp("effects")
-    return Warehouse(lambda: own_data.load(sample.SALES, folder))
+def warehouse(with_sales: Path) -> Warehouse:
+    return Warehouse(lambda: own_data.load(sample.SALES, with_sales))
 
 
 @pytest.mark.parametrize(("sql", "low", "high"), EFFECTS)

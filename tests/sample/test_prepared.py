@@ -1,6 +1,7 @@
 """The prepared tools give the same figures as plain SQL over the base tables."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,9 +47,8 @@ periods = st.none() | st.lists(st.sampled_from(MONTHS), min_size=2, max_size=2).
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    folder = tmp_path_factory.mktemp("prepared")
-    return Warehouse(lambda: own_data.load(SALES, folder))
+def warehouse(with_sales: Path) -> Warehouse:
+    return Warehouse(lambda: own_data.load(SALES, with_sales))
 
 
 def condition(chosen: dict[str, list[str]], period: list[str] | None) -> str:
@@ -66,7 +66,7 @@ def keyed(rows: Any, keys: int) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     return {tuple(row[:keys]): tuple(float(v) if isinstance(v, Decimal) else v for v in row[keys:]) for row in rows}
 
 
-@settings(max_examples=at_most(60), deadline=None)
+@settings(max_examples=at_most(30), deadline=None)
 @given(dims=dimensions, chosen=filters, period=periods)
 def test_revenue_by_equals_plain_sql(
     warehouse: Warehouse, dims: list[str], chosen: dict[str, list[str]], period: list[str] | None
@@ -84,7 +84,7 @@ def test_revenue_by_equals_plain_sql(
     assert shown == {key: everything[key] for key in shown}
 
 
-@settings(max_examples=at_most(15), deadline=None)
+@settings(max_examples=at_most(10), deadline=None)
 @given(limit=st.integers(1, 40), chosen=filters, period=periods)
 def test_top_customers_equal_plain_sql(
     warehouse: Warehouse, limit: int, chosen: dict[str, list[str]], period: list[str] | None

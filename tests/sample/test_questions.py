@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -15,7 +14,9 @@ from mcp_servers.sales import own_data
 from sample import BASELINE, DOCUMENTS, SALES
 from sample import truth as known
 from sample.questions import questions
-from sample.truth import MONTHS, MONTHS_WITH_THE_NEXT_YEAR, Truth, sales_of
+from sample.truth import Truth
+
+pytestmark = pytest.mark.xdist_group("truth")  # in one process, which generates it once
 
 FINGERPRINT = "SELECT count(*), sum(revenue_eur), sum(hash(sales)) FROM sales WHERE year < '2026'"
 LAST_YEAR = "2025"
@@ -58,20 +59,16 @@ def test_a_scaled_fact_is_in_units_of_one(truth: Truth) -> None:
     assert truth.fact("EV-S30").value == 88.9
 
 
-@pytest.mark.slow
-def test_the_sales_are_those_that_the_server_serves(tmp_path: Path) -> None:
-    served, _ = own_data.load(SALES, tmp_path)
+def test_the_sales_are_those_that_the_server_serves(with_sales: Path, truth: Truth) -> None:
+    served, _ = own_data.load(SALES, with_sales)
     with duckdb.connect(str(served), read_only=True) as data:
         expected = data.execute(FINGERPRINT).fetchall()
-    with closing(sales_of(MONTHS)) as generated:
-        assert generated.execute(FINGERPRINT).fetchall() == expected
+    assert truth.sales.execute(FINGERPRINT).fetchall() == expected
 
 
-@pytest.mark.slow
-def test_a_year_more_changes_nothing_before_it() -> None:
-    with closing(sales_of(MONTHS_WITH_THE_NEXT_YEAR)) as longer, closing(sales_of(MONTHS)) as served:
-        assert longer.execute(FINGERPRINT).fetchall() == served.execute(FINGERPRINT).fetchall()
-        assert longer.execute("SELECT count(DISTINCT month) FROM sales WHERE year = '2026'").fetchone() == (12,)
+def test_a_year_more_changes_nothing_before_it(truth: Truth) -> None:
+    assert truth.later.execute(FINGERPRINT).fetchall() == truth.sales.execute(FINGERPRINT).fetchall()
+    assert truth.later.execute("SELECT count(DISTINCT month) FROM sales WHERE year = '2026'").fetchone() == (12,)
 
 
 def test_last_year_again_is_no_forecast(truth: Truth, asked: tuple[Question, ...]) -> None:

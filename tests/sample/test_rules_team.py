@@ -1,37 +1,50 @@
 """Whole questions: the stand-in model on a socket, the real MCP servers, and the graph's own verification."""
 
-import gc
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
 from agents.base import Finding
+from mcp_servers.base.server import Server
 from tests.app.offline_team import serving
-from tests.sample.team import Answered, team
+from tests.sample.team import Answered, Team, team
+from tests.sample.team import servers as servers_over
+
+Gathered = Callable[[], AbstractAsyncContextManager[Team]]
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with serving() as address:
         yield address
-    gc.collect()  # closes the servers' connections: other tests open the same data in another mode
 
 
-async def answered(url: str, data_dir: Path, question: str) -> Answered:
+@pytest.fixture(scope="module")
+def servers(with_sales: Path) -> dict[str, Server]:
+    return servers_over(with_sales)
+
+
+@pytest.fixture
+def gathered(url: str, servers: dict[str, Server]) -> Gathered:
+    return lambda: team(url, servers)
+
+
+async def answered(gathered: Gathered, question: str) -> Answered:
     """The answer, after checking what holds for every answer."""
-    async with team(url, data_dir) as agents:
+    async with gathered() as agents:
         done = await agents.answer(question)
     assert done.ungrounded(question) == []
     assert done.findings or done.gaps
     return done
 
 
-async def sql(url: str, data_dir: Path, statement: str) -> list[list[str]]:
+async def sql(gathered: Gathered, statement: str) -> list[list[str]]:
     """Rows of a query over the same data, by a path that the rules do not use."""
-    async with team(url, data_dir) as agents:
-        result = await agents._sessions["sales"].call_tool("query", {"sql": statement})
+    async with gathered() as agents:
+        result = await agents.sessions["sales"].call_tool("query", {"sql": statement})
     assert result.structuredContent is not None
     return [[str(cell) for cell in row] for row in result.structuredContent["rows"]]
 
@@ -43,33 +56,33 @@ def value(findings: list[Finding], *words: str) -> float:
     return found.value
 
 
-async def test_a_market_question_quotes_sources_and_shows_that_they_disagree(url: str, data_dir: Path) -> None:
-    done = await answered(url, data_dir, "How many public charging points does Germany have, and do sources agree?")
+async def test_a_market_question_quotes_sources_and_shows_that_they_disagree(gathered: Gathered) -> None:
+    done = await answered(gathered, "How many public charging points does Germany have, and do sources agree?")
     assert done.agents == ["researcher"]
     assert {"152,332", "145,857", "161,686"} <= set(re.findall(r"\d{3},\d{3}", done.claims))
     assert "### Where sources disagree" in done.body
     assert "France" not in done.claims
 
 
-async def test_revenue_by_channel_equals_what_sql_gives(url: str, data_dir: Path) -> None:
+async def test_revenue_by_channel_equals_what_sql_gives(gathered: Gathered) -> None:
     question = "How did Voltbay's revenue in Germany develop from 2023 to 2025, by channel?"
-    done = await answered(url, data_dir, question)
+    done = await answered(gathered, question)
     statement = (
         "SELECT channel, year, sum(revenue_eur) FROM sales WHERE country = 'Germany' AND year >= '2023' GROUP BY ALL"
     )
-    rows = await sql(url, data_dir, statement)
+    rows = await sql(gathered, statement)
     assert len(rows) == 12
     for channel, year, revenue in rows:
         assert value(done.findings, f"channel {channel} was", f"in {year}") == pytest.approx(float(revenue))
     assert any("rose by" in each.claim and "from 2023 to 2025" in each.claim for each in done.findings)
 
 
-async def test_a_question_about_both_with_a_forecast(url: str, data_dir: Path) -> None:
+async def test_a_question_about_both_with_a_forecast(gathered: Gathered) -> None:
     question = (
         "Compare Voltbay's sales growth in France with the growth of the French electric car market, and forecast "
         "Voltbay's 2026 revenue there."
     )
-    done = await answered(url, data_dir, question)
+    done = await answered(gathered, question)
     assert sorted(done.agents) == ["analyst", "researcher", "sales"]
     assert "ACEA" in done.claims
     total = next(each for each in done.findings if "forecast to reach" in each.claim)
@@ -80,11 +93,10 @@ async def test_a_question_about_both_with_a_forecast(url: str, data_dir: Path) -
     assert re.search(r"\n!\[Chart of Voltbay's revenue in France\]\(E\d+\.svg\)", done.body)
 
 
-async def test_top_customers_are_ranked(url: str, data_dir: Path) -> None:
-    done = await answered(url, data_dir, "Who were our top customers in 2024?")
+async def test_top_customers_are_ranked(gathered: Gathered) -> None:
+    done = await answered(gathered, "Who were our top customers in 2024?")
     rows = await sql(
-        url,
-        data_dir,
+        gathered,
         "SELECT customer, sum(revenue_eur) AS r FROM sales WHERE year = '2024' GROUP BY customer_id, customer "
         "ORDER BY r DESC LIMIT 5",
     )
@@ -92,19 +104,18 @@ async def test_top_customers_are_ranked(url: str, data_dir: Path) -> None:
     assert rows[0][0] in done.findings[0].claim
 
 
-async def test_targets_are_told_with_the_verdict(url: str, data_dir: Path) -> None:
-    done = await answered(url, data_dir, "Which countries missed their targets in 2024?")
+async def test_targets_are_told_with_the_verdict(gathered: Gathered) -> None:
+    done = await answered(gathered, "Which countries missed their targets in 2024?")
     attained = [each.value or 0 for each in done.findings]
     assert len(attained) == 8
     assert attained == sorted(attained)
     assert all(("missed" in each.claim) == ((each.value or 0) < 100) for each in done.findings)
 
 
-async def test_returns_are_ranked_and_the_rate_is_that_of_sql(url: str, data_dir: Path) -> None:
-    done = await answered(url, data_dir, "Which products have the highest return rate?")
+async def test_returns_are_ranked_and_the_rate_is_that_of_sql(gathered: Gathered) -> None:
+    done = await answered(gathered, "Which products have the highest return rate?")
     [[product, rate]] = await sql(
-        url,
-        data_dir,
+        gathered,
         "SELECT product, round(100.0 * sum(coalesce(r.units, 0)) / sum(s.units), 2) AS rate FROM sales s "
         "LEFT JOIN returns r USING (line_id) GROUP BY product ORDER BY rate DESC LIMIT 1",
     )
@@ -112,11 +123,10 @@ async def test_returns_are_ranked_and_the_rate_is_that_of_sql(url: str, data_dir
     assert done.findings[0].value == float(rate)
 
 
-async def test_both_halves_of_a_question_are_answered(url: str, data_dir: Path) -> None:
-    done = await answered(url, data_dir, "Revenue of Home 22 in Germany in 2024 and how many were returned?")
+async def test_both_halves_of_a_question_are_answered(gathered: Gathered) -> None:
+    done = await answered(gathered, "Revenue of Home 22 in Germany in 2024 and how many were returned?")
     [[revenue]] = await sql(
-        url,
-        data_dir,
+        gathered,
         "SELECT sum(revenue_eur) FROM sales WHERE product = 'Voltbay Home 22' AND country = 'Germany' "
         "AND year = '2024'",
     )
@@ -124,8 +134,8 @@ async def test_both_halves_of_a_question_are_answered(url: str, data_dir: Path) 
     assert "came back" in done.claims
 
 
-async def test_what_is_there_is_answered_and_what_is_not_is_a_gap(url: str, data_dir: Path) -> None:
-    done = await answered(url, data_dir, "Show me units sold in Germany, France and Japan in 2021 and 2024")
+async def test_what_is_there_is_answered_and_what_is_not_is_a_gap(gathered: Gathered) -> None:
+    done = await answered(gathered, "Show me units sold in Germany, France and Japan in 2021 and 2024")
     assert "Germany" in done.claims
     assert "Japan" not in done.claims
     assert any("no country Japan" in gap for gap in done.gaps)
@@ -155,9 +165,9 @@ async def test_what_is_there_is_answered_and_what_is_not_is_a_gap(url: str, data
     ],
 )
 async def test_what_cannot_be_answered_is_a_gap_and_nothing_is_invented(
-    url: str, data_dir: Path, question: str, gap: str
+    gathered: Gathered, question: str, gap: str
 ) -> None:
-    done = await answered(url, data_dir, question)
+    done = await answered(gathered, question)
     assert done.findings == []
     assert any(gap in each for each in done.gaps)
     assert done.body.startswith("The question cannot be answered from the data at hand.")
@@ -171,8 +181,8 @@ async def test_what_cannot_be_answered_is_a_gap_and_nothing_is_invented(
         "What was Voltbay's revenue in Japan in 2024?",
     ],
 )
-async def test_alone_it_finds_and_misses_what_the_team_does(url: str, data_dir: Path, question: str) -> None:
-    async with team(url, data_dir) as agents:
+async def test_alone_it_finds_and_misses_what_the_team_does(gathered: Gathered, question: str) -> None:
+    async with gathered() as agents:
         together, alone = await agents.answer(question), await agents.answer_alone(question)
     assert alone.ungrounded(question) == []
     assert [name for name, _ in alone.calls] == [name for name, _ in together.calls]

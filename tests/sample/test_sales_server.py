@@ -17,8 +17,8 @@ COUNTRIES = ["France", "Germany", "Italy", "Netherlands", "Norway", "Spain", "Sw
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> FastMCP:
-    return build(SALES, tmp_path_factory.mktemp("data"))
+def server(with_sales: Path) -> FastMCP:
+    return build(SALES, with_sales)
 
 
 async def ask(server: FastMCP, tool: str, **arguments: Any) -> CallToolResult:
