@@ -48,8 +48,8 @@ def is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host).is_loopback
 
 
-async def _serve(server: Server, listener: socket.socket, bounds: Bounds, exit_with_stdin: bool) -> None:
-    host, port = listener.getsockname()[:2]
+def application(server: Server, host: str, bounds: Bounds) -> tuple[ASGIApp, Admission]:
+    """The server as an ASGI application that listens on this address, and its admission, which can be closed."""
     server.settings.transport_security = None  # Access does it, before the body is read
     sdk = server.streamable_http_app()
     admission = Admission(sdk, server.settings.streamable_http_path, bounds.room, server.metrics)
@@ -58,6 +58,12 @@ async def _serve(server: Server, listener: socket.socket, bounds: Bounds, exit_w
     app = Access(
         Probes(limited, server, admission), server.name, secret=bounds.secret, hosts=hosts, origins=bounds.origins
     )
+    return app, admission
+
+
+async def _serve(server: Server, listener: socket.socket, bounds: Bounds, exit_with_stdin: bool) -> None:
+    host, port = listener.getsockname()[:2]
+    app, admission = application(server, host, bounds)
     http = HttpServer(app, ending_s=FLUSH_S)
     _when_told_to_stop(http, admission, bounds.grace_s)
     if exit_with_stdin:

@@ -116,7 +116,7 @@ def run(build: Callable[[argparse.Namespace], Server], options: argparse.Namespa
     if listener is None:
         server.run("stdio")
     else:
-        http_program.serve(server, listener, _bounds(options, secret), exit_with_stdin=options.exit_with_stdin)
+        http_program.serve(server, listener, bounds(options, secret), exit_with_stdin=options.exit_with_stdin)
     # Not by way of the interpreter's end, at which DuckDB would report every object that is still alive as leaked.
     for stream in (sys.stdout, sys.stderr):
         if not stream.closed:  # stdio closes its own
@@ -124,7 +124,8 @@ def run(build: Callable[[argparse.Namespace], Server], options: argparse.Namespa
     os._exit(0)
 
 
-def _bounds(options: argparse.Namespace, secret: str | None) -> Bounds:
+def bounds(options: argparse.Namespace, secret: str | None) -> Bounds:
+    """What the options say of limits and names."""
     return Bounds(
         room=Room(options.max_calls, options.max_waiting, options.max_wait_s),
         request_bytes=options.max_request_bytes,
@@ -147,6 +148,7 @@ def _listener(options: argparse.Namespace, secret: str | None) -> socket.socket:
     listener = socket.socket(fileno=options.fd) if options.fd is not None else _bound(options.host, options.port)
     host = listener.getsockname()[0]
     if secret is None and not is_loopback(host):
+        listener.close()
         raise StartupError(f"others can reach {host}, and there is no {SECRET}; set one, or listen on {LOOPBACK} only")
     return listener
 

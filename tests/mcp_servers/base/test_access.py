@@ -1,10 +1,7 @@
 """Who may call a server over HTTP: tokens and their scopes, names of the server, web pages."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,18 +10,21 @@ import pytest
 from mcp import McpError
 from mcp.types import TextContent
 
+from mcp_servers.analytics.server import build as analytics
 from mcp_servers.base.access import Unauthorized, verified
 from tests.data import DOCUMENTS
 from tests.mcp_servers.program import (
     HEADERS,
-    REPOSITORY,
     SECONDS,
     SECRET,
+    Listening,
     Program,
     bearer,
     call,
+    refused,
     request,
     served,
+    served_here,
     session,
     token,
 )
@@ -42,7 +42,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         yield program
 
 
-def post(program: Program, message: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
+def post(program: Listening, message: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
     return httpx.post(program.endpoint, json=message, headers={**HEADERS, **headers}, timeout=SECONDS)
 
 
@@ -143,24 +143,17 @@ async def test_a_token_for_nothing_sees_nothing(guarded: Program, scope: str | N
         assert (await client.call_tool("search", {"query": "charging"})).isError
 
 
-def refused(*options: str, **settings: str) -> str:
-    command = [sys.executable, "-m", KNOWLEDGE_BASE, "--data", str(DOCUMENTS), "--port", "0", *options]
-    environment = {"PATH": "/usr/bin", **settings}
-    ended = subprocess.run(
-        command, cwd=REPOSITORY, env=environment, text=True, capture_output=True, timeout=SECONDS, check=False
-    )
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
-    return ended.stderr
+KEPT = ("--data", str(DOCUMENTS), "--port", "0")
 
 
 def test_what_others_can_reach_does_not_start_without_a_secret() -> None:
-    told = refused("--host", "0.0.0.0")
+    told = refused(KNOWLEDGE_BASE, *KEPT, "--host", "0.0.0.0")
+    assert told.count("\n") == 1
     assert told.startswith("error: others can reach 0.0.0.0, and there is no TOLLGATE_MCP_SECRET; set one")
 
 
-@pytest.mark.slow
 def test_a_short_secret_is_none() -> None:
-    assert "shorter than 32 characters" in refused(TOLLGATE_MCP_SECRET="guess me")
+    assert "shorter than 32 characters" in refused(KNOWLEDGE_BASE, *KEPT, TOLLGATE_MCP_SECRET="guess me")
 
 
 HANDSHAKE = request(
@@ -172,7 +165,6 @@ PAGE = "https://chat.example.org"
 Asked = tuple[dict[str, str], int]  # with these headers; the status of the answer
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "asked"),
     [
@@ -197,15 +189,14 @@ Asked = tuple[dict[str, str], int]  # with these headers; the status of the answ
     ],
     ids=["as it is", "a host", "an origin"],
 )
-def test_on_loopback_names_and_pages(tmp_path: Path, options: tuple[str, ...], asked: list[Asked]) -> None:
-    with served("mcp_servers.analytics", tmp_path, *options) as program:
+def test_on_loopback_names_and_pages(options: tuple[str, ...], asked: list[Asked]) -> None:
+    with served_here(analytics(), *options) as program:
         for headers, status in asked:
             answer = post(program, HANDSHAKE, headers)
             assert answer.status_code == status, headers
             assert status == 200 or answer.json()["error_description"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "asked"),
     [
@@ -221,16 +212,14 @@ def test_on_loopback_names_and_pages(tmp_path: Path, options: tuple[str, ...], a
     ],
     ids=["as it is", "an origin", "a host"],
 )
-def test_beyond_loopback_names_and_pages(tmp_path: Path, options: tuple[str, ...], asked: list[Asked]) -> None:
-    module = "mcp_servers.analytics"
-    with served(module, tmp_path, *options, host="0.0.0.0", TOLLGATE_MCP_SECRET=SECRET) as program:
+def test_beyond_loopback_names_and_pages(options: tuple[str, ...], asked: list[Asked]) -> None:
+    with served_here(analytics(), *options, host="0.0.0.0", secret=SECRET) as program:
         for headers, status in asked:
             answer = post(program, HANDSHAKE, {**headers, **bearer(token("analytics"))})
             assert answer.status_code == status, headers
 
 
-@pytest.mark.slow
-def test_metrics_are_not_for_web_pages(tmp_path: Path) -> None:
-    with served("mcp_servers.analytics", tmp_path) as program:
+def test_metrics_are_not_for_web_pages() -> None:
+    with served_here(analytics()) as program:
         asked = httpx.get(f"{program.url}/metrics", headers={"Host": "evil.example.org"}, timeout=SECONDS)
     assert asked.status_code == 421

@@ -11,28 +11,42 @@ import httpx
 import pytest
 from mcp.types import TextContent
 
-from tests.mcp_servers.program import HEADERS, SECONDS, Program, Start, call, metric, request, session, until
+from tests.mcp_servers.program import (
+    HEADERS,
+    SECONDS,
+    Listening,
+    Program,
+    Serve,
+    Start,
+    call,
+    metric,
+    request,
+    session,
+    until,
+)
+
+NARROW = ("--max-calls", "3", "--max-waiting", "1", "--max-wait-s", "60")
 
 
 @pytest.fixture
-def narrow(start: Start) -> Iterator[Program]:
+def narrow(serve: Serve) -> Iterator[Listening]:
     """Room for three calls, two of them of one caller; one more may wait, for a minute."""
-    with start("--max-calls", "3", "--max-waiting", "1", "--max-wait-s", "60") as program:
-        yield program
+    with serve(*NARROW) as here:
+        yield here
 
 
-def asked(client: httpx.AsyncClient, program: Program, message: dict[str, Any]) -> "asyncio.Task[httpx.Response]":
+def asked(client: httpx.AsyncClient, program: Listening, message: dict[str, Any]) -> "asyncio.Task[httpx.Response]":
     return asyncio.create_task(client.post(program.endpoint, json=message, headers=HEADERS, timeout=SECONDS))
 
 
-def busy(program: Program, served_now: int, waiting: int) -> Callable[[], bool]:
+def busy(program: Listening, served_now: int, waiting: int) -> Callable[[], bool]:
     return lambda: (
         metric(program, "tollgate_mcp_calls_in_flight") == served_now
         and metric(program, "tollgate_mcp_calls_waiting") == waiting
     )
 
 
-async def test_calls_beyond_the_room_and_the_queue_are_answered_busy(narrow: Program, tmp_path: Path) -> None:
+async def test_calls_beyond_the_room_and_the_queue_are_answered_busy(narrow: Listening, tmp_path: Path) -> None:
     async with httpx.AsyncClient() as client:
         served_first = [asked(client, narrow, call("wait", file="go", name="first")) for _ in range(2)]
         await asyncio.to_thread(until, busy(narrow, 2, 0), "two calls run")
@@ -55,7 +69,7 @@ async def test_calls_beyond_the_room_and_the_queue_are_answered_busy(narrow: Pro
 
 @pytest.mark.parametrize("named", [True, False], ids=["named", "by address"])
 async def test_a_caller_that_fills_the_line_keeps_no_other_waiting(
-    narrow: Program, tmp_path: Path, named: bool
+    narrow: Listening, tmp_path: Path, named: bool
 ) -> None:
     def said(tenant: str) -> dict[str, Any]:
         message = call("wait", file="go", name=tenant)
@@ -75,8 +89,7 @@ async def test_a_caller_that_fills_the_line_keeps_no_other_waiting(
     assert [answer.json()["result"]["isError"] for answer in answers] == [False] * 4
 
 
-@pytest.mark.slow
-async def test_the_sdks_client_goes_on_after_it_was_told_busy(narrow: Program, tmp_path: Path) -> None:
+async def test_the_sdks_client_goes_on_after_it_was_told_busy(narrow: Listening, tmp_path: Path) -> None:
     async with httpx.AsyncClient() as client, session(narrow) as mcp:
         others = [asked(client, narrow, call("wait", file="go")) for _ in range(3)]
         await asyncio.to_thread(until, busy(narrow, 2, 1), "there is no room left")
@@ -91,9 +104,8 @@ async def test_the_sdks_client_goes_on_after_it_was_told_busy(narrow: Program, t
     assert not then.isError
 
 
-@pytest.mark.slow
-async def test_a_call_waits_no_longer_than_it_may(start: Start, tmp_path: Path) -> None:
-    with start("--max-calls", "1", "--max-wait-s", "0.2") as program:
+async def test_a_call_waits_no_longer_than_it_may(serve: Serve, tmp_path: Path) -> None:
+    with serve("--max-calls", "1", "--max-wait-s", "0.2") as program:
         async with httpx.AsyncClient() as client:
             first = asked(client, program, call("wait", file="go"))
             await asyncio.to_thread(until, busy(program, 1, 0), "one call is served")
@@ -104,8 +116,7 @@ async def test_a_call_waits_no_longer_than_it_may(start: Start, tmp_path: Path) 
         assert metric(program, "tollgate_mcp_calls_refused_total", reason="waited_too_long") == 1
 
 
-@pytest.mark.slow
-async def test_lists_handshakes_and_probes_need_no_room(narrow: Program, tmp_path: Path) -> None:
+async def test_lists_handshakes_and_probes_need_no_room(narrow: Listening, tmp_path: Path) -> None:
     async with httpx.AsyncClient() as client:
         calls = [asked(client, narrow, call("wait", file="go")) for _ in range(3)]
         await asyncio.to_thread(until, busy(narrow, 2, 1), "there is no room left")
@@ -119,7 +130,14 @@ async def test_lists_handshakes_and_probes_need_no_room(narrow: Program, tmp_pat
 
 
 @pytest.mark.slow
-async def test_a_caller_that_goes_away_gives_its_place_back(narrow: Program) -> None:
+async def test_a_caller_that_goes_away_gives_its_place_back(start: Start) -> None:
+    with start(*NARROW) as narrow:
+        await _gone(narrow)
+    outcomes = [line["outcome"] for line in narrow.logged()]
+    assert outcomes in (["cancelled", "cancelled", "ok"], ["cancelled", "cancelled", "cancelled", "ok"])
+
+
+async def _gone(narrow: Program) -> None:
     async with httpx.AsyncClient() as client:
         gone = [asked(client, narrow, call("wait", file="never")) for _ in range(3)]
         await asyncio.to_thread(until, busy(narrow, 2, 1), "there is no room left")
@@ -129,11 +147,9 @@ async def test_a_caller_that_goes_away_gives_its_place_back(narrow: Program) -> 
         await asyncio.to_thread(until, busy(narrow, 0, 0), "all places are free again")
         answer = await asked(client, narrow, call("large", size=1))
     assert answer.json()["result"]["isError"] is False
-    outcomes = [line["outcome"] for line in narrow.logged()]
-    assert outcomes in (["cancelled", "cancelled", "ok"], ["cancelled", "cancelled", "cancelled", "ok"])
 
 
-async def test_what_is_not_json_is_refused(narrow: Program) -> None:
+async def test_what_is_not_json_is_refused(narrow: Listening) -> None:
     headers = {**HEADERS, "Content-Type": "application/json"}
     async with httpx.AsyncClient(timeout=SECONDS) as client:
         for body in ("{", '{"method": ' + "[" * 100_000, "\xff", "[" + "9" * 5000 + "]"):
@@ -142,8 +158,7 @@ async def test_what_is_not_json_is_refused(narrow: Program) -> None:
             assert answer.json()["error"]["code"] == -32700
 
 
-@pytest.mark.slow
-async def test_what_is_no_message_is_refused_and_nothing_is_lost(narrow: Program) -> None:
+async def test_what_is_no_message_is_refused_and_nothing_is_lost(narrow: Listening) -> None:
     none: list[Any] = [[call("large", size=1)], 7, None, {"method": "tools/call"}, {"id": {}}]
     async with httpx.AsyncClient(timeout=SECONDS) as client:
         for message in none:
@@ -154,8 +169,7 @@ async def test_what_is_no_message_is_refused_and_nothing_is_lost(narrow: Program
             assert busy(narrow, 0, 0)(), message
 
 
-@pytest.mark.slow
-async def test_a_call_written_in_escapes_is_a_call_too(narrow: Program, tmp_path: Path) -> None:
+async def test_a_call_written_in_escapes_is_a_call_too(narrow: Listening, tmp_path: Path) -> None:
     async with httpx.AsyncClient() as client:
         calls = [asked(client, narrow, call("wait", file="go")) for _ in range(3)]
         await asyncio.to_thread(until, busy(narrow, 2, 1), "there is no room left")
@@ -167,9 +181,8 @@ async def test_a_call_written_in_escapes_is_a_call_too(narrow: Program, tmp_path
     assert answer.json()["result"]["content"][0]["text"].startswith("busy: ")
 
 
-@pytest.mark.slow
-async def test_a_body_that_is_too_large_is_refused(start: Start) -> None:
-    with start("--max-request-bytes", "2000") as program:
+async def test_a_body_that_is_too_large_is_refused(serve: Serve) -> None:
+    with serve("--max-request-bytes", "2000") as program:
         async with httpx.AsyncClient() as client:
             declared = await client.post(program.endpoint, json=call("large", size="x" * 2000), headers=HEADERS)
 
@@ -182,16 +195,14 @@ async def test_a_body_that_is_too_large_is_refused(start: Start) -> None:
     assert (declared.status_code, streamed.status_code, fits.status_code) == (413, 413, 200)
 
 
-@pytest.mark.slow
-async def test_a_stream_that_would_never_say_anything_is_not_opened(narrow: Program) -> None:
+async def test_a_stream_that_would_never_say_anything_is_not_opened(narrow: Listening) -> None:
     async with httpx.AsyncClient() as client:
         answer = await client.get(narrow.endpoint, headers=HEADERS)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
 
 
-@pytest.mark.slow
-def test_a_body_that_does_not_arrive_takes_no_place(start: Start) -> None:
-    with start("--max-calls", "1", "--max-wait-s", "0.2") as program:
+def test_a_body_that_does_not_arrive_takes_no_place(serve: Serve) -> None:
+    with serve("--max-calls", "1", "--max-wait-s", "0.2") as program:
         until(lambda: httpx.get(f"{program.url}/healthz").status_code == 200, "it serves")
         host, port = program.url.removeprefix("http://").split(":")
         with contextlib.closing(socket.create_connection((host, int(port)))) as slow:

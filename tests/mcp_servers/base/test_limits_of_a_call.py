@@ -13,30 +13,41 @@ from typing import Any
 import httpx
 import pytest
 
+from mcp_servers.analytics.server import build as analytics
 from tests.app.command_line import HELLO, background
 from tests.mcp_servers.program import (
     HEADERS,
     REPOSITORY,
     SECONDS,
     SECRET,
+    Listening,
     Program,
+    Serve,
     Start,
     bearer,
     call,
     metric,
-    served,
+    served_here,
     token,
     until,
 )
 
+LIMITS = ("--max-call-s", "0.3", "--max-result-bytes", "3000", "--max-calls", "1")
+
 
 @pytest.fixture
 def program(start: Start) -> Iterator[Program]:
-    with start("--max-call-s", "0.3", "--max-result-bytes", "3000", "--max-calls", "1") as running:
+    with start(*LIMITS) as running:
         yield running
 
 
-def post(program: Program, message: dict[str, Any], **headers: str) -> dict[str, Any]:
+@pytest.fixture
+def here(serve: Serve) -> Iterator[Listening]:
+    with serve(*LIMITS) as running:
+        yield running
+
+
+def post(program: Listening, message: dict[str, Any], **headers: str) -> dict[str, Any]:
     answer = httpx.post(program.endpoint, json=message, headers={**HEADERS, **headers}, timeout=SECONDS)
     assert answer.status_code == 200
     result: dict[str, Any] = answer.json()["result"]
@@ -48,21 +59,21 @@ def text(result: dict[str, Any]) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("slow", [call("block", seconds=20), call("wait", file="never")], ids=["thread", "event loop"])
-def test_a_call_that_takes_too_long_is_ended_and_its_place_is_free(program: Program, slow: dict[str, Any]) -> None:
+def test_a_call_that_takes_too_long_is_ended_and_its_place_is_free(program: Program) -> None:
     assert post(program, call("large", size=1))["isError"] is False  # it has started
-    began = time.monotonic()
-    ended = post(program, slow)
-    then = post(program, call("large", size=1))
-    assert time.monotonic() - began < 15, "the next call had to wait for the thread"
-    assert ended["isError"] is True
-    assert text(ended).endswith("was stopped after 0.3 s; ask for less, by filters")
-    assert then["isError"] is False
-    assert metric(program, "tollgate_mcp_calls_in_flight") == 0
+    for slow in (call("block", seconds=20), call("wait", file="never")):  # a thread, the event loop
+        began = time.monotonic()
+        ended = post(program, slow)
+        then = post(program, call("large", size=1))
+        assert time.monotonic() - began < 15, "the next call had to wait for the thread"
+        assert ended["isError"] is True
+        assert text(ended).endswith("was stopped after 0.3 s; ask for less, by filters")
+        assert then["isError"] is False
+        assert metric(program, "tollgate_mcp_calls_in_flight") == 0
 
 
-def test_a_result_that_is_too_large_is_an_error_that_says_so(program: Program) -> None:
-    fits, large = post(program, call("large", size=1000)), post(program, call("large", size=2000))
+def test_a_result_that_is_too_large_is_an_error_that_says_so(here: Listening) -> None:
+    fits, large = post(here, call("large", size=1000)), post(here, call("large", size=2000))
     assert fits["isError"] is False
     assert large["isError"] is True
     assert "structuredContent" not in large
@@ -70,34 +81,35 @@ def test_a_result_that_is_too_large_is_an_error_that_says_so(program: Program) -
     assert text(large).endswith("the limit is 3,000; ask for fewer rows or columns, or for one section of a document")
 
 
-def test_wrong_arguments_are_told_in_a_line(program: Program) -> None:
-    told = text(post(program, call("large", size="much")))
+def test_wrong_arguments_are_told_in_a_line(here: Listening) -> None:
+    told = text(post(here, call("large", size="much")))
     assert told.startswith("Error executing tool large: size: Input should be a valid integer")
     assert told.endswith("; correct the arguments by the tool's input schema")
     assert "\n" not in told
 
 
-def test_a_misspelt_argument_is_not_dropped(program: Program) -> None:
-    told = text(post(program, call("wait", file="go", nmae="Ann")))
+def test_a_misspelt_argument_is_not_dropped(here: Listening) -> None:
+    told = text(post(here, call("wait", file="go", nmae="Ann")))
     assert told == "Error executing tool wait: it takes no argument 'nmae'; it takes file, name"
 
 
-@pytest.mark.slow
-def test_a_refusal_reaches_the_caller_and_a_defect_reaches_the_log(program: Program) -> None:
-    refusal, defect = post(program, call("broken", defect=False)), post(program, call("broken", defect=True))
+def test_a_refusal_reaches_the_caller_and_a_defect_reaches_the_log(
+    here: Listening, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusal, defect = post(here, call("broken", defect=False)), post(here, call("broken", defect=True))
     assert text(refusal) == "Error executing tool broken: not this way; ask for `large` instead"
     told = "Error executing tool broken: a bug in this server (KeyError; see its log); use another tool"
     assert text(defect) == told
-    [logged] = [line for line in program.logged() if line["level"] == "ERROR"]
-    assert "an inside of the server" in logged["traceback"]
+    [logged] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "an inside of the server" in str(logged.exc_info)
 
 
-@pytest.mark.slow
-def test_an_unknown_tool_makes_no_metric_of_its_name(program: Program) -> None:
-    assert text(post(program, call("no_such\ntool"))) == "Unknown tool: no_such\ntool"
-    assert "no_such" not in httpx.get(f"{program.url}/metrics", timeout=SECONDS).text
-    assert metric(program, "tollgate_mcp_calls_total", outcome="error", tool="unknown") == 1
-    assert [line.get("tool") for line in program.logged()] == ["unknown"]
+def test_an_unknown_tool_makes_no_metric_of_its_name(here: Listening, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "mcp_servers")
+    assert text(post(here, call("no_such\ntool"))) == "Unknown tool: no_such\ntool"
+    assert "no_such" not in httpx.get(f"{here.url}/metrics", timeout=SECONDS).text
+    assert metric(here, "tollgate_mcp_calls_total", outcome="error", tool="unknown") == 1
+    assert [record.call["tool"] for record in caplog.records if hasattr(record, "call")] == ["unknown"]
 
 
 @pytest.mark.slow
@@ -116,6 +128,7 @@ def test_calls_are_counted_by_tool_and_outcome(program: Program) -> None:
     assert metric(program, "process_resident_memory_bytes") > 0
 
 
+@pytest.mark.slow
 def test_each_call_is_a_line_of_json_without_its_arguments(start: Start) -> None:
     with start(TOLLGATE_MCP_SECRET=SECRET) as program:
         post(program, call("wait", file="../secret", name="Ann"), **bearer(token("slow", "large", sub="sales\nagent")))
@@ -159,9 +172,8 @@ def test_stdio_is_quiet(tmp_path: Path) -> None:
     assert said == ("", "")
 
 
-@pytest.mark.slow
-def test_it_is_ready_when_its_data_are_loaded(start: Start, tmp_path: Path) -> None:
-    with start() as program:
+def test_it_is_ready_when_its_data_are_loaded(serve: Serve, tmp_path: Path) -> None:
+    with serve() as program:
 
         def ready() -> int:
             return httpx.get(f"{program.url}/readyz", timeout=SECONDS).status_code
@@ -172,9 +184,8 @@ def test_it_is_ready_when_its_data_are_loaded(start: Start, tmp_path: Path) -> N
         until(lambda: ready() == 200, "it is ready")
 
 
-@pytest.mark.slow
-def test_a_server_that_needs_no_data_is_ready_at_once(tmp_path: Path) -> None:
-    with served("mcp_servers.analytics", tmp_path) as program:
+def test_a_server_that_needs_no_data_is_ready_at_once() -> None:
+    with served_here(analytics()) as program:
         answer = httpx.get(f"{program.url}/readyz", timeout=SECONDS)
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
 

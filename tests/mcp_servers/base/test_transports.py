@@ -1,4 +1,4 @@
-"""Every server as a program of its own: over HTTP on an inherited socket, over stdio, and with bad input."""
+"""Every server as a program of its own: over HTTP on an inherited socket, and with bad input."""
 
 import signal
 import socket
@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from mcp import ClientSession, StdioServerParameters, stdio_client
+from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.app.command_line import background, seen
+from tests.mcp_servers.program import refused
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -105,15 +106,12 @@ async def test_over_http_on_an_inherited_socket(served: Served) -> None:
 
 
 @pytest.mark.slow
-async def test_over_stdio(served: Served) -> None:
-    program, *arguments = command(served, "--stdio")
-    server = StdioServerParameters(command=program, args=arguments, cwd=REPOSITORY)
-    async with stdio_client(server) as (read, write), ClientSession(read, write) as session:
-        await check(session, served)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
+@pytest.mark.parametrize(
+    ("served", "stop"),
+    [(SERVERS[0], signal.SIGTERM), (SERVERS[1], signal.SIGINT), (SERVERS[1], signal.SIGTERM)],
+    indirect=["served"],
+    ids=["knowledge_base-terminated", "sales-ctrl-c", "sales-terminated"],
+)
 def test_it_stops_quietly_while_stdin_is_open(served: Served, stop: signal.Signals) -> None:
     with started(served) as (process, port):
         httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=30)
@@ -121,15 +119,6 @@ def test_it_stops_quietly_while_stdin_is_open(served: Served, stop: signal.Signa
         assert process.wait(timeout=30) in {0, -stop}
         assert process.stderr is not None
         assert process.stderr.read() == ""
-
-
-def refused(served: Served, *options: str) -> str:
-    """What a server says that does not start."""
-    ended = subprocess.run(
-        command(served, *options), cwd=REPOSITORY, text=True, capture_output=True, timeout=60, check=False
-    )
-    assert (ended.returncode, ended.stdout) == (2, "")
-    return ended.stderr
 
 
 @pytest.mark.slow
@@ -143,27 +132,27 @@ def test_it_listens_on_the_other_kind_of_address() -> None:
         assert httpx.get(f"{url}/healthz", timeout=30).status_code == 200
 
 
-@pytest.mark.slow
-def test_a_port_in_use_is_told_in_one_line(served: Served) -> None:
+def test_a_port_in_use_is_told_in_one_line() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        told = refused(served, "--port", str(port))
+        told = refused("mcp_servers.analytics", "--port", str(port))
     assert told.startswith(f"error: cannot listen on 127.0.0.1:{port} (")
     assert told.endswith("choose another with --port\n")
     assert told.count("\n") == 1
 
 
 @pytest.mark.slow
-def test_a_port_that_cannot_be_is_told(served: Served) -> None:
-    told = refused(served, "--port", "99999")
-    assert "99999" in told
-    assert "Traceback" not in told
+def test_a_port_that_cannot_be_is_told() -> None:
+    command = [sys.executable, "-m", "mcp_servers.analytics", "--port", "99999"]
+    ended = subprocess.run(command, cwd=REPOSITORY, text=True, capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "99999" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("served", SERVERS[:2], indirect=True, ids=lambda served: served.name)
-def test_unreadable_data_is_told_in_one_line(served: Served, tmp_path: Path) -> None:
-    told = refused(served, "--port", "0", "--data", str(tmp_path / "missing"))
+def test_sales_data_that_are_not_there_are_told_in_one_line(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    told = refused("mcp_servers.sales", "--stdio", "--data-dir", str(tmp_path), "--data", missing)
     assert told.startswith("error: ")
-    assert str(tmp_path / "missing") in told
+    assert missing in told
     assert told.count("\n") == 1

@@ -1,8 +1,6 @@
 """A folder of one's own: Markdown, HTML and PDF are read, and what cannot be read is named."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from mcp_servers.knowledge_base.documents import load
 from mcp_servers.knowledge_base.passages import PASSAGE_CHARACTERS, passages_of
 from mcp_servers.knowledge_base.server import build
 from tests.mcp_servers.pdfs import pdf_of
+from tests.mcp_servers.program import refused
 
 PAGE = """<html><head><title>Depot study</title></head><body><nav>Home | About</nav><article>
 <h1>Depot charging</h1><p>Fleet operators in Austria ran 412 depots in 2024, says the depot board.</p>
@@ -147,7 +146,6 @@ def test_a_missing_or_useless_folder_stops_the_start(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -158,20 +156,13 @@ def test_a_missing_or_useless_folder_stops_the_start(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_program_refuses_bad_options_in_one_line(tmp_path: Path, options: list[str], message: str) -> None:
-    root = Path(__file__).parents[3]
-    ended = subprocess.run(
-        [sys.executable, "-m", "mcp_servers.knowledge_base", "--port", "0", *options],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(root), "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 2
-    assert ended.stderr.startswith(message)
-    assert ended.stderr.count("\n") == 1
-    assert ended.stdout == ""
+def test_the_program_refuses_bad_options_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = refused("mcp_servers.knowledge_base", "--stdio", *options)
+    assert told.startswith(message)
+    assert told.count("\n") == 1
 
 
 def test_ids_stay_unique_when_names_collide(tmp_path: Path) -> None:
