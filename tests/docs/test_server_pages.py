@@ -29,13 +29,14 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A home folder with what the pages take for granted."""
-    (tmp_path / "sample").symlink_to(ROOT / "sample")
-    (tmp_path / "reports").mkdir()
-    (tmp_path / "reports" / "note.md").write_text("# Note\n\nA charger costs EUR 700.\n")
-    return tmp_path
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder with what the pages take for granted, and with the data that an earlier command made."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "sample").symlink_to(ROOT / "sample")
+    (folder / "reports").mkdir()
+    (folder / "reports" / "note.md").write_text("# Note\n\nA charger costs EUR 700.\n")
+    return folder
 
 
 def begun(command: str, home: Path) -> AbstractContextManager[subprocess.Popen[str]]:
@@ -86,7 +87,7 @@ def test_it_speaks_stdio(command: str, home: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
 async def test_the_entry_for_a_desktop_client_works(page: Path, home: Path) -> None:
     [(name, settings)] = entry(page).items()
-    told = json.dumps(settings).replace("/path/to/tollgate/.data", str(home / "data"))
+    told = json.dumps(settings).replace("/path/to/tollgate/.data", str(home / ".data"))
     given: Any = json.loads(told.replace("/path/to/tollgate", str(ROOT)))
     server = StdioServerParameters(
         command=sys.executable,

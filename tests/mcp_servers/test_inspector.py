@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from app.running.processes import Addresses
+from tests.app import offline_team
 from tests.mcp_servers import npm
 from tests.mcp_servers.conformance import SERVERS, Conforming, a_web
 from tests.mcp_servers.program import REPOSITORY, SECRET, served, token
@@ -33,14 +33,15 @@ def inspector() -> list[str]:
     return [npm.node(), str(npm.installed(PINNED) / ".bin/mcp-inspector"), "--cli"]
 
 
-@pytest.fixture(params=[each for each in SERVERS if each.tools], ids=lambda server: server.name)
-def server(request: pytest.FixtureRequest, tmp_path: Path, addresses: Addresses) -> Iterator[Conforming]:
-    """Each server in turn, with its places filled in."""
-    with a_web() as web:
-        yield request.param.at(data=str(tmp_path / "data"), model=addresses.model, **web)
+@pytest.fixture
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Conforming]:
+    """The server of this name, with its places filled in."""
+    [named] = [each for each in SERVERS if each.name == request.param]
+    with a_web() as web, offline_team.serving() as model:
+        yield named.at(data=str(tmp_path / "data"), model=model, **web)
 
 
-@pytest.fixture(params=["http", "stdio"])
+@pytest.fixture
 def target(request: pytest.FixtureRequest, server: Conforming, tmp_path: Path) -> Iterator[list[str]]:
     """How the inspector is told where the server is."""
     over_http = request.param == "http"
@@ -55,6 +56,11 @@ def target(request: pytest.FixtureRequest, server: Conforming, tmp_path: Path) -
             yield [*variables, "--cwd", str(REPOSITORY), "--", sys.executable, "-m", module, *options, "--stdio"]
 
 
+@pytest.mark.parametrize(
+    ("server", "target"),
+    [*((each.name, "http") for each in SERVERS if each.tools), ("web", "stdio")],
+    indirect=True,
+)
 async def test_the_inspector_lists_and_calls_every_tool(
     server: Conforming, inspector: list[str], target: list[str], tmp_path: Path
 ) -> None:
