@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.running.processes import Addresses
-from tests.docs.pages import copied_to
+from tests.docs.pages import copied_to, settings_for
 
 
 @pytest.fixture(scope="session")
@@ -23,5 +23,4 @@ def copy(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def beside(addresses: Addresses) -> dict[str, str]:
     """Settings with which a command uses the MCP servers and the model that run already, and starts none."""
-    servers = {f"MCP__{name.upper()}__URL": url for name, url in addresses.servers.items()}
-    return {"TOLLGATE_STAND_IN_URL": addresses.model, **servers}
+    return settings_for(addresses)

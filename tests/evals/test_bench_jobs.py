@@ -10,7 +10,7 @@ from evals.bench.jobs import Books, Outcome, Seen, measure
 from evals.incident.invoice import Invoice
 from graphs.spending.spend import Spend
 
-JOBS, CLIENTS = 20, 5
+JOBS, CLIENTS = 5, 2
 
 
 @pytest.mark.slow
@@ -18,7 +18,7 @@ async def test_no_job_is_lost_or_doubled_under_load() -> None:
     outcome = await measure(JOBS, CLIENTS, pause_s=0.05)
     assert Counter(outcome.seen.ended.values()) == {"completed": JOBS}
     assert outcome.seen.refused == {}
-    assert len(outcome.seen.submit_ms) > JOBS, "some orders are sent twice"
+    assert len(outcome.seen.submit_ms) > JOBS, "an order is sent twice"
     assert len(set(outcome.books.listed)) == len(outcome.books.listed) == JOBS
     assert outcome.books.bill.calls == sum(each.model_calls for each in outcome.books.spends) > JOBS
     assert (outcome.lost, outcome.doubled) == (0, [])

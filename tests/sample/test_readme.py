@@ -44,8 +44,8 @@ def test_the_output_is_as_printed(checkout: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", OTHERS)
-def test_another_question_is_answered(checkout: Path, command: str) -> None:
-    ended = run(checkout, command)
+def test_another_question_is_answered(checkout: Path, beside: dict[str, str], command: str) -> None:
+    ended = run(checkout, command, **beside)
     assert ended.returncode == 0, ended.stderr
     assert "stop reason  answered" in ended.stdout
 

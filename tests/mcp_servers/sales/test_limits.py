@@ -10,6 +10,7 @@ import pytest
 from mcp.server.fastmcp.exceptions import ToolError
 
 from mcp_servers.base.bounded import Bounded, Died
+from mcp_servers.sales import database as database_module
 from mcp_servers.sales import server as server_module
 from mcp_servers.sales.sandbox import Sandbox
 from mcp_servers.sales.server import build
@@ -59,10 +60,11 @@ async def test_a_query_waits_for_others_of_its_caller_only_so_long(
 
 
 @pytest.mark.slow
-async def test_a_prepared_question_is_stopped_by_the_database(tmp_path: Path) -> None:
+async def test_a_prepared_question_is_stopped_by_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "STATEMENT_LIMIT_S", 1)
     columns = "DATE '2024-01-01' AS order_date, 1 AS revenue_eur, 1 AS units, 1 AS order_id"
     path = made(tmp_path / "own.duckdb", f"CREATE VIEW sales AS SELECT {columns} FROM ({ENDLESS}) WHERE n > 0")
-    with pytest.raises(ToolError, match="stopped after 10 seconds; ask for less, by filters or a period"):
+    with pytest.raises(ToolError, match="stopped after 1 seconds; ask for less, by filters or a period"):
         await build(path, tmp_path / "data").call_tool("revenue_by", {"dimensions": []})
 
 

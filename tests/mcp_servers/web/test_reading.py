@@ -47,8 +47,8 @@ async def test_a_page_packed_with_gzip_is_read_in_one_part_or_several() -> None:
 
 @pytest.mark.slow
 async def test_a_gzip_bomb_is_not_unpacked() -> None:
-    bomb = gzip.compress(b"<html><body><p>" + b"boom " * 100_000_000)
-    assert len(bomb) < 1_000_000
+    bomb = gzip.compress(b"<html><body><p>" + b"boom " * 20_000_000)  # 100 MB
+    assert len(bomb) < 200_000
     assert "larger than 5 MB" in await refused(html(bomb, content_encoding="gzip"))
 
 
