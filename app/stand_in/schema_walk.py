@@ -19,7 +19,7 @@ def _walk(node: Any, root: Json, depth: int) -> Any:
     if not isinstance(node, dict) or depth == 0:
         return None
     if isinstance(reference := node.get("$ref"), str):
-        return _walk(_target(reference, root), root, depth - 1)
+        return _walk(target(reference, root), root, depth - 1)
     for key in ("const", "default"):
         if key in node:
             return node[key]
@@ -48,7 +48,8 @@ def _of_type(node: Json, root: Json, depth: int) -> Any:
     return False if kind == "boolean" else None
 
 
-def _target(reference: str, root: Json) -> Any:
+def target(reference: str, root: Json) -> Any:
+    """What a `$ref` within the schema refers to."""
     node: Any = root
     for step in reference.removeprefix("#").strip("/").split("/"):
         node = node.get(step, {}) if step and isinstance(node, dict) else node

@@ -41,9 +41,9 @@ REFERS_BACK = re.compile(
 _SAY_NOTHING = FILLER - {"most", "region", "year", "years"}
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
 _YEAR = re.compile(r"(?<![\w.,-])(?:19|20|21)\d\d(?![\w,.]*\d|%)")
-_PART = r"(?:[A-Z\u00c0-\u00de][\w&-]*|[A-Za-z]*-?\d+[\w-]*)"
+_PART = r"(?:[A-Z\u00c0-\u00de][\w&/-]*|[A-Za-z]*-?\d+[\w-]*)"
 _NAME = re.compile(
-    rf"[\"\u201c](?P<quoted>[^\"\u201d\n]{{2,60}})[\"\u201d]|(?<![\w'])(?P<name>[A-Z\u00c0-\u00de][\w&-]*(?: {_PART})*"
+    rf"[\"\u201c](?P<quoted>[^\"\u201d\n]{{2,60}})[\"\u201d]|(?<![\w'])(?P<name>[A-Z\u00c0-\u00de][\w&/-]*(?: {_PART})*"
     r"|[a-z]+-?\d[\w-]*)"
 )
 _NO_NAMES = {"i", "and", *QUESTION_WORDS.split("|")}

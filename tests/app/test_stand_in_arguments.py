@@ -8,12 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis_jsonschema import from_schema
 
-from app.stand_in.policy.arguments import Seen, Table, fill
+from app.stand_in.policy.arguments import Seen, fill
 from app.stand_in.policy.facts import Asked
 
 QUESTION = "How many orders of the Bolt M8 did Hamburg have between 2023 and 2025, with 12 pieces?"
 ASKED = Asked.of(QUESTION)
-SEEN = Seen({"id": ["A1", "B2"], "url": ["https://example.org/a"]}, [Table("E1", ["month"], ["orders"])], "SELECT 1")
+SERIES = {"evidence_id": "E1", "label_column": "month", "value_column": "orders"}
+SEEN = Seen({"id": ["A1", "B2"], "url": ["https://example.org/a"]}, SERIES, "SELECT 1")
 
 NAMES = st.sampled_from(["query", "id", "limit", "year", "start_date", "region", "sql", "series", "urls", "a", "flag"])
 LEAVES = st.one_of(
@@ -98,7 +99,7 @@ def test_any_object_as_a_schema_gives_no_failure(schema: dict[str, Any]) -> None
         ("code", {"type": "string", "pattern": r"^[A-Z]\d$"}, "M8"),
         ("series", {"type": "object", "properties": {"evidence_id": {"type": "string"}, "label_column": {
             "type": "string"}, "value_column": {"type": "string"}, "points": {"type": "array"}}},
-         {"evidence_id": "E1", "label_column": "month", "value_column": "orders"}),
+         SERIES),
     ],
 )  # fmt: skip
 def test_a_question_fills_what_it_names(name: str, schema: dict[str, Any], wanted: Any) -> None:

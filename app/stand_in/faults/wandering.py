@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from app.stand_in.faults.conduct import conducted, number_of, one_more_question
 from app.stand_in.faults.wordings import wording
 from app.stand_in.packets import SpecialistPacket, packet_of
-from app.stand_in.policy.agent import fields, tables
-from app.stand_in.policy.arguments import Seen, fill, is_size, is_sql
+from app.stand_in.policy.agent import fields, series
+from app.stand_in.policy.arguments import SIZE, SQL, Seen, fill
 from app.stand_in.policy.facts import Asked
 from app.stand_in.policy.sql import columns_of
 from app.stand_in.results import Result
@@ -56,12 +56,12 @@ def _widest(tools: Sequence[FunctionSpec], results: Sequence[Result], request: C
     known = [match for each in calls for match in re.findall(r"FROM (\w+) LIMIT", each.arguments)]  # if since left out
     described = dict.fromkeys([*known, *(column.table for each in results for column in columns_of(each))])
     statements = [f"SELECT * FROM {table} LIMIT {FIRST_ROWS + turn}" for table in [*described][:MOST_TABLES]]  # noqa: S608
-    given = tables(asked, results, packet_of(request, SpecialistPacket).evidence)
+    given = series(asked, results, packet_of(request, SpecialistPacket).evidence)
     for tool in tools:
         ways = (
             [Seen({}, sql=each) for each in statements]
-            if is_sql(tool.parameters)
-            else [Seen(fields(asked, results), given)]
+            if SQL.search(str(tool.parameters))
+            else [Seen(fields(asked, results), each) for each in given or [None]]
         )
         for seen in ways:
             for arguments in fill(tool.parameters, asked, seen):
@@ -73,7 +73,7 @@ def _widest(tools: Sequence[FunctionSpec], results: Sequence[Result], request: C
 def _most(tool: FunctionSpec) -> dict[str, int]:
     """The highest limits that the tool allows."""
     properties = tool.parameters.get("properties", {})
-    return {name: each["maximum"] for name, each in properties.items() if is_size(name) and "maximum" in each}
+    return {name: each["maximum"] for name, each in properties.items() if SIZE.search(name) and "maximum" in each}
 
 
 def _turns(request: ChatRequest) -> int:

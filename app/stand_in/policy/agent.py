@@ -1,19 +1,19 @@
 """An agent with any tools: learns what there is, calls what fits, quotes what comes back, says what is missing."""
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 from agents.base import AgentResult, Finding
 from app.stand_in.packets import EvidenceInfo, SpecialistPacket
-from app.stand_in.policy.arguments import Seen, Table, fill, is_sql, takes_evidence
-from app.stand_in.policy.facts import TIME, Asked, facts, is_numeric
+from app.stand_in.policy.arguments import EVIDENCE, SQL, Json, Seen, fill
+from app.stand_in.policy.facts import ANSWERS, CONDITION, TIME, Asked, facts, questions
 from app.stand_in.policy.sql import columns_of, select
-from app.stand_in.results import Result, read
-from app.stand_in.turns import Answer, Rows, Script
+from app.stand_in.results import Result, number, read
+from app.stand_in.turns import Answer, Script
 from app.stand_in.wire import Call, FunctionSpec
-from app.stand_in.words import REFERS_BACK, clauses, names, says_one, stems, to_look_up
+from app.stand_in.words import says_one, stems, to_look_up
 
-ROUNDS, MOST_CALLS, MOST_REFERENCES, FEW_TOOLS = 4, 6, 4, 3
+ROUNDS, MOST_TOOLS, MOST_CALLS, MOST_WORDS = 4, 6, 6, 2
 MOST_FINDINGS = MOST_GAPS = 30
 REFUSED = "A statement that its evidence does not carry was left out."
 _CHANGES = re.compile(
@@ -21,35 +21,21 @@ _CHANGES = re.compile(
     r"pay|post|publish|push|put|register|remove|rename|reset|run|save|send|set|start|stop|store|submit|toggle|trigger|"
     r"update|upload|write)(?![a-z])"
 )
-_OVERVIEW = re.compile(r"schema|describe|list|columns|tables|overview|catalog|allowed", re.IGNORECASE)
-_LOOKS_UP = re.compile(r"search|find|query|read|get|fetch|look", re.IGNORECASE)
-
-Answered = Generator[list[Call], list[Answer], tuple[list[Finding], list[str]]]
 
 
 def work(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script:
     """One question of the task after another, with the tools that only read."""
     offered = {tool.name: tool for tool in tools if not _CHANGES.match(_own(tool.name))}
-    findings: list[Finding] = []
+    findings: dict[str, Finding] = {}
     gaps: list[str] = []
-    for question in _questions(packet.objective):
-        found, missing = yield from _answer(question, offered, packet.evidence)
-        findings += [each for each in found if each.claim not in {other.claim for other in findings}]
+    for asked in questions(packet.objective):
+        found, missing = yield from _answer(asked, offered, packet.evidence)
+        findings |= {each.claim: each for each in found if each.claim not in findings}
         gaps += missing
-    result = AgentResult(findings=findings[:MOST_FINDINGS], gaps=list(dict.fromkeys(gaps))[:MOST_GAPS])
+    if len(findings) > MOST_FINDINGS:
+        gaps.insert(0, f"There are {len(findings)} findings; the first {MOST_FINDINGS} are given.")
+    result = AgentResult(findings=[*findings.values()][:MOST_FINDINGS], gaps=list(dict.fromkeys(gaps))[:MOST_GAPS])
     return accepted(result, packet.feedback)
-
-
-def _questions(objective: str) -> list[str]:
-    """The questions of a task; one that lives on the words of the question before it stays with that."""
-    found: list[str] = []
-    for clause in clauses(objective):
-        words, is_named = Asked.of(clause).sought, bool(names(clause))
-        if found and (not words or (not is_named and (len(words) < 2 or REFERS_BACK.search(clause)))):
-            found[-1] += f" {clause}"
-        else:
-            found.append(clause)
-    return found or [objective]
 
 
 def accepted(result: AgentResult, feedback: Sequence[str]) -> AgentResult:
@@ -59,119 +45,88 @@ def accepted(result: AgentResult, feedback: Sequence[str]) -> AgentResult:
     return AgentResult(findings=kept, gaps=[*result.gaps, *refused])
 
 
-def _answer(question: str, tools: dict[str, FunctionSpec], given: Sequence[EvidenceInfo]) -> Answered:
+def _answer(
+    asked: Asked, tools: Mapping[str, FunctionSpec], given: Sequence[EvidenceInfo]
+) -> Generator[list[Call], list[Answer], tuple[list[Finding], list[str]]]:
     """Calls in rounds, each with what the earlier ones gave; then what the results say."""
-    asked = Asked.of(question)
-    computing = " ".join(_own(each.name) for each in tools.values() if takes_evidence(each.parameters))
-    plain = Asked.of(to_look_up(question, computing))
+    computing = [name for name, tool in tools.items() if EVIDENCE in str(tool.parameters)]
+    named = [name for name in computing if stems(_own(name)) & asked.topic]
+    plain = Asked.of(to_look_up(asked.text, " ".join(map(_own, computing))))
+    looking = sorted((tools[name] for name in tools if name not in computing), key=lambda each: -_fit(each, plain))
+    calls: list[Call] = []
     results: list[Result] = []
-    called: list[Call] = []
-    failed: dict[str, str] = {}
     for _ in range(ROUNDS):
-        wanted = [*_look_ups(plain, tools, results), *_computations(asked, tools, given, results, plain)]
-        calls = [call for call in wanted if call not in called][:MOST_CALLS]
-        if not calls:
-            break
-        called += calls
-        for call, answer in zip(calls, (yield calls), strict=True):
-            if answer.failed:
-                failed[call.name] = answer.problem
-            else:
-                tool = f"{_own(call.name)} {tools[call.name].description}"
-                results.append(Result.of(call, answer, _chosen(call, asked), tool))
-    read_in_full = {_server(each.call.name) for each in results if not each.table.rows}
-    told = [
-        facts(asked if takes_evidence(tools[each.call.name].parameters) else plain, each)
-        for each in results
-        if not columns_of(each) and not (each.table.rows and each.text and _server(each.call.name) in read_in_full)
-    ]
-    findings = [finding for found, _ in told for finding in found]
-    lacking = [gap for found, missing in told if found for gap in missing] if findings else [_nothing(plain, results)]
-    untold = [name for name in failed if not findings or takes_evidence(tools[name].parameters)]
-    return findings, [*lacking, *(f"{_own(name)} gave no answer: {failed[name]}." for name in untold)]
+        wanted = _look_ups(plain, looking[:MOST_TOOLS], results)
+        for table in series(plain, [each for each in results if each.call.name not in named], given):
+            wanted += [
+                Call(name, each) for name in named for each in fill(tools[name].parameters, asked, Seen({}, table))
+            ]
+        calls += [call for call in wanted if call not in calls][:MOST_CALLS]
+        answered = list(zip(calls, (yield calls), strict=True))  # those of earlier rounds are remembered
+        results = [_result(call, answer, tools[call.name], plain) for call, answer in answered if not answer.failed]
+    in_full = {_server(each.call.name) for each in results if not each.table.rows}
+    findings: list[Finding] = []
+    for each in results:
+        is_excerpt = each.table.rows and each.text and _server(each.call.name) in in_full
+        if not columns_of(each) and not is_excerpt:
+            findings += facts(asked if each.call.name in named else plain, each)
+    failed = {call.name: answer.problem for call, answer in answered if answer.failed}
+    gaps = [f"{_own(name)} gave no answer: {why}." for name, why in failed.items() if name in named or not findings]
+    if not findings:
+        names = ", ".join(dict.fromkeys(_own(each.call.name) for each in results)) or "the tools"
+        why = select(plain, [column for each in results for column in columns_of(each)])[1]
+        gaps.insert(0, f"Nothing that {names} gave{ANSWERS}{plain.text.rstrip('.? ')}. {why}".strip())
+    elif match := CONDITION.search(asked.text):
+        gaps.append(f"The condition '{match.group()}' was not applied.")
+    return findings, gaps
 
 
-def _nothing(asked: Asked, results: Sequence[Result]) -> str:
-    """That the question has no answer, and who was asked."""
-    columns = [column for each in results for column in columns_of(each)]
-    why = select(asked, columns)[1] if columns else ""
-    names = ", ".join(dict.fromkeys(_own(each.call.name) for each in results))
-    who = f"Nothing that {names} gave" if names else "No tool at hand that fits the question"
-    return f"{who} answers this: {asked.text.rstrip('.? ')}. {why}".strip()
-
-
-def _look_ups(asked: Asked, tools: dict[str, FunctionSpec], results: Sequence[Result]) -> list[Call]:
-    """What can be called now. Where there are tables, they are described, and then queried."""
-    overviews = [
-        each for each in tools.values() if _OVERVIEW.search(_own(each.name)) and not each.parameters.get("required")
-    ]
-    if overviews and not results:
-        return [Call(tool.name, {}) for tool in overviews]
-    described = {_server(each.call.name) for each in results if columns_of(each)}
-    columns = [column for each in results for column in columns_of(each)]
-    seen = Seen(fields(asked, results), sql=select(asked, columns)[0] if columns else "")
-    found: list[Call] = []
-    for tool in sorted(tools.values(), key=lambda each: (-_fit(each, asked), len(each.name))):
-        is_near = _fit(tool, asked) or len(tools) <= FEW_TOOLS or _LOOKS_UP.search(_own(tool.name))
-        is_usable = is_sql(tool.parameters) or _server(tool.name) not in described
-        if is_near and is_usable and tool not in overviews and not takes_evidence(tool.parameters):
-            calls = [Call(tool.name, each) for each in fill(tool.parameters, asked, seen)]
-            found += [call for call in calls if not any(_is_another_way(call, other) for other in found)]
-    return found
-
-
-def _is_another_way(call: Call, other: Call) -> bool:
-    """Whether two calls search for the same: `search` and `search_by_keyword`."""
-    first, second = sorted((call.name, other.name))
-    return second.startswith(f"{first}_") and call.arguments == other.arguments
-
-
-def _computations(
-    asked: Asked, tools: dict[str, FunctionSpec], given: Sequence[EvidenceInfo], results: Sequence[Result], plain: Asked
-) -> list[Call]:
-    """What the question names of the tools that compute, on each table that there is."""
-    named = [
-        each for each in tools.values() if takes_evidence(each.parameters) and stems(_own(each.name)) & asked.topic
-    ]
-    fetched = [each for each in results if each.call.name not in {tool.name for tool in named}]
-    seen = [Seen({}, [each]) for each in tables(plain, fetched, given)]
-    return [Call(tool.name, each) for tool in named for table in seen for each in fill(tool.parameters, asked, table)]
-
-
-def tables(asked: Asked, results: Sequence[Result], given: Sequence[EvidenceInfo]) -> list[Table]:
-    """The tables at hand that can be computed on, those of the task's own results first."""
-    rows = [(each.evidence, each.table) for each in results if not each.text and not columns_of(each)]
-    found = [
-        _table(*each, asked) for each in [*rows, *((each.id, read(each.preview)[0]) for each in given if each.columns)]
-    ]
-    return [each for each in found if each.labels and each.numbers]
-
-
-def _fit(tool: FunctionSpec, asked: Asked) -> int:
-    return len(stems(f"{_own(tool.name)} {tool.description}") & stems(asked.text))
-
-
-def _chosen(call: Call, asked: Asked) -> str:
-    """Names and choices among the arguments; words to search for prove nothing of what was found."""
+def _result(call: Call, answer: Answer, tool: FunctionSpec, asked: Asked) -> Result:
+    """The answer, with the names and choices among its arguments; words to search for prove nothing."""
     texts = [each for each in call.arguments.values() if isinstance(each, str) and each != asked.keywords]
-    return " ".join(each for each in texts if len(each.split()) < FEW_TOOLS)
+    chosen = ", ".join(each for each in texts if len(each.split()) <= MOST_WORDS)
+    return Result.of(call, answer, chosen, f"{_own(call.name)} {tool.description}")
+
+
+def _look_ups(asked: Asked, tools: Sequence[FunctionSpec], results: Sequence[Result]) -> list[Call]:
+    """What can be called now: first what needs no arguments. Described tables are queried, not asked otherwise."""
+    if not results and (overviews := [each for each in tools if not each.parameters.get("properties")]):
+        tools = overviews
+    columns = [column for each in results for column in columns_of(each)]
+    described = {_server(each.call.name) for each in results if columns_of(each)}
+    seen = Seen(fields(asked, results), sql=select(asked, columns)[0])
+    usable = [each for each in tools if SQL.search(str(each.parameters)) or _server(each.name) not in described]
+    return [Call(tool.name, each) for tool in usable for each in fill(tool.parameters, asked, seen)]
+
+
+def series(asked: Asked, results: Sequence[Result], given: Sequence[EvidenceInfo]) -> list[Json]:
+    """The tables that can be computed on, as references to their labels and numbers; those of the task's own first."""
+    tables = [(each.evidence, each.table) for each in results if not each.text and not columns_of(each)]
+    tables += [(each.id, read(each.preview)[0]) for each in given if each.columns]
+    found: list[Json] = []
+    for evidence, table in tables:
+        figures = [each for each in table.columns if all(number(row.get(each, "")) is not None for row in table.rows)]
+        numbers = [each for each in figures if not TIME.search(each)]
+        labels = sorted(
+            {*table.columns} - {*numbers}, key=lambda each: (not TIME.search(each), table.columns.index(each))
+        )
+        if labels and numbers:
+            value = max(numbers, key=lambda each: len(stems(each) & asked.sought))
+            found.append({"evidence_id": evidence, "label_column": labels[0], "value_column": value})
+    return found
 
 
 def fields(asked: Asked, results: Sequence[Result]) -> dict[str, list[str]]:
     """Values by the name of their field, first those of the rows that fit the question best."""
     rows = [row for result in results for row in result.table.rows]
-    about = {id(row): " ".join(row.values()) for row in rows}
-    named = {each: sum(says_one([text], group) for group in asked.named) for each, text in about.items()}
-    rows.sort(key=lambda row: (-named[id(row)], -len(asked.topic & stems(about[id(row)]))))
-    names_of_fields = dict.fromkeys(name for row in rows for name in row)
-    return {name: list(dict.fromkeys(row[name] for row in rows if row.get(name))) for name in names_of_fields}
+    rows.sort(key=lambda row: -len(asked.topic & stems(" ".join(row.values()))))
+    rows.sort(key=lambda row: -sum(says_one(row.values(), each) for each in asked.named))
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: list(dict.fromkeys(row[name] for row in rows if row.get(name))) for name in names}
 
 
-def _table(evidence: str, table: Rows, asked: Asked) -> Table:
-    numbers = [each for each in table.columns if is_numeric(each, table.rows) and not TIME.search(each)]
-    numbers.sort(key=lambda each: not stems(each) & asked.topic)
-    labels = sorted((each for each in table.columns if each not in numbers), key=lambda each: not TIME.search(each))
-    return Table(evidence, labels, numbers)
+def _fit(tool: FunctionSpec, asked: Asked) -> int:
+    return len(stems(f"{_own(tool.name)} {tool.description}") & stems(asked.text))
 
 
 def _own(name: str) -> str:

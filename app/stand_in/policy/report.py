@@ -1,7 +1,11 @@
 """The report: what the findings say, each with its evidence, and what could not be answered. Nothing is added."""
 
+import textwrap
+from collections.abc import Sequence
+
 from agents.base import ReportDraft
 from app.stand_in.packets import FindingInfo, ReportPacket
+from app.stand_in.policy.facts import ANSWERS, Asked
 
 LONGEST_TITLE = 120
 IN_THE_ANSWER = 3
@@ -10,12 +14,10 @@ NO_ANSWER = "The question cannot be answered from the data at hand."
 
 
 def write(packet: ReportPacket) -> ReportDraft:
-    """The first findings as the answer, the others by agent, charts, gaps."""
-    found = usable(packet)
-    blocks = [" ".join(map(cited, found[:IN_THE_ANSWER])) or NO_ANSWER]
-    for agent in dict.fromkeys(each.agent for each in found[IN_THE_ANSWER:]):
-        lines = [f"- {cited(each)}" for each in found[IN_THE_ANSWER:] if each.agent == agent]
-        blocks += [f"## {agent.replace('_', ' ').capitalize() or 'Findings'}", "\n".join(lines)]
+    """The first findings as the answer, then the others, charts, gaps."""
+    found = [cited(each) for each in usable(packet)]
+    blocks = [" ".join(found[:IN_THE_ANSWER]) or NO_ANSWER]
+    blocks += ["## Findings", "\n".join(f"- {each}" for each in found[IN_THE_ANSWER:])] if found[IN_THE_ANSWER:] else []
     blocks += ["## Charts", *(f"![Chart]({each}.svg)" for each in packet.charts)] if packet.charts else []
     return ReportDraft(title=title(packet.question), body="\n\n".join(blocks + gaps(packet)))
 
@@ -28,10 +30,7 @@ def usable(packet: ReportPacket) -> list[FindingInfo]:
 
 def title(question: str) -> str:
     """The question, cut at a word."""
-    words = " ".join(question.split())
-    if len(words) > LONGEST_TITLE:
-        words = words[:LONGEST_TITLE].rsplit(" ", 1)[0] + " ..."
-    return words if len(words) >= 3 else "Report"
+    return textwrap.shorten(question, LONGEST_TITLE, placeholder=" ...", break_on_hyphens=False).ljust(3, ".")
 
 
 def cited(finding: FindingInfo) -> str:
@@ -45,8 +44,14 @@ def ids(finding: FindingInfo) -> str:
 
 
 def gaps(packet: ReportPacket) -> list[str]:
-    """Each gap once; one that the feedback quotes loses its details."""
-    told = list(dict.fromkeys(" ".join(gap.split()) for gap in packet.gaps if gap.strip()))
-    refused = [gap for gap in told if any(gap in line for line in packet.feedback)]
-    lines = [gap for gap in told if gap not in refused] + ([PART_MISSING] if refused else [])
+    """Each gap once, unless a finding closes it; one that the feedback quotes loses its details."""
+    told = [" ".join(gap.split()) for gap in packet.gaps if gap.strip() and not _is_closed(gap, packet.findings)]
+    lines = dict.fromkeys(PART_MISSING if any(gap in line for line in packet.feedback) else gap for gap in told)
     return ["## What could not be answered", "\n".join(f"- {gap}" for gap in lines)] if lines else []
+
+
+def _is_closed(gap: str, findings: Sequence[FindingInfo]) -> bool:
+    """Whether somebody else had the answer that one source did not have."""
+    _, said, question = gap.partition(ANSWERS)
+    asked = Asked.of(question.partition(". ")[0])
+    return bool(said) and any(asked.score(f"{each.claim} {each.period}") for each in findings)
