@@ -17,23 +17,21 @@ _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 @dataclass(frozen=True)
 class Result:
-    """What a call gave: rows, where it is a table, and prose. `chosen` are names and choices that the call asked for,
-    `tool` what is said of the tool."""
+    """What a call gave: rows, where it is a table, and prose. `tool` is what is said of the tool."""
 
     call: Call
     evidence: str
     table: Rows
     text: str
     title: str
-    chosen: str
     tool: str
 
     @classmethod
-    def of(cls, call: Call, answer: Answer, chosen: str, tool: str) -> "Result":
+    def of(cls, call: Call, answer: Answer, tool: str) -> "Result":
         """Reads an answer that did not fail."""
         head = answer.text.partition("\n")[0]
         title = head.lstrip("# ") if head.startswith("# ") else ""
-        return cls(call, answer.evidence, *read(answer.text), title, chosen, tool)
+        return cls(call, answer.evidence, *read(answer.text), title, tool)
 
 
 def read(text: str) -> tuple[Rows, str]:

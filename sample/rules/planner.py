@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from agents.base import SupervisorDecision, Task
 from app.stand_in.packets import SupervisorPacket
-from app.stand_in.policy.plan import assign, report
+from app.stand_in.policy.plan import decision
 from app.stand_in.words import clauses
 from sample.rules.parts import parts_of
 from sample.rules.reading import Reading, read
@@ -34,15 +34,15 @@ GRAINS = {
 def decide(packet: SupervisorPacket) -> SupervisorDecision:
     """Assigns the whole plan at once, one more task for a human's note, and then reports."""
     if not packet.may_assign:
-        return report("No further work may be assigned, so what is known is reported.")
+        return decision("No further work may be assigned, so what is known is reported.")
     if not packet.tasks:
         tasks = _plan(packet.note or packet.question, packet)
-        return assign("The question needs these facts.", tasks) if tasks else report("Nobody at hand knows this.")
+        return decision("The question needs these facts." if tasks else "Nobody at hand knows this.", tasks)
     if packet.note and not any(
         clauses(_short(packet.note))[0].rstrip(".?! ") in task.objective for task in packet.tasks
     ):
-        return assign("A human asked for this.", _plan(packet.note or "", packet))
-    return report("Every task has ended.")
+        return decision("A human asked for this.", _plan(packet.note or "", packet))
+    return decision("Every task has ended.")
 
 
 def _plan(question: str, packet: SupervisorPacket) -> list[Task]:

@@ -14,7 +14,7 @@ from app.stand_in.policy.facts import Asked
 QUESTION = "How many orders of the Bolt M8 did Hamburg have between 2023 and 2025, with 12 pieces?"
 ASKED = Asked.of(QUESTION)
 SERIES = {"evidence_id": "E1", "label_column": "month", "value_column": "orders"}
-SEEN = Seen({"id": ["A1", "B2"], "url": ["https://example.org/a"]}, SERIES, "SELECT 1")
+SEEN = Seen({"id": ["A1", "B2"], "url": ["https://example.org/a"]}, [SERIES], "SELECT 1")
 
 NAMES = st.sampled_from(["query", "id", "limit", "year", "start_date", "region", "sql", "series", "urls", "a", "flag"])
 LEAVES = st.one_of(
@@ -114,6 +114,12 @@ def test_a_question_fills_what_it_names(name: str, schema: dict[str, Any], wante
 def test_nothing_is_made_up(name: str, schema: dict[str, Any]) -> None:
     parameters = {"type": "object", "properties": {name: schema}, "required": [name]}
     assert fill(parameters, Asked.of("How are bolts stored?"), Seen({})) == []
+
+
+@pytest.mark.parametrize(("labels", "kind"), [("month", "line"), ("region", "bar")])
+def test_a_chart_of_categories_has_no_lines(labels: str, kind: str) -> None:
+    parameters = {"type": "object", "properties": {"kind": {"enum": ["line", "bar"]}}, "required": ["kind"]}
+    assert fill(parameters, ASKED, Seen({}, [{**SERIES, "label_column": labels}]))[0] == {"kind": kind}
 
 
 def test_what_is_optional_stays_away() -> None:

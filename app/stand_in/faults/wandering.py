@@ -39,7 +39,7 @@ def hoarder(request: ChatRequest) -> Reply:
     if role_of(request) != "agent":
         return reply_to(request)
     results = [
-        Result.of(Call("", {}), answer, "", "")
+        Result.of(Call("", {}), answer, "")
         for each in request.messages
         if each.role == "tool" and not (answer := answer_of(each.text)).failed
     ]
@@ -54,14 +54,14 @@ def _widest(tools: Sequence[FunctionSpec], results: Sequence[Result], request: C
     calls = [each.function for message in request.messages for each in message.tool_calls or []]
     made = {json.dumps([each.name, json.loads(each.arguments or "{}")]) for each in calls}
     known = [match for each in calls for match in re.findall(r"FROM (\w+) LIMIT", each.arguments)]  # if since left out
-    described = dict.fromkeys([*known, *(column.table for each in results for column in columns_of(each))])
+    described = dict.fromkeys([*known, *(column.table for column in columns_of(results))])
     statements = [f"SELECT * FROM {table} LIMIT {FIRST_ROWS + turn}" for table in [*described][:MOST_TABLES]]  # noqa: S608
     given = series(asked, results, packet_of(request, SpecialistPacket).evidence)
     for tool in tools:
         ways = (
             [Seen({}, sql=each) for each in statements]
             if SQL.search(str(tool.parameters))
-            else [Seen(fields(asked, results), each) for each in given or [None]]
+            else [Seen(fields(asked, results), given)]
         )
         for seen in ways:
             for arguments in fill(tool.parameters, asked, seen):

@@ -1,21 +1,18 @@
-"""Fills a tool's arguments from a question, by their JSON schema. A tool that cannot be filled is not called.
-
-The question and earlier results give candidates for each property; its schema tells which of them is valid.
-"""
+"""Fills a tool's arguments: the question and earlier results give candidates, and the JSON schema picks valid ones."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Never
+from typing import Any
 
 import jsonschema_rs
 
-from app.stand_in.policy.facts import Asked
+from app.stand_in.policy.facts import TIME, Asked
 from app.stand_in.results import number
 from app.stand_in.schema_walk import target
 from app.stand_in.words import stems, years
 
 Json = dict[str, Any]
-
 MOST_REFERENCES, MANY = 4, 10
 EVIDENCE = "'evidence_id'"  # in the schema of what is handed the results of other tools
 SQL = re.compile(r"(?<![a-z])sql(?![a-z])|\bselect\b", re.IGNORECASE)
@@ -29,15 +26,15 @@ _LAST = re.compile(r"end|until|to$|before|_b$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Seen:
-    """What earlier results gave: values by the name of their field, a table by reference, a statement on tables."""
+    """What earlier results gave: values by the name of their field, tables by reference, a statement in SQL."""
 
-    fields: dict[str, list[str]]
-    series: Json | None = None
+    fields: Mapping[str, Sequence[str]]
+    series: Sequence[Json] = ()
     sql: str = ""
 
 
 def fill(parameters: Json, asked: Asked, seen: Seen) -> list[Json]:
-    """Valid arguments: one set; several, where earlier results gave several references; or none."""
+    """Valid arguments: one set; several, where earlier results gave several references or tables; or none."""
     found: list[Json] = []
     try:
         for turn in range(MOST_REFERENCES):
@@ -77,11 +74,13 @@ class _Filling:
         nodes, told = self._nodes(schema), f"{name} {schema.get('description', '')}".replace("_", " ")
         choices = [each for node in nodes for each in node.get("enum", [])]
         defaults = [node["default"] for node in nodes if "default" in node]
-        together: list[Any] = []
+        found, together = list[Any](), list[Any]()
         if EVIDENCE in str(nodes):
-            found: list[Any] = [self._seen.series]
+            found = [*self._seen.series[self._turn :]]
         elif choices:
-            found = together = [each for each in choices if frozenset() < stems(str(each)) <= stems(self._asked.text)]
+            shape = ["line" if TIME.search(each["label_column"]) else "bar" for each in self._seen.series[self._turn :]]
+            said = stems(" ".join([self._asked.text, *shape[:1]]))  # a chart of categories has no lines
+            found = together = [each for each in choices if frozenset() < stems(str(each)) <= said]
         elif inner := [node for node in nodes if "properties" in node]:
             found = [each for each in map(self.of_object, inner) if each]
         elif SQL.search(told):
@@ -93,17 +92,13 @@ class _Filling:
             found = self._moments(name, schema)
         elif SIZE.search(name) and (needed or ("maximum" in schema and schema.get("default") in range(MANY))):
             found = [*(schema.get("examples", []) if needed else []), MANY, schema.get("maximum")]
-        else:
-            found = self._texts(told) if needed and not defaults else []
+        elif needed and not defaults:
+            names = [each for group in self._asked.named for each in group if each not in self._years]
+            likely = [self._asked.text] if _WHOLE.search(told) else [] if _FREE.search(told) else names
+            found = [*likely, self._asked.keywords, *self._asked.keywords.split(), *self._figures]
         found = [each for each in found if each not in (None, "")]
         lists = [together] if together else [[each] for each in found]
         return [*found, *lists, *([*defaults, *choices, False, []] if needed else [])]
-
-    def _texts(self, told: str) -> list[Any]:
-        """The question, names in it, or its keywords, whichever is called for; for a number its figures."""
-        names = [each for group in self._asked.named for each in group if each not in self._years]
-        likely = [self._asked.text] if _WHOLE.search(told) else [] if _FREE.search(told) else names
-        return [*likely, self._asked.keywords, *self._asked.keywords.split(), *self._figures]
 
     def _references(self, name: str) -> list[str]:
         """Addresses, paths and codes that the question gives, and what results gave under this name."""
@@ -125,14 +120,10 @@ class _Filling:
         if not isinstance(schema, dict):
             return []
         inner = [schema.get("items"), *(each for way in ("anyOf", "oneOf", "allOf") for each in schema.get(way, []))]
-        if isinstance(reference := schema.get("$ref"), str):
-            inner.append(target(reference, self._root))
+        inner += [target(schema["$ref"], self._root)] if "$ref" in schema else []
         return [schema, *(node for each in inner for node in self._nodes(each))]
 
 
 def _is_valid(value: Any, schema: Json) -> bool:
-    return jsonschema_rs.is_valid(schema, value, retriever=_not_read, validate_formats=True)
-
-
-def _not_read(uri: str) -> Never:
-    raise ValueError(f"{uri}: what is elsewhere is not read")
+    nothing: Any = {}.__getitem__  # what a schema refers to elsewhere is not fetched
+    return jsonschema_rs.is_valid(schema, value, retriever=nothing, validate_formats=True)

@@ -9,17 +9,16 @@ from app.stand_in.results import LONG, Result, number
 from app.stand_in.words import REFERS_BACK, clauses, is_name, mentions, names, says_one, stems, years
 
 LONGEST_CLAIM, LONGEST_PERIOD = 600, 60
-MOST_CELLS, MOST_RANKED, MOST_SENTENCES, MOST_LABELS = 12, 3, 4, 3
+MOST_RANKED, MOST_SENTENCES, MOST_LABELS, MOST_WORDS = 3, 4, 3, 2
 COVERED = 0.6  # of the words of a question, at least, have to be those of a sentence or its surroundings
 HIGH = stems("highest most largest biggest top best maximum greatest longest expensive")
 LOW = stems("lowest least smallest fewest bottom worst minimum cheapest shortest")
 TIME = re.compile(r"(?:^|[ _])(?:year|month|quarter|date|period|time|day|week|season)(?:$|[ _])", re.IGNORECASE)
 CONDITION = re.compile(r"(?i)\b(?:not|without|except|exclud\w+|other than|(?:\w+ than|over|under|at \w+) \$?\d+)\b")
 ANSWERS = " answers this: "  # before a question that nothing was found on
-
 _IDLE = stems(
-    "total sum overall altogether average mean median number figure value currently current today now latest recent "
-    "show name know high big hold company team exactly please different various draw plot graph list sell sold develop"
+    "total sum overall altogether average mean median number figure value current today now latest recent show name "
+    "know high big hold company team exactly please different various draw plot graph list sell sold develop trend"
 )
 _ID = re.compile(r"(?:^|[ _])(?:id|rank|index|no|number|code|zip|label|score|relevance|distance)$", re.IGNORECASE)
 DISPUTED = "Sources disagree: "
@@ -37,28 +36,20 @@ class Asked:
     named: Sequence[Sequence[str]]  # what an answer has to be about: names, years; each with its alternatives
     topic: frozenset[str]  # stems of the other words
     sought: frozenset[str]  # those of them that say what is looked for, and not how it is picked or counted
-    wants_figure: bool
+    keywords: str  # what a search is given: the words that carry the meaning, as they stand
 
     @classmethod
     def of(cls, text: str) -> "Asked":
         named = [each for each in [*names(text), years(text)] if each]
         topic = stems(text) - stems(" ".join(name for each in named for name in each))
-        return cls(text, named, topic, topic - HIGH - LOW - _IDLE, bool(re.search(r"(?i)\bhow m(?:any|uch)\b", text)))
-
-    @property
-    def keywords(self) -> str:
-        """What a search is given: names, years and the words of the topic as they stand."""
-        spoken = re.findall(r"[\w-]+", self.text)
-        return " ".join(dict.fromkeys(each for each in spoken if stems(each) or years(each)))
+        spoken = dict.fromkeys(each for each in re.findall(r"[\w-]+", text) if stems(each) or years(each))
+        return cls(text, named, topic, topic - HIGH - LOW - _IDLE, " ".join(spoken))
 
     def score(self, text: str, about: str = "", source: str = "") -> float:
-        """How much of the question a text speaks of, where it and its surroundings name the same things; or 0.
-
-        A number may stand where its heading and its source say all that is asked for.
-        """
+        """How much of the question a text speaks of, where it and its surroundings name the same things; or 0."""
         own, near = self.sought & stems(text), self.sought & stems(f"{about} {source}")
         covers = len(own) >= len(self.sought) / 2 and len(own | near) >= COVERED * len(self.sought)
-        is_value = self.sought <= near and re.search(r"\d", text)
+        is_value = self.sought <= near and re.search(r"\d", text)  # a figure under a heading that says what it is
         is_named = all(says_one([text, about], each) for each in self.named) and (self.named or self.sought)
         return 0.1 + len(own) + 0.4 * len(near - own) if is_named and (covers or is_value) else 0
 
@@ -78,22 +69,35 @@ def questions(text: str) -> list[Asked]:
 
 def facts(asked: Asked, result: Result) -> list[Finding]:
     """The cells and the sentences of a result that are nearest to the question."""
-    cells = _nearest(_cells(asked, result), 0.3)
+    texts = [each for each in result.call.arguments.values() if isinstance(each, str) and each != asked.keywords]
+    chosen = ", ".join(each for each in texts if len(each.split()) <= MOST_WORDS)  # names, and no words to search for
+    cells = _nearest(result, _cells(asked, result, chosen), 0.3)
     if asked.topic & (HIGH | LOW):
         cells = sorted(cells, key=lambda each: each.value or 0.0, reverse=bool(asked.topic & HIGH))[:MOST_RANKED]
-    return [*cells, *_nearest(_sentences(asked, result), 1)[:MOST_SENTENCES]]
+    return [*cells, *_nearest(result, _sentences(asked, result, chosen), 1)[:MOST_SENTENCES]]
 
 
-def _nearest(scored: Iterable[tuple[float, Finding]], margin: float) -> list[Finding]:
-    """Those with the highest score, the best first."""
-    ordered = sorted((each for each in scored if each[0]), key=lambda each: -each[0])
-    return [finding for score, finding in ordered if score >= ordered[0][0] - margin]
+def _nearest(result: Result, said: Iterable[tuple[float, str, float | None, str]], margin: float) -> list[Finding]:
+    """Those claims, values and periods that have the highest score, the best first."""
+    ordered = sorted((each for each in said if each[0]), key=lambda each: -each[0])
+    return [
+        Finding(
+            claim=claim[:LONGEST_CLAIM].ljust(3, "."),
+            value=value,
+            unit="",
+            period=period[:LONGEST_PERIOD],
+            evidence=[result.evidence],
+            confidence="low" if claim.startswith(DISPUTED) else "medium",
+        )
+        for score, claim, value, period in ordered
+        if score >= ordered[0][0] - margin
+    ]
 
 
-def _cells(asked: Asked, result: Result) -> Iterator[tuple[float, Finding]]:
+def _cells(asked: Asked, result: Result, chosen: str) -> Iterator[tuple[float, str, float | None, str]]:
     """Cells of a table with what tells their rows from others: figures, and what is asked for by a column's name."""
     names_things = any(is_name(cell) for row in result.table.rows for cell in row.values())
-    about = " ".join([result.title, *result.table.columns, "" if names_things else result.chosen])
+    about = " ".join([result.title, *result.table.columns, "" if names_things else chosen])
     for row in result.table.rows:
         short = {column: cell for column, cell in row.items() if cell and len(cell) < LONG}
         score = asked.score(f"{about} {' '.join(short.values())}", source=result.tool)
@@ -103,34 +107,19 @@ def _cells(asked: Asked, result: Result) -> Iterator[tuple[float, Finding]]:
             is_figure, is_asked = column not in labels, bool(stems(column) & asked.sought)
             if score and (is_figure or is_asked):
                 told = ", ".join([f"{each} {short[each]}" for each in labels if each != column][:MOST_LABELS])
-                chosen = f" ({result.chosen})" if result.chosen and not mentions(told, result.chosen) else ""
                 name = f"{column.strip().capitalize()}{told and f' for {told}'}".replace("_", " ")
-                claim = f"{name}: {cell.removesuffix('.0')}{chosen}"
-                yield score + is_figure / 2 + is_asked, _finding(result, claim, number(cell), period)
+                claim = f"{name}: {cell.removesuffix('.0')}{'' if mentions(told, chosen) else f' ({chosen})'}"
+                yield score + is_figure / 2 + is_asked, claim, number(cell), period
 
 
-def _sentences(asked: Asked, result: Result) -> Iterator[tuple[float, Finding]]:
+def _sentences(asked: Asked, result: Result, chosen: str) -> Iterator[tuple[float, str, float | None, str]]:
     """The sentences of a text, under their headings."""
-    parts = _BREAK.split(result.text.strip())
     heading = ""
-    for part in parts:
+    for part in _BREAK.split(result.text):
         text = " ".join(_MARKUP.sub(lambda match: match[1] or "", part).split())
-        if text.startswith("#") and len(parts) > 1:
+        if text.startswith("#") and "\n" in result.text.strip():
             heading = text
         elif len(text) <= LONGEST_CLAIM and not _SOURCES.search(heading):
-            about = f"{heading} {result.title} {'' if names(text) else result.chosen}"
+            about = f"{heading} {result.title} {'' if names(text) else chosen}"
             score = asked.score(text, about, result.call.name)
-            figures = 2 * bool(score and asked.wants_figure and re.search(r"\d", text))
-            told = f"{DISPUTED if _DISPUTED.search(heading) else ''}{text.lstrip('# ')}"
-            yield score + figures, _finding(result, told)
-
-
-def _finding(result: Result, claim: str, value: float | None = None, period: str = "") -> Finding:
-    return Finding(
-        claim=claim[:LONGEST_CLAIM].ljust(3, "."),
-        value=value,
-        unit="",
-        period=period[:LONGEST_PERIOD],
-        evidence=[result.evidence],
-        confidence="low" if claim.startswith(DISPUTED) else "medium",
-    )
+            yield score, f"{DISPUTED if _DISPUTED.search(heading) else ''}{text.lstrip('# ')}", None, ""

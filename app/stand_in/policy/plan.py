@@ -9,28 +9,25 @@ from app.stand_in.packets import AgentInfo, SupervisorPacket
 from app.stand_in.policy.facts import questions
 from app.stand_in.words import stems, to_look_up
 
-LONGEST_OBJECTIVE = 1000
-MOST_AGENTS, MOST_BEFORE = 3, 12
+LONGEST_OBJECTIVE, MOST_AGENTS, MOST_BEFORE = 1000, 3, 12
 _NOT_THIS = re.compile(r"\b(?:knows? nothing|does not|do not|cannot|never|not)\b[^.;]*", re.IGNORECASE)
 _ON_OTHERS = re.compile(r"\bother (?:task|agent)|others? (?:found|fetched)|\bevidence\b|\bneeds? a task", re.IGNORECASE)
 
 
 def decide(packet: SupervisorPacket) -> SupervisorDecision:
-    """The whole plan at once; then what a human's note asks, and who was not asked where nobody found anything; then
-    the report."""
+    """The whole plan at once; then what a human's note asks, and other agents where nobody found anything."""
     if not packet.may_assign or not packet.agents:
-        return report("No further work may be assigned.")
+        return decision("No further work may be assigned.")
     if not packet.tasks:
-        return assign("The question needs these facts.", plan(packet.note or packet.question, packet))
+        return decision("The question needs these facts.", plan(packet.note or packet.question, packet))
     if packet.note and not any(packet.note[:LONGEST_OBJECTIVE] in task.objective for task in packet.tasks):
-        return assign("A human asked for this.", plan(packet.note, packet))
+        return decision("A human asked for this.", plan(packet.note, packet))
     asked = {task.agent for task in packet.tasks}
-    others = [each.name for each in packet.agents if each.name not in asked and not _ON_OTHERS.search(each.does)][
-        :MOST_AGENTS
-    ]
+    others = [each.name for each in packet.agents if each.name not in asked and not _ON_OTHERS.search(each.does)]
     if others and not any(task.findings for task in packet.tasks):
-        return assign("Nobody has found anything yet.", _tasks(packet, {name: [packet.question] for name in others}))
-    return report("Every task has ended.")
+        wanted = {name: [packet.question] for name in others[:MOST_AGENTS]}
+        return decision("Nobody has found anything yet.", _tasks(packet, wanted))
+    return decision("Every task has ended.")
 
 
 def plan(question: str, packet: SupervisorPacket) -> list[Task]:
@@ -57,27 +54,22 @@ def best(text: str, team: Sequence[AgentInfo]) -> list[AgentInfo]:
 
 
 def _tasks(packet: SupervisorPacket, wanted: Mapping[str, Sequence[str]]) -> list[Task]:
-    """A task for each agent with what is wanted of it. Those that compute wait for the tasks of others."""
-    last = max((int(re.sub(r"\D", "", task.id) or 0) for task in packet.tasks), default=0)
-    made = {task.id: task.agent for task in packet.tasks}
-    tasks: list[Task] = []
-    agents = [each for each in packet.agents if each.name in wanted]
-    for agent in sorted(agents, key=lambda each: bool(_ON_OTHERS.search(each.does))):
-        before = [task for task, other in made.items() if other != agent.name] if _ON_OTHERS.search(agent.does) else []
-        objective = "; ".join(wanted[agent.name])[:LONGEST_OBJECTIVE].ljust(3, "?")
-        task = Task(
-            id=f"T{last + len(tasks) + 1}", agent=agent.name, objective=objective, depends_on=before[:MOST_BEFORE]
+    """A task for each agent with what is wanted of it. Those that compute wait for the tasks of the others."""
+    computing = {each.name for each in packet.agents if _ON_OTHERS.search(each.does)}
+    ordered = sorted(wanted, key=lambda each: each in computing)
+    ids = {agent: f"T{number}" for number, agent in enumerate(ordered, len(packet.tasks) + 1)}
+    sources = [*(task.id for task in packet.tasks), *(ids[agent] for agent in wanted if agent not in computing)]
+    return [
+        Task(
+            id=ids[agent],
+            agent=agent,
+            objective="; ".join(wanted[agent])[:LONGEST_OBJECTIVE].ljust(3, "?"),
+            depends_on=sources[:MOST_BEFORE] if agent in computing else [],
         )
-        made[task.id] = task.agent
-        tasks.append(task)
-    return tasks
+        for agent in ids
+    ]
 
 
-def assign(reason: str, tasks: list[Task]) -> SupervisorDecision:
-    """The decision to have these tasks done."""
-    return SupervisorDecision(action="assign", reason=reason, tasks=tasks)
-
-
-def report(reason: str) -> SupervisorDecision:
-    """The decision to write the report."""
-    return SupervisorDecision(action="report", reason=reason, tasks=[])
+def decision(reason: str, tasks: Sequence[Task] = ()) -> SupervisorDecision:
+    """To have these tasks done; without any, to write the report."""
+    return SupervisorDecision(action="assign" if tasks else "report", reason=reason, tasks=[*tasks])

@@ -1,14 +1,12 @@
 """The report: what the findings say, each with its evidence, and what could not be answered. Nothing is added."""
 
 import textwrap
-from collections.abc import Sequence
 
 from agents.base import ReportDraft
 from app.stand_in.packets import FindingInfo, ReportPacket
 from app.stand_in.policy.facts import ANSWERS, Asked
 
-LONGEST_TITLE = 120
-IN_THE_ANSWER = 3
+LONGEST_TITLE, IN_THE_ANSWER = 120, 3
 PART_MISSING = "Part of the question could not be answered."
 NO_ANSWER = "The question cannot be answered from the data at hand."
 
@@ -45,13 +43,10 @@ def ids(finding: FindingInfo) -> str:
 
 def gaps(packet: ReportPacket) -> list[str]:
     """Each gap once, unless a finding closes it; one that the feedback quotes loses its details."""
-    told = [" ".join(gap.split()) for gap in packet.gaps if gap.strip() and not _is_closed(gap, packet.findings)]
-    lines = dict.fromkeys(PART_MISSING if any(gap in line for line in packet.feedback) else gap for gap in told)
+    claims = [f"{each.claim} {each.period}" for each in packet.findings]
+    lines: dict[str, None] = {}
+    for gap in (" ".join(each.split()) for each in packet.gaps):
+        asked = Asked.of(gap.partition(ANSWERS)[2].partition(". ")[0])
+        if gap and not any(map(asked.score, claims)):
+            lines[PART_MISSING if any(gap in line for line in packet.feedback) else gap] = None
     return ["## What could not be answered", "\n".join(f"- {gap}" for gap in lines)] if lines else []
-
-
-def _is_closed(gap: str, findings: Sequence[FindingInfo]) -> bool:
-    """Whether somebody else had the answer that one source did not have."""
-    _, said, question = gap.partition(ANSWERS)
-    asked = Asked.of(question.partition(". ")[0])
-    return bool(said) and any(asked.score(f"{each.claim} {each.period}") for each in findings)

@@ -1,7 +1,7 @@
 """One SELECT for a question, from the columns that a schema tool told. A word that no column explains makes it none."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from app.stand_in.policy.facts import CONDITION, HIGH, LOW, Asked
@@ -11,11 +11,8 @@ from app.stand_in.words import mentions, stems, years
 MOST_ROWS = 50
 _NUMERIC = re.compile(r"int|dec|num|float|double|real", re.IGNORECASE)
 _KEY = re.compile(r"(?:^|_)(?:id|key|code|no|year|zip)$", re.IGNORECASE)
-_NO_SUM = re.compile(
-    r"price|rate|pct|percent|share|ratio|average|avg|score|age|temperature|level|margin", re.IGNORECASE
-)
-_OVER_TIME = stems("develop trend")
-_AVERAGE = stems("average mean")
+_NO_SUM = re.compile(r"price|rate|pct|percent|share|ratio|average|avg|score|age|temperature|level|margin")
+_SAID = (("table", "table_name"), ("column", "column_name"), ("type", "data_type"))
 
 
 class Column(NamedTuple):
@@ -23,35 +20,30 @@ class Column(NamedTuple):
 
     table: str
     name: str
-    kind: str
+    is_measure: bool
+    is_time: bool
     values: list[str]
 
-    @property
-    def is_measure(self) -> bool:
-        return bool(_NUMERIC.search(self.kind)) and not _KEY.search(self.name)
 
-
-def columns_of(result: Result) -> list[Column]:
-    """The columns that a result describes; none where it describes none. Names that need quotes are left out."""
+def columns_of(results: Iterable[Result]) -> list[Column]:
+    """The columns that results describe. Names that need quotes are left out."""
     found: list[Column] = []
-    for row in result.table.rows:
-        table, name = (row.get(each, row.get(f"{each}_name", "")) for each in ("table", "column"))
+    for row in (row for result in results for row in result.table.rows):
+        table, name, kind = (row.get(each, row.get(other, "")) for each, other in _SAID)
         if table.isidentifier() and name.isidentifier():
-            listed = row.get("values", "")
+            is_measure = bool(_NUMERIC.search(kind)) and not _KEY.search(name)
+            is_time = bool(re.search(r"date|time", kind, re.IGNORECASE)) or name == "year"
+            listed = row.get("values", "..")
             values = [] if ".." in listed else [each.strip() for each in listed.split(";") if each.strip()]
-            found.append(Column(table, name, row.get("type", row.get("data_type", "")), values))
+            found.append(Column(table, name, is_measure, is_time, values))
     return found
 
 
 def select(asked: Asked, columns: Sequence[Column]) -> tuple[str, str]:
     """The statement, or "" and why there is none."""
-    if match := CONDITION.search(asked.text):
-        return "", f"The condition '{match.group()}' is not understood."
     tables = dict.fromkeys(each.table for each in columns)
     tried = [_of_table(asked, [each for each in columns if each.table == table]) for table in tables]
-    if not tried:
-        return "", ""
-    sql, missing = min(tried, key=lambda each: len(each[1]))
+    sql, missing = min(tried, key=lambda each: len(each[1]), default=("", []))
     known = ", ".join(dict.fromkeys(each.name for each in columns))
     why = f"The data has nothing for {', '.join(map(repr, missing))}; its columns are {known}."
     return ("", why) if missing else (sql, "")
@@ -60,7 +52,7 @@ def select(asked: Asked, columns: Sequence[Column]) -> tuple[str, str]:
 def _of_table(asked: Asked, columns: Sequence[Column]) -> tuple[str, list[str]]:
     """The statement over one table, and the words of the question that it does not account for."""
     table, left, wanted = columns[0].table, asked.sought, years(asked.text)
-    unknown = [name for group in asked.named for name in group if name not in wanted]
+    unknown = [name for group in asked.named for name in group if name not in wanted] + CONDITION.findall(asked.text)
     shown: dict[str, str] = {}  # expression by name: filters are shown, too, so that the rows say what they are about
     where: list[str] = []
     for column in (each for each in columns if not each.is_measure):
@@ -70,40 +62,34 @@ def _of_table(asked: Asked, columns: Sequence[Column]) -> tuple[str, list[str]]:
             where.append(_is_in(column.name, said))
             unknown = [name for name in unknown if not any(mentions(each, name) for each in names)]
             left -= stems(" ".join(said))
+    others = stems(" ".join(each.name for each in columns if not each.is_measure))
+    is_amount = not left & others and re.search(r"\bhow (?:many|much)\b", asked.text, re.IGNORECASE)
     measures = [each.name for each in columns if each.is_measure]
-    measures = [each for each in measures if stems(each) & left] or measures[:2] * asked.wants_figure
+    measures = [each for each in measures if stems(each) & left] or (measures[:2] if is_amount else [])
     counts = "how many" in asked.text.lower() and bool(stems(table) & left)
-    left -= stems(table) | _OVER_TIME
-    if asked.topic & _OVER_TIME:
-        left |= {"month" if len(wanted) == 1 else "year"}
-    time = [
-        each.name
-        for each in columns
-        if "date" in each.kind.lower() or "time" in each.kind.lower() or each.name == "year"
-    ]
-    if time:
+    left -= stems(table)
+    left |= {"month" if len(wanted) == 1 else "year"} if asked.topic & stems("develop trend") else set()
+    for time in [each.name for each in columns if each.is_time][:1]:
         for step, length in (("year", 4), ("month", 7)):
-            start = f"substr(CAST({time[0]} AS VARCHAR), 1, {length})"
+            start = f"substr(CAST({time} AS VARCHAR), 1, {length})"
             where += [_is_in(start, wanted)] if wanted else []
-            shown |= {f"{time[0]}_{step}": start} if step in left or wanted else {}
+            shown |= {f"{time}_{step}": start} if step in left or wanted else {}
             left, wanted = left - {step}, []
-    for column in columns:
-        if stems(column.name) & left and (column.name not in measures or counts):
-            shown[column.name] = column.name
-        left -= stems(column.name)
+    shown |= {each.name: each.name for each in columns if stems(each.name) & left and each.name not in measures}
+    left -= stems(" ".join(each.name for each in columns))
     figures = [f"count(*) AS number_of_{table}"] if counts else [_figure(each, asked, shown) for each in measures]
     missing = [*unknown, *wanted, *sorted(left)] or ([] if figures else [asked.text.strip(" ?")])
     group = f" GROUP BY {', '.join(shown.values())}" if shown else ""
     condition = f" WHERE {' AND '.join(where)}" if where else ""
     ranks = asked.topic & (HIGH | LOW) or not any(name.endswith(("_year", "_month")) for name in shown)
-    order = f"{len(shown) + 1 if ranks else 1}{' DESC' if ranks and not asked.topic & LOW else ''}"
+    order = f"{len(shown) + 1}{'' if asked.topic & LOW else ' DESC'}" if ranks else ", ".join(shown)
     listed = ", ".join([*(f"{each} AS {name}" if each != name else name for name, each in shown.items()), *figures])
     return f"SELECT {listed} FROM {table}{condition}{group} ORDER BY {order} LIMIT {MOST_ROWS}", missing  # noqa: S608
 
 
 def _figure(name: str, asked: Asked, shown: Mapping[str, str]) -> str:
     """Summed, where sums make sense; the average or an extreme, where it is asked for."""
-    if _NO_SUM.search(name) or asked.topic & _AVERAGE:
+    if _NO_SUM.search(name) or asked.topic & stems("average mean"):
         return f"round(avg({name}), 4) AS average_{name}"
     if not shown and asked.topic & (HIGH | LOW):
         return f"max({name}) AS highest_{name}" if asked.topic & HIGH else f"min({name}) AS lowest_{name}"
