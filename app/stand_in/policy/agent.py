@@ -66,8 +66,8 @@ def _answer(
         answered = list(zip(calls, (yield calls), strict=True))  # those of earlier rounds are remembered
         results = [Result.of(call, answer, about[call.name]) for call, answer in answered if not answer.failed]
     in_full = any(not each.table.rows for each in results)  # excerpts are but leads then
-    spoken = [each for each in results if not columns_of([each]) and not (in_full and each.table.rows and each.text)]
-    findings = [fact for each in spoken for fact in facts(asked if each.call.name in computing else plain, each)]
+    quoted = [each for each in results if not columns_of([each]) and not (in_full and each.table.rows and each.text)]
+    findings = [fact for each in quoted for fact in facts(asked if each.call.name in computing else plain, each)]
     failed = {call.name: answer.problem for call, answer in answered if answer.failed}
     gaps = [f"{own[name]} gave no answer: {why}." for name, why in failed.items() if name in computing or not findings]
     if not findings:
