@@ -1,5 +1,6 @@
 """docs/operating.md is run: its commands, and its requests against a deployment."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_server_serves(checkout: Path, beside: dict[str, str], command: str) -
     assert command in [*commands(PAGE), *commands(page("README.md"))]
     # A server may stand on its usual port already, on the machine of whoever runs this.
     anywhere = {"make studio": command, "make serve": "$(make -sn serve) --port 0"}.get(command, f"{command} --port 0")
-    with background(["/bin/sh", "-c", f"exec {anywhere} 1>&2"], checkout, **beside) as process:
+    with background(["/bin/sh", "-c", f"exec {anywhere} 1>&2"], checkout, signal.SIGINT, **beside) as process:
         seen(process, lambda line: SERVES[command] in line)
 
 

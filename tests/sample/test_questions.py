@@ -16,7 +16,8 @@ from sample import truth as known
 from sample.questions import questions
 from sample.truth import Truth
 
-pytestmark = pytest.mark.xdist_group("truth")  # in one process, which generates it once
+# It is generated once, in one process.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("truth")]
 
 FINGERPRINT = "SELECT count(*), sum(revenue_eur), sum(hash(sales)) FROM sales WHERE year < '2026'"
 LAST_YEAR = "2025"
