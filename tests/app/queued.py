@@ -18,7 +18,7 @@ from app.running.serving import opened_service
 from app.stand_in.faults import HONEST, Profile
 from app.store.embedded_redis import embedded_redis
 from app.work.service import Service, Submission
-from tests.app.command_line import forked, seen
+from tests.app.command_line import TOLLGATE, background, forked, seen
 from tests.app.forked import Forked
 from tests.app.offline_team import billed, serving
 
@@ -40,15 +40,22 @@ class Deployment:
     @contextlib.contextmanager
     def worker(
         self, ending: signal.Signals = signal.SIGTERM, *options: str, said: list[str] | None = None, **settings: str
-    ) -> Iterator[Forked]:
+    ) -> Iterator[subprocess.Popen[str] | Forked]:
         """A worker that takes calls; what it `said` is added to that list."""
         given = {"REDIS_URL": self.redis_url, "TOLLGATE_STAND_IN_URL": self.model, "TOLLGATE_LEASE_S": "2"}
         given |= {f"MCP__{name.upper()}__URL": url for name, url in self.servers.items()}
         command = ["worker", *options]
-        with ThreadPoolExecutor(1) as rest, forked(command, self.folder, ending, **given, **settings) as process:
+        given |= settings
+        program = (
+            background([TOLLGATE, *command], self.folder, ending, **given)
+            if "LD_PRELOAD" in given  # which only a new program heeds
+            else forked(command, self.folder, ending, **given)
+        )
+        with ThreadPoolExecutor(1) as rest, program as process:
             lines = seen(process, lambda line: line.startswith("worker: up to"))
             heard = [] if said is None else said
             heard += lines
+            assert process.stderr
             rest.submit(heard.extend, process.stderr)  # a pipe that is full, because nobody reads it, would stop it
             yield process
 

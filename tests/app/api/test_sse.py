@@ -209,6 +209,10 @@ async def test_a_reader_that_never_reads_is_disconnected(log: EventLog, caplog: 
         before = asyncio.all_tasks()
         with connected(served, f"/{JOB}"):
             await until(lambda: served.waiting, "it is waited for")
+            if sys.platform == "linux":  # the kernel might be quicker
+                (stuck,) = served.waiting
+                of_it = stuck.transport.get_extra_info("socket")
+                of_it.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
             await until(lambda: not served.connections, "it is disconnected")
         await until(lambda: asyncio.all_tasks() <= before, "its tasks have ended")
     assert "read nothing for 0.2 s" in caplog.text
