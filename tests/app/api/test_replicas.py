@@ -18,6 +18,7 @@ from tests.app.command_line import tollgate
 from tests.app.queued import deployment, stopped
 
 
+@pytest.mark.slow
 async def test_a_job_is_followed_and_decided_at_another_replica(tmp_path: Path, addresses: Addresses) -> None:
     with (
         deployment(tmp_path, servers=addresses.servers) as here,
@@ -125,7 +126,6 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
     assert f"port {port}" in ended.stderr
 
 
-@pytest.mark.slow
 async def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
     with deployment(tmp_path) as here, replica(here) as one:
         one.process.send_signal(signal.SIGINT)

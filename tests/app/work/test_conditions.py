@@ -1,5 +1,6 @@
 """A worker takes no jobs while something is wrong that none of them could mend, says so, and goes on by itself."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -165,6 +166,7 @@ async def test_a_source_is_looked_at_with_the_certificates_that_calls_trust(
         while not any(each.head[0].startswith("GET /readyz") for each in there.received):
             assert time.monotonic() < until
             await found.allowed(4, 0)
+            await asyncio.sleep(0.05)
 
 
 async def test_a_source_that_says_too_much_ends_no_worker(redis_client: Redis) -> None:

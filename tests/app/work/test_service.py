@@ -160,7 +160,6 @@ async def test_a_question_is_decided_or_finished_when_nobody_answers(tmp_path: P
             await assert_sound(here, service, [decided, unanswered])
 
 
-@pytest.mark.slow
 async def test_a_job_of_another_version_is_left_as_it_is(
     tmp_path: Path, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
