@@ -45,6 +45,7 @@ async def test_tables_and_texts_of_a_strange_server_are_quoted(
     assert "set_stock" not in job.tools  # what changes something is not called
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("question", "named"),
     [
@@ -72,6 +73,7 @@ async def test_each_part_of_a_question_goes_to_the_agent_that_knows_it(invented:
     assert sorted(job.claims) == ["Mileage km for van V1: 48210", "On hand for item Bolt M8, warehouse Oslo: 380"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said",
     [
@@ -90,6 +92,7 @@ async def test_a_table_is_read_in_any_form(invented: InventedTeam, said: str) ->
     assert ["48210" in each and "910" not in each for each in job.claims] == [True]
 
 
+@pytest.mark.slow
 async def test_an_agent_that_computes_comes_after_the_one_that_fetches(invented: InventedTeam) -> None:
     rows = [[f"2025-{month:02}", 1000 + 10 * month] for month in range(1, 13)]
     table = {"kind": "table", "title": "Litres by month", "columns": ["month", "litres"], "rows": rows}
@@ -109,6 +112,7 @@ async def test_an_agent_that_computes_comes_after_the_one_that_fetches(invented:
     assert any(claim.startswith("Forecast for label 2026-01: ") for claim in job.claims)
 
 
+@pytest.mark.slow
 async def test_who_was_not_asked_is_asked_before_nothing_is_found(invented: InventedTeam) -> None:
     with giving({"tours": {"content": texts("No tour today.")}}) as url:
         team = {
@@ -157,6 +161,7 @@ OWN_DATA = """order_id,ordered_on,region,article,amount,quantity
 SALES = {"sales": ("Answers from the company's own sales data by SQL.", "sales.*")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("question", "claims"),
     [
@@ -181,6 +186,7 @@ async def test_own_data_are_queried(invented: InventedTeam, tmp_path: Path, ques
     assert job.claims[: len(claims)] == claims
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("question", "named"),
     [

@@ -77,6 +77,7 @@ def test_the_old_name_is_nowhere_and_all_is_staged(forked: Path) -> None:
         assert subprocess.run(["git", "grep", "-iq", gone], cwd=forked, check=False).returncode == 1, gone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("ruff", "check"), ("ruff", "format", "--check")], ids=" ".join)
 def test_it_passes_the_checks(forked: Path, command: tuple[str, ...]) -> None:
     ended = ours(forked, "-m", *command)

@@ -46,6 +46,7 @@ RELEVANT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("query", "expected"), RELEVANT)
 async def test_a_market_question_finds_its_brief_first(query: str, expected: str) -> None:
     async with connected() as client:

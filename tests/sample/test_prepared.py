@@ -84,6 +84,7 @@ def test_revenue_by_equals_plain_sql(
     assert shown == {key: everything[key] for key in shown}
 
 
+@pytest.mark.slow
 @settings(max_examples=at_most(10), deadline=None)
 @given(limit=st.integers(1, 40), chosen=filters, period=periods)
 def test_top_customers_equal_plain_sql(

@@ -134,6 +134,7 @@ async def test_both_halves_of_a_question_are_answered(gathered: Gathered) -> Non
     assert "came back" in done.claims
 
 
+@pytest.mark.slow
 async def test_what_is_there_is_answered_and_what_is_not_is_a_gap(gathered: Gathered) -> None:
     done = await answered(gathered, "Show me units sold in Germany, France and Japan in 2021 and 2024")
     assert "Germany" in done.claims
@@ -142,6 +143,7 @@ async def test_what_is_there_is_answered_and_what_is_not_is_a_gap(gathered: Gath
     assert any("nothing for 2021" in gap for gap in done.gaps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("question", "gap"),
     [
@@ -173,6 +175,7 @@ async def test_what_cannot_be_answered_is_a_gap_and_nothing_is_invented(
     assert done.body.startswith("The question cannot be answered from the data at hand.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "question",
     [

@@ -95,6 +95,7 @@ async def test_a_job_under_way_is_left_to_the_version_that_began_it(file: str, a
     assert re.search(f"{why}requeue it while only workers of the version that started it run", left.stop_detail)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["approve_more", "finish_partial"])
 def test_a_job_that_waits_with_this_version_s_state_is_decided(
     tmp_path: Path, beside: dict[str, str], action: str

@@ -110,6 +110,7 @@ LONG = "x" * 300
 ADDRESS = f"https://acea.example/{'segment' * 40}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -188,6 +188,7 @@ async def test_whatever_closes_a_stream_stops_following_at_once(log: EventLog) -
     assert log._tail._watched == {}
 
 
+@pytest.mark.slow
 async def test_a_reader_that_never_reads_holds_little_and_stops_nobody(log: EventLog, served: Served) -> None:
     with connected(served, f"/{JOB}"):
         reading = asyncio.create_task(read(f"{served.url}/{JOB}"))
@@ -228,6 +229,7 @@ async def test_so_is_one_for_whom_little_was_written(log: EventLog) -> None:
             await until(lambda: not served.connections, "it is disconnected")
 
 
+@pytest.mark.slow
 async def test_a_reader_that_takes_something_is_waited_for(log: EventLog) -> None:
     await log.append(JOB, steps(200, size=EVENT_BYTES - 200))
     async with serving(log, bounds=Bounds(stalled_s=0.5)) as served:

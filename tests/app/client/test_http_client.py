@@ -139,6 +139,7 @@ def test_an_event_that_is_too_long_is_broken_off() -> None:
         watched(asking)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ANSWERS)
 def test_whatever_is_answered_is_one_line(name: str) -> None:
     async def answer(request: Request) -> Response:

@@ -137,6 +137,7 @@ def test_the_second_comer_may_leave_first(tmp_path: Path) -> None:
     assert not exists(pid)
 
 
+@pytest.mark.slow
 def test_a_starter_that_lives_on_leaves_no_zombie(tmp_path: Path) -> None:
     starter, last = contextlib.ExitStack(), contextlib.ExitStack()
     with last, starter:

@@ -151,6 +151,7 @@ async def test_a_source_that_cannot_be_asked_is_waited_for(redis_client: Redis, 
     assert not await redis_client.hexists("tollgate:breaker:mcp:sales", "retry_at")  # it was seen before
 
 
+@pytest.mark.slow
 async def test_a_source_is_looked_at_with_the_certificates_that_calls_trust(
     redis_client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from tests.graphs.research import CONFIG, Run, once, started
 from tests.scripted_model import Json, Script, assign, call, quoting, revenue, task
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "what"),
     [("tool", "counts"), ("tool", "evidence"), ("agent", "money"), ("answer", "counts"), ("writer", "money")],

@@ -57,6 +57,7 @@ async def test_what_a_program_says_besides_is_no_harm(odd: Odd, caplog: pytest.L
     assert "Traceback" not in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hangs_at", ["initialize", "tools/list"])
 async def test_a_program_that_hangs_at_its_start_is_killed_and_the_next_call_has_a_new_one(
     odd: Odd, pids: Callable[[], list[int]], hangs_at: str
@@ -78,6 +79,7 @@ async def test_a_program_that_ends_at_once_is_named_at_once(odd: Odd, pids: Call
     assert len(pids()) == 2
 
 
+@pytest.mark.slow
 async def test_a_program_that_no_longer_answers_is_pinged_and_begun_anew(
     odd: Odd, pids: Callable[[], list[int]]
 ) -> None:

@@ -164,6 +164,7 @@ def test_the_server_refuses_what_its_guard_does(scene: Scene, sql: str) -> None:
     scene.check_untouched(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sql", [EXHAUSTS[0], "SELECT length(repeat('x', 1000000000))"], ids=["time", "memory"])
 def test_what_would_exhaust_the_server_is_stopped(scene: Scene, sql: str) -> None:
     before = scene.state()
@@ -222,6 +223,7 @@ def _filled(scene: Scene, value: Any) -> Any:
     return scene.filled(value) if isinstance(value, str) else value
 
 
+@pytest.mark.slow
 def test_the_locked_database_alone_keeps_them_in(scene: Scene, subtests: pytest.Subtests) -> None:
     """Should the guard ever let one pass."""
     before = scene.state()

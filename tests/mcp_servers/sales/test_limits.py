@@ -68,6 +68,7 @@ async def test_a_prepared_question_is_stopped_by_the_database(tmp_path: Path, mo
         await build(path, tmp_path / "data").call_tool("revenue_by", {"dimensions": []})
 
 
+@pytest.mark.slow
 def test_who_asks_too_much_is_told_so_and_has_its_turn_until_the_database_has_stopped(
     tmp_path: Path, database: Path
 ) -> None:

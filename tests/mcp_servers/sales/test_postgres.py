@@ -72,6 +72,7 @@ async def test_agents_query_a_copy_of_tables_and_views(postgres_server: Server, 
     assert "big_orders: 1 rows. original name: Big Orders" in schema.notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "values", "becomes", "read"),
     [
@@ -243,6 +244,7 @@ def test_the_copy_is_of_one_moment_and_asks_for_no_more_than_reading(
         assert rows.execute("SHOW transaction_isolation").fetchone() == ("repeatable read",)
 
 
+@pytest.mark.slow
 def test_a_table_that_is_locked_for_long_is_told(postgres_server: Server, shop: str, kept: Path) -> None:
     postgres_server.run(ORDERS, *READ_ALL, database=shop)
     with busy(postgres_server) as other:
@@ -265,6 +267,7 @@ def test_nothing_to_read_is_told(postgres_server: Server, shop: str, kept: Path)
         source(postgres_server, kept).load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -84,6 +84,7 @@ async def until(server: FastMCP, wanted: list[list[Any]], sql: str = COUNT) -> T
             await anyio.sleep(OFTEN_S)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "write"), [("orders.csv", csv), ("shop.db", sqlite), ("shop.duckdb", duck), ("orders.parquet", parquet)]
 )
