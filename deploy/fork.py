@@ -16,9 +16,11 @@ ROOT = Path(__file__).parents[1]
 SKELETON = Path("deploy/skeleton")
 GONE = ("sample", "tests/sample", "deploy/skeleton", "deploy/fork.py", "tests/deploy/test_fork.py")
 NAME = re.compile(r"[a-z][a-z0-9]{1,29}")
+KEPT = "LICENSE"  # whose work it was stays true
 GRAPH = re.compile("<!-- graph -->.*<!-- /graph -->", re.DOTALL)  # what `make docs` writes into the README
 ONCE = re.compile("<!-- fork -->.*?<!-- /fork -->\n", re.DOTALL)  # tells how to make a fork
 LINE = 120  # what ruff allows
+DESCRIPTION = "Agents that answer questions from our data within hard budgets."
 
 
 class Refused(Exception):
@@ -39,6 +41,8 @@ def fork(root: Path, name: str) -> None:
     """Turn the checkout at `root` into the project `name`. Raises Refused and changes nothing when it cannot."""
     if not NAME.fullmatch(name) or name == OLD:
         raise Refused(f"NAME={name!r} is no name for a project; give 2 to 30 of a-z and 0-9: make fork NAME=acme")
+    if not (root / ".git").exists():
+        raise Refused("this is no git clone, and a fork is staged in git; clone the repository first")
     if _git(root, "status", "--porcelain"):
         raise Refused("there are uncommitted changes, which a fork would mix with its own; commit them first")
     if importlib.util.find_spec("ruff") is None:
@@ -54,10 +58,10 @@ def fork(root: Path, name: str) -> None:
     (root / "README.md").write_text(GRAPH.sub(lambda _: picture, readme), encoding="utf-8")
     _git(root, "add", "--all")
     for line in _git(root, "ls-files", "-z").split("\0"):
-        if line and not (root / line).is_symlink():
+        if line and line != KEPT and not (root / line).is_symlink():
             _rename(root / line, name)
     _without_target(root / "Makefile")
-    _widen(root / "pyproject.toml", name)
+    _describe(root / "pyproject.toml", name)
     for tidy in (("check", "--fix", "--select", "I"), ("format",)):  # names sort and wrap in another way
         subprocess.run([sys.executable, "-m", "ruff", *tidy, "--quiet", "."], cwd=root, check=True)
     _git(root, "add", "--all")
@@ -81,11 +85,12 @@ def _without_target(makefile: Path) -> None:
     makefile.write_text(text.replace(" fork", "", 1), encoding="utf-8")
 
 
-def _widen(pyproject: Path, name: str) -> None:
-    """Sentences that a longer name made too long for the linter are for their owner to break."""
+def _describe(pyproject: Path, name: str) -> None:
+    """Say what the project is. Sentences that a longer name made too long are for their owner to break."""
+    text = re.sub(r'(?m)^description = ".*"$', f'description = "{DESCRIPTION}"', pyproject.read_text(encoding="utf-8"))
     if (longer := len(name) - len(OLD)) > 0:
-        rule = f"\n[tool.ruff.lint.pycodestyle]\nmax-line-length = {LINE + 3 * longer}\n"
-        pyproject.write_text(pyproject.read_text(encoding="utf-8") + rule, encoding="utf-8")
+        text += f"\n[tool.ruff.lint.pycodestyle]\nmax-line-length = {LINE + 3 * longer}\n"
+    pyproject.write_text(text, encoding="utf-8")
 
 
 def _files(folder: Path) -> list[Path]:

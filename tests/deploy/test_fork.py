@@ -71,7 +71,9 @@ def ours(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_old_name_is_nowhere_and_all_is_staged(forked: Path) -> None:
     found = subprocess.run(["git", "grep", "-il", OLD], cwd=forked, capture_output=True, text=True, check=False)
-    assert found.stdout == ""
+    assert found.stdout == "LICENSE\n"  # which names whose work it was
+    assert (forked / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+    assert "reference application" not in (forked / "pyproject.toml").read_text()
     assert all(line[1] == " " for line in _git(forked, "status", "--porcelain").splitlines())
     for gone in ("voltbay", "make fork", "deploy/fork"):
         assert subprocess.run(["git", "grep", "-iq", gone], cwd=forked, check=False).returncode == 1, gone
@@ -102,6 +104,11 @@ def test_its_sample_answers_the_question_of_its_demo(forked: Path) -> None:
 def test_a_bad_name_changes_nothing(tmp_path: Path, name: str) -> None:
     with pytest.raises(Refused, match="no name for a project"):
         fork(tmp_path, name)
+
+
+def test_what_is_no_clone_is_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="no git clone"):
+        fork(tmp_path, "acme")
 
 
 def test_uncommitted_changes_are_not_mixed_in(tmp_path: Path) -> None:

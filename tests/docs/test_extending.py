@@ -104,7 +104,7 @@ def test_changing_the_model(copy: Path, beside: dict[str, str]) -> None:
     env = copy / ".env"
     script = scripted()
     with serving(script) as url:
-        env.write_text(env.read_text().replace("http://127.0.0.1:8000/v1", url))
+        env.write_text(env.read_text().replace("http://127.0.0.1:11434/v1", url))
         found = answer(copy, "What was our revenue in 2024?", **beside)
     assert {each["model"] for each in script.requests} == {"our-model"}
     # five times 1000 tokens in, 100 out, at the price of the diff
