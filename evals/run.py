@@ -101,8 +101,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m evals.run", description="Measure the answers.")
     parser.add_argument("--update-baseline", action="store_true", help="store this run as the baseline")
     parser.add_argument("--compare", action="store_true", help="compare with the baseline also when a key is set")
-    parser.add_argument("--questions", type=int, metavar="N", help="ask so many, of all kinds (default: all)")
+    parser.add_argument("--questions", type=int, metavar="N", help="ask so many, spread over the kinds (default: all)")
     given = parser.parse_args()
+    if given.questions is not None and given.questions < 1:
+        parser.error("--questions needs at least 1")
     if given.update_baseline and given.questions:
         parser.error("--update-baseline needs all questions; leave out --questions")
     return given

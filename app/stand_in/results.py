@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,8 +50,9 @@ def _prose(row: dict[str, str]) -> str:
 
 
 def number(cell: str) -> float | None:
-    """The number that a cell is, or None."""
-    return float(cell.replace(",", "")) if _NUMBER.fullmatch(cell.strip()) else None
+    """The number that a cell is, or None, as for one that is beyond all bounds."""
+    found = float(cell.replace(",", "")) if _NUMBER.fullmatch(cell.strip()) else math.inf
+    return found if math.isfinite(found) else None
 
 
 def _from_json(text: str) -> Rows | None:

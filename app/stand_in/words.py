@@ -46,6 +46,7 @@ _NAME = re.compile(
     rf"[\"\u201c](?P<quoted>[^\"\u201d\n]{{2,60}})[\"\u201d]|(?<![\w'])(?P<name>[A-Z\u00c0-\u00de][\w&/-]*(?: {_PART})*"
     r"|[a-z]+-?\d[\w-]*)"
 )
+_FORMS = ("", "s", "es", "n", "an", "y")  # of Romans, Indian, Germany; Nigeria is no form of Niger
 _NO_NAMES = {"i", "and", *QUESTION_WORDS.split("|")}
 _START = re.compile(r"(?:^|[.?!;]\s+|\n)\W*$")
 _JOINED = re.compile(r"\s*(?:,|,? and|,? or|&|versus|vs\.?|compared (?:to|with)|with|than)\s+(?:in |of |for |the )*")
@@ -107,7 +108,7 @@ def mentions(text: str, name: str) -> bool:
     """Whether the text has every word of the name, in any of its forms ("Roman" is in "Romans")."""
     known = {_singular(each) for each in words(text)}
     parts = [_singular(each) for each in words(name)]
-    return all(each in known or (len(each) > 4 and any(word.startswith(each) for word in known)) for each in parts)
+    return all(any(f"{each}{ending}" in known for ending in _FORMS[: 1 if len(each) < 5 else None]) for each in parts)
 
 
 def says_one(texts: Iterable[str], alternatives: Iterable[str]) -> bool:

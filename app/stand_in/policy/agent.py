@@ -13,19 +13,18 @@ from app.stand_in.turns import Answer, Script
 from app.stand_in.wire import Call, FunctionSpec
 from app.stand_in.words import says_one, stems, to_look_up
 
-ROUNDS, MOST_TOOLS, MOST_CALLS = 4, 6, 16
-MOST_FINDINGS = MOST_GAPS = 30
+ROUNDS, MOST_TOOLS, MOST_CALLS, MOST_FINDINGS = 4, 6, 16, 30  # of gaps, too
 REFUSED = "A statement that its evidence does not carry was left out."
 _CHANGES = re.compile(
-    r"^(?:add|append|archive|book|buy|cancel|clear|close|create|delete|drop|edit|execute|insert|merge|move|notify|order|"
-    r"pay|post|publish|push|put|register|remove|rename|reset|run|save|send|set|start|stop|store|submit|toggle|trigger|"
-    r"update|upload|write)(?![a-z])"
+    r"^(?:add|append|archive|book|buy|clear|close|edit|execute|merge|move|notify|order|pay|post|publish|push|put|register|"
+    r"rename|run|save|set|start|stop|store|submit|toggle|trigger)(?![a-z])|(?:^|_)(?:cancel|create|delete|drop|insert|"
+    r"purge|remove|reset|restart|revoke|send|transfer|update|upload|write)(?![a-z])"
 )
 
 
 def work(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script:
     """One question of the task after another, with the tools that only read."""
-    offered = {tool.name: tool for tool in tools if not _CHANGES.match(tool.name.partition("__")[2])}
+    offered = {tool.name: tool for tool in tools if not _CHANGES.search(tool.name.partition("__")[2])}
     findings: dict[str, Finding] = {}
     gaps: list[str] = []
     for asked in questions(packet.objective):
@@ -34,7 +33,7 @@ def work(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script:
         gaps += missing
     if len(findings) > MOST_FINDINGS:
         gaps.insert(0, f"There are {len(findings)} findings; the first {MOST_FINDINGS} are given.")
-    result = AgentResult(findings=[*findings.values()][:MOST_FINDINGS], gaps=list(dict.fromkeys(gaps))[:MOST_GAPS])
+    result = AgentResult(findings=[*findings.values()][:MOST_FINDINGS], gaps=list(dict.fromkeys(gaps))[:MOST_FINDINGS])
     return accepted(result, packet.feedback)
 
 

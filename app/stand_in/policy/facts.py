@@ -8,16 +8,18 @@ from agents.base import Finding
 from app.stand_in.results import LONG, Result, number
 from app.stand_in.words import REFERS_BACK, clauses, is_name, mentions, names, says_one, stems, years
 
-LONGEST_CLAIM, LONGEST_PERIOD = 600, 60
-MOST_RANKED, MOST_SENTENCES, MOST_LABELS, MOST_WORDS = 3, 4, 3, 2
+LONGEST_CLAIM, LONGEST_PERIOD, MOST_RANKED, MOST_SENTENCES, MOST_WORDS = 600, 60, 3, 4, 2
 COVERED = 0.6  # of the words of a question, at least, have to be those of a sentence or its surroundings
 HIGH = stems("highest most largest biggest top best maximum greatest longest expensive")
 LOW = stems("lowest least smallest fewest bottom worst minimum cheapest shortest")
 TIME = re.compile(r"(?:^|[ _])(?:year|month|quarter|date|period|time|day|week|season)(?:$|[ _])", re.IGNORECASE)
-CONDITION = re.compile(r"(?i)\b(?:not|without|except|exclud\w+|other than|(?:\w+ than|over|under|at \w+) \$?\d+)\b")
+CONDITION = re.compile(
+    r"(?i)\b(?:not|without|except|exclud\w+|other than|(?:\w+ than|over|under|at \w+|before|after|since|until|till|"
+    r"from \d{4} to|between \d{4} and) \$?\d+)\b"
+)
 ANSWERS = " answers this: "  # before a question that nothing was found on
 _IDLE = stems(
-    "total sum overall altogether average mean median number figure value current today now latest recent show name "
+    "total sum overall altogether average mean number figure value current today now latest recent show name "
     "know high big hold company team exactly please different various draw plot graph list sell sold develop trend"
 )
 _ID = re.compile(r"(?:^|[ _])(?:id|rank|index|no|number|code|zip|label|score|relevance|distance)$", re.IGNORECASE)
@@ -25,7 +27,7 @@ DISPUTED = "Sources disagree: "
 _DISPUTED = re.compile(r"disagree|contradict|conflict|disput", re.IGNORECASE)
 _SOURCES = re.compile(r"^#* ?(?:sources?|references?|links?|related|further reading)\b", re.IGNORECASE)
 _BREAK = re.compile(r"(?<=[a-z0-9%)\"'][.!?])\s+(?=[A-Z\"'])|\n+")
-_MARKUP = re.compile(r"\[([^\]]+)\]\([^)]*\)|[*_`]{1,3}(?=\w)|(?<=\w)[*_`]{1,3}|^\s*(?:[-*+•]|\d+[.)])\s+")
+_MARKUP = re.compile(r"\[([^\[\]]+)\]\([^)]*\)|[*_`]{1,3}(?=\w)|(?<=\w)[*_`]{1,3}|^\s*(?:[-*+•]|\d+[.)])\s+")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Asked:
 
     @classmethod
     def of(cls, text: str) -> "Asked":
+        text = " ".join(text.split())
         named = [each for each in [*names(text), years(text)] if each]
         topic = stems(text) - stems(" ".join(name for each in named for name in each))
         spoken = dict.fromkeys(each for each in re.findall(r"[\w-]+", text) if stems(each) or years(each))
@@ -49,7 +52,8 @@ class Asked:
         """How much of the question a text speaks of, where it and its surroundings name the same things; or 0."""
         own, near = self.sought & stems(text), self.sought & stems(f"{about} {source}")
         covers = len(own) >= len(self.sought) / 2 and len(own | near) >= COVERED * len(self.sought)
-        is_value = self.sought <= near and re.search(r"\d", text)  # a figure under a heading that says what it is
+        is_near = own or any(says_one([text], each) for each in self.named)
+        is_value = is_near and self.sought <= near and re.search(r"\d", text)  # a figure; its heading says of what
         is_named = all(says_one([text, about], each) for each in self.named) and (self.named or self.sought)
         return 0.1 + len(own) + 0.4 * len(near - own) if is_named and (covers or is_value) else 0
 
@@ -98,6 +102,8 @@ def _cells(asked: Asked, result: Result, chosen: str) -> Iterator[tuple[float, s
     """Cells of a table with what tells their rows from others: figures, and what is asked for by a column's name."""
     names_things = any(is_name(cell) for row in result.table.rows for cell in row.values())
     about = " ".join([result.title, *result.table.columns, "" if names_things else chosen])
+    in_columns = asked.sought & stems(" ".join(result.table.columns))  # where one is asked for, no other answers
+    may_be_any = bool(asked.sought and not in_columns) or "SELECT " in str(result.call.arguments)
     for row in result.table.rows:
         short = {column: cell for column, cell in row.items() if cell and len(cell) < LONG}
         score = asked.score(f"{about} {' '.join(short.values())}", source=result.tool)
@@ -105,11 +111,12 @@ def _cells(asked: Asked, result: Result, chosen: str) -> Iterator[tuple[float, s
         period = next((short[each] for each in labels if TIME.search(each)), "")
         for column, cell in short.items():
             is_figure, is_asked = column not in labels, bool(stems(column) & asked.sought)
-            if score and (is_figure or is_asked):
-                told = ", ".join([f"{each} {short[each]}" for each in labels if each != column][:MOST_LABELS])
-                name = f"{column.strip().capitalize()}{told and f' for {told}'}".replace("_", " ")
-                claim = f"{name}: {cell.removesuffix('.0')}{'' if mentions(told, chosen) else f' ({chosen})'}"
-                yield score + is_figure / 2 + is_asked, claim, number(cell), period
+            if score and (is_asked or (is_figure and may_be_any)):
+                told = ", ".join(f"{each.replace('_', ' ')} {short[each]}" for each in labels if each != column)
+                value, name = number(cell), column.replace("_", " ").strip().capitalize()
+                shown = cell if value is None else cell.removesuffix(".0")
+                shown += "" if mentions(told, chosen) else f" ({chosen})"
+                yield score + is_figure / 2 + is_asked, f"{name}{told and f' for {told}'}: {shown}", value, period
 
 
 def _sentences(asked: Asked, result: Result, chosen: str) -> Iterator[tuple[float, str, float | None, str]]:
@@ -119,7 +126,7 @@ def _sentences(asked: Asked, result: Result, chosen: str) -> Iterator[tuple[floa
         text = " ".join(_MARKUP.sub(lambda match: match[1] or "", part).split())
         if text.startswith("#") and "\n" in result.text.strip():
             heading = text
-        elif len(text) <= LONGEST_CLAIM and not _SOURCES.search(heading):
+        elif re.search(r"\w.*[^?]$", text) and len(text) <= LONGEST_CLAIM and not _SOURCES.search(heading):
             about = f"{heading} {result.title} {'' if names(text) else chosen}"
             score = asked.score(text, about, result.call.name)
             yield score, f"{DISPUTED if _DISPUTED.search(heading) else ''}{text.lstrip('# ')}", None, ""

@@ -56,18 +56,12 @@ def best(text: str, team: Sequence[AgentInfo]) -> list[AgentInfo]:
 def _tasks(packet: SupervisorPacket, wanted: Mapping[str, Sequence[str]]) -> list[Task]:
     """A task for each agent with what is wanted of it. Those that compute wait for the tasks of the others."""
     computing = {each.name for each in packet.agents if _ON_OTHERS.search(each.does)}
-    ordered = sorted(wanted, key=lambda each: each in computing)
+    ordered = sorted([*wanted][:MOST_BEFORE], key=lambda each: each in computing)
     ids = {agent: f"T{number}" for number, agent in enumerate(ordered, len(packet.tasks) + 1)}
-    sources = [*(task.id for task in packet.tasks), *(ids[agent] for agent in wanted if agent not in computing)]
-    return [
-        Task(
-            id=ids[agent],
-            agent=agent,
-            objective="; ".join(wanted[agent])[:LONGEST_OBJECTIVE].ljust(3, "?"),
-            depends_on=sources[:MOST_BEFORE] if agent in computing else [],
-        )
-        for agent in ids
-    ]
+    sources = [*(ids[agent] for agent in ids if agent not in computing), *(task.id for task in packet.tasks)]
+    told = {agent: "; ".join(wanted[agent])[:LONGEST_OBJECTIVE].ljust(3, "?") for agent in ids}
+    before = {agent: sources[:MOST_BEFORE] if agent in computing else [] for agent in ids}
+    return [Task(id=ids[each], agent=each, objective=told[each], depends_on=before[each]) for each in ids]
 
 
 def decision(reason: str, tasks: Sequence[Task] = ()) -> SupervisorDecision:
