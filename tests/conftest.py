@@ -34,16 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-chaos", action="store_true", help="kill a worker after every superstep")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Slow tests come first, so that no worker of pytest-xdist is busy long after the others.
-
-    Tests that share a fixture of their module run in one worker, which sets it up once.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests come first, so that no worker is busy long after the others."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-    for item in items:
-        fixtures = item._fixtureinfo.name2fixturedefs.values()
-        if any(each.scope == "module" for found in fixtures for each in found):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(autouse=True, scope="session")

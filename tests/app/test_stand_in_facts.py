@@ -67,22 +67,8 @@ def test_a_number_beyond_all_bounds_is_none() -> None:
 
 
 def test_a_plan_has_no_more_tasks_than_it_may() -> None:
-    words = [
-        "apples",
-        "bread",
-        "cheese",
-        "dates",
-        "eggs",
-        "figs",
-        "grapes",
-        "honey",
-        "icing",
-        "jam",
-        "kale",
-        "limes",
-        "melons",
-        "nuts",
-    ]
+    words = ["apples", "bread", "cheese", "dates", "eggs", "figs", "grapes", "honey", "icing", "jam", "kale", "limes"]
+    words += ["melons", "nuts"]
     team = [AgentInfo(name=f"a{at}", does=f"Knows the price of {each}.") for at, each in enumerate(words)]
     question = "; ".join(f"What is the price of {each}?" for each in words)
     assert len(decide(SupervisorPacket(question=question, agents=team)).tasks) == 12
