@@ -46,7 +46,7 @@ _NAME = re.compile(
     rf"[\"\u201c](?P<quoted>[^\"\u201d\n]{{2,60}})[\"\u201d]|(?<![\w'])(?P<name>[A-Z\u00c0-\u00de][\w&/-]*(?: {_PART})*"
     r"|[a-z]+-?\d[\w-]*)"
 )
-_FORMS = ("", "s", "es", "n", "an", "y")  # of Romans, Indian, Germany; Nigeria is no form of Niger
+_FORMS = ("", "s", "es", "n", "an", "y")  # Romans are of a Roman; what goes on otherwise is another name
 _NO_NAMES = {"i", "and", *QUESTION_WORDS.split("|")}
 _START = re.compile(r"(?:^|[.?!;]\s+|\n)\W*$")
 _JOINED = re.compile(r"\s*(?:,|,? and|,? or|&|versus|vs\.?|compared (?:to|with)|with|than)\s+(?:in |of |for |the )*")
