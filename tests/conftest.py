@@ -87,3 +87,11 @@ def addresses(settings: Settings) -> Iterator[Addresses]:
     """The stand-in model and the MCP servers, as real processes."""
     with running(settings) as found:
         yield found
+
+
+@pytest.fixture
+def beside(addresses: Addresses) -> dict[str, str]:
+    """Settings of a program that uses the model and the servers of this test process. One that starts its own takes
+    twice the time."""
+    servers = {f"MCP__{name.upper()}__URL": url for name, url in addresses.servers.items()}
+    return {"TOLLGATE_STAND_IN_URL": addresses.model, **servers}

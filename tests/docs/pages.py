@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.running.processes import Addresses
 from tests.app.command_line import environment
 
 ROOT = Path(__file__).parents[2]
@@ -52,12 +51,6 @@ def copied_to(folder: Path) -> Path:
         # Older than the environment: make must not install this copy into it.
         os.utime(folder / "copy" / name, (0, 0))
     return folder / "copy"
-
-
-def settings_for(addresses: Addresses) -> dict[str, str]:
-    """The settings with which a command uses these programs and starts none of its own."""
-    servers = {f"MCP__{name.upper()}__URL": url for name, url in addresses.servers.items()}
-    return {"TOLLGATE_STAND_IN_URL": addresses.model, **servers}
 
 
 def run(folder: Path, command: str, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,6 @@ from app.config.settings import Settings
 from app.running.processes import Addresses, running
 from mcp_servers.sales import own_data
 from sample import SALES
-from tests.docs.pages import settings_for
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +38,3 @@ def addresses(settings: Settings) -> Iterator[Addresses]:
     """The stand-in model and the MCP servers over the sample."""
     with running(settings) as found:
         yield found
-
-
-@pytest.fixture(scope="session")
-def beside(addresses: Addresses) -> dict[str, str]:
-    """As in `tests.docs.conftest`, for the sample."""
-    return settings_for(addresses)
