@@ -91,9 +91,10 @@ class Probes:
         return JSONResponse({"status": "ok", "server": self._server.name})
 
     def _ready(self) -> Response:
-        version = self._server.data_version()
+        version, how_far = self._server.data.ready(), self._server.data.loading
         status = "stopping" if self._admission.closed else "loading" if version is None else "ready"
-        told = {"status": status} | ({"data_version": version} if version else {})
+        told = {"status": status, "data_version": version, "loading": how_far}
+        told = {name: value for name, value in told.items() if value}
         return JSONResponse(told, 200 if status == "ready" else 503)
 
     def _metrics(self) -> Response:

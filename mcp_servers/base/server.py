@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import anyio
 from mcp.server.fastmcp import FastMCP
@@ -19,8 +18,33 @@ from pydantic_core import to_json
 from mcp_servers.base.access import ANYBODY, Caller, told_by
 from mcp_servers.base.observing import Metrics, log_call
 
-Ready = Callable[[], str | None]  # the version of the data; None while loading
 logger = logging.getLogger(__name__)
+
+
+class Data(Protocol):
+    """The data of a server. None of these blocks, except `first_load`."""
+
+    @property
+    def loading(self) -> str | None:
+        """How far the first load is; None once it has ended."""
+
+    def ready(self) -> str | None:
+        """The version of the data; None before there are any."""
+
+    def first_load(self) -> None:
+        """Wait until the first load has ended. Raises any exception if there will be no data."""
+
+
+class NoData:
+    """For a server without data of its own."""
+
+    loading = None
+
+    def ready(self) -> str:
+        return ""
+
+    def first_load(self) -> None:
+        """Nothing to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +71,16 @@ class Server(FastMCP[None]):
     Args:
         name: also the audience of its tokens.
         instructions: for the client's model.
-        ready: returns the version of the data, or None while they load; the first call starts loading. Never blocks.
+        data: what it serves.
     """
 
-    def __init__(self, name: str, instructions: str, ready: Ready) -> None:
+    def __init__(self, name: str, instructions: str, data: Data) -> None:
         super().__init__(name, instructions, stateless_http=True, json_response=True, log_level="WARNING")
         # Otherwise the SDK looks up its own version per request, reading files: a quarter of the cost of a call.
         self._mcp_server.version = version("tollgate")
         self.limits = CallLimits()
         self.metrics = Metrics()
-        self.data_version = ready
+        self.data = data
 
     async def list_tools(self) -> list[Tool]:
         caller = self.caller()

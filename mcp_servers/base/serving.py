@@ -1,9 +1,11 @@
 """Runs one MCP server as a program: streamable HTTP on a port or an inherited socket, or stdio."""
 
 import argparse
+import logging
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable
 
 import httpx
@@ -14,7 +16,7 @@ from mcp_servers.base.access import SECRET_CHARS
 from mcp_servers.base.admission import Room
 from mcp_servers.base.http_program import LOOPBACK, Bounds, is_loopback
 from mcp_servers.base.observing import configure_logs
-from mcp_servers.base.server import CallLimits, Ready, Server
+from mcp_servers.base.server import CallLimits, Data, NoData, Server
 from safe_http.shown import shown
 
 BAD_INPUT = 2
@@ -25,13 +27,16 @@ LEVELS = ("info", "warning", "error")
 READ_ONLY = ToolAnnotations(readOnlyHint=True, idempotentHint=True, destructiveHint=False, openWorldHint=False)
 
 
+logger = logging.getLogger(__name__)
+
+
 class StartupError(Exception):
     """The server cannot start with its options; the message says what is wrong and how to fix it."""
 
 
-def new_server(name: str, instructions: str, ready: Ready = lambda: "") -> Server:
-    """A server without tools. `ready`: see `Server`."""
-    return Server(name, instructions, ready)
+def new_server(name: str, instructions: str, data: Data | None = None) -> Server:
+    """A server without tools. `data`: see `Server`."""
+    return Server(name, instructions, data or NoData())
 
 
 def parser(program: str, description: str) -> argparse.ArgumentParser:
@@ -108,11 +113,11 @@ def run(build: Callable[[argparse.Namespace], Server], options: argparse.Namespa
         listener = None if options.stdio else _listener(options, secret)
         server = build(options)
     except StartupError as error:
-        said = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(error))
-        print(f"error: {said}", file=sys.stderr)  # noqa: T201  file names may contain control sequences
+        _tell(error)
         raise SystemExit(BAD_INPUT) from error
     configure_logs(server.name, options.log_level or ("warning" if options.stdio else "info"), os.environ)
     server.limits = CallLimits(options.max_call_s, options.max_result_bytes)
+    threading.Thread(target=_end_without_data, args=(server.data,), daemon=True).start()
     if listener is None:
         server.run("stdio")
     else:
@@ -122,6 +127,24 @@ def run(build: Callable[[argparse.Namespace], Server], options: argparse.Namespa
         if not stream.closed:  # stdio closes its own
             stream.flush()
     os._exit(0)
+
+
+def _end_without_data(data: Data) -> None:
+    """End the program if its data, which were still being loaded when it began to serve, cannot be read."""
+    try:
+        data.first_load()
+    except StartupError as error:
+        _tell(error)
+    except Exception:
+        logger.exception("the data cannot be loaded")
+    else:
+        return
+    os._exit(BAD_INPUT)
+
+
+def _tell(error: StartupError) -> None:
+    said = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(error))
+    print(f"error: {said}", file=sys.stderr)  # noqa: T201  file names may contain control sequences
 
 
 def bounds(options: argparse.Namespace, secret: str | None) -> Bounds:

@@ -54,7 +54,7 @@ def build(data: Path, embeddings: Embeddings | None, refresh_s: float = REFRESH_
     Raises `StartupError` for a bad folder.
     """
     current = Newest(Folder(data, embeddings), refresh_s)
-    server = serving.new_server(NAME, INSTRUCTIONS, current.ready)
+    server = serving.new_server(NAME, INSTRUCTIONS, current)
     _add_search_tools(server, current)
     _add_reading(server, current)
     return server
@@ -64,13 +64,13 @@ def _add_search_tools(server: Server, current: Current) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def search_keyword(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
         """Passages that contain the words of the query (BM25). Best for names, numbers and exact terms."""
-        shelf = current.now()
+        shelf = await current.get()
         return _hits(shelf.library, query, await shelf.searcher.by_words(query, limit), [current.note])
 
     @server.tool(annotations=serving.READ_ONLY)
     async def search_semantic(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
         """Passages near to the query in meaning (embeddings). Best when the wording is unknown."""
-        shelf = current.now()
+        shelf = await current.get()
         try:
             return _hits(shelf.library, query, await shelf.searcher.by_meaning(query, limit), [current.note])
         except EmbeddingsUnavailable as reason:
@@ -79,7 +79,7 @@ def _add_search_tools(server: Server, current: Current) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def search(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
         """Keyword and semantic search fused by reciprocal rank (Cormack et al., 2009). The default choice."""
-        shelf = current.now()
+        shelf = await current.get()
         hits, missing = await shelf.searcher.fused(query, limit)
         lack = f"keyword search alone: {missing}" if missing else None
         return _hits(shelf.library, query, hits, [lack, current.note])
@@ -89,14 +89,15 @@ def _add_reading(server: Server, current: Current) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def read_document(id: DocumentId, section: SectionName = None) -> Annotated[CallToolResult, Document]:  # noqa: A002
         """One document, or one section of it, as Markdown with what a citation needs."""
-        return results.document_result(_document(current.now().library, id, section))
+        return results.document_result(_document((await current.get()).library, id, section))
 
     @server.resource("doc://{id}", name="document", mime_type="text/markdown")
-    def document(id: str) -> str:  # noqa: A002
+    async def document(id: str) -> str:  # noqa: A002
         """A document of the knowledge base by its id, as Markdown."""
-        return _find(current.now().library, id).text
+        return _find((await current.get()).library, id).text
 
-    for each in current.now().library.documents.values():  # later ones are read by the template above
+    shelf = current.now()
+    for each in shelf.library.documents.values() if shelf else ():  # later ones are read by the template above
         server.add_resource(
             FunctionResource(
                 uri=AnyUrl(f"doc://{each.id}"),

@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_servers.base.reloading import Progress
 from mcp_servers.base.serving import StartupError
 from mcp_servers.knowledge_base.documents import Library, load, visible_files
 from mcp_servers.knowledge_base.embeddings import Embeddings
@@ -46,7 +47,7 @@ class Folder:
                 found.append(state(path))
         return found
 
-    def load(self) -> Shelf:
+    def load(self, _: Progress[Shelf]) -> Shelf:
         """Load the documents; unchanged files are not read again. Raises StartupError."""
         self._reader.forget_all_but(self.state())
         library = load(self._folder, self._reader.read)

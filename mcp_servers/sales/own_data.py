@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 
+from mcp_servers.base.reloading import Progress
 from mcp_servers.base.serving import StartupError
 from mcp_servers.sales import stored
 from mcp_servers.sales.columns import Reading, read_as
@@ -41,7 +42,7 @@ class Files:
         except OSError as error:
             raise StartupError(f"cannot read {self._path}: {_reason(error)}; give {KINDS}") from error
 
-    def load(self) -> Warehouse:
+    def load(self, _: Progress[Warehouse]) -> Warehouse:
         """Load the files. Raises StartupError if they cannot be read."""
         return stored.opened(lambda: load(self._path, self._data_dir), self._time_limit_s)
 

@@ -17,6 +17,7 @@ import duckdb
 import psycopg
 from psycopg import Cursor, conninfo, sql
 
+from mcp_servers.base.reloading import Progress
 from mcp_servers.base.serving import StartupError
 from mcp_servers.sales import postgres_catalog, postgres_types, stored
 from mcp_servers.sales.database import write_atomically
@@ -72,7 +73,7 @@ class Postgres:
         with self._transaction() as rows:
             return postgres_catalog.state(rows)
 
-    def load(self) -> Warehouse:
+    def load(self, _: Progress[Warehouse]) -> Warehouse:
         """A snapshot. Raises StartupError: unreachable, nothing to read, too much to read, or the role can write."""
         return stored.opened(self._snapshot, self._time_limit_s)
 

@@ -73,7 +73,7 @@ def build(
         serving.StartupError: the data cannot be read, or `data_dir` cannot be written to.
     """
     current = _current(data, data_dir, refresh_s, time_limit_s)
-    server = serving.new_server("sales", INSTRUCTIONS, ready=current.ready)
+    server = serving.new_server("sales", INSTRUCTIONS, data=current)
     _add_schema(server, current)
     _add_query(server, current, Turns(lambda: queries), time_limit_s + START_S)
     _add_prepared(server, current)
@@ -164,16 +164,19 @@ def _add_prepared(server: Server, current: Current) -> None:
 
 async def _answer(current: Current, work: Callable[..., Table], *arguments: object) -> CallToolResult:
     """Run blocking work on a thread. Raises ToolError for what the caller can fix."""
-    return table_result(await anyio.to_thread.run_sync(_told, current, work, arguments, abandon_on_cancel=True))
+    warehouse = await current.get()  # one version for the whole call
+    return table_result(
+        await anyio.to_thread.run_sync(_told, warehouse, current.note, work, arguments, abandon_on_cancel=True)
+    )
 
 
-def _told(current: Current, work: Callable[..., Table], arguments: Sequence[object]) -> Table:
+def _told(warehouse: Warehouse, note: str | None, work: Callable[..., Table], arguments: Sequence[object]) -> Table:
     import duckdb  # noqa: PLC0415
 
     from mcp_servers.sales.database import STATEMENT_LIMIT_S  # noqa: PLC0415
 
     try:
-        table = work(current.now(), *arguments)  # one version for the whole call
+        table = work(warehouse, *arguments)
     except Refused as refusal:
         raise ToolError(str(refusal)) from refusal
     except duckdb.InterruptException as error:
@@ -183,7 +186,7 @@ def _told(current: Current, work: Callable[..., Table], arguments: Sequence[obje
         raise ToolError("the sales data cannot be written or read; the server's log says why") from error
     except duckdb.Error as error:
         raise ToolError(f"the data does not fit this tool ({error}); write SQL for the tool query") from error
-    return table.model_copy(update={"notes": [*table.notes, current.note]}) if current.note else table
+    return table.model_copy(update={"notes": [*table.notes, note]}) if note else table
 
 
 def _query(warehouse: Warehouse, sql: str, max_rows: int) -> Table:

@@ -1,25 +1,49 @@
 """`python -m tests.mcp_servers.slow_server`: its tools take their time, answer too much, or break, as asked."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import anyio
 from mcp.server.fastmcp.exceptions import ToolError
 from mcp.types import CallToolResult
 
 from mcp_servers.base import serving
+from mcp_servers.base.reloading import Newest, Progress
 from mcp_servers.base.results import Table, table_result
 from mcp_servers.base.server import Server
 
 
+@dataclass
+class Late:
+    """Data that are loaded when the file `data` is there, or cannot be, when `bad` is."""
+
+    folder: Path
+    data_version: str = "v1"
+    settles: bool = False
+
+    def state(self) -> object:
+        return None
+
+    def load(self, progress: Progress[Self]) -> Self:
+        progress.tell("1 of 2 files")
+        while not (self.folder / "data").exists():
+            if (self.folder / "bad").exists():
+                raise serving.StartupError("the second file is half a file")
+            time.sleep(0.01)
+        return self
+
+
 def build(folder: Path) -> Server:
-    """Its data are the file `data` in the folder; it notes in `done` which calls came to their end."""
+    """Its data come late; it notes in `done` which calls came to their end."""
+    newest = Newest(Late(folder), every_s=3600, start_s=0)
+    server = serving.new_server("slow", "Takes its time.", newest)
 
-    def ready() -> str | None:
-        return "v1" if (folder / "data").exists() else None
-
-    server = serving.new_server("slow", "Takes its time.", ready)
+    @server.tool(annotations=serving.READ_ONLY)
+    async def version() -> Annotated[CallToolResult, Table]:
+        """Answers when the data are there."""
+        return _table([(await newest.get()).data_version])
 
     @server.tool(annotations=serving.READ_ONLY)
     async def wait(file: str, name: str = "-") -> Annotated[CallToolResult, Table]:

@@ -126,7 +126,7 @@ async def test_lists_handshakes_and_probes_need_no_room(narrow: Listening, tmp_p
         alive = await client.get(f"{narrow.url}/healthz")
         (tmp_path / "go").touch()
         await asyncio.gather(*calls)
-    assert {tool.name for tool in listed.tools} == {"wait", "block", "large", "broken"}
+    assert {tool.name for tool in listed.tools} == {"version", "wait", "block", "large", "broken"}
     assert alive.json() == {"status": "ok", "server": "slow"}
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -172,16 +173,27 @@ def test_stdio_is_quiet(tmp_path: Path) -> None:
     assert said == ("", "")
 
 
-def test_it_is_ready_when_its_data_are_loaded(serve: Serve, tmp_path: Path) -> None:
-    with serve() as program:
+def test_while_its_data_are_loaded_it_says_how_far_it_is(serve: Serve, tmp_path: Path) -> None:
+    with serve("--max-call-s", "0.3") as program:
 
-        def ready() -> int:
-            return httpx.get(f"{program.url}/readyz", timeout=SECONDS).status_code
+        def ready() -> httpx.Response:
+            return httpx.get(f"{program.url}/readyz", timeout=SECONDS)
 
-        assert ready() == 503
+        assert (ready().status_code, ready().json()) == (503, {"status": "loading", "loading": "1 of 2 files"})
         assert httpx.get(f"{program.url}/healthz", timeout=SECONDS).status_code == 200
+        assert "still being loaded (1 of 2 files); try again" in text(post(program, call("version")))
         (tmp_path / "data").touch()
-        until(lambda: ready() == 200, "it is ready")
+        until(lambda: ready().status_code == 200, "it is ready")
+        assert "v1" in text(post(program, call("version")))
+        assert ready().json() == {"status": "ready", "data_version": "v1"}
+
+
+@pytest.mark.slow
+def test_it_ends_when_its_data_turn_out_to_be_bad(tmp_path: Path) -> None:
+    (tmp_path / "bad").touch()
+    command = [sys.executable, "-m", "tests.mcp_servers.slow_server", "--folder", str(tmp_path)]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (ended.returncode, ended.stderr.splitlines()[-1]) == (2, "error: the second file is half a file")
 
 
 def test_a_server_that_needs_no_data_is_ready_at_once() -> None:

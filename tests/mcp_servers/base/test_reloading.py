@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mcp_servers.base.reloading import RESTLESS_S, RETRY_S, Newest
+from mcp_servers.base.reloading import RESTLESS_S, RETRY_S, Newest, Progress
 from tests.mcp_servers.waiting import soon
 
 NEVER_S = 3600.0  # no look but those that a test makes
@@ -33,7 +33,7 @@ class Shelf:
             raise FileNotFoundError("it is gone")
         return self.content, self.broken
 
-    def load(self) -> Data:
+    def load(self, progress: Progress[Data]) -> Data:
         self.loads += 1
         if self.broken:
             raise ValueError("half a file")
@@ -57,7 +57,7 @@ def test_unchanged_data_are_loaded_once() -> None:
     newest = Newest(shelf, NEVER_S)
     newest.look()
     newest.look()
-    assert (newest.now().data_version, newest.ready(), newest.note, shelf.loads) == ("1", "1", None, 1)
+    assert (newest.ready(), newest.note, shelf.loads) == ("1", None, 1)
 
 
 def test_a_change_is_taken_and_who_has_the_old_version_keeps_it() -> None:
@@ -66,7 +66,7 @@ def test_a_change_is_taken_and_who_has_the_old_version_keeps_it() -> None:
     old = newest.now()
     shelf.content = "2"
     newest.look()
-    assert (old.data_version, newest.now().data_version, newest.ready()) == ("1", "2", "2")
+    assert (old, newest.ready()) == (Data("1"), "2")
 
 
 def test_a_version_that_comes_out_the_same_leaves_everything_as_it_is() -> None:
@@ -84,9 +84,9 @@ def test_what_is_still_being_written_is_left_alone_until_it_stands_still() -> No
     newest = Newest(shelf, NEVER_S)
     for shelf.content in ("2", "3"):
         newest.look()
-        assert newest.now().data_version == "1"
+        assert newest.ready() == "1"
     newest.look()
-    assert (newest.now().data_version, shelf.loads) == ("3", 2)
+    assert (newest.ready(), shelf.loads) == ("3", 2)
 
 
 def test_data_that_never_stand_still_are_told_of() -> None:
@@ -101,7 +101,7 @@ def test_data_that_never_stand_still_are_told_of() -> None:
     newest.look()
     assert told(newest).startswith("newer data could not be read; these are from 20")
     newest.look()
-    assert (newest.now().data_version, told(newest)) == ("3", "")
+    assert (newest.ready(), told(newest)) == ("3", "")
 
 
 @pytest.mark.parametrize("harm", ["broken", "lost"])
@@ -113,7 +113,7 @@ def test_bad_data_keep_the_good_ones_and_are_told_of_until_they_are_mended(
     setattr(shelf, harm, True)
     for _ in range(3):
         newest.look()
-    assert newest.now().data_version == newest.ready() == "1"
+    assert newest.ready() == "1"
     assert told(newest)
     why = {"broken": "half a file", "lost": "it is gone"}[harm]
     assert len([line for line in caplog.messages if line.endswith(why)]) == 1
@@ -121,7 +121,7 @@ def test_bad_data_keep_the_good_ones_and_are_told_of_until_they_are_mended(
     setattr(shelf, harm, False)
     shelf.content = "2"
     newest.look()
-    assert (newest.now().data_version, told(newest)) == ("2", "")
+    assert (newest.ready(), told(newest)) == ("2", "")
 
 
 def test_the_same_bad_data_are_tried_again_after_a_while() -> None:
@@ -147,3 +147,48 @@ def test_a_thread_looks_and_ends_with_the_object() -> None:
     gc.collect()
     soon(thread.is_alive, lambda alive: not alive, "the end of the thread")
     assert gone() is None
+
+
+@dataclass
+class Slow:
+    """A source whose load a test lets go on."""
+
+    offered: threading.Event = field(default_factory=threading.Event)
+    may_end: threading.Event = field(default_factory=threading.Event)
+    fails: bool = False
+    settles: bool = False
+
+    def state(self) -> object:
+        return None
+
+    def load(self, progress: Progress[Data]) -> Data:
+        progress.tell(lambda: "1 of 2 files")
+        progress.offer(Data("a part"))
+        self.offered.set()
+        self.may_end.wait()
+        if self.fails:
+            raise ValueError("half a file")
+        return Data("all")
+
+
+async def test_a_part_is_served_with_a_note_until_all_is_loaded() -> None:
+    slow = Slow()
+    newest = Newest(slow, NEVER_S, start_s=0)
+    slow.offered.wait()
+    assert (await newest.get(), newest.loading) == (Data("a part"), "1 of 2 files")
+    assert newest.note == "not all data are loaded yet (1 of 2 files)"
+    slow.may_end.set()
+    newest.first_load()
+    assert await newest.get() == Data("all")
+    assert [newest.ready(), newest.loading, newest.note] == ["all", None, None]
+
+
+def test_a_first_load_that_fails_is_told_whenever_it_ends() -> None:
+    broken = Shelf(broken=True)
+    with pytest.raises(ValueError, match="half a file"):
+        Newest(broken, NEVER_S)
+    slow = Slow(fails=True)
+    newest = Newest(slow, NEVER_S, start_s=0)
+    slow.may_end.set()
+    with pytest.raises(ValueError, match="half a file"):
+        newest.first_load()

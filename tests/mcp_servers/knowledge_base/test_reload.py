@@ -8,6 +8,7 @@ import httpx
 import pytest
 from mcp.server.fastmcp import FastMCP
 
+from mcp_servers.base.reloading import Progress
 from mcp_servers.base.results import Table
 from mcp_servers.knowledge_base.server import build
 from mcp_servers.knowledge_base.shelf import Folder
@@ -111,10 +112,10 @@ async def test_a_folder_that_is_lost_leaves_the_old_documents_with_a_note(
 def test_only_what_has_changed_is_read_again(folder: Path) -> None:
     put(folder / "tender.pdf", pdf_of("Ferries: 37 bids."))
     source = Folder(folder, None)
-    source.load()
+    source.load(Progress())
     read = dict(source._reader._known)
     put(folder / "depots.md", "# Depots\n\nA depot cost EUR 1.\n")
-    source.load()
+    source.load(Progress())
     kept = [each for each in source._reader._known if each in read]
     assert [Path(each[0]).name for each in kept] == ["tender.pdf"]
     assert len(source._reader._known) == 2

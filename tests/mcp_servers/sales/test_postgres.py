@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from mcp.server.fastmcp import FastMCP
 
-from mcp_servers.base.reloading import Newest
+from mcp_servers.base.reloading import Newest, Progress
 from mcp_servers.base.results import Table
 from mcp_servers.base.serving import StartupError
 from mcp_servers.sales.postgres import Bounds, Postgres
@@ -41,7 +41,7 @@ def source(server: Server, kept: Path, bounds: Bounds | None = None) -> Postgres
 
 def loaded(server: Server, kept: Path, *statements: str) -> Warehouse:
     server.run(*statements, *READ_ALL, database="shop")
-    return source(server, kept).load()
+    return source(server, kept).load(Progress())
 
 
 async def table(server: FastMCP, tool: str, **arguments: Any) -> Table:
@@ -165,7 +165,7 @@ def test_only_what_the_role_may_read_is_read(postgres_server: Server, shop: str,
         "GRANT SELECT (id, name) ON people TO shop",
         database=shop,
     )
-    warehouse = source(postgres_server, kept).load()
+    warehouse = source(postgres_server, kept).load(Progress())
     tables = dict(warehouse.rows("SELECT table_name, estimated_size FROM duckdb_tables() ORDER BY 1"))
     assert tables == {"orders": 3, "other_orders": 0, "parts": 1, "people": 0}
     assert list(warehouse.columns("people")) == ["id", "name"]
@@ -178,7 +178,7 @@ def test_the_role_of_the_readme_reads_and_nothing_else(postgres_server: Server, 
     postgres_server.run(*statements, database=shop)
     url = postgres_server.url("tollgate", shop, password="long%20and%20random")
     try:
-        assert set(Postgres(url, kept, 5.0).load().columns("sales")) == {"a"}
+        assert set(Postgres(url, kept, 5.0).load(Progress()).columns("sales")) == {"a"}
         for harm in ("INSERT INTO sales VALUES (1)", "TRUNCATE targets", "CREATE TABLE x (a int)"):
             for read_only in (None, False):  # as it comes, and when somebody lifts what only is a default
                 with psycopg.connect(url) as connection:
@@ -211,7 +211,7 @@ def test_a_role_that_can_write_is_refused(
     postgres_server.run(ORDERS, *READ_ALL, *grants, database=shop)
     try:
         with pytest.raises(StartupError, match=rf"^the role shop of the Postgres database can write to {what}.*README"):
-            source(postgres_server, kept).load()
+            source(postgres_server, kept).load(Progress())
     finally:
         postgres_server.run("DROP OWNED BY shop CASCADE", database=shop)
         if BOSS[0] in grants:
@@ -233,7 +233,8 @@ def test_the_copy_is_of_one_moment_and_asks_for_no_more_than_reading(
     with busy(postgres_server) as other:
         other.execute("INSERT INTO orders VALUES (4, 6)")
         newest.look()
-        assert newest.now().rows("SELECT count(*) FROM orders") == [(3,)]
+        assert (now := newest.now())
+        assert now.rows("SELECT count(*) FROM orders") == [(3,)]
     with source(postgres_server, kept)._transaction() as rows:
         shown = {name: rows.execute(f"SHOW {name}").fetchone() for name in ("statement_timeout", "lock_timeout")}
         assert shown == {"statement_timeout": ("2min",), "lock_timeout": ("5s",)}
@@ -250,21 +251,21 @@ def test_a_table_that_is_locked_for_long_is_told(postgres_server: Server, shop: 
     with busy(postgres_server) as other:
         other.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(StartupError, match="lock timeout"):
-            source(postgres_server, kept).load()
+            source(postgres_server, kept).load(Progress())
 
 
 @pytest.mark.parametrize("bounds", [Bounds(rows=2), Bounds(bytes=10), Bounds(seconds=0)])
 def test_too_much_is_refused_with_what_to_do(postgres_server: Server, shop: str, kept: Path, bounds: Bounds) -> None:
     postgres_server.run(ORDERS, *READ_ALL, database=shop)
     with pytest.raises(StartupError, match=r"\(at public\.orders\); GRANT the role less, or a view"):
-        source(postgres_server, kept, bounds).load()
+        source(postgres_server, kept, bounds).load(Progress())
     assert list((kept / "sales").iterdir()) == []
 
 
 def test_nothing_to_read_is_told(postgres_server: Server, shop: str, kept: Path) -> None:
     postgres_server.run(ORDERS, database=shop)
     with pytest.raises(StartupError, match="the role shop of the Postgres database can read no table; GRANT it SELECT"):
-        source(postgres_server, kept).load()
+        source(postgres_server, kept).load(Progress())
 
 
 @pytest.mark.slow
@@ -285,9 +286,10 @@ def test_nothing_to_read_is_told(postgres_server: Server, shop: str, kept: Path)
 def test_a_change_is_noticed_and_bumps_the_version(postgres_server: Server, shop: str, kept: Path, change: str) -> None:
     postgres_server.run(ORDERS, *READ_ALL, database=shop)
     newest = Newest(source(postgres_server, kept), 0.05)
-    before = newest.now()
+    assert (before := newest.now())
     postgres_server.run(*change.split("; "), database=shop)
-    soon(newest.ready, lambda version: version != before.data_version, "the reload")
+    old = before.data_version
+    soon(newest.ready, lambda version: version != old, "the reload")
     assert newest.note is None
     assert before.rows("SELECT sum(amount) FROM orders") == [(Decimal("9.0"),)]
 
@@ -298,12 +300,13 @@ def test_activity_that_changes_nothing_we_read_leaves_the_version(
     postgres_server.run(ORDERS, *READ_ALL, "CREATE TABLE log (a int)", database=shop)
     first, second = source(postgres_server, kept), source(postgres_server, kept.with_name("replica"))
     newest = Newest(first, NEVER_S)
-    old, state = newest.now(), first.state()
+    assert (old := newest.now())
+    state = first.state()
     postgres_server.run("INSERT INTO log SELECT generate_series(1, 1000)", database=shop)
     soon(first.state, lambda now: now != state, "the counters' move")
     newest.look()
     assert newest.now() is old
-    assert second.load().data_version == old.data_version  # so replicas agree
+    assert second.load(Progress()).data_version == old.data_version  # so replicas agree
 
 
 async def test_a_database_that_is_gone_leaves_the_last_copy_with_a_note(
@@ -335,7 +338,7 @@ async def test_a_database_that_is_gone_leaves_the_last_copy_with_a_note(
 )
 def test_no_message_holds_the_password(kept: Path, url: str) -> None:
     with pytest.raises(StartupError) as refusal:
-        Postgres(url, kept, 5.0).load()
+        Postgres(url, kept, 5.0).load(Progress())
     assert "sEcr3t" not in str(refusal.value)
     assert "pass@" not in str(refusal.value)
     assert "sEcr3t" not in "".join(traceback.format_exception(refusal.value))
@@ -350,5 +353,5 @@ def test_a_password_that_is_not_encoded_is_told(kept: Path, rest: str) -> None:
 
 def test_a_wrong_password_is_told(postgres_server: Server, shop: str, kept: Path) -> None:
     with pytest.raises(StartupError, match='password authentication failed for user "shop"') as refusal:
-        Postgres(postgres_server.url(shop, shop, password="sEcr3t"), kept, 5.0).load()
+        Postgres(postgres_server.url(shop, shop, password="sEcr3t"), kept, 5.0).load(Progress())
     assert "sEcr3t" not in str(refusal.value)

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from mcp.server.fastmcp import FastMCP
 
+from mcp_servers.base.reloading import Progress
 from mcp_servers.base.results import Table
 from mcp_servers.sales import own_data, stored
 from mcp_servers.sales.server import build
@@ -184,12 +185,12 @@ def source(file: Path, kept: Path, time_limit_s: float = 5.0) -> own_data.Files:
 
 @pytest.mark.slow
 def test_a_query_under_way_ends_on_the_old_data(data: Path, kept: Path) -> None:
-    old = source(csv(data / "orders.csv", 3), kept).load()
+    old = source(csv(data / "orders.csv", 3), kept).load(Progress())
     slow = "SELECT count(*) + 0 * (SELECT sum(hash(i)) FROM range(60000000) t(i)) // 1 AS n FROM orders"
     answers: list[Any] = []
     query = threading.Thread(target=lambda: answers.append(old.sandbox.run(slow, 1)["rows"]))
     query.start()
-    new = source(csv(data / "orders.csv", 5), kept).load()
+    new = source(csv(data / "orders.csv", 5), kept).load(Progress())
     assert new.sandbox.run(COUNT, 1)["rows"] == [[5]]
     query.join(PATIENCE_S)
     assert answers == [[[3]]]
@@ -198,8 +199,8 @@ def test_a_query_under_way_ends_on_the_old_data(data: Path, kept: Path) -> None:
 @pytest.mark.slow
 def test_removed_files_stay_readable_for_whoever_opened_them(data: Path, kept: Path) -> None:
     """A second server over the same data folder removes what the first one still uses."""
-    first = source(csv(data / "orders.csv", 3), kept, time_limit_s=0.5).load()
-    second = source(csv(data / "orders.csv", 5), kept).load()
+    first = source(csv(data / "orders.csv", 3), kept, time_limit_s=0.5).load(Progress())
+    second = source(csv(data / "orders.csv", 5), kept).load(Progress())
     assert [each.name for each in (kept / "sales").iterdir()] == [f"{second.data_version}.duckdb"]
     assert first.rows("SELECT count(*) FROM orders") == [(3,)]
     with pytest.raises(Refused, match="time limit"):
@@ -210,7 +211,7 @@ def test_removed_files_stay_readable_for_whoever_opened_them(data: Path, kept: P
 def test_two_servers_that_load_at_once_get_the_same(data: Path, kept: Path) -> None:
     file = csv(data / "orders.csv", 1000)
     loaded: list[Warehouse] = []
-    both = [threading.Thread(target=lambda: loaded.append(source(file, kept).load())) for _ in range(4)]
+    both = [threading.Thread(target=lambda: loaded.append(source(file, kept).load(Progress()))) for _ in range(4)]
     for each in both:
         each.start()
     for each in both:
@@ -248,7 +249,7 @@ def test_what_a_killed_server_left_is_removed_after_a_while(data: Path, kept: Pa
     left.write_bytes(b"half")
     for each in (left, left.parent):
         os.utime(each, (time.time() - age_s, time.time() - age_s))
-    source(csv(data / "orders.csv", 3), kept).load()
+    source(csv(data / "orders.csv", 3), kept).load(Progress())
     assert left.exists() == (age_s < stored.ABANDONED_S)
 
 
@@ -256,7 +257,7 @@ def test_a_damaged_copy_is_made_anew(data: Path, kept: Path) -> None:
     file = csv(data / "orders.csv", 3)
     path, _ = own_data.load(file, kept)
     path.write_bytes(b"no database")
-    assert source(file, kept).load().rows(COUNT) == [(3,)]
+    assert source(file, kept).load(Progress()).rows(COUNT) == [(3,)]
 
 
 @pytest.mark.slow
