@@ -233,7 +233,8 @@ def test_the_copy_is_of_one_moment_and_asks_for_no_more_than_reading(
     with busy(postgres_server) as other:
         other.execute("INSERT INTO orders VALUES (4, 6)")
         newest.look()
-        assert (now := newest.now())
+        now = newest.now()
+        assert now
         assert now.rows("SELECT count(*) FROM orders") == [(3,)]
     with source(postgres_server, kept)._transaction() as rows:
         shown = {name: rows.execute(f"SHOW {name}").fetchone() for name in ("statement_timeout", "lock_timeout")}
@@ -286,7 +287,8 @@ def test_nothing_to_read_is_told(postgres_server: Server, shop: str, kept: Path)
 def test_a_change_is_noticed_and_bumps_the_version(postgres_server: Server, shop: str, kept: Path, change: str) -> None:
     postgres_server.run(ORDERS, *READ_ALL, database=shop)
     newest = Newest(source(postgres_server, kept), 0.05)
-    assert (before := newest.now())
+    before = newest.now()
+    assert before
     postgres_server.run(*change.split("; "), database=shop)
     old = before.data_version
     soon(newest.ready, lambda version: version != old, "the reload")
@@ -300,7 +302,8 @@ def test_activity_that_changes_nothing_we_read_leaves_the_version(
     postgres_server.run(ORDERS, *READ_ALL, "CREATE TABLE log (a int)", database=shop)
     first, second = source(postgres_server, kept), source(postgres_server, kept.with_name("replica"))
     newest = Newest(first, NEVER_S)
-    assert (old := newest.now())
+    old = newest.now()
+    assert old
     state = first.state()
     postgres_server.run("INSERT INTO log SELECT generate_series(1, 1000)", database=shop)
     soon(first.state, lambda now: now != state, "the counters' move")
