@@ -1,6 +1,8 @@
-"""Describes the database for whoever writes SQL for it."""
+"""Describes the database for whoever writes SQL for it; sizes and values are recorded when the data are loaded."""
 
-from mcp_servers.base.results import Cell, Table
+from duckdb import DuckDBPyConnection
+
+from mcp_servers.base.results import Table
 from mcp_servers.sales.plain import quoted
 from mcp_servers.sales.warehouse import Warehouse
 
@@ -12,62 +14,58 @@ NESTED = ("STRUCT", "MAP", "UNION", "BLOB", "BIT", "VARIANT")
 
 
 def describe(warehouse: Warehouse) -> Table:
-    """One row per column, with its values if they are few, else its range."""
-    rows: list[list[Cell]] = []
-    notes: list[str] = []
-    for relation, comment, size in _relations(warehouse):
-        rows += _described(warehouse, relation)
-        notes.append(f"{relation}: {size} rows. {comment}".strip())
+    """One row per column, with its values if they are few, else its range; the table `sales` first."""
+    rows = warehouse.rows(
+        """
+        SELECT c.table_name, c.column_name, c.data_type, coalesce(c.comment, ''), coalesce(d.known_values, '')
+        FROM duckdb_columns() c LEFT JOIN tollgate.described d USING (table_name, column_name)
+        WHERE c.schema_name = 'main' AND NOT c.internal ORDER BY c.table_name <> 'sales', c.table_name, c.column_index
+        """
+    )
+    tables = warehouse.rows(
+        """
+        SELECT table_name, row_count, coalesce(comment, '') FROM duckdb_tables() JOIN tollgate.sizes USING (table_name)
+        WHERE schema_name = 'main' AND NOT internal ORDER BY table_name <> 'sales', table_name
+        """
+    )
+    left_out = warehouse.rows("SELECT concat(name, ': ', note) FROM tollgate.loaded WHERE note <> '' ORDER BY ALL")
     return Table(
         title="Tables and columns",
         columns=COLUMNS,
-        rows=rows[:MAX_ROWS],
+        rows=[list(row) for row in rows[:MAX_ROWS]],
         row_count=len(rows),
         truncated=len(rows) > MAX_ROWS,
-        notes=notes,
+        notes=[f"{name}: {size} rows. {comment}".strip() for name, size, comment in tables]
+        + [f"left out: {note}" for (note,) in left_out],
         data_version=warehouse.data_version,
     )
 
 
-def _relations(warehouse: Warehouse) -> list[tuple[str, str, int]]:
-    """Name, comment and number of rows of each table and view; the view `sales` first."""
-    found = warehouse.rows(
-        """
-        SELECT view_name AS name, comment FROM duckdb_views() WHERE NOT internal AND schema_name = 'main'
-        UNION ALL SELECT table_name, comment FROM duckdb_tables() WHERE NOT internal AND schema_name = 'main'
-        ORDER BY name <> 'sales', name
-        """
+def record(connection: DuckDBPyConnection, table: str) -> None:
+    """Store the size of a table, and the values or range of its columns."""
+    connection.execute("CREATE TABLE IF NOT EXISTS tollgate.sizes (table_name VARCHAR, row_count BIGINT)")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS tollgate.described (table_name VARCHAR, column_name VARCHAR, known_values VARCHAR)"
     )
-    return [
-        (name, comment or "", warehouse.rows(f"SELECT count(*) FROM {quoted(name)}")[0][0])  # noqa: S608
-        for name, comment in found
-    ]
-
-
-def _described(warehouse: Warehouse, relation: str) -> list[list[Cell]]:
-    columns = warehouse.rows(
-        "SELECT column_name, data_type, coalesce(comment, '') FROM duckdb_columns() "
-        "WHERE table_name = ? AND schema_name = 'main' ORDER BY column_index",
-        [relation],
-    )
-    plain = [name for name, kind, _ in columns if not kind.startswith(NESTED) and not kind.endswith("]")]
-    values = _values(warehouse, relation, plain) if plain else {}
-    return [[relation, name, kind, comment, values.get(name, "")[:MAX_CHARS]] for name, kind, comment in columns]
-
-
-def _values(warehouse: Warehouse, relation: str, names: list[str]) -> dict[str, str]:
-    """Per column, its values if they are few, else its minimum and maximum."""
+    connection.execute(f"INSERT INTO tollgate.sizes SELECT ?, count(*) FROM {quoted(table)}", [table])  # noqa: S608
+    described = connection.execute(f"DESCRIBE {quoted(table)}").fetchall()
+    plain = [str(name) for name, kind, *_ in described if not kind.startswith(NESTED) and not kind.endswith("]")]
+    if not plain:
+        return
     # A rough count first: exact counts of every column at once take a hundred megabytes.
     measures = ", ".join(
-        f"approx_count_distinct({name}), concat(min({name}), ' .. ', max({name}))" for name in map(quoted, names)
+        f"approx_count_distinct({name}), concat(min({name}), ' .. ', max({name}))" for name in map(quoted, plain)
     )
-    [found] = warehouse.rows(f"SELECT {measures} FROM {quoted(relation)}")  # noqa: S608
-    return {
-        name: _listed(warehouse, relation, name, span) if roughly <= 2 * MAX_VALUES else span
-        for name, roughly, span in zip(names, found[::2], found[1::2], strict=True)
-    }
+    [found] = connection.execute(f"SELECT {measures} FROM {quoted(table)}").fetchall()  # noqa: S608
+    for name, roughly, span in zip(plain, found[::2], found[1::2], strict=True):
+        values = _values(connection, table, name) if roughly <= 2 * MAX_VALUES else []
+        shown = "; ".join(values) if 0 < len(values) <= MAX_VALUES else span if roughly else ""
+        connection.execute("INSERT INTO tollgate.described VALUES (?, ?, ?)", [table, name, shown[:MAX_CHARS]])
 
 
-def _listed(warehouse: Warehouse, relation: str, column: str, span: str) -> str:
-    values = warehouse.values(quoted(relation), quoted(column))
-    return "; ".join(values) if len(values) <= MAX_VALUES else span
+def _values(connection: DuckDBPyConnection, table: str, column: str) -> list[str]:
+    found = connection.execute(
+        f"SELECT CAST(v AS VARCHAR) FROM (SELECT DISTINCT {quoted(column)} AS v FROM {quoted(table)}) "  # noqa: S608
+        f"WHERE v IS NOT NULL ORDER BY v LIMIT {MAX_VALUES + 1}"
+    ).fetchall()
+    return [str(value) for (value,) in found]

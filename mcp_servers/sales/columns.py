@@ -1,104 +1,241 @@
-"""Infers what a text column holds: integers, decimals, dates, or just text.
+"""Infers what the columns of a table of text hold: numbers, amounts of a currency, dates, or just text.
 
-A column gets a type only if all its values fit; otherwise it stays text. A column may mix date formats. A date such as
-03/04/2024 is read day first, unless the column has a date that only fits month first (04/30/2024) and none that only
-fits day first.
+A column gets a type only if all its values fit. Its first rows suggest how it may be read (1,234 as one thousand or
+as a decimal; 03/04/2024 as April or as March); every such way is then tried on all values, in one scan of the table.
+Where several fit, the other columns of the table decide, or the owner of the data: nothing is guessed.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-MISSING = ("", "-", "--", "?", "NA", "N/A", "NAN", "NONE", "NULL")
-CURRENCY = "^(EUR|USD|GBP|€|[$]|£)\\s*|\\s*(EUR|USD|GBP|€|[$]|£)$"
-# No leading zeros and at most 18 digits: postcodes and long identifiers stay text
-_DIGITS = r"(0|[1-9]\d{0,17})"
-WHOLE = rf"[+-]?{_DIGITS}"
-DECIMAL = rf"[+-]?({_DIGITS}(\.\d+)?|\.\d+)([eE][+-]?\d+)?"
-ENGLISH = rf"[+-]?(\d{{1,3}}(,\d{{3}})+|{_DIGITS})(\.\d+)?"
-CONTINENTAL = rf"[+-]?(\d{{1,3}}(\.\d{{3}})+|{_DIGITS})(,\d+)?"
+from mcp_servers.sales import dates, numbers
+from mcp_servers.sales.plain import literal, quoted
+from mcp_servers.sales.settings import TableSettings
 
-# The first format that fits wins, and %Y fits a year of two digits too: %y comes before it, year-first last
-_DAY_FIRST = ["%d/%m/%y", "%d-%m-%y", "%d/%m/%Y", "%d-%m-%Y"]
-_MONTH_FIRST = ["%m/%d/%y", "%m-%d-%y", "%m/%d/%Y", "%m-%d-%Y"]
-_OTHERS = [
-    "%d.%m.%y",
-    "%d.%m.%Y",
-    "%d %b %y",
-    "%d-%b-%y",
-    "%d %b %Y",
-    "%d %B %Y",
-    "%d-%b-%Y",
-    "%b %d, %Y",
-    "%B %d, %Y",
-    "%Y-%m-%d",
-    "%Y/%m/%d",
-]
-_TIMES = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S", "T%H:%M:%SZ", "T%H:%M:%S.%f"]
+SAMPLED, EXAMPLES = 500, 100
+AT_ONCE = 50  # columns examined in one scan
+ROUNDS = 5
+MOSTLY = 0.9  # of its values fit a type: a note says which do not
+MISSING = ("-", "--", "?", "NA", "N/A", "#N/A", "NAN", "NONE", "NULL", "#VALUE!", "#REF!", "#DIV/0!")
+UNDECIDED = {
+    "dates": 'text, because its {} dates may have the day or the month first; say in {}: dates = "day-first" or '
+    '"month-first"',
+    "decimal": 'text, because 1,234 in its {} numbers may be a decimal or not; say in {}: decimal = "." or ","',
+}
+
+Way = numbers.Number | dates.Date
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read a column: an SQL expression, and a note on the result."""
+    """How to read a column: an SQL expression, notes on the result, and the currency: one, or the expression for it."""
 
     expression: str
-    note: str = ""
+    notes: tuple[str, ...] = ()
+    currency: str = ""
+    currency_expression: str = ""
 
 
-def read_as(connection: DuckDBPyConnection, table: str, column: str) -> Reading:
-    """The narrowest reading that all values of the text column fit. Names come quoted."""
-    value = f"CASE WHEN upper(trim({column})) NOT IN {MISSING} THEN trim({column}) END"
-    number = f"regexp_replace({value}, '{CURRENCY}', '', 'g')"
-    text = Reading(f"nullif({column}, '')")
-    if _count(connection, table, f"{value} IS NOT NULL") == 0:
-        return text
-    return _number(connection, table, number) or _date(connection, table, value) or text
+@dataclass
+class _Column:
+    """A column while it is examined. `ways`: those that may fit all its values; none: text."""
+
+    name: str
+    values: set[str]
+    ways: Sequence[Way] = ()
+    evident: bool = False
+    told: dict[tuple[str, str], Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return f"trim({quoted(self.name)})"
+
+    @property
+    def setting(self) -> str:
+        """The setting that chooses between its ways; empty for text."""
+        return "" if not self.ways else "dates" if isinstance(self.ways[0], dates.Date) else "decimal"
+
+    def measured(self, way: Way) -> dict[str, Any]:
+        """What was counted of one way."""
+        return {name: value for (choice, name), value in self.told.items() if choice == way.choice}
 
 
-def _number(connection: DuckDBPyConnection, table: str, value: str) -> Reading | None:
-    def all_fit(pattern: str) -> bool:
-        return _count(connection, table, f"NOT regexp_full_match({value}, '{pattern}')") == 0
-
-    if all_fit(WHOLE):
-        return Reading(f"CAST({value} AS BIGINT)")
-    if all_fit(DECIMAL):
-        return Reading(_decimal(connection, table, value))
-    if all_fit(ENGLISH):
-        plain = f"replace({value}, ',', '')"
-        return Reading(_decimal(connection, table, plain), "numbers written as 1,234.50")
-    if all_fit(CONTINENTAL):
-        plain = f"replace(replace({value}, '.', ''), ',', '.')"
-        return Reading(_decimal(connection, table, plain), "numbers written as 1.234,50")
-    return None
-
-
-def _decimal(connection: DuckDBPyConnection, table: str, value: str) -> str:
-    """Exact decimals if they fit (money stays exact), else floating point."""
-    exact = f"TRY_CAST({value} AS DECIMAL(18, 4))"
-    inexact = _count(connection, table, f"{exact} IS DISTINCT FROM TRY_CAST({value} AS DECIMAL(38, 12))")
-    return f"CAST({value} AS DOUBLE)" if inexact else exact
+def readings(
+    connection: DuckDBPyConnection, relation: str, names: Sequence[str], settings: TableSettings, file: Path
+) -> dict[str, Reading]:
+    """How to read these columns of text of `relation`, by name. `file`: the settings file, for notes."""
+    missing = tuple(dict.fromkeys((*MISSING, *(word.upper() for word in settings.missing))))
+    columns = _sampled(connection, relation, names, missing)
+    kept = {name for name, each in settings.columns.items() if each.text}
+    unsettled = [each for each in columns if each.name not in kept]
+    for _ in range(ROUNDS):
+        unsettled = [each for each in unsettled if _suggest(each)]
+        for start in range(0, len(unsettled), AT_ONCE):
+            _count(connection, relation, unsettled[start : start + AT_ONCE], missing)
+        unsettled = [each for each in unsettled if not _settle(each)]
+        for each in unsettled:
+            _look_closer(connection, relation, each, missing)
+    for each in unsettled:
+        each.ways = ()
+    _decide(columns, settings, file)
+    return {each.name: _reading(each) for each in columns}
 
 
-def _date(connection: DuckDBPyConnection, table: str, value: str) -> Reading | None:
-    day_first, month_first = _parsed(value, _DAY_FIRST), _parsed(value, _MONTH_FIRST)
-    either_way = _count(connection, table, f"{day_first} <> {month_first}")
-    only_day = _count(connection, table, f"{day_first} IS NOT NULL AND {month_first} IS NULL")
-    only_month = _count(connection, table, f"{day_first} IS NULL AND {month_first} IS NOT NULL")
-    american = only_month > 0 and only_day == 0
-    order = [*_MONTH_FIRST, *_DAY_FIRST] if american else [*_DAY_FIRST, *_MONTH_FIRST]
-    moment = _parsed(value, [*order, *_OTHERS])
-    if _count(connection, table, f"{value} IS NOT NULL AND {moment} IS NULL"):
-        return None
-    has_times = _count(connection, table, f"date_trunc('day', {moment}) <> {moment}")
-    words = f"{either_way} dates fit day/month and month/day; read {'month' if american else 'day'} first"
-    return Reading(moment if has_times else f"CAST({moment} AS DATE)", words if either_way else "")
+def _sampled(
+    connection: DuckDBPyConnection, relation: str, names: Sequence[str], missing: Sequence[str]
+) -> list[_Column]:
+    listed = ", ".join(map(quoted, names))
+    cells = connection.execute(f"SELECT {listed} FROM {relation} LIMIT {SAMPLED}").fetchall()  # noqa: S608
+    found = ({str(row[at]).strip() for row in cells if row[at] is not None} for at in range(len(names)))
+    return [
+        _Column(name, {value for value in values if value.upper() not in ("", *missing)})
+        for name, values in zip(names, found, strict=True)
+    ]
 
 
-def _parsed(value: str, days: list[str]) -> str:
-    formats = [f"{day}{time}" for day in days for time in _TIMES]
-    return f"try_strptime({value}, {formats})"
+def _family(value: str) -> ModuleType | None:
+    return numbers if numbers.fits(value) else dates if dates.fits(value) else None
 
 
-def _count(connection: DuckDBPyConnection, table: str, condition: str) -> int:
-    [(count,)] = connection.execute(f"SELECT count(*) FROM {table} WHERE {condition}").fetchall()  # noqa: S608
-    return int(count)
+def _suggest(column: _Column) -> bool:
+    """Find the ways to read the known values. False: it is text."""
+    families = {value: _family(value) for value in column.values}
+    [(family, most)] = Counter(filter(None, families.values())).most_common(1) or [(numbers, 0)]
+    column.ways = ()
+    if most < MOSTLY * len(families):
+        return False
+    column.ways = list(family.ways(column.text, [value for value, its in families.items() if its is family]))
+    if not column.ways:
+        what = "dates are day first, others month first" if family is dates else "numbers have . for decimals, others ,"
+        column.notes.append(f"text, because some of its {what}")
+    return bool(column.ways)
+
+
+def _count(connection: DuckDBPyConnection, relation: str, columns: Sequence[_Column], missing: Sequence[str]) -> None:
+    """What scans of all values tell of each way; the second scan is for values that are missing or do not fit."""
+    for column in columns:
+        column.told.clear()
+    _scan(
+        connection,
+        relation,
+        columns,
+        {(at, *key): measure for at, column in enumerate(columns) for key, measure in _measures(at, column)},
+    )
+    doubtful = {
+        (at, way.choice, "misfits"): f"count(*) FILTER ({_read(at, way)} IS NULL AND {_present(column, missing)})"
+        for at, column in enumerate(columns)
+        for way in column.ways
+        if column.told[way.choice, "misfits"]
+    }
+    if doubtful:
+        _scan(connection, relation, columns, doubtful)
+
+
+def _scan(
+    connection: DuckDBPyConnection, relation: str, columns: Sequence[_Column], asked: Mapping[tuple[int, str, str], str]
+) -> None:
+    reads = [f"{way.read} AS {_read(at, way)}" for at, column in enumerate(columns) for way in column.ways]
+    [found] = connection.execute(
+        f"SELECT {', '.join(asked.values())} FROM (SELECT *, {', '.join(reads)} FROM {relation})"  # noqa: S608
+    ).fetchall()
+    for (at, choice, name), value in zip(asked, found, strict=True):
+        columns[at].told[choice, name] = value
+
+
+def _read(at: int, way: Way) -> str:
+    return quoted(f" {at} {way.choice}")
+
+
+def _measures(at: int, column: _Column) -> Iterator[tuple[tuple[str, str], str]]:
+    filled = f"count(*) FILTER ({quoted(column.name)} <> '')"
+    yield ("all", "filled"), filled
+    for way in column.ways:
+        read = _read(at, way)
+        yield (way.choice, "fitting"), f"count({read})"
+        yield (way.choice, "misfits"), f"{filled} - count({read})"
+        for name, measure in way.measures(read).items():
+            yield (way.choice, name), measure
+    if len(column.ways) > 1:
+        one, other = (way.compared(_read(at, way)) for way in column.ways)
+        yield ("all", "differing"), f"count(*) FILTER ({one} <> {other})"
+
+
+def _present(column: _Column, missing: Sequence[str]) -> str:
+    return f"{column.text} <> '' AND upper({column.text}) NOT IN ({', '.join(map(literal, missing))})"
+
+
+def _settle(column: _Column) -> bool:
+    """Keep the ways that fit all values; of several, one if they come to the same. False: none fits."""
+    fitting = [way for way in column.ways if not column.told[way.choice, "misfits"]]
+    column.evident = len(fitting) == 1
+    if not column.told.get(("all", "differing")):
+        fitting = fitting[:1]
+    column.ways = fitting or column.ways
+    return bool(fitting)
+
+
+def _look_closer(connection: DuckDBPyConnection, relation: str, column: _Column, missing: Sequence[str]) -> None:
+    """Learn from values that fit no way: they suggest others, or show that the column is text."""
+    misfit = " AND ".join(f"{way.read} IS NULL" for way in column.ways)
+    rows = connection.execute(
+        f"SELECT DISTINCT {column.text} FROM {relation} "  # noqa: S608
+        f"WHERE {misfit} AND {_present(column, missing)} ORDER BY ALL LIMIT {EXAMPLES}"
+    ).fetchall()
+    examples = [str(value) for (value,) in rows]
+    what = "date" if column.setting == "dates" else "number"
+    unreadable = [value for value in examples if _family(value) is not (dates if what == "date" else numbers)]
+    count = min(column.told[way.choice, "misfits"] for way in column.ways)
+    if unreadable and count <= (1 - MOSTLY) * column.told["all", "filled"]:
+        column.notes.append(
+            f"text, because {count} of its {column.told['all', 'filled']} values are not a {what}, such as "
+            f"{unreadable[0][:40]!r}; correct them, or name them as missing = [...] in the settings"
+        )
+    column.values.update(examples)
+
+
+def _decide(columns: Sequence[_Column], settings: TableSettings, file: Path) -> None:
+    """Where a column can be read in two ways, let the owner decide, or the other columns."""
+    for setting, doubt in UNDECIDED.items():
+        ours = [each for each in columns if each.setting == setting]
+        evident = {each.ways[0].choice for each in ours if each.evident} - {""}
+        told = getattr(settings, setting)
+        choice = told or (evident.pop() if len(evident) == 1 else None)
+        for each in (each for each in ours if len(each.ways) > 1):
+            if not choice:
+                each.notes.append(doubt.format(each.told["all", "filled"], file.name))
+            elif not told:
+                each.notes.append(f"{setting} read as {choice}, like those of other columns")
+            each.ways = [way for way in each.ways if way.choice == choice]
+
+
+def _reading(column: _Column) -> Reading:
+    text = f"nullif({quoted(column.name)}, '')"
+    told = column.measured(column.ways[0]) if column.ways else {}
+    if not told.get("fitting"):
+        return Reading(text, tuple(column.notes))
+    [way] = column.ways
+    missing = column.told["all", "filled"] - told["fitting"]
+    value, notes = way.typed(told | {"all fit": not missing})
+    notes = [*column.notes, *notes]
+    if missing:
+        notes.append(f"{missing} missing values were written as words or spaces")
+    units = set(told.get("units") or [])
+    if isinstance(way, dates.Date) or not units - {""}:
+        return Reading(value, tuple(notes))
+    if numbers.PERCENT in units:
+        if len(units) > 1:
+            return Reading(text, (*column.notes, "text, because only some of its values have a percent sign"))
+        return Reading(value, (*notes, "in percent"))
+    currencies = {numbers.CURRENCIES[unit] for unit in units if unit}
+    if len(currencies) > 1:
+        notes.append(f"amounts in {', '.join(sorted(currencies))}: never add these up")
+        return Reading(value, tuple(notes), currency_expression=way.currency)
+    notes += ["some amounts are written without currency"] if "" in units else []
+    return Reading(value, tuple(notes), currencies.pop())

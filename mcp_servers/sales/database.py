@@ -1,16 +1,31 @@
-"""Opens DuckDB files read-only, and writes them atomically."""
+"""Opens DuckDB files read-only, and makes them: a killed load goes on where it was."""
 
-import contextlib
-import os
-import secrets
 import shutil
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 
 MEMORY_LIMIT_MB = 256
 STATEMENT_LIMIT_S = 10  # frees threads that nobody waits for any more
+LOCK_LOOK_S = 0.1
+
+Config = dict[str, str | bool | int | float | list[str]]
+
+# Without access to other files, the network and extensions.
+CLOSED: Config = {
+    "enable_external_access": False,
+    "autoload_known_extensions": False,
+    "autoinstall_known_extensions": False,
+    "allow_community_extensions": False,
+    "python_enable_replacements": False,
+    "threads": 1,
+}
+LOADING: Config = CLOSED | {"enable_external_access": True, "memory_limit": f"{MEMORY_LIMIT_MB}MB", "threads": 2}
+
+_making = threading.Lock()  # DuckDB locks its files between processes only
 
 
 def open_locked(path: Path) -> duckdb.DuckDBPyConnection:
@@ -21,12 +36,8 @@ def open_locked(path: Path) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(
         str(path),
         read_only=True,
-        config={
-            "enable_external_access": False,
-            "autoload_known_extensions": False,
-            "autoinstall_known_extensions": False,
-            "allow_community_extensions": False,
-            "python_enable_replacements": False,
+        config=CLOSED
+        | {
             "temp_directory": "",
             "max_execution_time": 1000 * STATEMENT_LIMIT_S,
             "memory_limit": f"{MEMORY_LIMIT_MB}MB",
@@ -36,34 +47,38 @@ def open_locked(path: Path) -> duckdb.DuckDBPyConnection:
     )
 
 
-def write_atomically(path: Path, fill: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
-    """Create the database with `fill` in a temporary file, then move it to `path`. Concurrent writers are fine."""
-    with _draft(path) as draft, duckdb.connect(str(draft), config={"threads": 1}) as connection:
-        fill(connection)
+def make(path: Path, fill: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+    """Make the database with `fill`, unless it is there; another process that makes it is waited for.
+
+    `fill` finds what a killed process has committed. On an exception nothing is left.
+    """
+    draft = path.with_name(f".{path.name}")
+    with _making:
+        while not path.exists():
+            try:
+                connection = duckdb.connect(str(draft), config=LOADING)
+            except duckdb.IOException as error:
+                if "Could not set lock" not in str(error):
+                    raise
+                time.sleep(LOCK_LOOK_S)
+                continue
+            try:
+                with connection:
+                    connection.execute("SET TimeZone = 'UTC'")
+                    fill(connection)
+                draft.replace(path)
+            finally:
+                for leftover in path.parent.glob(f"{draft.name}*"):
+                    leftover.unlink(missing_ok=True)
 
 
-def copy_atomically(source: Path, path: Path, check: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
-    """Copy a database with its write-ahead log, and move it to `path` unless `check` raises.
+def copy_database(source: Path, copy: Path) -> None:
+    """Copy a database with its write-ahead log.
 
     Raises duckdb.Error if it is not a database, or is open for writing elsewhere.
     """
     log = source.with_name(f"{source.name}.wal")
-    with _draft(path) as draft:
-        with open_locked(source):  # blocks writers meanwhile
-            if log.exists():
-                shutil.copyfile(log, draft.with_name(f"{draft.name}.wal"))
-            shutil.copyfile(source, draft)
-        with duckdb.connect(str(draft), config={"threads": 1}) as connection:  # applies the log
-            check(connection)
-
-
-@contextlib.contextmanager
-def _draft(path: Path) -> Iterator[Path]:
-    """A temporary file that is moved to `path` at the end, or removed on an exception."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        for leftover in path.parent.glob(f"{draft.name}*"):
-            leftover.unlink(missing_ok=True)
+    with open_locked(source):  # blocks writers meanwhile
+        if log.exists():
+            shutil.copyfile(log, copy.with_name(f"{copy.name}.wal"))
+        shutil.copyfile(source, copy)

@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,19 +19,23 @@ from psycopg import Cursor, conninfo, sql
 
 from mcp_servers.base.reloading import Progress
 from mcp_servers.base.serving import StartupError
-from mcp_servers.sales import postgres_catalog, postgres_types, stored
-from mcp_servers.sales.database import write_atomically
-from mcp_servers.sales.naming import describe, original, plain_names
-from mcp_servers.sales.plain import quoted
+from mcp_servers.sales import facts, postgres_catalog, postgres_types, settings, stored
+from mcp_servers.sales.columns import Reading
+from mcp_servers.sales.database import make
+from mcp_servers.sales.loading import Loader
+from mcp_servers.sales.plain import literal
 from mcp_servers.sales.postgres_catalog import Relation
+from mcp_servers.sales.postgres_types import Type
+from mcp_servers.sales.settings import TableSettings
+from mcp_servers.sales.sources import Found, Table
+from mcp_servers.sales.text_files import BUFFER_BYTES, LINE_BYTES
 from mcp_servers.sales.warehouse import Warehouse
 
-LOADER = "postgres 1"
+LOADER = "postgres 2"
 MALFORMED = (
     "the URL of the Postgres database is invalid; write postgresql://user:password@host:5432/database, with special "
     "characters in the password percent-encoded (@ is %40)"
 )
-LINE_BYTES = 16 * 1024 * 1024
 
 # If we die, the database ends our statements and our transaction.
 SESSION = {
@@ -60,9 +64,17 @@ class Postgres:
 
     settles = False
 
-    def __init__(self, url: str, data_dir: Path, time_limit_s: float, bounds: Bounds = Bounds()) -> None:
-        """Raises StartupError if the URL is invalid."""
+    def __init__(
+        self,
+        url: str,
+        data_dir: Path,
+        time_limit_s: float,
+        bounds: Bounds = Bounds(),
+        settings_file: Path | None = None,
+    ) -> None:
+        """`settings_file`: the settings of the data. Raises StartupError if the URL is invalid."""
         self._url = url
+        self._settings_file = settings_file
         self._parts = _parts(url)
         self._data_dir = data_dir
         self._time_limit_s = time_limit_s
@@ -70,8 +82,9 @@ class Postgres:
 
     def state(self) -> object:
         """The database's own counters. Raises StartupError."""
+        changed = self._settings_file.stat().st_mtime_ns if self._settings_file else None
         with self._transaction() as rows:
-            return postgres_catalog.state(rows)
+            return changed, postgres_catalog.state(rows)
 
     def load(self, _: Progress[Warehouse]) -> Warehouse:
         """A snapshot. Raises StartupError: unreachable, nothing to read, too much to read, or the role can write."""
@@ -83,14 +96,22 @@ class Postgres:
                 self._refuse_writers(rows)
                 found = self._relations(rows)
                 copies = _copied(rows, found, Path(scratch), self._bounds)
-            version = _version(found, copies)
+            version = _version(found, copies, self._settings_file)
             database = stored.path(self._data_dir, version)
-            if not database.exists():
-                try:
-                    write_atomically(database, partial(_fill, found, copies))
-                except (duckdb.Error, OSError) as error:
-                    raise StartupError(f"cannot store the data of Postgres in {database.parent}: {error}") from error
+            try:
+                make(database, partial(self._fill, found, copies, Path(scratch)))
+            except (duckdb.Error, OSError) as error:
+                raise StartupError(f"cannot store the data of Postgres in {database.parent}: {error}") from error
         return database, version
+
+    def _fill(
+        self, found: list[Relation], copies: list[Path], scratch: Path, connection: duckdb.DuckDBPyConnection
+    ) -> None:
+        read = settings.read(self._settings_file)
+        loader = Loader(connection, read, self._settings_file or Path("the settings"))
+        loader.load(_tables(found, copies), scratch)
+        loader.finish()
+        facts.prepare(connection, read)
 
     def _refuse_writers(self, rows: Cursor[Any]) -> None:
         if what := postgres_catalog.writable(rows):
@@ -185,42 +206,43 @@ def _too_much(relation: Relation, bounds: Bounds) -> StartupError:
     )
 
 
-def _version(relations: list[Relation], copies: list[Path]) -> str:
+def _version(relations: list[Relation], copies: list[Path], settings_file: Path | None) -> str:
     seen = hashlib.sha256(f"{LOADER}{relations}".encode())
-    for each in copies:
+    for each in [*copies, *([settings_file] if settings_file else [])]:
         with each.open("rb") as content:
             seen.update(hashlib.file_digest(content, "sha256").digest())
     return f"own-{seen.hexdigest()[:10]}"
 
 
-def _fill(relations: list[Relation], copies: list[Path], connection: duckdb.DuckDBPyConnection) -> None:
+def _tables(relations: list[Relation], copies: list[Path]) -> Iterator[Found]:
     shared = [relation.name for relation in relations]
-    wishes = [
-        each.name if shared.count(each.name) == 1 or each.schema == "public" else f"{each.schema}_{each.name}"
-        for each in relations
-    ]
-    for relation, copy, name in zip(relations, copies, plain_names(connection, wishes), strict=True):
-        _stage(connection, relation, copy)
-        _take_over(connection, relation, name)
+    for relation, copy in zip(relations, copies, strict=True):
+        plain = shared.count(relation.name) == 1 or relation.schema == "public"
+        table = _Copy(
+            relation=_relation(relation, copy),
+            comment=relation.comment,
+            comments={column.name: column.comment for column in relation.columns},
+            notes=[f"left out: {', '.join(relation.left_out)}"] if relation.left_out else [],
+            kinds={column.name: column.kind for column in relation.columns},
+        )
+        yield Found(relation.name if plain else f"{relation.schema}_{relation.name}", lambda _, __, table=table: table)  # type: ignore[misc]
 
 
-def _stage(connection: duckdb.DuckDBPyConnection, relation: Relation, copy: Path) -> None:
-    """Load the file into the table `staged`, every column as text; null differs from empty."""
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE staged AS SELECT * FROM read_csv(?, columns = ?, auto_detect = false, "
-        "header = false, delim = ',', quote = '\"', escape = '\"', nullstr = '\\N', allow_quoted_nulls = false, "
-        "max_line_size = ?, parallel = false)",
-        [str(copy), {column.name: "VARCHAR" for column in relation.columns}, LINE_BYTES],
+@dataclass
+class _Copy(Table):
+    """A copied relation: every column is text, and its type is known."""
+
+    kinds: dict[str, Type] = field(default_factory=dict)
+
+    def readings(self, connection: duckdb.DuckDBPyConnection, _: TableSettings, __: Path) -> dict[str, Reading]:
+        return {name: postgres_types.read(connection, self.relation, name, kind) for name, kind in self.kinds.items()}
+
+
+def _relation(relation: Relation, copy: Path) -> str:
+    """The SQL that reads the copy as text; null differs from empty."""
+    columns = ", ".join(f"{literal(column.name)}: 'VARCHAR'" for column in relation.columns)
+    return (
+        f"read_csv({literal(str(copy))}, columns = {{{columns}}}, auto_detect = false, header = false, delim = ',', "
+        "quote = '\"', escape = '\"', nullstr = '\\N', allow_quoted_nulls = false, "
+        f"max_line_size = {LINE_BYTES}, buffer_size = {BUFFER_BYTES}, parallel = false)"
     )
-
-
-def _take_over(connection: duckdb.DuckDBPyConnection, relation: Relation, name: str) -> None:
-    names = plain_names(connection, [column.name for column in relation.columns])
-    readings = [postgres_types.read(connection, "staged", column.name, column.kind) for column in relation.columns]
-    listed = ", ".join(f"{each.expression} AS {quoted(new)}" for each, new in zip(readings, names, strict=True))
-    connection.execute(f"CREATE TABLE {quoted(name)} AS SELECT {listed} FROM staged")  # noqa: S608
-    missing = [f"left out: {', '.join(relation.left_out)}"] if relation.left_out else []
-    describe(connection, f"TABLE {quoted(name)}", [relation.comment, original(relation.name, name), *missing])
-    for column, new, reading in zip(relation.columns, names, readings, strict=True):
-        parts = [column.comment, original(column.name, new), reading.note]
-        describe(connection, f"COLUMN {quoted(name)}.{quoted(new)}", parts)

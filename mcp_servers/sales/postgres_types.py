@@ -66,15 +66,15 @@ def read(connection: DuckDBPyConnection, table: str, column: str, kind: Type) ->
     value = quoted(column)
     notes = ["times are UTC"] if kind.name == "timestamptz" and not kind.array else []
     if (wanted := _wanted(connection, table, value, kind)) is None:
-        return Reading(value, "; ".join(notes))
+        return Reading(value, tuple(notes))
     present = _present(value, kind)
     if wanted.endswith("[]"):
         present = f"{present}::JSON"
     if _count(connection, table, f"{present} IS NOT NULL AND TRY_CAST({present} AS {wanted}) IS NULL"):
-        return Reading(value, "; ".join([*notes, f"text: not every value is a {wanted}"]))
+        return Reading(value, (*notes, f"text: not every value is a {wanted}"))
     if missing := _count(connection, table, f"{value} IS NOT NULL AND {present} IS NULL"):
         notes.append(f"{missing} values that no {wanted} can hold are missing")
-    return Reading(f"CAST({present} AS {wanted})", "; ".join(notes))
+    return Reading(f"CAST({present} AS {wanted})", tuple(notes))
 
 
 def _wanted(connection: DuckDBPyConnection, table: str, value: str, kind: Type) -> str | None:

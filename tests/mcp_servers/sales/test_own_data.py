@@ -58,7 +58,7 @@ def test_an_awkward_csv_becomes_a_clean_table(folder: Path, encoding: str) -> No
         described = connection.execute("DESCRIBE verkaufe_sud_2024").fetchall()
         rows = connection.execute("FROM verkaufe_sud_2024 ORDER BY bestell_nr").fetchall()
     assert [name for name, *_ in described] == [
-        *("bestell_nr", "order_date", "umsatz_eur", "group_", "c_2nd_contact", "kunde", "kunde_1", "plz", "stuck")
+        *("bestell_nr", "order_date", "umsatz_eur", "group_", "c_2nd_contact", "kunde", "kunde_7", "plz", "stuck")
     ]
     assert rows == [
         (1, date(2024, 1, 31), Decimal("1234.5"), "A", "x", "Müller", Decimal("1.0"), "01234", 3),
@@ -72,11 +72,11 @@ def test_an_awkward_csv_becomes_a_clean_table(folder: Path, encoding: str) -> No
     ("values", "kind", "read_as"),
     [
         (["1", "-2", "", "NULL"], "BIGINT", [1, -2, None, None]),
-        (["1.5", "1e3", ".25"], "DECIMAL(18,4)", [Decimal("1.5"), Decimal(1000), Decimal("0.25")]),
+        (["1.5", "1e3", ".25"], "DOUBLE", [1.5, 1000.0, 0.25]),
         (["0.00001", "1"], "DOUBLE", [0.00001, 1.0]),
-        (["1,234.50", "2"], "DECIMAL(18,4)", [Decimal("1234.5"), Decimal(2)]),
-        (["1.234,50", "2,5"], "DECIMAL(18,4)", [Decimal("1234.5"), Decimal("2.5")]),
-        (["€ 5", "7.25 EUR"], "DECIMAL(18,4)", [Decimal(5), Decimal("7.25")]),
+        (["1,234.50", "2"], "DECIMAL(18,2)", [Decimal("1234.5"), Decimal(2)]),
+        (["1.234,50", "2,5"], "DECIMAL(18,2)", [Decimal("1234.5"), Decimal("2.5")]),
+        (["€ 5", "7.25 EUR"], "DECIMAL(18,2)", [Decimal(5), Decimal("7.25")]),
         (["007", "7"], "VARCHAR", ["007", "7"]),
         (["1", "two"], "VARCHAR", ["1", "two"]),
         (["99999999999999999999"], "VARCHAR", ["99999999999999999999"]),
@@ -89,10 +89,10 @@ def test_an_awkward_csv_becomes_a_clean_table(folder: Path, encoding: str) -> No
             [datetime.fromisoformat(d) for d in ("2024-02-29 10:30", "2024-02-29")],
         ),
         (["2024-02-30", "2024-02-28"], "VARCHAR", ["2024-02-30", "2024-02-28"]),
-        (["03/04/2024", "2024-01-01"], "DATE", [date(2024, 4, 3), date(2024, 1, 1)]),
+        (["03/04/2024", "2024-01-01"], "VARCHAR", ["03/04/2024", "2024-01-01"]),
         (["03/04/2024", "31/01/2024"], "DATE", [date(2024, 4, 3), date(2024, 1, 31)]),
         (["03/04/2024", "01/31/2024"], "DATE", [date(2024, 3, 4), date(2024, 1, 31)]),
-        (["03/04/2024", "01/31/2024", "31/01/2024"], "DATE", [date(2024, 4, 3), date(2024, 1, 31), date(2024, 1, 31)]),
+        (["03/04/2024", "01/31/2024", "31/01/2024"], "VARCHAR", ["03/04/2024", "01/31/2024", "31/01/2024"]),
         (["2024-01", "2024-02"], "VARCHAR", ["2024-01", "2024-02"]),
     ],
 )
@@ -156,7 +156,7 @@ async def table(server: FastMCP, tool: str, **arguments: Any) -> Table:
     return Table.model_validate(result.structuredContent)
 
 
-async def test_the_schema_keeps_the_original_names_and_tells_how_dates_were_read(folder: Path) -> None:
+async def test_the_schema_keeps_the_original_names_and_says_the_currency(folder: Path) -> None:
     file = folder / "orders.csv"
     file.write_text("When,Umsatz (€),Empty\n03/04/2024,1.5,\n31/01/2024,2,\n")
     found = await table(build(file, folder / "own"), "describe_schema")
@@ -164,10 +164,10 @@ async def test_the_schema_keeps_the_original_names_and_tells_how_dates_were_read
     assert found.rows == [
         [
             *("orders", "when_", "DATE"),
-            "original name: When; 1 dates fit day/month and month/day; read day first",
+            "original name: When",
             "2024-01-31; 2024-04-03",
         ],
-        ["orders", "umsatz_eur", "DECIMAL(18,4)", "original name: Umsatz (€)", "1.5000; 2.0000"],
+        ["orders", "umsatz_eur", "DECIMAL(18,1)", "original name: Umsatz (€); currency: EUR", "1.5; 2.0"],
         ["orders", "empty", "VARCHAR", "original name: Empty", ""],
     ]
 
@@ -234,12 +234,11 @@ def test_a_duckdb_file_is_copied_with_its_log_and_its_owner_goes_on_writing(fold
         ("missing.csv", None, "No such file or directory"),
         ("empty.csv", b"", "is empty"),
         ("binary.csv", bytes(range(256)) * 20, "is neither text nor a supported format"),
-        ("header.csv", b"order_id,revenue\n", "has no rows"),
-        ("table.xlsx", b"PK\3\4 and so on", "is not a supported format"),
-        ("half.parquet", b"PAR1 and no more", "Parquet"),
+        ("table.xlsx", b"PK\3\4 and so on", "is no readable spreadsheet"),
+        ("half.parquet", b"PAR1 and no more", "No magic bytes"),
         ("broken.sqlite", b"SQLite format 3\0 and no more", "not a database"),
         ("broken.duckdb", b"\0" * 8 + b"DUCK and no more", "cannot read"),
-        ("folder/readme.md", b"text", "has no CSV or Parquet file"),
+        ("folder/readme.md", b"text", "has no file that can be read"),
     ],
 )
 def test_unreadable_data_is_told_in_one_line(folder: Path, name: str, content: bytes | None, told: str) -> None:

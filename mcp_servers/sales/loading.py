@@ -1,0 +1,121 @@
+"""Loads tables of any source into one DuckDB file: names, types, comments and notes are made here and nowhere else."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from mcp_servers.base.serving import StartupError
+from mcp_servers.sales import catalog
+from mcp_servers.sales.columns import Reading
+from mcp_servers.sales.naming import Names, describe, original
+from mcp_servers.sales.numbers import currency_in
+from mcp_servers.sales.plain import quoted
+from mcp_servers.sales.settings import Column, DataSettings, TableSettings
+from mcp_servers.sales.sources import KINDS, Found
+
+# What a table may hold that makes it unreadable; the others are served.
+UNREADABLE = (StartupError, duckdb.Error, sqlite3.Error, OSError, UnicodeError)
+AMOUNTS = ("DECIMAL", "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT")
+OWN = "tollgate"  # a schema that queries cannot see
+
+
+class Loader:
+    """Loads one table after the other, each in a transaction; those that are there already are not loaded again."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, settings: DataSettings, file: Path) -> None:
+        """`file`: of the settings, for notes."""
+        self._connection = connection
+        self._settings = settings
+        self._file = file
+        self._names = Names(connection)
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {OWN}")
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {OWN}.loaded (name VARCHAR, note VARCHAR)")
+        self._loaded = {str(name) for (name,) in connection.execute(f"SELECT name FROM {OWN}.loaded").fetchall()}  # noqa: S608
+
+    def load(self, tables: Iterable[Found], scratch: Path) -> None:
+        """Load all tables; one that cannot be read is left out with a note."""
+        for found in tables:
+            name = self._names.take(found.name, "table")
+            if name in self._loaded:
+                continue
+            self._connection.execute("BEGIN")
+            try:
+                self._load(found, name, scratch)
+            except UNREADABLE as error:
+                self._connection.execute("ROLLBACK")
+                self.leave_out(found.name, error)
+            else:
+                self._connection.execute(f"INSERT INTO {OWN}.loaded VALUES (?, '')", [name])  # noqa: S608
+                self._connection.execute("COMMIT")
+
+    def leave_out(self, name: str, error: Exception) -> None:
+        """Note that a table or file could not be read."""
+        self._connection.execute(f"INSERT INTO {OWN}.loaded VALUES (?, ?)", [name, reason(error)])  # noqa: S608
+
+    def finish(self) -> None:
+        """Check that there are data. Raises StartupError with the reasons why there are none."""
+        found = self._connection.execute(f"SELECT name, note FROM {OWN}.loaded").fetchall()  # noqa: S608
+        if all(note for _, note in found):
+            told = [f"{name}: {note}" if len(found) > 1 else str(note) for name, note in found[:3]]
+            raise StartupError("; ".join(told) or f"it has no tables; give {KINDS}")
+
+    def _load(self, found: Found, name: str, scratch: Path) -> None:
+        settings = self._settings.table(name)
+        table = found.read(settings, scratch)
+        readings = table.readings(self._connection, settings, self._file) if table.relation else {}
+        if not readings:
+            raise StartupError("it has no columns")
+        columns = _columns(readings, settings, Names(self._connection))
+        listed = ", ".join(f"{each.expression} AS {quoted(each.name)}" for each in columns)
+        self._connection.execute(f"CREATE TABLE {quoted(name)} AS SELECT {listed} FROM {table.relation}")  # noqa: S608
+        kinds = {
+            str(column): str(kind)
+            for column, kind, *_ in self._connection.execute(f"DESCRIBE {quoted(name)}").fetchall()
+        }
+        about = [settings.description, table.comment, original(found.name, name), *table.notes]
+        describe(self._connection, f"TABLE {quoted(name)}", about)
+        for each in columns:
+            told = settings.columns.get(each.old, Column())
+            currency = (
+                told.currency or each.currency or (kinds[each.name].startswith(AMOUNTS) and currency_in(each.old))
+            )
+            parts = [
+                *(told.description, table.comments.get(each.old, ""), original(each.old, each.name)),
+                *([f"currency: {currency}"] if currency else []),
+                *each.notes,
+            ]
+            describe(self._connection, f"COLUMN {quoted(name)}.{quoted(each.name)}", parts)
+        catalog.record(self._connection, name)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column to make: its name, the original one, its expression, currency and notes."""
+
+    name: str
+    old: str
+    expression: str
+    currency: str
+    notes: tuple[str, ...]
+
+
+def _columns(readings: Mapping[str, Reading], settings: TableSettings, names: Names) -> list[_Column]:
+    found = []
+    for old, reading in readings.items():
+        name = names.take(settings.columns.get(old, Column()).name or old, "column")
+        if reading.currency_expression:
+            beside = names.take(f"{name}_currency", "column")
+            found.append(_Column(name, old, reading.expression, f"in {beside}", reading.notes))
+            found.append(_Column(beside, beside, reading.currency_expression, "", ()))
+        else:
+            found.append(_Column(name, old, reading.expression, reading.currency, reading.notes))
+    return found
+
+
+def reason(error: Exception) -> str:
+    """Why something cannot be read, in one line, without paths of our own."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\nLINE ")[0]
+    return " ".join(words.split())[:300]

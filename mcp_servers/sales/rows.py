@@ -1,0 +1,99 @@
+"""Writes the rows of a spreadsheet or of SQLite as text, so that loose types are read as those of a CSV file."""
+
+import csv
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from mcp_servers.sales import layout
+from mcp_servers.sales.plain import quoted
+from mcp_servers.sales.settings import TableSettings
+from mcp_servers.sales.text_files import TextTable
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+LONG = 10**15  # from here on a spreadsheet's numbers are not exact
+
+
+def sheets(file: Path) -> Iterator[tuple[str, list[list[str]]]]:
+    """The name and rows of each sheet of a spreadsheet. Raises any exception for a damaged file."""
+    from python_calamine import CalamineWorkbook, SheetTypeEnum  # noqa: PLC0415
+
+    with CalamineWorkbook.from_path(file) as book:
+        for about in book.sheets_metadata:
+            if about.typ == SheetTypeEnum.WorkSheet:
+                rows = book.get_sheet_by_name(about.name).to_python(skip_empty_area=True)
+                yield about.name, [[_text(cell) for cell in row] for row in rows]
+
+
+def sheet_table(rows: Sequence[Sequence[str]], settings: TableSettings, scratch: Path) -> TextTable:
+    """The table in a sheet; without names it is empty."""
+    skip, names, above = layout.header(rows, settings)
+    count, below = layout.footer(rows[skip:], len(names), settings)
+    own = (row for row in rows[skip : len(rows) - count] if any(row))
+    table = written(names, own, scratch) if names else TextTable(scratch)
+    table.notes += [*above, *below]
+    return table
+
+
+def sqlite_tables(database: sqlite3.Connection) -> list[str]:
+    """The names of the tables and views, without those of SQLite itself and of its extensions."""
+    found = database.execute("SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type <> 'shadow'")
+    return sorted(name for name, _ in found if not name.startswith("sqlite_"))
+
+
+def sqlite_table(database: sqlite3.Connection, table: str, scratch: Path) -> TextTable:
+    """One table or view. Raises sqlite3.Error if it cannot be read."""
+    with closing(database.execute(f"SELECT * FROM {quoted(table)} LIMIT 0")) as empty:  # noqa: S608
+        names = [str(name) for name, *_ in empty.description]
+    seen = {name: Counter[str]() for name in names}
+
+    def cleaned(row: Sequence[Any]) -> list[str]:
+        return [_clean(cell, seen[name]) for name, cell in zip(names, row, strict=True)]
+
+    rows = database.execute(f"SELECT * FROM {quoted(table)}")  # noqa: S608
+    found = written(names, map(cleaned, rows), scratch)
+    for name, kinds in seen.items():
+        if kinds["binary"]:
+            found.notes.append(f"{name}: {kinds['binary']} binary values left out")
+            found.left_out |= {name} if not kinds["text"] else set()
+        if kinds["invalid"]:
+            found.notes.append(f"{name}: {kinds['invalid']} values have invalid characters, shown as {REPLACEMENT}")
+    return found
+
+
+def opened_sqlite(file: Path) -> sqlite3.Connection:
+    """The database, read-only, with text as bytes. Raises sqlite3.Error."""
+    database = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+    database.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+    return database
+
+
+def written(names: Sequence[str], rows: Iterable[Sequence[str]], scratch: Path) -> TextTable:
+    """A text file of rows, and how to read it."""
+    table = TextTable(scratch / "rows", names=list(names))
+    with table.path.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows(row[: len(names)] for row in rows)
+    return table
+
+
+def _text(cell: object) -> str:
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < LONG else repr(cell)
+    if isinstance(cell, datetime):
+        return (cell.date() if cell.time() == time() else cell).isoformat()
+    return cell.isoformat() if isinstance(cell, date | time) else str(cell)
+
+
+def _clean(cell: object, seen: Counter[str]) -> str:
+    if cell is None:
+        return ""
+    seen["binary" if isinstance(cell, bytes) else "text"] += 1
+    if not isinstance(cell, str):
+        return "" if isinstance(cell, bytes) else _text(cell)
+    plain = cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", REPLACEMENT)
+    seen["invalid"] += plain != cell
+    return plain
