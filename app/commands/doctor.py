@@ -16,7 +16,7 @@ from app.config.servers import SERVERS
 from app.config.settings import Settings, variable
 from app.errors import AppError
 from app.running.processes import Addresses
-from app.running.runtime import ready, tool_gateway
+from app.running.runtime import loading, ready, tool_gateway
 from app.store.redis import connect, preflight
 from graphs.errors import GraphError
 from graphs.spending.limits import dollars
@@ -104,12 +104,13 @@ async def _servers(settings: Settings, addresses: Addresses) -> AsyncIterator[Li
     except AppError as error:
         yield Line(False, "mcp servers", str(error))
         return
-    used = users_of_servers()
+    used, still = users_of_servers(), await loading(addresses.children)
     at_once = settings.model_copy(update={"tool_outage_s": 0})
     async with tool_gateway(at_once, addresses.servers) as gateway:
         for name in sorted(addresses.servers):
             where = shown(addresses.servers[name])
             for_whom = "" if name in used else "; no agent uses it"
+            for_whom += f"; its data are still being loaded ({still[name]})" if name in still else ""
             try:
                 tools = await gateway.tools(Asking("doctor", (f"{name}.*",)))
                 yield Line(True, f"mcp {name}", f"{len(tools)} tools at {where}{for_whom}")

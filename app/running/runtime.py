@@ -55,6 +55,8 @@ async def opened(
         await checked(parts.client, warn)
         await parts.clock.measured()
         await ready(addresses.children)
+        for name, how_far in (await loading(addresses.children)).items():
+            warn(f"{name}: its data are still being loaded ({how_far}); calls wait for them")
         for missing in settings.missing_servers.values():
             warn(missing)
         yield parts.jobs
@@ -143,3 +145,9 @@ def dependencies(
 async def ready(children: tuple[Server, ...]) -> None:
     """Wait until all started programs answer. Raises like `Server.wait_until_up`."""
     await asyncio.gather(*(asyncio.to_thread(child.wait_until_up, READY_S) for child in children))
+
+
+async def loading(children: tuple[Server, ...]) -> dict[str, str]:
+    """How far the data of started programs are loaded, of those that still load."""
+    told = await asyncio.gather(*(asyncio.to_thread(child.loading) for child in children))
+    return {child.name: how_far for child, how_far in zip(children, told, strict=True) if how_far}

@@ -8,6 +8,8 @@ A server that hangs is killed and restarted too.
 """
 
 import contextlib
+import http.client
+import json
 import logging
 import socket
 import time
@@ -85,6 +87,15 @@ class Server(Program):
             if time.monotonic() > until:
                 raise OperatorMustAct(f"{self.name} at {self.address} does not answer; its log is {self.log}")
             time.sleep(FIRST_LOOK_S)
+
+    def loading(self) -> str | None:
+        """How far its data are loaded; None once they are, and for a program that says nothing of it."""
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            asked = http.client.HTTPConnection(LOOPBACK, self._port, timeout=LOOK_S)
+            asked.request("GET", "/readyz")
+            told = json.loads(asked.getresponse().read())
+            return told.get("loading") if isinstance(told, dict) else None
+        return None
 
     def told_to_end(self) -> None:
         super().told_to_end()

@@ -167,9 +167,9 @@ class Newest(Generic[T]):
     def _take(self, value: T, state: object) -> None:
         self._state = state
         self._as_of = datetime.now(UTC)
+        self._good()  # first: no call may get the new data with the note on the old ones
         if value.data_version != self.ready():
             self._value = value
-        self._good()
 
     def _good(self) -> None:
         self._stale = self._failed = None

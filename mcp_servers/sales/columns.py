@@ -30,6 +30,7 @@ UNDECIDED = {
 }
 
 Way = numbers.Number | dates.Date
+FAMILIES = (numbers, dates)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class _Column:
     """A column while it is examined. `ways`: those that may fit all its values; none: text."""
 
     name: str
-    values: set[str]
+    values: Counter[str]
     ways: Sequence[Way] = ()
     evident: bool = False
     told: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -93,23 +94,26 @@ def _sampled(
 ) -> list[_Column]:
     listed = ", ".join(map(quoted, names))
     cells = connection.execute(f"SELECT {listed} FROM {relation} LIMIT {SAMPLED}").fetchall()  # noqa: S608
-    found = ({str(row[at]).strip() for row in cells if row[at] is not None} for at in range(len(names)))
-    return [
-        _Column(name, {value for value in values if value.upper() not in ("", *missing)})
-        for name, values in zip(names, found, strict=True)
+    columns = [
+        _Column(name, Counter(str(row[at]).strip() for row in cells if row[at])) for at, name in enumerate(names)
     ]
+    for column in columns:
+        for word in [value for value in column.values if value.upper() in ("", *missing)]:
+            del column.values[word]
+    return columns
 
 
 def _family(value: str) -> ModuleType | None:
-    return numbers if numbers.fits(value) else dates if dates.fits(value) else None
+    return next((each for each in FAMILIES if each.fits(value)), None)
 
 
 def _suggest(column: _Column) -> bool:
     """Find the ways to read the known values. False: it is text."""
     families = {value: _family(value) for value in column.values}
-    [(family, most)] = Counter(filter(None, families.values())).most_common(1) or [(numbers, 0)]
+    counts = {each: sum(column.values[value] for value in families if families[value] is each) for each in FAMILIES}
+    family = max(FAMILIES, key=lambda each: counts[each])
     column.ways = ()
-    if most < MOSTLY * len(families):
+    if counts[family] < MOSTLY * column.values.total():
         return False
     column.ways = list(family.ways(column.text, [value for value, its in families.items() if its is family]))
     if not column.ways:

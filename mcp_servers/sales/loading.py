@@ -41,15 +41,11 @@ class Loader:
             name = self._names.take(found.name, "table")
             if name in self._loaded:
                 continue
-            self._connection.execute("BEGIN")
             try:
-                self._load(found, name, scratch)
+                with self._connection.cursor() as transaction:
+                    self._load(transaction, found, name, scratch)
             except UNREADABLE as error:
-                self._connection.execute("ROLLBACK")
                 self.leave_out(found.name, error)
-            else:
-                self._connection.execute(f"INSERT INTO {OWN}.loaded VALUES (?, '')", [name])  # noqa: S608
-                self._connection.execute("COMMIT")
 
     def leave_out(self, name: str, error: Exception) -> None:
         """Note that a table or file could not be read."""
@@ -58,25 +54,29 @@ class Loader:
     def finish(self) -> None:
         """Check that there are data. Raises StartupError with the reasons why there are none."""
         found = self._connection.execute(f"SELECT name, note FROM {OWN}.loaded").fetchall()  # noqa: S608
+        if unknown := set(self._settings.tables) - {name for name, _ in found}:
+            there = ", ".join(name for name, note in found if not note)
+            raise StartupError(f"{self._file} has settings for {', '.join(sorted(unknown))}; the tables are {there}")
         if all(note for _, note in found):
             told = [f"{name}: {note}" if len(found) > 1 else str(note) for name, note in found[:3]]
             raise StartupError("; ".join(told) or f"it has no tables; give {KINDS}")
 
-    def _load(self, found: Found, name: str, scratch: Path) -> None:
+    def _load(self, own: duckdb.DuckDBPyConnection, found: Found, name: str, scratch: Path) -> None:
+        """Load a table in a transaction of its own, which ends with the connection."""
         settings = self._settings.table(name)
         table = found.read(settings, scratch)
         readings = table.readings(self._connection, settings, self._file) if table.relation else {}
         if not readings:
             raise StartupError("it has no columns")
+        if unknown := set(settings.columns) - set(readings):
+            raise StartupError(f"{self._file} names columns that it does not have: {', '.join(sorted(unknown))}")
         columns = _columns(readings, settings, Names(self._connection))
+        own.execute("BEGIN")
         listed = ", ".join(f"{each.expression} AS {quoted(each.name)}" for each in columns)
-        self._connection.execute(f"CREATE TABLE {quoted(name)} AS SELECT {listed} FROM {table.relation}")  # noqa: S608
-        kinds = {
-            str(column): str(kind)
-            for column, kind, *_ in self._connection.execute(f"DESCRIBE {quoted(name)}").fetchall()
-        }
+        own.execute(f"CREATE TABLE {quoted(name)} AS SELECT {listed} FROM {table.relation}")  # noqa: S608
+        kinds = {str(column): str(kind) for column, kind, *_ in own.execute(f"DESCRIBE {quoted(name)}").fetchall()}
         about = [settings.description, table.comment, original(found.name, name), *table.notes]
-        describe(self._connection, f"TABLE {quoted(name)}", about)
+        describe(own, f"TABLE {quoted(name)}", about)
         for each in columns:
             told = settings.columns.get(each.old, Column())
             currency = (
@@ -87,8 +87,10 @@ class Loader:
                 *([f"currency: {currency}"] if currency else []),
                 *each.notes,
             ]
-            describe(self._connection, f"COLUMN {quoted(name)}.{quoted(each.name)}", parts)
-        catalog.record(self._connection, name)
+            describe(own, f"COLUMN {quoted(name)}.{quoted(each.name)}", parts)
+        catalog.record(own, name)
+        own.execute(f"INSERT INTO {OWN}.loaded VALUES (?, '')", [name])  # noqa: S608
+        own.execute("COMMIT")
 
 
 @dataclass(frozen=True)

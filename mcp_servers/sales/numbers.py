@@ -38,7 +38,7 @@ DIGITS = r"0|[1-9]\d{0,17}"
 WHOLE = rf"[+-]?(?:{DIGITS})"
 PHONE = re.compile(r"\+\d{7,}")
 LONG, MOST_DIGITS = 18, 38  # of a decimal that is fast, and of any
-CENTS, EXACT = 4, 17  # digits after the point of an exact decimal; digits that a double keeps
+CENTS, EXACT = 4, 15  # digits after the point of an exact decimal; digits that a double keeps
 POINT, COMMA = ".", ","
 
 
@@ -127,8 +127,8 @@ class Number:
             kind = "BIGINT"
         elif not self.powers and scale <= CENTS and length <= MOST_DIGITS:
             kind = f"DECIMAL({LONG if length <= LONG else MOST_DIGITS}, {scale})"
-        elif not self.powers and length > EXACT + 3:  # sign, 0 and point
-            notes.append(f"numbers of up to {length - 1} digits, kept to {EXACT} of them")
+        elif not self.powers and length > EXACT + 2:  # a zero and the point, or a sign
+            notes.append(f"long numbers, of which the first {EXACT} digits are exact")
         if told["all fit"]:  # without looking at each value again
             return f"TRY_CAST({self._bare} AS {kind})", notes
         return f"CAST({self.read} AS {kind})", notes

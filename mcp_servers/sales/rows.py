@@ -74,7 +74,7 @@ def opened_sqlite(file: Path) -> sqlite3.Connection:
 
 def written(names: Sequence[str], rows: Iterable[Sequence[str]], scratch: Path) -> TextTable:
     """A text file of rows, and how to read it."""
-    table = TextTable(scratch / "rows", names=list(names))
+    table = TextTable(scratch / "rows", names=list(names), parallel=False)
     with table.path.open("w", encoding="utf-8", newline="") as out:
         csv.writer(out, lineterminator="\n").writerows(row[: len(names)] for row in rows)
     return table

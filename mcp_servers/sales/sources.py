@@ -79,7 +79,7 @@ def tables(connection: duckdb.DuckDBPyConnection, file: Path, settings_file: Pat
     elif suffix in SHEETS:
         yield from _sheets(file, stem)
     elif suffix in JSON:
-        relation = f"read_json({literal(str(file))}, sample_size = -1, maximum_object_size = 67108864)"
+        relation = f"read_json({literal(str(file))}, sample_size = -1)"
         yield Found(stem, lambda _, __: Table(relation))
     elif kind is None:
         yield Found(stem, lambda settings, into: _of_text(text_table(connection, file, settings, settings_file, into)))

@@ -6,7 +6,6 @@ import gzip
 import io
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -27,6 +26,7 @@ LESS_CHAOS, MORE_COHERENCE = 0.05, 0.15
 BLOCK, HEAD, TAIL, JUDGED = 1024 * 1024, 256 * 1024, 16 * 1024, 64 * 1024
 LINE_BYTES = 16 * 1024 * 1024
 BUFFER_BYTES = 2 * LINE_BYTES  # DuckDB would take sixteen times a line
+NONE = "\x1f"  # of a table with one column
 DELIMITERS = ",;\t|"
 csv.field_size_limit(LINE_BYTES)
 
@@ -38,11 +38,12 @@ class TextTable:
     path: Path
     delimiter: str = ","
     quote: str = '"'
+    line_end: str = "\\n"  # as DuckDB has it
     lines: int = 0
     skip: int = 0
     names: list[str] = field(default_factory=list)
     padded: bool = False
-    parallel: bool = False
+    parallel: bool = True
     rows: int | None = None
     left_out: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
@@ -54,7 +55,8 @@ class TextTable:
         found = (  # a path, names and options: nobody else's text
             f"read_csv({literal(str(self.path))}, auto_detect = false, header = false, columns = {{{columns}}}, "
             f"delim = {literal(self.delimiter)}, quote = {literal(self.quote)}, escape = {literal(self.quote)}, "
-            f"skip = {self.skip}, null_padding = {self.padded}, parallel = {self.parallel}, "
+            f"new_line = {literal(self.line_end)}, skip = {self.skip}, "
+            f"null_padding = {self.padded}, parallel = {self.parallel}, "
             f"max_line_size = {LINE_BYTES}, buffer_size = {BUFFER_BYTES})"
         )
         return found if self.rows is None else f"(SELECT * FROM {found} LIMIT {self.rows})"  # noqa: S608
@@ -72,52 +74,62 @@ def text_table(
     with table.path.open(encoding="utf-8-sig", newline="") as text:
         head = text.read(HEAD)
     told = re.match(r'"?sep=(.)"?\r?\n', head)
-    table.delimiter = settings.delimiter or (told[1] if told else _delimiter(connection, table.path))
+    one = re.match(r"\w+\r?\n.", head)  # a word above text: no title, which would have more words or an empty line
+    table.delimiter = settings.delimiter or (told[1] if told else NONE if one else _delimiter(connection, table.path))
     rows = _rows(head, table)
     table.skip, table.names, notes = layout.header([[], *rows[1:]] if told else rows, settings)
     table.notes += notes
     if table.names:
-        _bound(connection, table, settings, lambda why: StartupError(f"{why} in {settings_file}"))
+        _bound(connection, table, settings, settings_file)
     return table
 
 
 def _bound(
-    connection: duckdb.DuckDBPyConnection,
-    table: TextTable,
-    settings: TableSettings,
-    refused: Callable[[str], StartupError],
+    connection: duckdb.DuckDBPyConnection, table: TextTable, settings: TableSettings, settings_file: Path
 ) -> None:
-    """Leave out what stands below the data, and read in parallel if no field spans lines. Raises `refused`."""
+    """Leave out what stands below the data, and read in parallel if that finds the same rows. Raises StartupError.
+
+    Read serially, DuckDB drops everything after a quote that is not closed, without an error; in parallel, it cannot
+    read fields with line ends beside lines with too few fields.
+    """
     count, notes = layout.footer(_last_rows(table), len(table.names), settings)
-    rows = _counted(connection, table, refused, table.lines - count)
-    table.notes += notes
-    if count:
-        table.rows = rows - count
-    else:  # else DuckDB may take a line end in a field for the end of a row
-        table.parallel = rows + table.skip >= table.lines
-
-
-def _counted(
-    connection: duckdb.DuckDBPyConnection, table: TextTable, refused: Callable[[str], StartupError], last_line: int
-) -> int:
-    counting = f"SELECT count(*) FROM {table.relation}"  # noqa: S608
     try:
-        [(rows,)] = connection.execute(counting).fetchall()
-        return int(rows)
+        together = _counted(connection, table)
+        table.parallel = False
     except duckdb.InvalidInputException as error:
-        why = str(error)
-        line = re.search(r"CSV Error on Line: (\d+)", why)
-        fields = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", why)
-        if fields and int(fields[2]) < int(fields[1]) and not table.padded:
-            if line and int(line[1]) <= last_line:
-                table.notes.append(f"some lines have too few fields, such as line {line[1]}; the others are empty")
+        if (line := _short_line(error)) and not table.padded:
+            if line <= table.lines - count:
+                table.notes.append(f"some lines have too few fields, such as line {line}; the others are empty")
             table.padded = True
-            return _counted(connection, table, refused, last_line)
-        if line and fields:
-            told = f"line {line[1]} has {fields[2]} fields, the header has {fields[1]}; correct it, or say delimiter,"
-            raise refused(f"{told} quote or header_line") from error
-        told = f"line {line[1]}" if line else "a line"
-        raise refused(f'{told} has a quote (") that is not closed; correct it, or say quote = ""') from error
+            _bound(connection, table, settings, settings_file)
+            return
+        if "does not support null_padding" not in str(error) or _count(table.path, table.quote) % 2:
+            raise StartupError(f"{_told(error, table)} in {settings_file}") from error
+        table.parallel, together = False, -1
+    rows = _counted(connection, table)
+    table.notes += notes
+    table.parallel = rows == together and not count
+    table.rows = rows - count if count else None
+
+
+def _counted(connection: duckdb.DuckDBPyConnection, table: TextTable) -> int:
+    [(rows,)] = connection.execute(f"SELECT count(*) FROM {table.relation}").fetchall()  # noqa: S608
+    return int(rows)
+
+
+def _short_line(error: Exception) -> int:
+    """The line that has too few fields, if that is the error; else 0."""
+    found = re.search(r"on Line: (\d+)(?s:.)*Expected Number of Columns: (\d+) Found: (\d+)", str(error))
+    return int(found[1]) if found and int(found[3]) < int(found[2]) else 0
+
+
+def _told(error: Exception, table: TextTable) -> str:
+    found = re.search(r"on Line: (\d+)", str(error))
+    line = f"line {found[1]}" if found else "a line"
+    if fields := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", str(error)):
+        more = f"{line} has {fields[2]} fields, the header has {fields[1]}"
+        return f"{more}; correct it, or say delimiter, quote or header_line"
+    return f'{line} has a quote ({table.quote}) that is not closed; correct it, or say quote = ""'
 
 
 def _last_rows(table: TextTable) -> list[list[str]]:
@@ -140,8 +152,9 @@ def _as_utf8(file: Path, table: TextTable, settings: TableSettings, settings_fil
         encoding = _detected(file, settings_file)
         table.notes.append(f"its encoding was detected: {encoding}")
     table.path = file
-    table.lines, returns = _line_ends(file)
+    table.lines, returns = _count(file, "\n"), _count(file, "\r\n")
     mixed = 0 < returns < table.lines
+    table.line_end = "\\r\\n" if returns and not mixed else "\\n" if table.lines else "\\r"
     if encoding == "utf-8" and not mixed:
         return
     table.path = copy
@@ -174,17 +187,14 @@ def _unicode(file: Path) -> str | None:
     return "utf-8"
 
 
-def _line_ends(file: Path) -> tuple[int, int]:
-    """The numbers of line feeds, and of those after a carriage return."""
-    lines = returns = 0
+def _count(file: Path, sign: str) -> int:
+    """How often a character of ASCII, or a pair of them, is in the file."""
+    count, last = 0, b""
     with file.open("rb") as content:
-        last = b""
         while block := content.read(BLOCK):
-            lines += block.count(b"\n")
-            if b"\r" in block or last == b"\r":
-                returns += block.count(b"\r\n") + (last == b"\r" and block.startswith(b"\n"))
+            count += block.count(sign.encode()) + (last + block[:1] == sign.encode())
             last = block[-1:]
-    return lines, returns
+    return count
 
 
 def _detected(file: Path, settings_file: Path) -> str:

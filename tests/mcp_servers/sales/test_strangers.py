@@ -1,0 +1,484 @@
+"""Tables as strangers bring them: what is right, or refused with a remedy that then works; nothing wrong and silent."""
+
+import gzip
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from openpyxl import Workbook  # type: ignore[import-untyped]
+
+from mcp_servers.base.serving import StartupError
+from mcp_servers.sales import catalog, own_data, settings
+from mcp_servers.sales.warehouse import Warehouse
+
+Make = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An input and what is right.
+
+    Attributes:
+        name: of the file, or of a folder with a slash at its end.
+        content: text, bytes, or a function that makes the file or folder.
+        sql: a query, and `rows`, its answer.
+        told: what describe_schema says somewhere.
+        remedy: a line of the settings file with which it becomes right; without it, it is refused or text, as `told`.
+    """
+
+    name: str
+    content: str | bytes | Make
+    sql: str = ""
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    told: str = ""
+    remedy: str = ""
+
+
+def made(case: Case, folder: Path) -> Path:
+    data = folder / case.name.removesuffix("/")
+    if callable(case.content):
+        data.mkdir() if case.name.endswith("/") else None
+        case.content(data)
+    else:
+        data.write_bytes(case.content.encode() if isinstance(case.content, str) else case.content)
+    return data
+
+
+def loaded(data: Path, folder: Path) -> Warehouse:
+    return Warehouse(lambda: own_data.load(data, folder / "own"))
+
+
+def schema(warehouse: Warehouse) -> str:
+    found = catalog.describe(warehouse)
+    return "\n".join([*found.notes, *(str(row) for row in found.rows)])
+
+
+def holds(case: Case, folder: Path) -> None:
+    data = made(case, folder)
+    if case.remedy:
+        told = ""
+        try:
+            told = schema(loaded(data, folder))
+        except StartupError as refusal:
+            told = str(refusal)
+        assert case.told in told
+        settings.place(data).write_text(case.remedy)
+    warehouse = loaded(data, folder)
+    if case.sql:
+        assert warehouse.rows(case.sql) == case.rows
+    if not case.remedy:
+        assert case.told in schema(warehouse)
+
+
+D = Decimal
+CSV = [
+    Case(
+        "money.csv",
+        "id,amount\n1,$100.00\n2,-$20.50\n3,$5.00\n",
+        "SELECT sum(amount) FROM money",
+        [(D("84.50"),)],
+        "currency: $",
+    ),
+    Case("neg.csv", "id,v\n1,(1.50)\n2,2.00\n3,3-\n4,\u22124\n", "SELECT sum(v) FROM neg", [(D("-6.50"),)]),
+    Case(
+        "mixed.csv",
+        "id,amount\n1,$100.00\n2,€100.00\n3,£100.00\n4,USD 50\n5,EUR 50\n",
+        "SELECT amount_currency, sum(amount) FROM mixed GROUP BY ALL ORDER BY 1",
+        [("$", D(100)), ("EUR", D(150)), ("GBP", D(100)), ("USD", D(50))],
+        "currency: in amount_currency",
+    ),
+    Case("tiny.csv", "g,p\na,1e-20\nb,0.5\nc,5e-14\n", "SELECT p FROM tiny", [(1e-20,), (0.5,), (5e-14,)]),
+    Case("huge.csv", "b,m\nsun,1.989e30\nball,5\n", "SELECT m FROM huge", [(1.989e30,), (5.0,)]),
+    Case(
+        "long.csv", "v\n0.12345678901234567\n1\n", "SELECT max(v) FROM long", [(1.0,)], "the first 15 digits are exact"
+    ),
+    Case("percent.csv", "v\n5 %\n7.5%\n", "SELECT sum(v) FROM percent", [(D("12.5"),)], "in percent"),
+    Case("half.csv", "v\n5 %\n7.5\n", "SELECT v FROM half ORDER BY 1", [("5 %",), ("7.5",)], "only some of its values"),
+    Case("swiss.csv", "v\n1'234.50\n2\n", "SELECT sum(v) FROM swiss", [(D("1236.5"),)]),
+    Case("french.csv", "v;w\n1\u202f234,50;a\n2,25;b\n", "SELECT sum(v) FROM french", [(D("1236.75"),)], "1.234,50"),
+    Case(
+        "thousand.csv",
+        'v\n"1,234"\n"5,678"\n',
+        "SELECT sum(v) FROM thousand",
+        [(6912,)],
+        'decimal = "." or ","',
+        'decimal = "."',
+    ),
+    Case("decided.csv", "v;w\n1.234;0,5\n5.678;1,5\n", "SELECT sum(v) FROM decided", [(6912,)], "decimal read as ,"),
+    Case("phone.csv", "v\n+491701234567\n+491707654321\n", "SELECT min(v) FROM phone", [("+491701234567",)]),
+    Case("zip.csv", "plz\n01234\n99999\n", "SELECT min(plz) FROM zip", [("01234",)]),
+    Case(
+        "words.csv",
+        "v\n" + "1\n" * 99 + "TBD\n",
+        "SELECT sum(v) FROM words",
+        [(99,)],
+        "1 of its 100 values are not a number, such as 'TBD'",
+        'missing = ["TBD"]',
+    ),
+    Case(
+        "words2.csv", "v,w\n1,a\nN/A,b\n", "SELECT sum(v) FROM words2", [(1,)], "1 missing values were written as words"
+    ),
+    Case(
+        "monthly.csv",
+        "month,units\n" + "".join(f"{month}/1/2023,{10 * month}\n" for month in range(1, 13)),
+        "SELECT quarter(month), sum(units) FROM monthly GROUP BY ALL ORDER BY 1",
+        [(1, 60), (2, 150), (3, 240), (4, 330)],
+        'say in monthly.toml: dates = "day-first" or "month-first"',
+        'dates = "month-first"',
+    ),
+    Case(
+        "two.csv",
+        "ordered,shipped\n1/2/2023,1/15/2023\n3/4/2023,3/18/2023\n",
+        "SELECT max(shipped - ordered) FROM two",
+        [(14,)],
+        "dates read as month-first",
+    ),
+    Case("late.csv", "d\n" + "1/2/2023\n" * 600 + "13/2/2023\n", "SELECT max(d) FROM late", [(date(2023, 2, 13),)]),
+    Case(
+        "orders2.csv",
+        "d\n13/1/2023\n1/13/2023\n",
+        "SELECT count(d) FROM orders2",
+        [(2,)],
+        "some of its dates are day first",
+    ),
+    Case("zone.csv", "t\n2024-01-05T10:00:00+02:00\n", "SELECT t FROM zone", [(datetime(2024, 1, 5, 8, 0),)], "UTC"),
+    Case("epoch.csv", "t\n2024-01-05\nepoch\n", "SELECT min(t) FROM epoch", [("2024-01-05",)]),
+    Case("pm.csv", 't\n"Jan 5, 2024 3:04 PM"\n', "SELECT t FROM pm", [(datetime(2024, 1, 5, 15, 4),)]),
+    Case("y2.csv", "d\n31.12.24\n01.01.70\n", "SELECT max(d) FROM y2", [(date(2024, 12, 31),)], "1969 to 2068"),
+    Case("midnight.csv", "d\n2024-01-05 00:00:00\n", "SELECT d FROM midnight", [(date(2024, 1, 5),)]),
+    Case("sep.csv", "sep=;\nKunde;Umsatz\nA;10,5\nB;20,5\n", "SELECT sum(umsatz) FROM sep", [(D("31.0"),)]),
+    Case(
+        "preamble.csv",
+        "Umsatzbericht 2024\nErstellt am 01.02.2024\n\nKunde;Umsatz;Land\nA;10,5;DE\nB;20,5;AT\nC;1,5;CH\n",
+        "SELECT sum(umsatz) FROM preamble",
+        [(D("32.5"),)],
+        "2 lines above the header left out: Umsatzbericht 2024; Erstellt am 01.02.2024",
+    ),
+    Case("years.csv", "land,2023,2024\nA,1,2\n", "SELECT c_2024 FROM years", [(2,)], "original name: 2024"),
+    Case("bare.csv", "1,2.5\n3,4.5\n", "SELECT sum(column_2) FROM bare", [(D(7),)], "no line has names of columns"),
+    Case(
+        "footer.csv",
+        "land;ort;umsatz\nA;x;1\nB;y;2\nTotal;;3\nQuelle: Amt;;\n",
+        "SELECT sum(umsatz) FROM footer",
+        [(3,)],
+        "2 lines below the data left out: Total 3; Quelle: Amt",
+    ),
+    Case(
+        "total.csv",
+        "land,umsatz\nA,1\nTotal,1\n",
+        "SELECT sum(umsatz) FROM total",
+        [(1,)],
+        "looks like a total",
+        "footer_lines = 1",
+    ),
+    Case("short.csv", "a,b,c\n1,2,3\n4,5\n6,7,8\n", "SELECT count(*), count(c) FROM short", [(3, 2)], "too few fields"),
+    Case("wide.csv", "a,b\n1,2\n4,5,6\n", told="line 3 has 3 fields, the header has 2", remedy='delimiter = ";"'),
+    Case("open.csv", 'a,b\n1,"x\n2,y\n', "SELECT count(*) FROM open", [(2,)], "a quote", 'quote = ""'),
+    Case("inch.csv", 'a,b\n1,5" pipe\n2,y\n', "SELECT b FROM inch ORDER BY a", [('5" pipe',), ("y",)]),
+    Case("mac.csv", b"a,b\r1,2\r3,4\r", "SELECT sum(b) FROM mac", [(6,)]),
+    Case("ends.csv", b'a,b\r\n1,"x\ny"\n3,4\r\n', "SELECT count(*) FROM ends", [(2,)]),
+    Case("tabs.tsv", "a\tb\n1\t2\n", "SELECT b FROM tabs", [(2,)]),
+    Case("one.csv", "note\nalpha; beta\ngamma; delta, epsilon\n", "SELECT count(*) FROM one", [(2,)]),
+    Case("twice.csv", "Kunde,kunde\n1,2\n", "SELECT kunde, kunde_2 FROM twice", [(1, 2)]),
+    Case("order.csv", "a,b\n1,2\n", "SELECT b FROM order_", [(2,)], "original name: order"),
+    Case("packed.csv.gz", gzip.compress(b"a,b\n1,2\n"), "SELECT b FROM packed", [(2,)]),
+    Case("utf16.csv", "a;b\n1;ü\n".encode("utf-16"), "SELECT b FROM utf16", [("ü",)]),
+    Case(
+        "west.csv",
+        "Kunde;Ort\nMüller;Köln\nGröße;Fürth\n".encode("cp1252"),
+        "SELECT max(ort) FROM west",
+        [("Köln",)],
+        "cp1252",
+    ),
+    Case(
+        "kyrillisch.csv",
+        "id;товар;сумма\n1;Молоко;10,50\n2;Хлеб;20,75\n".encode("cp1251"),
+        "SELECT tovar, summa FROM kyrillisch",
+        [("Молоко", D("10.50")), ("Хлеб", D("20.75"))],
+        'encoding = "cp1251" (товар)',
+        'encoding = "cp1251"',
+    ),
+    Case("empty.csv", "a,b\n", "SELECT count(*) FROM empty", [(0,)], "empty: 0 rows"),
+    Case(
+        "lines.jsonl", '{"a": 1, "d": "2024-01-05"}\n{"a": 2.5, "n": {"x": 1}}\n', "SELECT sum(a) FROM lines", [(3.5,)]
+    ),
+    Case("list.json", json.dumps([{"v": "1.234,50"}, {"v": "2,5"}]), "SELECT sum(v) FROM list", [(D("1237.00"),)]),
+]
+
+
+def late(middle: str) -> str:
+    rows = [f"{number},row,{number}" for number in range(1, 25001)]
+    return "id,name,amount\n" + "\n".join(rows) + f"\n25001,{middle},7.5\n"
+
+
+CSV += [
+    Case(
+        f"late{number}.csv",
+        late(middle),
+        f"SELECT count(*), sum(amount) FROM late{number}",
+        [(25001, D("312512507.5"))],
+    )
+    for number, middle in enumerate(('"two\nlines"', '"a, b"', '"a ""b"""'))
+]
+
+
+def sqlite(*statements: str | tuple[str, tuple[Any, ...]]) -> Make:
+    def make(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as database:
+            for each in statements:
+                database.execute(*((each,) if isinstance(each, str) else each))
+            database.commit()
+
+    return make
+
+
+def database(*statements: str) -> Make:
+    def make(path: Path) -> None:
+        with duckdb.connect(str(path)) as connection:
+            for each in statements:
+                connection.execute(each)
+
+    return make
+
+
+DATABASES = [
+    Case(
+        "blob.sqlite",
+        sqlite("CREATE TABLE t(id int, s text, pic blob)", ("INSERT INTO t VALUES (1, 'a', ?)", (b"\x89PNG\0",))),
+        "SELECT * FROM t",
+        [(1, "a")],
+        "pic: 1 binary values left out",
+    ),
+    Case(
+        "some.sqlite",
+        sqlite("CREATE TABLE t(s)", ("INSERT INTO t VALUES (?)", (b"\0",)), "INSERT INTO t VALUES ('a')"),
+        "SELECT count(*), count(s) FROM t",
+        [(2, 1)],
+        "s: 1 binary values left out",
+    ),
+    Case(
+        "view.sqlite",
+        sqlite(
+            "CREATE TABLE o(id int, v real)",
+            "INSERT INTO o VALUES (1, 2.5)",
+            "CREATE VIEW w AS SELECT 2 * v AS x FROM o",
+        ),
+        "SELECT x FROM w",
+        [(D("5"),)],
+    ),
+    Case(
+        "nul.sqlite",
+        sqlite("CREATE TABLE t(s)", ("INSERT INTO t VALUES (?)", ("a\0b",))),
+        "SELECT s FROM t",
+        [("a\ufffdb",)],
+        "invalid characters",
+    ),
+    Case(
+        "utf8.sqlite",
+        sqlite("CREATE TABLE t(s)", "INSERT INTO t VALUES (CAST(x'e9' AS TEXT)), ('ok')"),
+        "SELECT s FROM t",
+        [("\ufffd",), ("ok",)],
+        "s: 1 values",
+    ),
+    Case(
+        "semi.sqlite",
+        sqlite("CREATE TABLE n(body)", "INSERT INTO n VALUES ('a; b'), ('c; d')"),
+        "SELECT body FROM n",
+        [("a; b",), ("c; d",)],
+    ),
+    Case(
+        "null.sqlite",
+        sqlite("CREATE TABLE n(a)", "INSERT INTO n VALUES (NULL), (1), (NULL)"),
+        "SELECT count(*), count(a) FROM n",
+        [(3, 1)],
+    ),
+    Case(
+        "lines.sqlite",
+        sqlite("CREATE TABLE n(a)", ("INSERT INTO n VALUES (?)", ('x\r\ny\n"z',))),
+        "SELECT a FROM n",
+        [('x\r\ny\n"z',)],
+    ),
+    Case(
+        "clash.sqlite",
+        sqlite(
+            'CREATE TABLE "Order Items"(a int)', "CREATE TABLE order_items(a int)", "INSERT INTO order_items VALUES (2)"
+        ),
+        "SELECT a FROM order_items_2",
+        [(2,)],
+        "order_items: 0 rows. original name: Order Items",
+    ),
+    Case(
+        "cyr.sqlite",
+        sqlite('CREATE TABLE "Заказы"(a)', 'CREATE TABLE "Клиенты"("имя")', "INSERT INTO Клиенты VALUES ('И')"),
+        "SELECT imya FROM klienty",
+        [("И",)],
+    ),
+    Case(
+        "fts.sqlite",
+        sqlite("CREATE VIRTUAL TABLE t USING fts5(body)", "INSERT INTO t VALUES ('x')"),
+        "SELECT body FROM t",
+        [("x",)],
+    ),
+    Case(
+        "broken.sqlite",
+        sqlite("CREATE TABLE a(v int)", "INSERT INTO a VALUES (1)", "CREATE VIEW b AS SELECT gone FROM a"),
+        "SELECT v FROM a",
+        [(1,)],
+        "left out: b: no such column: gone",
+    ),
+    Case(
+        "schemas.duckdb",
+        database(
+            "CREATE SCHEMA shop",
+            "CREATE TABLE shop.orders AS SELECT 1 AS a",
+            "CREATE SCHEMA old",
+            "CREATE TABLE old.orders AS SELECT 2 AS a",
+        ),
+        "SELECT (SELECT a FROM shop_orders), (SELECT a FROM old_orders)",
+        [(1, 2)],
+    ),
+    Case(
+        "views.duckdb",
+        database(
+            "CREATE TABLE o AS SELECT 1.5 AS v, 'x'::BLOB AS b",
+            "CREATE VIEW w AS SELECT 2 * v AS x FROM o",
+            "COMMENT ON VIEW w IS 'double'",
+        ),
+        "SELECT x FROM w",
+        [(D("3.0"),)],
+        "w: 1 rows. double",
+    ),
+    Case(
+        "reads.duckdb",
+        database("CREATE TABLE o AS SELECT 1 AS a", "CREATE VIEW f AS FROM read_text('/etc/*')"),
+        "SELECT a FROM o",
+        [(1,)],
+        "left out: f: ",
+    ),
+    Case(
+        "text.duckdb",
+        database("CREATE TABLE o AS SELECT '1,5' AS a, DATE '2024-01-01' AS d"),
+        "SELECT a, d FROM o",
+        [("1,5", date(2024, 1, 1))],
+    ),
+    Case(
+        "script.sql",
+        "CREATE TABLE a AS SELECT 1 AS x; CREATE VIEW b AS SELECT x + 1 AS y FROM a;",
+        "SELECT y FROM b",
+        [(2,)],
+    ),
+]
+
+
+def book(**sheets: list[list[Any]]) -> Make:
+    def make(path: Path) -> None:
+        workbook = Workbook()
+        workbook.remove(workbook.active)
+        for name, rows in sheets.items():
+            sheet = workbook.create_sheet(name)
+            for row in rows:
+                sheet.append(row)
+        workbook.save(path)
+
+    return make
+
+
+SHEETS = [
+    Case("plain.xlsx", book(A=[["id", "v"], [1, 2.5], [2, 3.25]]), "SELECT sum(v) FROM plain", [(D("5.75"),)]),
+    Case("two.xlsx", book(Orders=[["v"], [1]], Returns=[["v"], [2]]), "SELECT r.v FROM orders o, returns r", [(2,)]),
+    Case(
+        "dates.xlsx",
+        book(A=[["d"], [datetime(2024, 1, 5)], [date(2024, 2, 5)]]),
+        "SELECT max(d) FROM dates",
+        [(date(2024, 2, 5),)],
+    ),
+    Case(
+        "times.xlsx",
+        book(A=[["t"], [datetime(2024, 1, 5, 10, 30)]]),
+        "SELECT t FROM times",
+        [(datetime(2024, 1, 5, 10, 30),)],
+    ),
+    Case(
+        "title.xlsx",
+        book(A=[["Report", None, None], [], ["a", "b", "c"], [1, "x", 2]]),
+        "SELECT c FROM title",
+        [(2,)],
+        "left out: Report",
+    ),
+    Case(
+        "sum.xlsx",
+        book(A=[["a", "b", "c"], ["x", "y", 2], ["z", "y", 3], ["Total", None, 5]]),
+        "SELECT sum(c) FROM sum",
+        [(5,)],
+        "Total 5",
+    ),
+    Case("gaps.xlsx", book(A=[["a", "b"], [1, 2], [], [3, 4]]), "SELECT count(*) FROM gaps", [(2,)]),
+    Case("codes.xlsx", book(A=[["plz"], ["01234"], ["99999"]]), "SELECT min(plz) FROM codes", [("01234",)]),
+    Case(
+        "errors.xlsx",
+        book(A=[["v", "w"], [1, 1], ["#N/A", 1], [3, 1]]),
+        "SELECT sum(v), count(*) FROM errors",
+        [(4, 3)],
+    ),
+    Case("big.xlsx", book(A=[["v"], [1e-20], [1.5]]), "SELECT min(v) FROM big", [(1e-20,)]),
+    Case("blank.xlsx", book(A=[["v"], [1]], B=[]), "SELECT v FROM a", [(1,)], "left out: B: it has no columns"),
+    Case("mixed.xlsx", book(A=[["v"], [1], ["two"], [3]]), "SELECT max(v) FROM mixed", [("two",)]),
+]
+
+
+def folder(**files: str) -> Make:
+    return lambda path: [(path / name.replace("__", ".")).write_text(text) for name, text in files.items()] and None
+
+
+FOLDERS = [
+    Case(
+        "one_empty/",
+        folder(orders__csv="a,b\n1,2\n", returns__csv="a,b\n"),
+        "SELECT b FROM orders",
+        [(2,)],
+        "returns: 0 rows",
+    ),
+    Case(
+        "nothing_in_it/",
+        folder(orders__csv="a,b\n1,2\n", returns__csv=""),
+        "SELECT b FROM orders",
+        [(2,)],
+        "left out: returns.csv: it is empty",
+    ),
+    Case(
+        "chinese/",
+        folder(销售__csv="a\n1\n", 目标__csv="a\n2\n"),
+        "SELECT x.a, m.a FROM xiao_shou x, mu_biao m",
+        [(1, 2)],
+    ),
+    Case(
+        "kinds/",
+        folder(a__csv="v\n1\n", b__jsonl='{"v": 2}\n', c__tsv="v\tw\n3\t4\n"),
+        "SELECT a.v + b.v + c.v FROM a, b, c",
+        [(6,)],
+    ),
+    Case("same/", folder(a__csv="v\n1\n", a__tsv="v\n2\n"), "SELECT a.v, a_2.v FROM a, a_2", [(1, 2)]),
+    Case(
+        "told/",
+        folder(
+            a__csv="x,d\n1,1/2/2024\n",
+            data__toml='dates = "day-first"\n[tables.a]\ndescription = "rows"\ncolumns.x = {name = "y", currency = "EUR"}',
+        ),
+        "SELECT y, d FROM a",
+        [(1, date(2024, 2, 1))],
+        "a: 1 rows. rows",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", [*CSV, *DATABASES, *SHEETS, *FOLDERS], ids=lambda case: case.name)
+def test_it_is_read_right_or_refused_with_a_remedy_that_works(case: Case, tmp_path: Path) -> None:
+    holds(case, tmp_path)
