@@ -18,7 +18,7 @@ from sample.rules.sales_tables import Fetch, fetches
 from sample.rules.unread import unread
 from sample.rules.vocabulary import COMPANY, OTHER_MEASURES, OWN_FRAME, says
 
-SAMPLE_COLUMNS = ("order_id", "product", "revenue_eur", "units")
+SAMPLE_TABLES = {"sales", "order_lines", "targets"}  # data of others may well have a table `sales` like the sample's
 LATER = "growth cagr share seasonality forecast comparison chart"  # what the analyst does with the table
 MOST_FINDINGS = 30
 
@@ -27,15 +27,15 @@ def sales(packet: SpecialistPacket, tools: Sequence[FunctionSpec]) -> Script:
     """Calls describe_schema, then what the question needs; at most two rounds. Other data are left to the generic
     policy."""
     objective = packet.objective.removeprefix(OWN_FRAME).strip()
-    if fatal := unread(objective).fatal:
-        return AgentResult(findings=[], gaps=fatal)
     [described] = yield [Call("sales__describe_schema", {})]
     if described.failed:
         return AgentResult(findings=[], gaps=[f"The sales data could not be read: {described.problem}."])
     schema = schema_of(described.evidence, described.text)
-    if says(OTHER_MEASURES, objective) or not schema.has("sales", SAMPLE_COLUMNS):
+    if says(OTHER_MEASURES, objective) or not schema.tables.keys() >= SAMPLE_TABLES:
         told = to_look_up(re.sub(rf"\b{COMPANY}(?:'s)?", "our", objective), LATER)
         return (yield from generic.work(packet.about(told), tools))
+    if fatal := unread(objective).fatal:
+        return AgentResult(findings=[], gaps=fatal)
     ask = understand(objective, schema)
     if not ask.measures:
         return AgentResult(findings=[], gaps=ask.gaps)

@@ -21,7 +21,9 @@ sales,channel,VARCHAR,,Car dealers; Online shop
 sales,product,VARCHAR,,Voltbay Home 11; Voltbay Home 22
 sales,category,VARCHAR,,home; workplace
 sales,discount_pct,INTEGER,,0 .. 40
-sales,revenue_eur,DECIMAL,,1 .. 9"""
+sales,revenue_eur,DECIMAL,,1 .. 9
+order_lines,order_id,BIGINT,,1 .. 9
+targets,target_eur,DECIMAL,,1 .. 9"""
 
 MONTHLY = {
     "id": "E2",

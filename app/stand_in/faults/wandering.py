@@ -10,9 +10,9 @@ from app.stand_in.packets import SpecialistPacket, packet_of
 from app.stand_in.policy.agent import fields, series
 from app.stand_in.policy.arguments import SIZE, SQL, Seen, fill
 from app.stand_in.policy.facts import Asked
-from app.stand_in.policy.sql import columns_of
 from app.stand_in.results import Result
 from app.stand_in.roles import reply_to, role_of, tools_of
+from app.stand_in.tables.schema import columns_of
 from app.stand_in.turns import answer_of
 from app.stand_in.wire import Call, ChatRequest, FunctionSpec, Reply
 from app.stand_in.words import stems

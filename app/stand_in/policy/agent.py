@@ -7,8 +7,9 @@ from agents.base import AgentResult, Finding
 from app.stand_in.packets import EvidenceInfo, SpecialistPacket
 from app.stand_in.policy.arguments import EVIDENCE, SQL, Json, Seen, fill
 from app.stand_in.policy.facts import ANSWERS, CONDITION, TIME, Asked, facts, questions
-from app.stand_in.policy.sql import columns_of, select
 from app.stand_in.results import Result, number, read
+from app.stand_in.tables import answers
+from app.stand_in.tables.schema import columns_of
 from app.stand_in.turns import Answer, Script
 from app.stand_in.wire import Call, FunctionSpec
 from app.stand_in.words import says_one, stems, to_look_up
@@ -57,25 +58,27 @@ def _answer(
     calls, results = list[Call](), list[Result]()
     for _ in range(ROUNDS):
         tables = series(plain, [each for each in results if each.call.name not in computing], given)
-        seen = Seen(fields(plain, results), tables, select(plain, columns_of(results))[0])
+        seen = Seen(fields(plain, results), tables, answers.statement(plain.text, results).sql)
         for tool in _usable(useful, results):
             told = asked if tool.name in computing else plain
             wanted = [Call(tool.name, each) for each in fill(tool.parameters, told, seen)]
             calls = [*calls, *(each for each in wanted if each not in calls)][:MOST_CALLS]
         answered = list(zip(calls, (yield calls), strict=True))  # those of earlier rounds are remembered
         results = [Result.of(call, answer, about[call.name]) for call, answer in answered if not answer.failed]
-    in_full = any(not each.table.rows for each in results)  # excerpts are but leads then
-    quoted = [each for each in results if not columns_of([each]) and not (in_full and each.table.rows and each.text)]
-    findings = [fact for each in quoted for fact in facts(asked if each.call.name in computing else plain, each)]
+    findings, gaps = answers.findings(plain.text, results)
+    quoted = [each for each in results if not columns_of([each]) and not answers.is_own(each)]
+    in_full = any(not each.table.rows for each in quoted)  # excerpts are but leads then
+    quoted = [each for each in quoted if not (in_full and each.table.rows and each.text)]
+    said = [fact for each in quoted for fact in facts(asked if each.call.name in computing else plain, each)]
     failed = {call.name: answer.problem for call, answer in answered if answer.failed}
-    gaps = [f"{own[name]} gave no answer: {why}." for name, why in failed.items() if name in computing or not findings]
-    if not findings:
+    is_told = bool(findings or said)
+    gaps += [f"{own[name]} gave no answer: {why}." for name, why in failed.items() if name in computing or not is_told]
+    if not is_told:
         names = ", ".join(dict.fromkeys(own[each.call.name] for each in results)) or "the tools"
-        why = select(plain, columns_of(results))[1]
-        gaps.insert(0, f"Nothing that {names} gave{ANSWERS}{plain.text.rstrip('.? ')}. {why}".strip())
-    elif match := CONDITION.search(asked.text):
+        gaps.insert(0, f"Nothing that {names} gave{ANSWERS}{plain.text.rstrip('.? ')}.")
+    elif said and (match := CONDITION.search(asked.text)):
         gaps.append(f"The condition '{match.group()}' was not applied.")
-    return findings, gaps
+    return [*findings, *said], gaps
 
 
 def _usable(tools: Sequence[FunctionSpec], results: Sequence[Result]) -> Sequence[FunctionSpec]:
@@ -88,7 +91,7 @@ def _usable(tools: Sequence[FunctionSpec], results: Sequence[Result]) -> Sequenc
 
 def series(asked: Asked, results: Sequence[Result], given: Sequence[EvidenceInfo]) -> list[Json]:
     """The tables that can be computed on, as references to their labels and numbers; those of the task's own first."""
-    tables = [(each.evidence, each.table) for each in results if not each.text and not columns_of([each])]
+    tables = [(each.evidence, each.table) for each in results if not each.text and not answers.is_lead(each)]
     tables += [(each.id, read(each.preview)[0]) for each in given if each.columns]
     found: list[Json] = []
     for evidence, table in tables:

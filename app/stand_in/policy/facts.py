@@ -103,7 +103,7 @@ def _cells(asked: Asked, result: Result, chosen: str) -> Iterator[tuple[float, s
     names_things = any(is_name(cell) for row in result.table.rows for cell in row.values())
     about = " ".join([result.title, *result.table.columns, "" if names_things else chosen])
     in_columns = asked.sought & stems(" ".join(result.table.columns))  # where one is asked for, no other answers
-    may_be_any = bool(asked.sought and not in_columns) or "SELECT " in str(result.call.arguments)
+    may_be_any = bool(asked.sought and not in_columns)
     for row in result.table.rows:
         short = {column: cell for column, cell in row.items() if cell and len(cell) < LONG}
         score = asked.score(f"{about} {' '.join(short.values())}", source=result.tool)
