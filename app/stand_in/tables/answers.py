@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from agents.base import Finding
 from app.stand_in.results import Result, number
-from app.stand_in.tables.reading import KNOWN, Reading, Values, read
+from app.stand_in.tables.marks import Values
+from app.stand_in.tables.reading import KNOWN, Reading, read
 from app.stand_in.tables.schema import Column, columns_of, is_look, look, looked_up, phrases
 from app.stand_in.tables.select import select, short
 
@@ -107,7 +108,7 @@ def _left(reading: Reading, values: Values) -> Iterator[str]:
     """What of the question is not understood, and how to say it where it is a value."""
     left = " ".join(reading.left)
     for said, [(column, value), *_] in values.items():
-        if re.search(rf"(?<!\w){re.escape(said)}(?!\w)", left, re.IGNORECASE):
+        if not said.isdigit() and re.search(rf"(?<!\w){re.escape(said)}(?!\w)", left, re.IGNORECASE):
             yield f"'{value}' may be a value of {column.name}; then write '{_spoken(column.name)} {value}'"
             left = re.sub(rf"(?<!\w){re.escape(said)}(?!\w)", " ", left, flags=re.IGNORECASE)
     if left.split():

@@ -1,32 +1,13 @@
 """What is counted or computed of a column. In doubt it is nothing, and why."""
 
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
+from app.stand_in.tables.marks import Mention
 from app.stand_in.tables.schema import Column, quoted
 
 SUM, AVERAGE, HIGHEST, LOWEST = "total", "average", "highest", "lowest"
 _SQL = {SUM: "sum", AVERAGE: "avg", HIGHEST: "max", LOWEST: "min"}
-
-
-class Mention(NamedTuple):
-    """Words of a question that name columns, or the rows of the table."""
-
-    said: str
-    columns: Sequence[Column]
-    is_rows: bool
-
-    @property
-    def measures(self) -> list[Column]:
-        return [each for each in self.columns if each.is_measure]
-
-    @property
-    def groups(self) -> list[Column]:
-        """What rows can be grouped by: the column that is called just so, else all that differ by `id` or `name`."""
-        found = [each for each in self.columns if not each.is_measure and not each.is_time]
-        exact = [each for each in found if len(each.stems) == min(len(other.stems) for other in found)]
-        return exact if len(exact) == 1 else found
 
 
 class Figure(NamedTuple):

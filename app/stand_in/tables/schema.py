@@ -122,24 +122,28 @@ def literal(value: str) -> str:
 
 
 def phrases(text: str, known: frozenset[str], columns: Sequence[Column]) -> list[str]:
-    """What in a text may be a value, in lower case: up to six words that are neither known ones nor a column's name."""
+    """What in a text may be a value, in lower case: some words with one that is neither known nor names a column."""
     found = [*re.finditer(r"\w+", text)]
-    ends: list[re.Match[str]] = []
-    is_known = True
-    for at, each in enumerate(found):
-        word = each.group()
-        is_number_of = is_known and word.isdigit()  # "top 3", but not "room 3"
-        is_known = is_number_of or (word.lower() in known and (word.islower() or not at))
-        ends += [] if is_known or word == "s" else [each]
-    spans = [(first.start(), last.end()) for first in found for last in ends if first.start() <= last.start()]
-    told = [text[start:end] for start, end in spans if not starts_with_one(text[start:])]
+    is_known: list[bool] = []
+    for at, word in enumerate(each.group() for each in found):
+        is_number_of = word.isdigit() and is_known[-1:] != [False]  # "top 3", but not "room 3"
+        is_known.append(is_number_of or word == "s" or (word.lower() in known and (word.islower() or not at)))
     tables = {stems(each.table) for each in columns}
+    names = [
+        (own := stems(each.group())) in tables or any(column.is_named(own) for column in columns) for each in found
+    ]
+    spans = [
+        (first, last)
+        for first in range(len(found))
+        for last in range(first, min(first + LONGEST_VALUE, len(found)))
+        if not all(is_known[at] or names[at] for at in range(first, last + 1))
+        and not is_known[last]
+        and not (is_known[first] and is_known[first + 1])
+    ]
     said = [
-        each
-        for each in told
-        if len(each.split()) <= LONGEST_VALUE
-        and (own := stems(each)) not in tables
-        and not any(column.is_named(own) for column in columns)
+        text[found[first].start() : found[last].end()]
+        for first, last in spans
+        if not starts_with_one(text[found[first].start() :])
     ]
     return list(dict.fromkeys(each.lower() for each in said))
 

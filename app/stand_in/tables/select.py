@@ -59,10 +59,11 @@ def _written(asked: Reading, parts: _Parts, other: str) -> str:
     sql += f" WHERE {' AND '.join(parts.where)}" if parts.where else ""
     sql += f" GROUP BY {', '.join(parts.grouped.values())}" if parts.grouped else ""
     sql += f" HAVING count({figure.of}) > 0"
+    by = ", ".join(parts.grouped.values())
     if asked.most:
-        return f"SELECT * FROM ({sql}) AS ranked WHERE {quoted(RANK)} <= {asked.most} ORDER BY {quoted(RANK)}"  # noqa: S608
-    in_order = ", ".join(parts.grouped.values()) if asked.step else order
-    return f"{sql} ORDER BY {in_order}" if parts.grouped else sql
+        sql = f"SELECT * FROM ({sql}) AS ranked WHERE {quoted(RANK)} <= {asked.most}"  # noqa: S608
+        order, by = quoted(RANK), ", ".join(map(quoted, parts.grouped))
+    return f"{sql} ORDER BY {by if asked.step and not asked.most else f'{order}, {by}'}" if by else sql
 
 
 def _in_time(asked: Reading, time: Column, parts: _Parts, *, apart: bool) -> None:
