@@ -10,6 +10,7 @@ import pytest
 from agents import AGENTS
 from app.running.processes import Addresses
 from tests.app.invented_team import INVENTORY, InventedTeam, invented
+from tests.app.strangers import GRADES, MANY, MEMBERS, NAMES, READINGS, SHORT_NAMES, TICKETS, TURNOVER
 from tests.graphs.odd_results import giving, texts
 
 __all__ = ["invented"]
@@ -207,9 +208,37 @@ async def test_what_own_data_do_not_say_is_never_answered(
     assert any(named in gap for gap in job.gaps), job.gaps
 
 
-def own_sales(folder: Path) -> str:
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("data", "question", "claim"),
+    [
+        (NAMES, "What was our revenue by country in 2024?",
+         "Total revenue eur for order date 2024, country Germany: 800"),
+        (NAMES, "What was the revenue for By Design Ltd?", "Total revenue eur for customer By Design Ltd: 500"),
+        (SHORT_NAMES, "Who are the top 3 customers by revenue?", "Total revenue eur for customer Carl, rank 3: 20"),
+        (MANY, "What was our revenue in California?", "Total revenue for state California: 104"),
+        (MEMBERS, "How many members joined in 2024 by club?",
+         "Number of members for joined on 2024, club South: 2"),
+        (READINGS, "Which sensor has the lowest temperature?",
+         "Lowest temperature c for sensor s3, rank 1: -1.25"),
+        (GRADES, "What is the average note of klasse 5a?", "Average note for klasse 5a: 1.75"),
+        (TICKETS, "How many tickets of agent Total were created since 2024?",
+         "Number of tickets for agent Total, created at since 2024: 2"),
+        (TURNOVER, "Umsatz by Bundesland and year",
+         "Total umsatz eur for bundesland Bayern, bestelldatum year 2024: 310.25"),
+    ],
+)  # fmt: skip
+async def test_data_of_strangers_are_queried(
+    invented: InventedTeam, tmp_path: Path, data: str, question: str, claim: str
+) -> None:
+    job = await invented.ask(question, SALES, {"sales": own_sales(tmp_path, data)})
+    assert (job.status, job.reason, job.refused) == ("completed", "answered", [])
+    assert claim in job.claims
+
+
+def own_sales(folder: Path, data: str = OWN_DATA) -> str:
     """Our sales server over data of somebody's own."""
-    (folder / "orders.csv").write_text(OWN_DATA)
+    (folder / "orders.csv").write_text(data, encoding="utf-8")
     options = ["--stdio", "--data", str(folder / "orders.csv"), "--data-dir", str(folder)]
     return shlex.join([sys.executable, "-m", "mcp_servers.sales", *options])
 

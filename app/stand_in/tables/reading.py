@@ -189,6 +189,8 @@ class _Reader:
                 if not columns or (len(columns) > 1 and not each.groups):
                     self._found.problems.append(f"'{each.said}' is not one column")
                 self._found.groups += [column for column in columns if column not in self._found.groups]
+            if self._found.most:
+                self._found.problems.append("it ranks one thing at a time")
             text = text.replace(match[0], " ", 1)
         return text
 

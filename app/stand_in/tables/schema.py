@@ -9,7 +9,7 @@ from app.stand_in.periods import starts_with_one
 from app.stand_in.results import Result, number
 from app.stand_in.words import stemmed, words
 
-LONGEST_VALUE = 6  # words
+LONGEST_VALUE, WHOLE = 6, 700  # words of a value; characters up to which a list of values cannot have been cut
 _FOUND = ("column_number", "entry")  # what a look gives
 _ENDING = re.compile(r"(?<=[^\W_]{3})[esniy]{1,3}$")  # so that cities are of a city, and Kunden of a Kunde
 _SAID = (("table", "table_name"), ("column", "column_name"), ("type", "data_type"))
@@ -34,12 +34,13 @@ _NOT_ADDED_UP = re.compile(
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table."""
+    """A column of a table. `values` are all that it holds, where they are few."""
 
     table: str
     name: str
     type: str
     description: str = ""
+    values: str = ""
 
     @property
     def is_number(self) -> bool:
@@ -96,7 +97,7 @@ def columns_of(results: Iterable[Result]) -> list[Column]:
     rows = [row for result in results for row in result.table.rows]
     told = [[row.get(each) or row.get(other, "") for each, other in _SAID] for row in rows]
     return [
-        Column(table, name, kind, row.get("description", ""))
+        Column(table, name, kind, row.get("description", ""), row.get("values", ""))
         for row, (table, name, kind) in zip(rows, told, strict=True)
         if table and name
     ]
@@ -148,6 +149,13 @@ def phrases(text: str, known: frozenset[str], columns: Sequence[Column]) -> list
     return list(dict.fromkeys(each.lower() for each in said))
 
 
+def _may_hold(column: Column, said: Sequence[str]) -> bool:
+    """Whether a column may have one of these values: its list may be a range, or cut."""
+    listed = column.values.lower()
+    is_whole = listed and ".." not in listed and len(listed) < WHOLE
+    return not is_whole or any(each in listed for each in said)
+
+
 def is_look(columns: Sequence[str]) -> bool:
     """Whether a table with these columns is what a look gave."""
     return tuple(columns) == _FOUND
@@ -156,15 +164,17 @@ def is_look(columns: Sequence[str]) -> bool:
 def look(said: Sequence[str], columns: Sequence[Column]) -> str:
     """A statement that gives the values of all columns that are one of these texts, or ""."""
     has_digits = any(each.isdigit() for each in said)
-    where = [(at, each) for at, each in enumerate(columns) if not each.is_time and not _is_quantity(each)]
+    texts = [
+        each for each in columns if not each.is_time and (has_digits or not each.is_number) and not _is_quantity(each)
+    ]
     arms = [
-        f"SELECT {at} AS {_FOUND[0]}, {entry} AS {_FOUND[1]} FROM {quoted(each.table)} "  # noqa: S608
+        f"SELECT DISTINCT {columns.index(each)} AS {_FOUND[0]}, {entry} AS {_FOUND[1]} FROM {quoted(each.table)} "  # noqa: S608
         f"WHERE rtrim(lower({entry}), '.') IN (SELECT word FROM said)"
-        for at, each in where
-        if (has_digits or not each.is_number) and (entry := f"CAST({quoted(each.name)} AS VARCHAR)")
+        for each in texts
+        if _may_hold(each, said) and (entry := f"CAST({quoted(each.name)} AS VARCHAR)")
     ]
     listed = ", ".join(f"({literal(each)})" for each in said)
-    return f"WITH said(word) AS (VALUES {listed}) {' UNION '.join(arms)}" if said and arms else ""
+    return f"WITH said(word) AS (VALUES {listed}) {' UNION ALL '.join(arms)}" if said and arms else ""
 
 
 def looked_up(result: Result, columns: Sequence[Column]) -> Mapping[str, list[tuple[Column, str]]]:
