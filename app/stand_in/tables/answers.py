@@ -1,6 +1,7 @@
 """What to ask of described tables next, what its result says, and what a question cannot be answered from."""
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +18,7 @@ CAN_DO = (
     "lowest values of a column, by other columns, in a period, the top n, for values named as in 'in X' or 'column X'. "
     "With OPENAI_API_KEY set, a language model answers."
 )
-MOST_COLUMNS = 40
+LONGEST_LIST = 1000
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,9 @@ def _left(reading: Reading, values: Values) -> Iterator[str]:
         if not said.isdigit() and re.search(rf"(?<!\w){re.escape(said)}(?!\w)", left, re.IGNORECASE):
             yield f"'{value}' may be a value of {column.name}; then write '{_spoken(column.name)} {value}'"
             left = re.sub(rf"(?<!\w){re.escape(said)}(?!\w)", " ", left, flags=re.IGNORECASE)
-    if left.split():
-        yield f"no column is called so, and none holds just that: {', '.join(map(repr, left.split()))}"
+    if words := left.split():
+        unknown = [each for each in words if each.lower() not in KNOWN] or words
+        yield f"no column is called so, and none holds just that: {', '.join(map(repr, unknown))}"
 
 
 def _sentence(text: str) -> str:
@@ -122,7 +124,7 @@ def _sentence(text: str) -> str:
 def _has(columns: Sequence[Column]) -> str:
     tables = dict.fromkeys(each.table for each in columns)
     told = (f"{table} ({', '.join(each.name for each in columns if each.table == table)})" for table in tables)
-    return f"The tables: {'; '.join(told)}."
+    return textwrap.shorten(f"The tables: {'; '.join(told)}.", LONGEST_LIST, placeholder=" ...")
 
 
 def _spoken(name: str) -> str:

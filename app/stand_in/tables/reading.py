@@ -23,9 +23,9 @@ KNOWN = FUNCTION | {
 }  # fmt: skip
 
 _N = rf"(?:\d{{1,3}}|{'|'.join(_COUNTS)})"
-_JOINED = re.compile(rf"{V}{JOIN} (?:the |in |for )?(?={V})", re.IGNORECASE)
+_JOINED = re.compile(rf"{V}{JOIN} (?:the |in |for )?(?=(?:{C} )?{V})", re.IGNORECASE)
 _FILTER = re.compile(
-    rf"(?:\b{PLACE} )?(?:the )?[\"\u201c'(]?(?:{C} (?:(?:is|are|=) )?)?{V}(?:['\u2019]s|[)\"\u201d'])?(?: {C})?",
+    rf"(?:\b{PLACE} )?(?:the )?[\"\u201c'(]?(?:{C} (?:(?:is|are|=) )?)?{V}(?:['\u2019]s|[)\"\u201d'])?(?: {C}(?! {V}))?",
     re.I,
 )
 _STEP = re.compile(
@@ -99,8 +99,8 @@ class _Reader:
 
     def _filters(self, text: str) -> str:
         def together(match: re.Match[str]) -> str:
-            first, second = (self._marks.entries[int(each)][0][0] for each in match.groups())
-            if first != second:
+            first, second = (self._marks.entries[int(match[each])][0][0] for each in (1, 3))
+            if first != second and not match[2]:
                 self._found.problems.append(f"'{first.name}' and '{second.name}' cannot be in one list")
             return f"{{v{match[1]}}} "
 
@@ -199,8 +199,9 @@ class _Reader:
         if not (self._found.periods or self._found.step):
             return text
         times = [each for each in self._columns if each.is_time]
-        named = {at: each.columns for at, each in enumerate(self._marks.mentions) if {*each.columns} & {*times}}
-        own = [each for each in times if any(each in columns for columns in named.values())] or times
+        named = {at: {*each.columns} for at, each in enumerate(self._marks.mentions) if {*each.columns} & {*times}}
+        only = [columns for columns in named.values() if columns <= {*times}] or [*named.values()]
+        own = [each for each in times if any(each in columns for columns in only)] or times
         if len(own) != 1:
             names = ", ".join(each.name for each in own)
             self._found.problems.append(f"the time may be that of {names}; say which" if own else "no column is a time")
