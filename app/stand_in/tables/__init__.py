@@ -1,6 +1,6 @@
 """Questions over tables, answered by one SELECT: what the tables hold, what a question asks of them, what they answer.
 
 - schema.py: the columns that a tool describes, and the look for values that a question may name
-- reading.py: a question word by word; figures.py: what is counted or computed of which column
-- select.py: the statement, and the findings of its result
+- marks.py: the names and values in a question; reading.py: what it asks, word by word; figures.py: what is computed
+- select.py: the statement; answers.py: what to ask next, the claims of its result, and why there are none
 """
