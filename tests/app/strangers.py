@@ -75,6 +75,11 @@ ODD = """id,date,amount_currency,amount,order,select,my group (new)
 3,2024-02-01,USD,33,y,a,1
 4,2024-03-01,EUR,5,y,b,2
 """
+BUDGET = """year,team,cost
+2023,Red,10
+2024,Red,20
+2024,Blue,5
+"""
 TABLES = {
     "names": {"sales": NAMES},
     "short names": {"sales": SHORT_NAMES},
@@ -86,6 +91,7 @@ TABLES = {
     "tickets": {"tickets": TICKETS},
     "german": {"umsaetze": TURNOVER},
     "odd": {"payments": ODD},
+    "years": {"budget": BUDGET},
     "two": {"orders": ORDERS, "tickets": TICKETS},
     "twins": {"orders": ORDERS, "offers": ORDERS},
 }

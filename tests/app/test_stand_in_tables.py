@@ -101,6 +101,8 @@ ANSWERED = [
      ["Total amount for amount currency USD, order y: 33", "Total amount for amount currency USD, order x: 20.5"]),
     ("odd", "How many payments are there by select and my group (new)?",
      ["Number of payments for select a, my group (new) 1: 2", "Number of payments for select b, my group (new) 2: 2"]),
+    ("years", "What was the cost in 2024?", ["Total cost for year 2024: 25"]),
+    ("years", "cost by year", ["Total cost for year 2024: 25", "Total cost for year 2023: 10"]),
     ("two", "How many tickets are there by channel?",
      ["Number of tickets for channel Web: 3", "Number of tickets for channel Mail: 2"]),
     ("two", "What is the total amount by status in Lyon?",
@@ -152,6 +154,7 @@ REFUSED = [
     ("school", "Was ist die durchschnittliche Note?", "'durchschnittliche'"),
     ("tickets", "How many tickets are open?", "'open' may be a value of state; then write 'state open'"),
     ("odd", "What are the payments?", "names nothing to count"),
+    ("years", "What was the cost in March 2024?", "no more than the year"),
     ("two", "What is the average by channel?", "'average'"),
     ("twins", "What is the total amount by status?", "offers or orders"),
 ]

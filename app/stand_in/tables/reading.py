@@ -25,8 +25,9 @@ KNOWN = FUNCTION | {
 _N = rf"(?:\d{{1,3}}|{'|'.join(_COUNTS)})"
 _JOINED = re.compile(rf"{V}{JOIN} (?:the |in |for )?(?=(?:{C} )?{V})", re.IGNORECASE)
 _FILTER = re.compile(
-    rf"(?:\b{PLACE} )?(?:the )?[\"\u201c'(]?(?:{C} (?:(?:is|are|=) )?)?{V}(?:['\u2019]s|[)\"\u201d'])?(?: {C}(?! {V}))?",
-    re.I,
+    rf"(?:\b{PLACE} )?(?:the )?[\"\u201c'(]?(?:{C} (?:(?:is|are|=) )?)?{V}(?:['\u2019]s|[)\"\u201d'])?"
+    rf"(?: {C}(?! {V}))?",
+    re.IGNORECASE,
 )
 _STEP = re.compile(
     r"(?:\b(?:(?P<which>(?:in )?(?:which|what))|by|per|(?:for |in |of )?(?:each|every))|(?<=\}) and(?: by)?) "
@@ -166,11 +167,8 @@ class _Reader:
                 else:
                     self._found.figure = figure
                 before = text[: match.start()]
-                return (
-                    (re.sub(r"\b(?:by|with) $", " ", before) if self._found.most else before)
-                    + " "
-                    + text[match.end() :]
-                )
+                before = re.sub(r"\b(?:by|with) $", "", before) if self._found.most else before
+                return f"{before} {text[match.end() :]}"
         return text
 
     def _computed(self, mention: Mention, way: str) -> Figure | str:
@@ -205,11 +203,17 @@ class _Reader:
         if len(own) != 1:
             names = ", ".join(each.name for each in own)
             self._found.problems.append(f"the time may be that of {names}; say which" if own else "no column is a time")
+        elif own[0].is_number and not self._has_whole_years():
+            self._found.problems.append(f"{own[0].name} tells no more than the year")
         else:
             self._found.time = own[0]
         for at in named:
             text = re.sub(rf"(?:\b(?:by|in|on) (?:the )?)?\{{c{at}\}}", " ", text)
         return text
+
+    def _has_whole_years(self) -> bool:
+        ends = [end for each in self._found.periods for end in (each.start, each.end)]
+        return self._found.step in {"", "year"} and all(each.endswith("-01-01") for each in ends if each)
 
     def _left(self, text: str) -> None:
         """What is left of the question."""
