@@ -21,6 +21,12 @@ def main() -> None:
         "--data-variable", metavar="NAME", help="environment variable that holds it, hidden from other users"
     )
     options.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="what their owner says of the data (default: beside them, as orders.toml or data.toml)",
+    )
+    options.add_argument(
         "--data-dir", type=Path, default=Path(".data"), help="folder for databases (default: %(default)s)"
     )
     options.add_argument(
@@ -44,6 +50,7 @@ def _build(given: argparse.Namespace) -> Server:
     return build(
         _data(given),
         given.data_dir,
+        given.settings,
         refresh_s=given.refresh_s,
         time_limit_s=given.time_limit_s,
         queries=given.queries_at_once,

@@ -1,11 +1,7 @@
 """The types of the tools' arguments."""
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
-Dimension = Literal["country", "product", "category", "channel", "segment", "year", "quarter", "month"]
-TargetDimension = Literal["country", "year", "quarter"]
 Filters = dict[str, list[str]]
 
 

@@ -28,7 +28,7 @@ LOADING: Config = CLOSED | {"enable_external_access": True, "memory_limit": f"{M
 _making = threading.Lock()  # DuckDB locks its files between processes only
 
 
-def open_locked(path: Path) -> duckdb.DuckDBPyConnection:
+def open_locked(path: Path, threads: int = 2) -> duckdb.DuckDBPyConnection:
     """A read-only connection, locked without access to other files, the network and extensions.
 
     Raises duckdb.Error if the file is not a readable database.
@@ -41,7 +41,7 @@ def open_locked(path: Path) -> duckdb.DuckDBPyConnection:
             "temp_directory": "",
             "max_execution_time": 1000 * STATEMENT_LIMIT_S,
             "memory_limit": f"{MEMORY_LIMIT_MB}MB",
-            "threads": 2,
+            "threads": threads,
             "lock_configuration": True,
         },
     )

@@ -1,10 +1,10 @@
-"""The MCP server for the company's sales: five read-only tools."""
+"""The MCP server for the company's sales: read-only tools, those on revenue only for data with roles."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import anyio
 import anyio.to_thread
@@ -16,19 +16,18 @@ from mcp_servers.base import serving
 from mcp_servers.base.reloading import Newest
 from mcp_servers.base.results import Table, table_result
 from mcp_servers.base.server import Server
-from mcp_servers.sales import catalog, prepared
-from mcp_servers.sales.arguments import Dimension, Filters, Period, TargetDimension
+from mcp_servers.sales import catalog, prepared, settings
+from mcp_servers.sales.arguments import Filters, Period
+from mcp_servers.sales.roles import MONTHS_IN
 from mcp_servers.sales.sandbox import TIME_LIMIT_S
+from mcp_servers.sales.settings import DataSettings, Roles, Targets
 from mcp_servers.sales.sql_guard import Refused
 from mcp_servers.sales.stored import folder
 from mcp_servers.sales.warehouse import Warehouse
 from safe_http.turns import Turns
 
-INSTRUCTIONS = (
-    "The company's own sales. Call describe_schema first to learn tables, columns and their values. Prefer "
-    "revenue_by, top_customers and target_attainment; write SQL for query when they do not answer the question. "
-    "Revenue is net invoiced revenue in EUR: after discount, before returns."
-)
+INSTRUCTIONS = "The company's own data. Call describe_schema first to learn tables, columns and their values."
+PREPARED = "Prefer the other tools to query; write SQL for it when they do not answer the question."
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ FilterArgument = Annotated[
     Filters | None,
     Field(
         description="only these values, by dimension; leave out for everything",
-        examples=[{"channel": ["Online shop"], "year": ["2024", "2025"]}],
+        examples=[{"year": ["2024", "2025"]}],
     ),
 ]
 PeriodArgument = Annotated[
@@ -59,6 +58,7 @@ Current = Newest[Warehouse]
 def build(
     data: Path | str,
     data_dir: Path,
+    settings_file: Path | None = None,
     *,
     refresh_s: float | None = None,
     time_limit_s: float = TIME_LIMIT_S,
@@ -66,29 +66,48 @@ def build(
 ) -> Server:
     """The server for `data`: files, or the URL of a Postgres database.
 
-    They are copied into `data_dir` and checked for changes every `refresh_s` seconds. A query may take `time_limit_s`
-    seconds; up to `queries` run at once.
+    They are copied into `data_dir` and checked for changes every `refresh_s` seconds. What their owner says of them is
+    in `settings_file`, else in its usual place. A query may take `time_limit_s` seconds; up to `queries` run at once.
 
     Raises:
         serving.StartupError: the data cannot be read, or `data_dir` cannot be written to.
     """
-    current = _current(data, data_dir, refresh_s, time_limit_s)
-    server = serving.new_server("sales", INSTRUCTIONS, data=current)
+    said = settings.read(settings_file or (settings.place(data) if isinstance(data, Path) else None))
+    current = _current(data, data_dir, said, refresh_s, time_limit_s)
+    server = serving.new_server("sales", _instructions(said), data=current)
     _add_schema(server, current)
     _add_query(server, current, Turns(lambda: queries), time_limit_s + START_S)
-    _add_prepared(server, current)
+    if said.roles:
+        _add_revenue_by(server, current, said, said.roles)
+        if said.roles.customer or said.roles.customer_id:
+            _add_top_customers(server, current)
+        if said.roles.targets:
+            _add_target_attainment(server, current, said.roles.targets)
     return server
 
 
-def _current(data: Path | str, data_dir: Path, refresh_s: float | None, time_limit_s: float) -> Current:
+def _instructions(said: DataSettings) -> str:
+    if said.roles is None:
+        return INSTRUCTIONS
+    revenue = said.amount.description or f"the sum of {said.roles.amount}"
+    return f"{INSTRUCTIONS} {PREPARED} Revenue is {revenue}{_unit(said)}."
+
+
+def _unit(said: DataSettings) -> str:
+    return f", in {said.currency}" if said.currency else ""
+
+
+def _current(
+    data: Path | str, data_dir: Path, said: DataSettings, refresh_s: float | None, time_limit_s: float
+) -> Current:
     folder(data_dir)
     if isinstance(data, str):
         from mcp_servers.sales.postgres import Postgres  # noqa: PLC0415
 
-        return Newest(Postgres(data, data_dir, time_limit_s), refresh_s or POSTGRES_REFRESH_S)
+        return Newest(Postgres(data, data_dir, time_limit_s, settings=said), refresh_s or POSTGRES_REFRESH_S)
     from mcp_servers.sales.own_data import Files  # noqa: PLC0415
 
-    return Newest(Files(data, data_dir, time_limit_s), refresh_s or FILES_REFRESH_S)
+    return Newest(Files(data, data_dir, time_limit_s, said), refresh_s or FILES_REFRESH_S)
 
 
 def _add_schema(server: Server, current: Current) -> None:
@@ -125,41 +144,47 @@ def _add_query(server: Server, current: Current, turns: Turns, wait_s: float) ->
         return await asyncio.shield(answer)
 
 
-def _add_prepared(server: Server, current: Current) -> None:
-    @server.tool(annotations=serving.READ_ONLY)
+def _add_revenue_by(server: Server, current: Current, said: DataSettings, roles: Roles) -> None:
+    measures = [f"Revenue{_unit(said)}", roles.quantity, "number of orders" if roles.order else None]
+    told = f"{'; '.join(filter(None, measures))}: broken down by the dimensions you name."
+
     async def revenue_by(
-        dimensions: Annotated[
-            list[Dimension],
-            Field(description="what to break revenue down by, in this order; [] for one total", examples=[["country"]]),
-        ],
-        filters: FilterArgument = None,
-        period: PeriodArgument = None,
+        dimensions: list[str], filters: FilterArgument = None, period: PeriodArgument = None
     ) -> Annotated[CallToolResult, Table]:
-        """Net revenue in EUR, units and number of orders, broken down by the dimensions you name."""
         return await _answer(current, prepared.revenue_by, _once(dimensions), filters, period)
 
+    what = "what to break revenue down by, in this order; [] for one total"
+    revenue_by.__annotations__["dimensions"] = _some_of([*roles.dimensions, *MONTHS_IN], what)
+    server.add_tool(revenue_by, description=told, annotations=serving.READ_ONLY)
+
+
+def _add_top_customers(server: Server, current: Current) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def top_customers(
         limit: Annotated[int, Field(ge=1, le=200, description="number of customers")] = 10,
         filters: FilterArgument = None,
         period: PeriodArgument = None,
     ) -> Annotated[CallToolResult, Table]:
-        """The customers with the highest net revenue, the highest first."""
+        """The customers with the highest revenue, the highest first."""
         return await _answer(current, prepared.top_customers, limit, filters, period)
 
-    @server.tool(annotations=serving.READ_ONLY)
+
+def _add_target_attainment(server: Server, current: Current, targets: Targets) -> None:
     async def target_attainment(
-        dimensions: Annotated[
-            list[TargetDimension],
-            Field(
-                description="what to break it down by, in this order; [] for one total", examples=[["country", "year"]]
-            ),
-        ],
-        filters: FilterArgument = None,
-        period: PeriodArgument = None,
+        dimensions: list[str], filters: FilterArgument = None, period: PeriodArgument = None
     ) -> Annotated[CallToolResult, Table]:
-        """Net revenue in EUR against its target, in percent (100 = target reached)."""
+        """Revenue against its target, in percent (100 = target reached)."""
         return await _answer(current, prepared.target_attainment, _once(dimensions), filters, period)
+
+    what = "what to break it down by, in this order; [] for one total"
+    target_attainment.__annotations__["dimensions"] = _some_of([*targets.dimensions, *MONTHS_IN], what)
+    server.add_tool(target_attainment, annotations=serving.READ_ONLY)
+
+
+def _some_of(names: list[str], what: str) -> object:
+    """The type of an argument that lists some of these names."""
+    one = Literal[tuple(names)]  # type: ignore[valid-type]
+    return Annotated[list[one], Field(description=what, examples=[names[:1]])]  # type: ignore[valid-type]
 
 
 async def _answer(current: Current, work: Callable[..., Table], *arguments: object) -> CallToolResult:
@@ -199,5 +224,5 @@ def _query(warehouse: Warehouse, sql: str, max_rows: int) -> Table:
     )
 
 
-def _once(dimensions: list[Any]) -> list[str]:
+def _once(dimensions: list[str]) -> list[str]:
     return list(dict.fromkeys(dimensions))

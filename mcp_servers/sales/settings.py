@@ -62,10 +62,12 @@ class Roles(_Settings):
     table: str = Field(description="table with a row per sale")
     date: str
     amount: str
+    currency: str | None = Field(None, description="column with the currency of each amount, if there are several")
     quantity: str | None = None
     order: str | None = Field(None, description="column that is the same in all rows of an order")
     customer: str | None = None
     customer_id: str | None = Field(None, description="what tells customers of the same name apart")
+    customer_attributes: tuple[str, ...] = Field((), description="columns that describe a customer, not a sale")
     dimensions: tuple[str, ...] = Field((), description="columns to break revenue down by")
     targets: Targets | None = None
 
@@ -83,13 +85,20 @@ class DataSettings(Reading):
         return own.model_copy(update={key: value for key, value in shared.items() if key not in own.model_fields_set})
 
     @property
-    def currency(self) -> str | None:
-        """The currency of the amounts that the prepared tools sum."""
+    def amount(self) -> Column:
+        """What the owner says of the amounts that the prepared tools sum."""
         if self.roles is None:
-            return None
+            return Column()
         columns = self.table(self.roles.table).columns
-        named = (each for key, each in columns.items() if self.roles.amount in {each.name, key})
-        return next((each.currency for each in named if each.currency), None)
+        return next((each for key, each in columns.items() if self.roles.amount in {each.name, key}), Column())
+
+    @property
+    def currency(self) -> str | None:
+        """The currency of these amounts, if they have one."""
+        return self.amount.currency
+
+
+NOTHING_SAID = DataSettings()
 
 
 def place(data: Path) -> Path:
@@ -100,7 +109,7 @@ def place(data: Path) -> Path:
 def read(file: Path | None) -> DataSettings:
     """The settings in the file; the defaults without a file. Raises StartupError: the line or key that is wrong."""
     if file is None or not file.exists():
-        return DataSettings()
+        return NOTHING_SAID
     try:
         return DataSettings.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
     except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mcp_servers.sales.roles import Facts
 from mcp_servers.sales.sandbox import TIME_LIMIT_S, Sandbox
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Warehouse:
         self._prepare = prepare
         self._time_limit_s = time_limit_s
         self._lock = threading.Lock()
-        self._relations: dict[str, dict[str, str]] = {}
+        self._spellings: dict[str, dict[str, list[str]]] = {}
         self._values: dict[tuple[str, str], list[str]] = {}
 
     def opened(self) -> "Warehouse":
@@ -42,18 +43,6 @@ class Warehouse:
         with self._lock:
             return self._sandbox
 
-    def columns(self, relation: str) -> dict[str, str]:
-        """Columns of a table or view with their types; empty if it does not exist."""
-        if relation not in self._relations:
-            self._relations[relation] = dict(
-                self.rows(
-                    "SELECT column_name, data_type FROM duckdb_columns() "
-                    "WHERE table_name = ? AND schema_name = 'main' ORDER BY column_index",
-                    [relation],
-                )
-            )
-        return self._relations[relation]
-
     def values(self, relation: str, expression: str) -> list[str]:
         """The distinct values of an expression over a relation, as text, sorted."""
         key = (relation, expression)
@@ -64,6 +53,21 @@ class Warehouse:
             )
             self._values[key] = [str(value) for (value,) in found]
         return self._values[key]
+
+    def spellings(self, enum: str) -> dict[str, list[str]]:
+        """The values of a type, each under what it is with case and space around it ignored."""
+        if enum not in self._spellings:
+            [(values,)] = self.rows(f"SELECT enum_range(NULL::{enum})")
+            found: dict[str, list[str]] = {}
+            for value in values:
+                found.setdefault(value.strip().casefold(), []).append(value)
+            self._spellings[enum] = found
+        return self._spellings[enum]
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the prepared tools have to know. Only data with roles have it."""
+        return Facts.model_validate_json(self.rows("SELECT facts FROM tollgate.facts")[0][0])
 
     @property
     def data_version(self) -> str:
@@ -79,7 +83,7 @@ class Warehouse:
     def _connection(self) -> "DuckDBPyConnection":
         from mcp_servers.sales.database import open_locked  # noqa: PLC0415
 
-        return open_locked(self._prepared[0])
+        return open_locked(self._prepared[0], threads=1)  # small statements cost more CPU on several
 
     @cached_property
     def _sandbox(self) -> Sandbox:

@@ -14,6 +14,7 @@ from mcp_servers.sales import database as database_module
 from mcp_servers.sales import server as server_module
 from mcp_servers.sales.sandbox import Sandbox
 from mcp_servers.sales.server import build
+from mcp_servers.sales.warehouse import Warehouse
 from tests.mcp_servers.program import HEADERS, SECONDS, call, served, until
 
 ENDLESS = "SELECT count(*) AS n FROM range(100000000) x, range(100000) y WHERE x.range * y.range % 7 = 3"
@@ -60,12 +61,11 @@ async def test_a_query_waits_for_others_of_its_caller_only_so_long(
 
 
 @pytest.mark.slow
-async def test_a_prepared_question_is_stopped_by_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_statement_of_a_tool_is_stopped_by_the_database(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "STATEMENT_LIMIT_S", 1)
-    columns = "DATE '2024-01-01' AS order_date, 1 AS revenue_eur, 1 AS units, 1 AS order_id"
-    path = made(tmp_path / "own.duckdb", f"CREATE VIEW sales AS SELECT {columns} FROM ({ENDLESS}) WHERE n > 0")
+    warehouse = Warehouse(lambda: (database, "1"))
     with pytest.raises(ToolError, match="stopped after 1 seconds; ask for less, by filters or a period"):
-        await build(path, tmp_path / "data").call_tool("revenue_by", {"dimensions": []})
+        server_module._told(warehouse, None, lambda opened: opened.rows(ENDLESS), ())
 
 
 @pytest.mark.slow

@@ -14,7 +14,6 @@ from typing import Any
 import duckdb
 import pytest
 from mcp.server.fastmcp import FastMCP
-from mcp.server.fastmcp.exceptions import ToolError
 
 from mcp_servers.base.results import Table
 from mcp_servers.base.serving import StartupError
@@ -170,33 +169,6 @@ async def test_the_schema_keeps_the_original_names_and_says_the_currency(folder:
         ["orders", "umsatz_eur", "DECIMAL(18,1)", "original name: Umsatz (€); currency: EUR", "1.5; 2.0"],
         ["orders", "empty", "VARCHAR", "original name: Empty", ""],
     ]
-
-
-async def test_the_prepared_tools_work_on_a_table_called_sales(folder: Path) -> None:
-    file = folder / "Sales.csv"
-    rows = [f"{d},{c},{r},{i},2" for i, (d, c, r) in enumerate(LINES)]
-    file.write_text("\n".join(["Order Date,Country,Revenue EUR,Order ID,Units", *rows]))
-    server = build(file, folder / "own")
-    found = await table(server, "revenue_by", dimensions=["country"], period="2024")
-    assert found.rows == [["Germany", 100.5, 2, 1], ["France", 20.0, 2, 1]]
-    with pytest.raises(ToolError, match=r"no sales\.channel.*tool query instead"):
-        await server.call_tool("revenue_by", {"dimensions": ["channel"]})
-    with pytest.raises(ToolError, match=r"no targets\.country"):
-        await server.call_tool("target_attainment", {"dimensions": ["country"]})
-
-
-@pytest.mark.parametrize("tool", ["revenue_by", "top_customers", "target_attainment"])
-async def test_without_a_table_called_sales_the_prepared_tools_point_to_query(folder: Path, tool: str) -> None:
-    server = build(as_csv(folder), folder / "own")
-    with pytest.raises(ToolError, match=r"this data has no sales\..*write SQL for the tool query instead"):
-        await server.call_tool(tool, {} if tool == "top_customers" else {"dimensions": ["country"]})
-
-
-async def test_a_column_of_the_wrong_type_points_to_query(folder: Path) -> None:
-    file = folder / "sales.csv"
-    file.write_text("order_date,revenue_eur,units,order_id\nsoon,1,1,1\n")
-    with pytest.raises(ToolError, match="the data does not fit this tool"):
-        await build(file, folder / "own").call_tool("revenue_by", {"dimensions": ["year"]})
 
 
 def test_the_version_follows_the_file(folder: Path) -> None:
