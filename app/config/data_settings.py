@@ -54,6 +54,9 @@ class DataSettings(BaseSettings):
         None,
         description="Your own sales data: CSV, Parquet, SQLite, DuckDB file, or postgresql://user:password@host/database.",
     )
+    sales_settings: Path | None = Field(
+        None, description="What you say of your sales data; unset: beside them, as orders.toml or data.toml."
+    )
     sales_refresh_s: float | None = Field(
         None, gt=0, description="Seconds between checks for changes of the data; unset: 2, and 60 for Postgres."
     )

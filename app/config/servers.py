@@ -63,6 +63,7 @@ SERVERS = (
         7802,
         (
             Option("--data", "sales_data", secret=True, default=sample.SALES),
+            Option("--settings", "sales_settings"),
             Option("--data-dir", "data_dir"),
             Option("--refresh-s", "sales_refresh_s"),
         ),

@@ -116,7 +116,7 @@ def _grouped(
 
 def _share(warehouse: Warehouse, chosen: Selection, part: Any) -> list[str]:
     [(total,)] = warehouse.rows(f"SELECT sum(amount) FROM tollgate.cube WHERE {chosen.where}", chosen.parameters)  # noqa: S608
-    of_all = f"{_rounded(total)} {warehouse.facts.unit}".strip()
+    of_all = f"{cells([[_rounded(total)]])[0][0]} {warehouse.facts.unit}".strip()
     return [f"together {100 * part / total:.1f}% of the revenue of {of_all}"] if total and total > 0 else []
 
 

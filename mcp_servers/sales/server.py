@@ -72,6 +72,8 @@ def build(
     Raises:
         serving.StartupError: the data cannot be read, or `data_dir` cannot be written to.
     """
+    if settings_file and not settings_file.exists():
+        raise serving.StartupError(f"there is no {settings_file}; give the settings of the data with --settings")
     said = settings.read(settings_file or (settings.place(data) if isinstance(data, Path) else None))
     current = _current(data, data_dir, said, refresh_s, time_limit_s)
     server = serving.new_server("sales", _instructions(said), data=current)
