@@ -6,8 +6,10 @@ the agents share the CPU of the second replica.
 
     python -m evals.bench.tool_load [--agents 1000]
 
+Beside it, the CPU of DuckDB alone for the same questions as plain SQL over the data, in one thread.
 The last run sends a server more at once than it takes in: it says "busy" to what it cannot serve soon.
-Exit code 1 if a call takes longer than its deadline, or two replicas give less than 1.6 times one where the CPUs allow.
+Exit code 1 if a call takes longer than its deadline or is refused by one server, if that uses more than 10 ms of CPU for
+a call, or if two replicas give less than 1.6 times one where the CPUs allow.
 """
 
 import argparse
@@ -17,11 +19,14 @@ import statistics
 import sys
 import tempfile
 import time
+import tomllib
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+import duckdb
 from rich.console import Console
 from rich.table import Table
 
@@ -32,7 +37,7 @@ from graphs.tools.limits import ToolLimits
 from sample import SALES
 
 AGENT = Asking("bench", ("sales.*",))
-DEADLINE_S, GRACE_S, LEAST_GAIN = 60.0, 2.0, 1.6
+DEADLINE_S, GRACE_S, LEAST_GAIN, MOST_CPU_MS = 60.0, 2.0, 1.6, 10.0
 CROWD = 400  # calls at once: more than a server takes in
 DIMENSIONS = ("country", "product", "channel", "segment", "quarter", "year", "month")
 
@@ -86,6 +91,25 @@ def _question(number: int) -> dict[str, Any]:
     return {"dimensions": list(dict.fromkeys((first, second)))[:2], "period": period}
 
 
+def bare(folder: Path, numbers: range) -> float:
+    """CPU milliseconds of DuckDB alone for each of these questions, over the data as they are."""
+    roles = tomllib.loads(SALES.with_suffix(".toml").read_text(encoding="utf-8"))["roles"]
+    times = {"year": "%Y", "quarter": "%Y-%m", "month": "%Y-%m"}  # a quarter: as much work as a month
+    [database] = folder.glob("sales/own-*.duckdb")
+    with duckdb.connect(str(database), read_only=True, config={"threads": 1}) as connection:
+        began = time.process_time()
+        for number in numbers:
+            asked = _question(number)
+            keys = [f"strftime({roles['date']}, '{times[d]}')" if d in times else d for d in asked["dimensions"]]
+            connection.execute(
+                f"SELECT {', '.join(keys)}, sum({roles['amount']}), sum({roles['quantity']}), "
+                f"count(DISTINCT {roles['order']}) FROM {roles['table']} "
+                f"WHERE strftime({roles['date']}, '%Y-%m') BETWEEN $start AND $end GROUP BY ALL ORDER BY ALL",
+                asked["period"],
+            ).fetchall()
+    return 1000 * (time.process_time() - began) / len(numbers)
+
+
 def row(name: str, load: Load) -> list[str]:
     """A row of the table."""
     cuts = statistics.quantiles(load.answered, n=100, method="inclusive") if len(load.answered) > 1 else [0.0] * 99
@@ -111,11 +135,13 @@ async def main(agents: int) -> int:
                 await run([other], 1, limits)
                 both = await run([one, other], agents, limits)
             crowd = await run([one], agents, unbounded)
+            alone_ms = bare(Path(folder), range(min(agents, 100)))
     columns = ("sales server", "answered", "refused", "p50 s", "p95 s", "p99 s", "most s", "calls/s", "CPU ms a call")
     table = Table(*columns, title=f"{agents} agents at once")
     table.add_row(*row("one", alone))
     table.add_row(*row("two replicas", both))
     table.add_row(*row("one, its own bounds", crowd))
+    table.add_row("DuckDB alone", *[""] * 7, f"{alone_ms:.1f}")
     console, gain = Console(width=140), both.throughput / alone.throughput
     console.print(table)
     ceiling = 2 * alone.server_cpu / (both.server_cpu + both.agents_cpu)
@@ -123,7 +149,9 @@ async def main(agents: int) -> int:
         f"CPUs {cpus}: the first replica has {pins[0]}, the second {pins[1]} beside the agents; the CPU column is the "
         f"server's part + the agents' own. Two replicas give {gain:.2f} times one; {ceiling:.2f} by CPU time"
     )
-    problems = []
+    problems, cpu_ms = [], 1000 * alone.server_cpu / max(1, len(alone.answered))
+    if cpu_ms > MOST_CPU_MS or alone.refused:
+        problems.append(f"one server: {cpu_ms:.1f} ms of CPU a call, {alone.refused.total()} refused")
     if max(each.longest for each in (alone, both, crowd)) > DEADLINE_S + GRACE_S:
         problems.append(f"a call took longer than its deadline of {DEADLINE_S:.0f} s")
     if gain < LEAST_GAIN and ceiling >= LEAST_GAIN:
