@@ -8,8 +8,8 @@ the agents share the CPU of the second replica.
 
 Beside it, the CPU of DuckDB alone for the same questions as plain SQL over the data, in one thread.
 The last run sends a server more at once than it takes in: it says "busy" to what it cannot serve soon.
-Exit code 1 if a call takes longer than its deadline or is refused by one server, if that uses more than 10 ms of CPU for
-a call, or if two replicas give less than 1.6 times one where the CPUs allow.
+Exit code 1 if a call takes longer than its deadline or is refused by one server, if that uses more than 10 ms of CPU
+for a call, or if two replicas give less than 1.6 times one where the CPUs allow.
 """
 
 import argparse

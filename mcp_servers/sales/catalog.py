@@ -18,17 +18,17 @@ def describe(warehouse: Warehouse) -> Table:
     rows = warehouse.rows(
         """
         SELECT c.table_name, c.column_name, c.data_type, coalesce(c.comment, ''), coalesce(d.known_values, '')
-        FROM duckdb_columns() c LEFT JOIN tollgate.described d USING (table_name, column_name)
+        FROM duckdb_columns() c LEFT JOIN about.described d USING (table_name, column_name)
         WHERE c.schema_name = 'main' AND NOT c.internal ORDER BY c.table_name <> 'sales', c.table_name, c.column_index
         """
     )
     tables = warehouse.rows(
         """
-        SELECT table_name, row_count, coalesce(comment, '') FROM duckdb_tables() JOIN tollgate.sizes USING (table_name)
+        SELECT table_name, row_count, coalesce(comment, '') FROM duckdb_tables() JOIN about.sizes USING (table_name)
         WHERE schema_name = 'main' AND NOT internal ORDER BY table_name <> 'sales', table_name
         """
     )
-    left_out = warehouse.rows("SELECT concat(name, ': ', note) FROM tollgate.loaded WHERE note <> '' ORDER BY ALL")
+    left_out = warehouse.rows("SELECT concat(name, ': ', note) FROM about.loaded WHERE note <> '' ORDER BY ALL")
     return Table(
         title="Tables and columns",
         columns=COLUMNS,
@@ -43,11 +43,11 @@ def describe(warehouse: Warehouse) -> Table:
 
 def record(connection: DuckDBPyConnection, table: str) -> None:
     """Store the size of a table, and the values or range of its columns."""
-    connection.execute("CREATE TABLE IF NOT EXISTS tollgate.sizes (table_name VARCHAR, row_count BIGINT)")
+    connection.execute("CREATE TABLE IF NOT EXISTS about.sizes (table_name VARCHAR, row_count BIGINT)")
     connection.execute(
-        "CREATE TABLE IF NOT EXISTS tollgate.described (table_name VARCHAR, column_name VARCHAR, known_values VARCHAR)"
+        "CREATE TABLE IF NOT EXISTS about.described (table_name VARCHAR, column_name VARCHAR, known_values VARCHAR)"
     )
-    connection.execute(f"INSERT INTO tollgate.sizes SELECT ?, count(*) FROM {quoted(table)}", [table])  # noqa: S608
+    connection.execute(f"INSERT INTO about.sizes SELECT ?, count(*) FROM {quoted(table)}", [table])  # noqa: S608
     described = connection.execute(f"DESCRIBE {quoted(table)}").fetchall()
     plain = [str(name) for name, kind, *_ in described if not kind.startswith(NESTED) and not kind.endswith("]")]
     if not plain:
@@ -60,7 +60,7 @@ def record(connection: DuckDBPyConnection, table: str) -> None:
     for name, roughly, span in zip(plain, found[::2], found[1::2], strict=True):
         values = _values(connection, table, name) if roughly <= 2 * MAX_VALUES else []
         shown = "; ".join(values) if 0 < len(values) <= MAX_VALUES else span if roughly else ""
-        connection.execute("INSERT INTO tollgate.described VALUES (?, ?, ?)", [table, name, shown[:MAX_CHARS]])
+        connection.execute("INSERT INTO about.described VALUES (?, ?, ?)", [table, name, shown[:MAX_CHARS]])
 
 
 def _values(connection: DuckDBPyConnection, table: str, column: str) -> list[str]:

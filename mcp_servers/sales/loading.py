@@ -19,7 +19,7 @@ from mcp_servers.sales.sources import KINDS, Found
 # What a table may hold that makes it unreadable; the others are served.
 UNREADABLE = (StartupError, duckdb.Error, sqlite3.Error, OSError, UnicodeError)
 AMOUNTS = ("DECIMAL", "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT")
-OWN = "tollgate"  # a schema that queries cannot see
+OWN = "about"  # a schema that queries cannot see
 
 
 class Loader:

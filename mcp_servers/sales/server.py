@@ -74,8 +74,10 @@ def build(
     """
     if settings_file and not settings_file.exists():
         raise serving.StartupError(f"there is no {settings_file}; give the settings of the data with --settings")
-    said = settings.read(settings_file or (settings.place(data) if isinstance(data, Path) else None))
-    current = _current(data, data_dir, said, refresh_s, time_limit_s)
+    if settings_file is None and isinstance(data, Path):
+        settings_file = settings.place(data)
+    said = settings.read(settings_file)
+    current = _current(data, data_dir, settings_file, refresh_s, time_limit_s)
     server = serving.new_server("sales", _instructions(said), data=current)
     _add_schema(server, current)
     _add_query(server, current, Turns(lambda: queries), time_limit_s + START_S)
@@ -100,16 +102,18 @@ def _unit(said: DataSettings) -> str:
 
 
 def _current(
-    data: Path | str, data_dir: Path, said: DataSettings, refresh_s: float | None, time_limit_s: float
+    data: Path | str, data_dir: Path, settings_file: Path | None, refresh_s: float | None, time_limit_s: float
 ) -> Current:
     folder(data_dir)
     if isinstance(data, str):
         from mcp_servers.sales.postgres import Postgres  # noqa: PLC0415
 
-        return Newest(Postgres(data, data_dir, time_limit_s, settings=said), refresh_s or POSTGRES_REFRESH_S)
+        return Newest(
+            Postgres(data, data_dir, time_limit_s, settings_file=settings_file), refresh_s or POSTGRES_REFRESH_S
+        )
     from mcp_servers.sales.own_data import Files  # noqa: PLC0415
 
-    return Newest(Files(data, data_dir, time_limit_s, said), refresh_s or FILES_REFRESH_S)
+    return Newest(Files(data, data_dir, time_limit_s, settings_file), refresh_s or FILES_REFRESH_S)
 
 
 def _add_schema(server: Server, current: Current) -> None:

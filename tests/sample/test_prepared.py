@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_servers.sales import own_data, prepared
-from mcp_servers.sales import settings as settings_of
 from mcp_servers.sales.arguments import Period
 from mcp_servers.sales.warehouse import Warehouse
 from sample import SALES
@@ -49,7 +48,7 @@ periods = st.none() | st.lists(st.sampled_from(MONTHS), min_size=2, max_size=2).
 
 @pytest.fixture(scope="module")
 def warehouse(with_sales: Path) -> Warehouse:
-    return Warehouse(lambda: own_data.load(SALES, with_sales, settings_of.read(settings_of.place(SALES))))
+    return Warehouse(lambda: own_data.load(SALES, with_sales))
 
 
 def condition(chosen: dict[str, list[str]], period: list[str] | None) -> str:

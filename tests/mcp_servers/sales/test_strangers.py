@@ -149,9 +149,15 @@ CSV = [
         [(2,)],
         "some of its dates are day first",
     ),
-    Case("zone.csv", "t\n2024-01-05T10:00:00+02:00\n", "SELECT t FROM zone", [(datetime(2024, 1, 5, 8, 0),)], "UTC"),
+    Case(
+        "zone.csv",
+        "t\n2024-01-05T10:00:00+02:00\n",
+        "SELECT t FROM zone",
+        [(datetime.fromisoformat("2024-01-05 08:00"),)],
+        "UTC",
+    ),
     Case("epoch.csv", "t\n2024-01-05\nepoch\n", "SELECT min(t) FROM epoch", [("2024-01-05",)]),
-    Case("pm.csv", 't\n"Jan 5, 2024 3:04 PM"\n', "SELECT t FROM pm", [(datetime(2024, 1, 5, 15, 4),)]),
+    Case("pm.csv", 't\n"Jan 5, 2024 3:04 PM"\n', "SELECT t FROM pm", [(datetime.fromisoformat("2024-01-05 15:04"),)]),
     Case("y2.csv", "d\n31.12.24\n01.01.70\n", "SELECT max(d) FROM y2", [(date(2024, 12, 31),)], "1969 to 2068"),
     Case("midnight.csv", "d\n2024-01-05 00:00:00\n", "SELECT d FROM midnight", [(date(2024, 1, 5),)]),
     Case("sep.csv", "sep=;\nKunde;Umsatz\nA;10,5\nB;20,5\n", "SELECT sum(umsatz) FROM sep", [(D("31.0"),)]),
@@ -396,15 +402,15 @@ SHEETS = [
     Case("two.xlsx", book(Orders=[["v"], [1]], Returns=[["v"], [2]]), "SELECT r.v FROM orders o, returns r", [(2,)]),
     Case(
         "dates.xlsx",
-        book(A=[["d"], [datetime(2024, 1, 5)], [date(2024, 2, 5)]]),
+        book(A=[["d"], [datetime.fromisoformat("2024-01-05")], [date(2024, 2, 5)]]),
         "SELECT max(d) FROM dates",
         [(date(2024, 2, 5),)],
     ),
     Case(
         "times.xlsx",
-        book(A=[["t"], [datetime(2024, 1, 5, 10, 30)]]),
+        book(A=[["t"], [datetime.fromisoformat("2024-01-05 10:30")]]),
         "SELECT t FROM times",
-        [(datetime(2024, 1, 5, 10, 30),)],
+        [(datetime.fromisoformat("2024-01-05 10:30"),)],
     ),
     Case(
         "title.xlsx",
@@ -435,7 +441,11 @@ SHEETS = [
 
 
 def folder(**files: str) -> Make:
-    return lambda path: [(path / name.replace("__", ".")).write_text(text) for name, text in files.items()] and None
+    def make(path: Path) -> None:
+        for name, text in files.items():
+            (path / name.replace("__", ".")).write_text(text)
+
+    return make
 
 
 FOLDERS = [
@@ -470,7 +480,7 @@ FOLDERS = [
         "told/",
         folder(
             a__csv="x,d\n1,1/2/2024\n",
-            data__toml='dates = "day-first"\n[tables.a]\ndescription = "rows"\ncolumns.x = {name = "y", currency = "EUR"}',
+            data__toml='dates = "day-first"\n[tables.a]\ndescription = "rows"\ncolumns.x = {name = "y"}',
         ),
         "SELECT y, d FROM a",
         [(1, date(2024, 2, 1))],
