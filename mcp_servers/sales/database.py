@@ -1,8 +1,7 @@
 """Opens DuckDB files read-only, and makes them: a killed load goes on where it was."""
 
+import fcntl
 import shutil
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import duckdb
 
 MEMORY_LIMIT_MB = 256
 STATEMENT_LIMIT_S = 10  # frees threads that nobody waits for any more
-LOCK_LOOK_S = 0.1
 
 Config = dict[str, str | bool | int | float | list[str]]
 
@@ -24,8 +22,6 @@ CLOSED: Config = {
     "threads": 1,
 }
 LOADING: Config = CLOSED | {"enable_external_access": True, "memory_limit": f"{MEMORY_LIMIT_MB}MB", "threads": 2}
-
-_making = threading.Lock()  # DuckDB locks its files between processes only
 
 
 def open_locked(path: Path, threads: int = 2) -> duckdb.DuckDBPyConnection:
@@ -48,28 +44,23 @@ def open_locked(path: Path, threads: int = 2) -> duckdb.DuckDBPyConnection:
 
 
 def make(path: Path, fill: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
-    """Make the database with `fill`, unless it is there; another process that makes it is waited for.
+    """Make the database with `fill`, unless it is there; who makes one of the same folder is waited for.
 
     `fill` finds what a killed process has committed. On an exception nothing is left.
     """
     draft = path.with_name(f".{path.name}")
-    with _making:
-        while not path.exists():
-            try:
-                connection = duckdb.connect(str(draft), config=LOADING)
-            except duckdb.IOException as error:
-                if "Could not set lock" not in str(error):
-                    raise
-                time.sleep(LOCK_LOOK_S)
-                continue
-            try:
-                with connection:
-                    connection.execute("SET TimeZone = 'UTC'")
-                    fill(connection)
-                draft.replace(path)
-            finally:
-                for leftover in path.parent.glob(f"{draft.name}*"):
-                    leftover.unlink(missing_ok=True)
+    with path.parent.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system releases it, however this process ends
+        if path.exists():
+            return
+        try:
+            with duckdb.connect(str(draft), config=LOADING) as connection:
+                connection.execute("SET TimeZone = 'UTC'")
+                fill(connection)
+            draft.replace(path)
+        finally:
+            for leftover in path.parent.glob(f"{draft.name}*"):
+                leftover.unlink(missing_ok=True)
 
 
 def copy_database(source: Path, copy: Path) -> None:

@@ -26,7 +26,7 @@ def test_no_text_in_the_sales_data_is_flagged(with_sales: Path) -> None:
     with open_locked(database) as connection:
         columns = connection.execute(
             "SELECT table_name, column_name FROM duckdb_columns() SEMI JOIN duckdb_tables() USING (table_name) "
-            "WHERE data_type = 'VARCHAR'"
+            "WHERE data_type = 'VARCHAR' AND schema_name = 'main'"
         ).fetchall()
         found = {
             f"{table}.{column}": connection.execute(f'SELECT DISTINCT "{column}" FROM "{table}"').fetchall()
