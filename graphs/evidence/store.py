@@ -80,9 +80,15 @@ class Evidence(BaseModel):
 
     @property
     def numbers(self) -> frozenset[Decimal]:
-        """Every number that can support a claim. Cells are read one by one: CSV commas are not digit groups."""
+        """Every number that can support a claim. Cells are read one by one: CSV commas are not digit groups.
+
+        None of a text of which much was lost when its file was read.
+        """
+        if self.content.get("unreliable") is True:
+            return frozenset()
         if (table := self.table) is not None:
-            cells = [cell for row in table[1] for cell in row]
+            lost = self.content.get("unreliable_rows", [])
+            cells = [cell for index, row in enumerate(table[1]) if index not in lost for cell in row]
             prose = [cell for cell in cells if isinstance(cell, str)]
             prose += [self.content.get("title", ""), *self.content.get("notes", [])]
             measured = [cell for cell in cells if isinstance(cell, int | float) and not isinstance(cell, bool)]

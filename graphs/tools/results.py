@@ -53,6 +53,7 @@ class _Table(_Content):
     columns: list[_Line] = Field(max_length=MOST_COLUMNS)
     rows: list[list[Any]]
     notes: list[str] = []
+    unreliable_rows: list[int] = []
 
     @model_validator(mode="after")
     def _even(self) -> Self:
@@ -65,6 +66,7 @@ class _Table(_Content):
 
 class _Document(_Content):
     kind: Literal["document"]
+    unreliable: bool = False
     id: _Line = ""
     publisher: _Line = ""
     date: _Line = ""

@@ -14,7 +14,10 @@ Cell = str | int | float | bool | None
 
 
 class Table(BaseModel):
-    """Rows under named columns. `row_count` is the number of rows before the server's row limit."""
+    """Rows under named columns. `row_count` is the number of rows before the server's row limit.
+
+    `unreliable_rows` (from 0): so much of their text was lost that their numbers prove nothing.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -25,11 +28,12 @@ class Table(BaseModel):
     row_count: int
     truncated: bool = False
     notes: list[str] = []
+    unreliable_rows: list[int] = []
     data_version: str
 
 
 class Document(BaseModel):
-    """One document, or one section of it, with what a citation needs."""
+    """One document, or one section of it, with what a citation needs. `unreliable`: see `Table.unreliable_rows`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,6 +47,8 @@ class Document(BaseModel):
     section: str | None
     sections: list[str]
     text: str
+    notes: list[str] = []
+    unreliable: bool = False
     data_version: str
 
 
@@ -90,7 +96,8 @@ def table_result(table: Table) -> CallToolResult:
 
 def document_result(document: Document) -> CallToolResult:
     """The text under a header line with what a citation needs."""
-    return _result(f"{_head(document)}\n{document.text}", document)
+    notes = "".join(f"\n# {note}" for note in document.notes)
+    return _result(f"{_head(document)}{notes}\n{document.text}", document)
 
 
 def page_result(page: WebPage) -> CallToolResult:

@@ -2,17 +2,20 @@
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mcp_servers.base.formats import RawText, Unreadable, read_file
-from mcp_servers.base.serving import StartupError
+from mcp_servers.base.formats import RawText, Unreadable
 
 OWN = "own document"
 CONFIDENCES = ("high", "medium", "low")
+
+# Lists of links name every publisher and topic, and would match every query; `read_document` still shows them.
+UNSEARCHED = frozenset({"sources", "references", "see also"})
 
 _HEADING = re.compile(r"#{1,3}\s+(.+?)\s*#*$")
 _FENCE = re.compile(r"(```|~~~)")
@@ -20,15 +23,24 @@ _FENCE = re.compile(r"(```|~~~)")
 
 @dataclass(frozen=True)
 class Section:
-    """The text under one heading, without the heading."""
+    """The text under one heading, without the heading. `reliable`: see `RawText`."""
 
     title: str
     text: str
+    reliable: bool = True
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether it holds more than links."""
+        return self.title.lower() not in UNSEARCHED
 
 
 @dataclass(frozen=True)
 class SourceDocument:
-    """One document. `keywords` (topics and regions) are searched but not shown."""
+    """One document. `keywords` (topics and regions) are searched but not shown; text above all headings has no title.
+
+    `digest` changes with anything of it; `note` says what could not be read.
+    """
 
     id: str
     title: str
@@ -37,45 +49,44 @@ class SourceDocument:
     url: str
     confidence: str
     keywords: str
-    text: str
+    written: str
     sections: tuple[Section, ...]
+    note: str
+    digest: str
+
+    @property
+    def text(self) -> str:
+        """The whole document as Markdown."""
+        return self.written or "\n\n".join(f"## {page.title}\n\n{page.text}" for page in self.sections)
+
+    @property
+    def headings(self) -> list[str]:
+        """The names of its sections."""
+        return [section.title or self.title for section in self.sections]
 
 
 @dataclass(frozen=True)
 class Library:
-    """All documents by id; files that could not be fully read, with the reason; a hash of everything."""
+    """Documents by id; files that could not be fully read, with the reason; whether there are more to read."""
 
     documents: dict[str, SourceDocument]
     skipped: tuple[str, ...]
-    version: str
+    is_partial: bool = False
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of everything."""
+        told = [*(f"{name} {each.digest}" for name, each in self.documents.items()), *self.skipped]
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
 
 
-def load(folder: Path, read: Callable[[Path], RawText] = read_file) -> Library:
-    """Read a folder and its subfolders, without hidden files; unreadable files are listed in `skipped`.
-
-    Raises `StartupError` if the folder does not exist or has no readable document.
-    """
-    if not folder.is_dir():
-        raise StartupError(f"no documents folder at {folder}; name a folder of Markdown, HTML or PDF files")
-    documents: dict[str, SourceDocument] = {}
-    skipped: list[str] = []
-    contents = hashlib.sha256()
-    for path in visible_files(folder):
-        name = path.relative_to(folder).as_posix()
-        try:
-            raw = read(path)
-            document = _document(raw, path, name, taken=documents)
-        except (Unreadable, OSError) as reason:  # OSError: it has been removed since it was listed
-            skipped.append(f"{name}: {reason}")
-            continue
-        documents[document.id] = document
-        contents.update(repr(document).encode())
-        if raw.note:
-            skipped.append(f"{name}: {raw.note}")
-    if not documents:
-        raise StartupError(f"no readable Markdown, HTML or PDF file in {folder}{_reasons(skipped)}")
-    contents.update(repr(skipped).encode())
-    return Library(documents, tuple(skipped), contents.hexdigest()[:12])
+def with_ids(documents: Iterable[SourceDocument]) -> dict[str, SourceDocument]:
+    """The documents by their ids, which are made different where two wish for the same."""
+    taken: dict[str, SourceDocument] = {}
+    for each in documents:
+        free = _free_id(each, taken)
+        taken[free] = replace(each, id=free)
+    return taken
 
 
 def visible_files(folder: Path) -> list[Path]:
@@ -84,42 +95,54 @@ def visible_files(folder: Path) -> list[Path]:
     return sorted(path for path in files if not _is_hidden(path.relative_to(folder)))
 
 
-def split_sections(text: str, untitled: str) -> tuple[Section, ...]:
-    """Split Markdown at headings of level 1 to 3 outside code fences; `untitled` names the text above them."""
+def sections_of(raw: RawText) -> tuple[Section, ...]:
+    """One section per page, or per heading: PDF pages are not Markdown, and citations use the page number.
+
+    Raises `Unreadable` if there is no text under the headings.
+    """
+    lost = set(raw.unreliable_pages)
+    pages = tuple(Section(f"Page {number}", text, number not in lost) for number, text in raw.pages)
+    sections = pages or split_sections(raw.text, not raw.unreliable)
+    if not sections:
+        raise Unreadable("headings only, no text under them")
+    return sections
+
+
+def split_sections(text: str, reliable: bool = True) -> tuple[Section, ...]:
+    """Split Markdown at headings of level 1 to 3 outside code fences."""
     sections: list[Section] = []
-    title, lines, fenced = untitled, list[str](), False
+    title, lines, fenced = "", list[str](), False
     for line in text.splitlines():
         fenced ^= bool(_FENCE.match(line.lstrip()))
         heading = None if fenced else _HEADING.match(line)
         if heading is None:
             lines.append(line)
         else:
-            sections.append(Section(title, "\n".join(lines).strip()))
+            sections.append(Section(title, "\n".join(lines).strip(), reliable))
             title, lines = heading[1], []
-    sections.append(Section(title, "\n".join(lines).strip()))
+    sections.append(Section(title, "\n".join(lines).strip(), reliable))
     return tuple(section for section in sections if section.text)
 
 
-def _document(raw: RawText, path: Path, name: str, taken: dict[str, SourceDocument]) -> SourceDocument:
-    about = {key: value for key, value in raw.metadata.items() if value is not None}
-    title = _words(about.get("title")) or _first_heading(raw.text) or raw.title or path.stem
-    # PDF pages are not Markdown: lines that look like headings are not, and citations use the page number.
-    pages = tuple(Section(f"Page {number}", text) for number, text in raw.pages)
-    sections = pages or split_sections(raw.text, untitled=title)
-    if not sections:
-        raise Unreadable("headings only, no text under them")
+def document_of(raw: RawText, path: Path, name: str, digest: str) -> SourceDocument:
+    """The document in the file `name`, whose id may be that of another. Raises `Unreadable`, OSError."""
+    about = raw.metadata
     confidence = _words(about.get("confidence")).lower()
-    return SourceDocument(
-        id=_free_id(_words(about.get("id")) or name.removesuffix(path.suffix), path, taken),
-        title=title,
+    document = SourceDocument(
+        id=_words(about.get("id")) or name.removesuffix(path.suffix),
+        title=_words(about.get("title")) or _first_heading(raw.text) or raw.title or path.stem,
         publisher=_words(about.get("publisher")) or OWN,
         date=_words(about.get("date")) or _modified(path),
         url=_words(about.get("url")) or name,
         confidence=confidence if confidence in CONFIDENCES else "medium",
         keywords=f"{_words(about.get('topics'))}, {_words(about.get('regions'))}",
-        text="\n\n".join(f"## {page.title}\n\n{page.text}" for page in pages) or raw.text.strip(),
-        sections=sections,
+        written=raw.text.strip(),
+        sections=sections_of(raw),
+        note=raw.note,
+        digest="",
     )
+    named = (digest, document.title, document.date, document.url)
+    return replace(document, digest=hashlib.sha256(repr(named).encode()).hexdigest())
 
 
 def _first_heading(text: str) -> str:
@@ -128,10 +151,10 @@ def _first_heading(text: str) -> str:
     return heading[1] if heading else ""
 
 
-def _free_id(wish: str, path: Path, taken: dict[str, SourceDocument]) -> str:
-    slug = _slug(wish) or "document"
+def _free_id(document: SourceDocument, taken: dict[str, SourceDocument]) -> str:
+    slug = _slug(document.id) or "document"
     if slug in taken:
-        slug = f"{slug}-{_slug(path.suffix)}"
+        slug = f"{slug}-{_slug(Path(document.url).suffix)}".rstrip("-")
     number, free = 2, slug
     while free in taken:
         number, free = number + 1, f"{slug}-{number}"
@@ -143,9 +166,7 @@ def _slug(text: str) -> str:
 
 
 def _words(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(str(each) for each in value)
-    return "" if value is None else str(value).strip()
+    return ", ".join(value) if isinstance(value, list) else (value or "").strip()
 
 
 def _modified(path: Path) -> str:
@@ -154,7 +175,3 @@ def _modified(path: Path) -> str:
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
-
-
-def _reasons(skipped: list[str]) -> str:
-    return f" (skipped: {'; '.join(skipped[:3])}{'; ...' if len(skipped) > 3 else ''})" if skipped else ""

@@ -1,19 +1,24 @@
 """The units of search: sections short enough to embed, their terms, and excerpts of whole sentences."""
 
 import re
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mcp_servers.base.formats import in_parts
-from mcp_servers.knowledge_base.documents import Library, SourceDocument
+from mcp_servers.knowledge_base.documents import Section, SourceDocument
 
 EXCERPT_CHARACTERS = 400
 PASSAGE_CHARACTERS = 4000
 
-# Lists of links name every publisher and topic, and would match every query; `read_document` still shows them.
-UNSEARCHED = frozenset({"sources", "references", "see also"})
-
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|\w\w+")
-_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+(?=[\"'(]?[A-Z0-9])")
+# Scripts without spaces between words: Thai to Khmer, Japanese, Chinese; and Korean, whose words take endings.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_UNSPACED += "\U00020000-\U0003ffff"
+_WORD = re.compile(rf"\d+(?:[.,]\d+)*|[{_UNSPACED}]+|[^\W{_UNSPACED}]{{2,}}")
+_ASCII_WORD = re.compile(r"\d+(?:[.,]\d+)*|\w\w+", re.ASCII)
+_ACCENT = re.compile(r"[\u0300-\u036f]")
+_UNACCENTED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "\u0131": "i", "æ": "ae", "œ": "oe"})
+_SENTENCE_END = re.compile(r"(?<=[\u3002\uff01\uff1f])|(?<=[.!?])(?<!\b[A-Z]\.)\s+(?=[\"'(]?[A-Z0-9])")
 _SUFFIX = re.compile(r"(?<=\w{4})(?:ing|ed|er|e)$")
 _STOPWORDS = frozenset(
     re.findall(
@@ -27,34 +32,58 @@ _STOPWORDS = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Passage:
     """A section of a document, or a part of a long one."""
 
     document: SourceDocument
     section: str
     text: str
+    reliable: bool
 
     @property
     def searched(self) -> str:
-        """The text to index and embed; a section needs its document's title and topics to be found."""
+        """The text to embed; a section needs its document's title and topics to be found."""
         return f"{self.document.title}\n{self.document.keywords}\n{self.section}\n{self.text}"
 
 
-def passages_of(library: Library) -> list[Passage]:
-    """The passages of all documents, in the library's order."""
+def passages_of(document: SourceDocument) -> list[Passage]:
+    """The passages of a document, in its order."""
     return [
-        Passage(document, section.title, part)
-        for document in library.documents.values()
-        for section in document.sections
-        if section.title.lower() not in UNSEARCHED
+        Passage(document, section.title or document.title, part, section.reliable)
+        for section, part in parts_of(document.sections)
+    ]
+
+
+def parts_of(sections: Iterable[Section]) -> list[tuple[Section, str]]:
+    """What is searched of them, in parts short enough."""
+    return [
+        (section, part)
+        for section in sections
+        if section.is_searched
         for part in in_parts(section.text, PASSAGE_CHARACTERS)
     ]
 
 
 def terms(text: str) -> list[str]:
-    """Lower-case words and numbers, stemmed, without stop words."""
-    return [_stem(word) for word in _WORD.findall(text.lower()) if word not in _STOPWORDS]
+    """Lower-case words without accents and numbers, stemmed, without stop words; pairs of characters where a script
+    does not separate words (as Lucene's CJKAnalyzer does)."""
+    return [term for word in words(text) for term in terms_of_word(word)]
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words and numbers as written, without accents."""
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    plain = _ACCENT.sub("", unicodedata.normalize("NFKD", text.casefold().translate(_UNACCENTED)))
+    return _WORD.findall(unicodedata.normalize("NFC", plain))
+
+
+def terms_of_word(word: str) -> list[str]:
+    """What is looked up for one of `words`."""
+    if re.match(f"[{_UNSPACED}]", word):
+        return [word[at : at + 2] for at in range(max(len(word) - 1, 1))]
+    return [] if word in _STOPWORDS else [_stem(word)]
 
 
 def excerpt(text: str, query: str) -> str:

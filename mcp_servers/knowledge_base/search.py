@@ -1,25 +1,22 @@
 """Ranks passages by words (BM25), by meaning (embeddings), or by both fused."""
 
-import logging
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import anyio
+import numpy as np
 from anyio.to_thread import run_sync
+from numpy.typing import NDArray
 
 from mcp_servers.knowledge_base.embeddings import Embeddings, EmbeddingsUnavailable
+from mcp_servers.knowledge_base.index import Index, Part
 from mcp_servers.knowledge_base.passages import Passage, terms
 
 if TYPE_CHECKING:
-    from bm25s import BM25  # type: ignore[import-untyped]
-
     from mcp_servers.knowledge_base.vectors import Vectors
 
 Hit = tuple[Passage, float]
-
-# Each passage includes its document's title, so BM25's usual 0.75 would favour sections with little else.
-LENGTH_WEIGHT = 0.3
 
 # Constant and formula of Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and
 # individual rank learning methods", SIGIR 2009.
@@ -28,10 +25,14 @@ FUSED_DEPTH = 50
 
 
 class Searcher:
-    """Searches fixed passages. Both indexes are built on first use."""
+    """Searches fixed passages. `parts` are the indexes of their documents; both indexes are built on first use."""
 
-    def __init__(self, passages: Sequence[Passage], embeddings: Embeddings | None) -> None:
+    def __init__(
+        self, passages: Sequence[Passage], parts: Sequence[Sequence[Part]], embeddings: Embeddings | str
+    ) -> None:
+        """`embeddings`: or why there are none."""
         self._passages = passages
+        self._parts = parts
         self._embeddings = embeddings
         self._building = anyio.Lock()
 
@@ -46,7 +47,7 @@ class Searcher:
         query_vector = await self._vectors.of_query(query)
         if query_vector.shape != vectors.shape[1:]:
             raise EmbeddingsUnavailable("the endpoint changed the length of its vectors; restart this server")
-        return self._best(zip(range(len(vectors)), (vectors @ query_vector).tolist(), strict=True), limit)
+        return self._best(vectors @ query_vector, limit)
 
     async def fused(self, query: str, limit: int) -> tuple[list[Hit], str | None]:
         """Both rankings fused; without embeddings, the ranking by words and the reason."""
@@ -61,29 +62,23 @@ class Searcher:
         asked = terms(query)
         if not asked:
             return []
-        scores = self._keyword_index.get_scores(asked).tolist()
-        return self._best(((index, score) for index, score in enumerate(scores) if score > 0), limit)
+        return [hit for hit in self._best(self._index.scores(asked), limit) if hit[1] > 0]
 
     @cached_property
-    def _keyword_index(self) -> "BM25":
-        from bm25s import BM25  # noqa: PLC0415
-
-        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it logs each index that it builds
-        index = BM25(b=LENGTH_WEIGHT)
-        index.index([terms(passage.searched) for passage in self._passages], show_progress=False)
-        return index
+    def _index(self) -> Index:
+        return Index(self._parts)
 
     @cached_property
     def _vectors(self) -> "Vectors":
-        if self._embeddings is None:
-            raise EmbeddingsUnavailable("no embeddings endpoint is configured (--embeddings-url)")
+        if isinstance(self._embeddings, str):
+            raise EmbeddingsUnavailable(self._embeddings)
         from mcp_servers.knowledge_base.vectors import Vectors  # noqa: PLC0415
 
         return Vectors(self._embeddings)
 
-    def _best(self, scored: Iterable[tuple[int, float]], limit: int) -> list[Hit]:
-        ranked = sorted(scored, key=lambda pair: -pair[1])[:limit]
-        return [(self._passages[index], score) for index, score in ranked]
+    def _best(self, scores: NDArray[np.floating], limit: int) -> list[Hit]:
+        ranked = np.argsort(-scores, kind="stable")[:limit]
+        return [(self._passages[index], float(scores[index])) for index in ranked]
 
 
 def fuse(rankings: Iterable[Sequence[Hit]]) -> list[Hit]:

@@ -14,9 +14,10 @@ from mcp_servers.base import results, serving
 from mcp_servers.base.reloading import Newest
 from mcp_servers.base.results import Document, Table
 from mcp_servers.base.server import Server
-from mcp_servers.knowledge_base.documents import Library, SourceDocument
+from mcp_servers.knowledge_base.documents import Library, Section, SourceDocument
 from mcp_servers.knowledge_base.embeddings import Embeddings, EmbeddingsUnavailable
 from mcp_servers.knowledge_base.passages import excerpt
+from mcp_servers.knowledge_base.reading import Reader
 from mcp_servers.knowledge_base.search import Hit
 from mcp_servers.knowledge_base.shelf import Folder, Shelf
 
@@ -27,6 +28,8 @@ INSTRUCTIONS = (
 )
 COLUMNS = ["id", "title", "section", "publisher", "date", "confidence", "score", "excerpt"]
 SKIPPED_SHOWN = 3
+STILL_READING = "not all documents have been read; try again in 5 s"
+UNRELIABLE = "much of this text was lost in the file, so its numbers prove nothing"
 REFRESH_S = 2.0
 
 Query = Annotated[
@@ -34,7 +37,7 @@ Query = Annotated[
     Field(
         min_length=1,
         max_length=500,
-        description="what to look for, in English words",
+        description="what to look for, in words of the documents' language",
         examples=["delivery times 2025"],
     ),
 ]
@@ -48,12 +51,19 @@ SectionName = Annotated[
 Current = Newest[Shelf]
 
 
-def build(data: Path, embeddings: Embeddings | None, refresh_s: float = REFRESH_S) -> Server:
-    """A server for the folder `data`, checked for changes every `refresh_s` seconds.
+def build(
+    data: Path, embeddings: Embeddings | None, refresh_s: float = REFRESH_S, data_dir: Path | None = None
+) -> Server:
+    """A server for the folder `data`, checked for changes every `refresh_s` seconds; `data_dir` keeps what it reads.
 
     Raises `StartupError` for a bad folder.
     """
-    current = Newest(Folder(data, embeddings), refresh_s)
+    reader = Reader(data_dir and data_dir / "documents")
+    return serve(Newest(Folder(data, embeddings, reader), refresh_s))
+
+
+def serve(current: Current) -> Server:
+    """A server for these documents."""
     server = serving.new_server(NAME, INSTRUCTIONS, current)
     _add_search_tools(server, current)
     _add_reading(server, current)
@@ -89,7 +99,7 @@ def _add_reading(server: Server, current: Current) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def read_document(id: DocumentId, section: SectionName = None) -> Annotated[CallToolResult, Document]:  # noqa: A002
         """One document, or one section of it, as Markdown with what a citation needs."""
-        return results.document_result(_document((await current.get()).library, id, section))
+        return results.document_result(_document((await current.get()).library, id, section, current.note))
 
     @server.resource("doc://{id}", name="document", mime_type="text/markdown")
     async def document(id: str) -> str:  # noqa: A002
@@ -111,6 +121,9 @@ def _add_reading(server: Server, current: Current) -> None:
 
 
 def _hits(library: Library, query: str, hits: list[Hit], notes: list[str | None]) -> CallToolResult:
+    if library.is_partial and not hits:
+        raise ToolError(f"busy: no passage is found yet, but {STILL_READING}")
+    lost = [row for row, (passage, _) in enumerate(hits) if not passage.reliable]
     table = Table(
         title=f"passages for: {query}",
         columns=COLUMNS,
@@ -131,8 +144,10 @@ def _hits(library: Library, query: str, hits: list[Hit], notes: list[str | None]
         notes=[
             *(note for note in notes if note),
             *([] if hits else ["no passage shares a word with the query; try other or fewer words"]),
+            *([f"{UNRELIABLE}: row {', '.join(str(row + 1) for row in lost)}"] if lost else []),
             *_skipped_note(library),
         ],
+        unreliable_rows=lost,
         data_version=library.version,
     )
     return results.table_result(table)
@@ -146,8 +161,10 @@ def _skipped_note(library: Library) -> list[str]:
     return [f"files that could not be searched, or not in full: {shown}{f'; and {more} more' if more > 0 else ''}"]
 
 
-def _document(library: Library, document_id: str, section: str | None) -> Document:
+def _document(library: Library, document_id: str, section: str | None, note: str | None) -> Document:
     found = _find(library, document_id)
+    chosen = found.sections if section is None else _named(found, section)
+    reliable = all(each.reliable for each in chosen)
     return Document(
         id=found.id,
         title=found.title,
@@ -156,8 +173,10 @@ def _document(library: Library, document_id: str, section: str | None) -> Docume
         url=found.url,
         confidence=found.confidence,
         section=section,
-        sections=[each.title for each in found.sections],
-        text=found.text if section is None else _section_text(found, section),
+        sections=found.headings,
+        text=found.text if section is None else "\n\n".join(each.text for each in chosen),
+        unreliable=not reliable,
+        notes=[each for each in (note, found.note, None if reliable else UNRELIABLE) if each],
         data_version=library.version,
     )
 
@@ -165,15 +184,19 @@ def _document(library: Library, document_id: str, section: str | None) -> Docume
 def _find(library: Library, document_id: str) -> SourceDocument:
     found = library.documents.get(document_id)
     if found is None:
+        if library.is_partial:
+            raise ToolError(f"busy: no document {document_id!r} yet, but {STILL_READING}")
         near = difflib.get_close_matches(document_id.lower(), library.documents, n=5, cutoff=0.4)
         hint = f"near ids: {', '.join(near)}" if near else "search for it to learn its id"
         raise ToolError(f"no document {document_id!r}; {hint}")
     return found
 
 
-def _section_text(document: SourceDocument, section: str) -> str:
-    texts = [each.text for each in document.sections if each.title.lower() == section.strip().lower()]
-    if not texts:
-        names = "; ".join(dict.fromkeys(each.title for each in document.sections))
-        raise ToolError(f"{document.id} has no section {section!r}; it has: {names}")
-    return "\n\n".join(texts)
+def _named(document: SourceDocument, name: str) -> list[Section]:
+    wanted = name.strip().lower()
+    chosen = [
+        each for each, heading in zip(document.sections, document.headings, strict=True) if heading.lower() == wanted
+    ]
+    if not chosen:
+        raise ToolError(f"{document.id} has no section {name!r}; it has: {'; '.join(dict.fromkeys(document.headings))}")
+    return chosen

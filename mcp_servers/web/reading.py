@@ -11,7 +11,8 @@ import resource
 import zlib
 from dataclasses import dataclass
 
-from mcp_servers.base.formats import RawText, Unreadable, read_html, read_pdf
+from mcp_servers.base import encodings
+from mcp_servers.base.formats import RawText, Unreadable, read_article, read_pdf
 
 MOST_BYTES = 5_000_000  # of a page, compressed and decompressed
 PROCESS_MEMORY = 512 * 1024 * 1024
@@ -21,12 +22,7 @@ PDF = "application/pdf"
 TEXT = {"text/plain", "text/markdown", "text/csv", "application/json"}
 UNTOLD = {"", "application/octet-stream", "binary/octet-stream"}
 
-_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-_META = re.compile(rb"<meta[^>]{1,200}?charset\s*=\s*[\"']?\s*([\w.:-]{2,40})", re.IGNORECASE)
-_META_WITHIN = 4096
 _MARKUP = re.compile(r"\s*<(?:!doctype html|html|head|body|\?xml|!--)", re.IGNORECASE)
-# Encodings that pages name, and what they mean (https://encoding.spec.whatwg.org/#names-and-labels).
-_MEANT = {"iso-8859-1": "cp1252", "latin1": "cp1252", "latin-1": "cp1252", "ascii": "cp1252", "us-ascii": "cp1252"}
 
 
 @dataclass(frozen=True)
@@ -71,17 +67,9 @@ def unpacked(body: bytes, most: int) -> bytes:
 
 
 def decoded(body: bytes, charset: str) -> str:
-    """Decode the bytes: as UTF-8 if they are valid non-ASCII UTF-8, whatever the charset says."""
-    for mark, name in _BOMS:
-        if body.startswith(mark):
-            return body[len(mark) :].decode(name, errors="replace")
-    in_page = _META.search(body[:_META_WITHIN])
-    said = [charset, in_page[1].decode("ascii", errors="ignore") if in_page else ""]
-    for name in [*([] if body.isascii() else ["utf-8"]), *filter(None, said), "utf-8"]:
-        try:
-            return body.decode(_MEANT.get(name.lower(), name))
-        except (UnicodeError, LookupError, ValueError):
-            continue
+    """Decode the bytes, by guessing if need be; see `encodings.of_page`."""
+    if (text := encodings.of_page(body, charset)) is not None:
+        return text
     from charset_normalizer import from_bytes  # noqa: PLC0415  slow to load, and rarely needed
 
     guess = from_bytes(body).best()
@@ -90,12 +78,12 @@ def decoded(body: bytes, charset: str) -> str:
 
 def _raw(body: bytes, media_type: str, charset: str) -> RawText:
     if media_type == PDF or body.startswith(b"%PDF-"):
-        return read_pdf(io.BytesIO(body))
+        return read_pdf(body)
     text = decoded(body, charset)
     if "\0" in text:
         raise Unreadable("it is not text")
     if media_type in HTML or (media_type in UNTOLD and _MARKUP.match(text)):
-        return read_html(text)
+        return read_article(text)
     if not text.strip():
         raise Unreadable("it is empty")
     return RawText(text)

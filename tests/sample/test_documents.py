@@ -4,19 +4,20 @@ import csv
 import re
 from decimal import Decimal
 
-import frontmatter
 import pytest
 
 import sample
-from mcp_servers.knowledge_base.documents import CONFIDENCES, SourceDocument, load
+from mcp_servers.base.formats import read_file
+from mcp_servers.knowledge_base.documents import CONFIDENCES, SourceDocument
 from sample.truth import FACT_SHEET
+from tests.mcp_servers.knowledge_base.answers import library_of
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 WORDS_OF_NO_ONE = {"the", "reported", "accounts", "report", "cited", "market", "group", "guide", "energy", "article"}
 
 with FACT_SHEET.open(encoding="utf-8", newline="") as _file:
     FACTS = {row["id"]: row for row in csv.DictReader(_file)}
-LIBRARY = load(sample.DOCUMENTS)
+LIBRARY = library_of(sample.DOCUMENTS)
 BRIEF = pytest.mark.parametrize("brief", LIBRARY.documents.values(), ids=LIBRARY.documents.keys())
 
 
@@ -58,7 +59,7 @@ def test_every_fact_is_used() -> None:
 
 @BRIEF
 def test_front_matter_is_complete(brief: SourceDocument) -> None:
-    metadata = frontmatter.load(str(sample.DOCUMENTS / f"{brief.id}.md")).metadata
+    metadata = read_file(sample.DOCUMENTS / f"{brief.id}.md").metadata
     assert list(metadata) == ["id", "title", "publisher", "date", "url", "confidence", "topics", "regions"]
     assert metadata["id"] == brief.id
     assert re.fullmatch(r"20\d\d-\d\d(-\d\d)?", brief.date)

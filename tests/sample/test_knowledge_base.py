@@ -10,14 +10,13 @@ from mcp.types import TextResourceContents
 from pydantic import AnyUrl
 
 from mcp_servers.base.results import Document
-from mcp_servers.knowledge_base.documents import load
 from mcp_servers.knowledge_base.passages import passages_of
 from mcp_servers.knowledge_base.server import build
 from sample import DOCUMENTS
-from tests.mcp_servers.knowledge_base.answers import rows_of, text_of
+from tests.mcp_servers.knowledge_base.answers import library_of, rows_of, text_of
 
-LIBRARY = load(DOCUMENTS)
-PASSAGES = passages_of(LIBRARY)
+LIBRARY = library_of(DOCUMENTS)
+PASSAGES = [each for document in LIBRARY.documents.values() for each in passages_of(document)]
 
 
 @asynccontextmanager

@@ -8,11 +8,12 @@ import sample
 from evals.questions import asked
 from graphs.untrusted.injections import flags_of
 from graphs.untrusted.screening import screened
-from mcp_servers.knowledge_base.documents import SourceDocument, load
+from mcp_servers.knowledge_base.documents import SourceDocument
 from mcp_servers.sales import own_data
 from mcp_servers.sales.database import open_locked
+from tests.mcp_servers.knowledge_base.answers import library_of
 
-LIBRARY = load(sample.DOCUMENTS)
+LIBRARY = library_of(sample.DOCUMENTS)
 
 
 @pytest.mark.parametrize("brief", LIBRARY.documents.values(), ids=LIBRARY.documents.keys())

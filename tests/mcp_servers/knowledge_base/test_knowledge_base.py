@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 from mcp import ClientSession
 from mcp.shared.memory import create_connected_server_and_client_session
 
-from mcp_servers.knowledge_base.documents import load, split_sections
+from mcp_servers.knowledge_base.documents import split_sections
 from mcp_servers.knowledge_base.passages import EXCERPT_CHARACTERS, excerpt, passages_of, terms
 from mcp_servers.knowledge_base.search import fuse
 from mcp_servers.knowledge_base.server import build
 from tests.data import DOCUMENTS
-from tests.mcp_servers.knowledge_base.answers import rows_of, text_of
+from tests.mcp_servers.knowledge_base.answers import library_of, rows_of, text_of
 
-LIBRARY = load(DOCUMENTS)
-PASSAGES = passages_of(LIBRARY)
+PASSAGES = [each for document in library_of(DOCUMENTS).documents.values() for each in passages_of(document)]
 
 
 @asynccontextmanager
@@ -67,7 +66,7 @@ def test_an_excerpt_prefers_the_sentences_asked_for() -> None:
 
 @given(st.lists(st.sampled_from(["# A", "## B", "text one", "```", "more 2.5", "", "#### small"]), max_size=12))
 def test_sections_keep_every_line_of_text(lines: list[str]) -> None:
-    sections = split_sections("\n".join(lines), untitled="Top")
+    sections = split_sections("\n".join(lines))
     kept = [line for section in sections for line in section.text.splitlines()]
     assert [line for line in lines if line in {"text one", "more 2.5"}] == [
         line for line in kept if line in {"text one", "more 2.5"}

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from mcp_servers.base import formats
 from mcp_servers.base.formats import Unreadable, read_file
 from mcp_servers.base.results import Table
-from mcp_servers.knowledge_base.documents import SourceDocument, load
+from mcp_servers.knowledge_base.documents import SourceDocument
 from mcp_servers.knowledge_base.reading import Reader
 from mcp_servers.knowledge_base.server import build
+from tests.mcp_servers.knowledge_base.answers import library_of
 from tests.mcp_servers.pdfs import bomb, encrypted, endless, new, pdf_of
 
 LEFT = "Fleet operators in Austria ran depots in 2024, says the board. " * 20
@@ -27,13 +29,13 @@ def folder(tmp_path: Path) -> Path:
 
 def document(folder: Path, content: bytes) -> SourceDocument:
     (folder / "study.pdf").write_bytes(content)
-    return load(folder, Reader().read).documents["study"]
+    return library_of(folder).documents["study"]
 
 
 def refused(folder: Path, content: bytes, reader: Reader | None = None) -> str:
     """Why the file is not searchable; the other one still is."""
     (folder / "study.pdf").write_bytes(content)
-    library = load(folder, (reader or Reader()).read)
+    library = library_of(folder, reader)
     assert set(library.documents) == {"note"}
     [line] = library.skipped
     return line
@@ -57,7 +59,11 @@ def test_the_rows_of_a_table_stay_together(folder: Path) -> None:
         for row in (("Year", "Depots", "Revenue EUR"), ("2023", "388", "1,204,500"), ("2024", "412", "1,310,250")):
             table.row(row)
     [page] = document(folder, bytes(pdf.output())).sections
-    assert page.text.splitlines() == ["Year Depots Revenue EUR", "2023 388 1,204,500", "2024 412 1,310,250"]
+    assert page.text.splitlines() == [
+        "| Year | Depots | Revenue EUR |",
+        "| 2023 | 388 | 1,204,500 |",
+        "| 2024 | 412 | 1,310,250 |",
+    ]
 
 
 def test_pages_keep_their_number_whatever_stands_on_them(folder: Path) -> None:
@@ -77,7 +83,7 @@ async def test_a_search_names_the_page_that_a_citation_needs(folder: Path) -> No
 def test_pages_without_text_are_told(folder: Path) -> None:
     found = document(folder, pdf_of("Words.", "", "More words.", ""))
     assert [section.title for section in found.sections] == ["Page 1", "Page 3"]
-    [line] = load(folder, Reader().read).skipped
+    [line] = library_of(folder).skipped
     assert line == "study.pdf: no text on page 2, 4 (scanned?); run text recognition on it first"
 
 
@@ -99,13 +105,16 @@ def test_a_damaged_pdf_is_told(folder: Path, damage: Callable[[bytes], bytes]) -
     assert "study.pdf: not a readable PDF" in refused(folder, damage(pdf_of("Words.", "Words.")))
 
 
-def test_a_long_pdf_is_cut_at_a_page_and_told(folder: Path) -> None:
-    (folder / "study.pdf").write_bytes(pdf_of(*["Words. " * 100] * 60))
-    whole = read_file(folder / "study.pdf")
-    assert (len(whole.pages), whole.note) == (60, "")
-    part = read_file(folder / "study.pdf", seconds=0.02)
-    assert 1 <= len(part.pages) < 60
-    assert part.note == f"read up to page {len(part.pages)} of 60 only, it is too long; split it"
+def test_a_long_pdf_is_cut_at_a_page_and_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what is in it and never by time, which differs from one machine to the next."""
+    (folder / "study.pdf").write_bytes(pdf_of(*["Words. " * 100] * 6))
+    for limit, most in (("MAX_PAGES", 4), ("MAX_CHARS", 2500)):
+        with monkeypatch.context() as here:
+            here.setattr(formats, limit, most)
+            part = read_file(folder / "study.pdf")
+        assert len(part.pages) == 4
+        assert part.note == "read up to page 4 of 6 only, it is too long; split it"
+    assert read_file(folder / "study.pdf").note == ""
 
 
 def test_a_pdf_that_never_ends_is_stopped_in_time(folder: Path) -> None:
@@ -114,7 +123,7 @@ def test_a_pdf_that_never_ends_is_stopped_in_time(folder: Path) -> None:
     assert refused(folder, endless(), reader) == "study.pdf: reading it took more than 1 s; split it"
     assert time.monotonic() - started < 20
     (folder / "study.pdf").write_bytes(pdf_of("Words."))
-    assert set(load(folder, reader.read).documents) == {"note", "study"}  # by another process
+    assert set(library_of(folder, reader).documents) == {"note", "study"}  # by another process
 
 
 @pytest.mark.slow
@@ -124,22 +133,11 @@ def test_a_pdf_that_unpacks_to_a_thousand_times_its_size_is_told(folder: Path) -
     assert refused(folder, content).startswith("study.pdf: ")
 
 
-def test_a_file_is_read_once_while_it_stays_the_same(folder: Path) -> None:
-    (folder / "study.pdf").write_bytes(pdf_of("Words."))
-    reader = Reader()
-    first = reader.read(folder / "study.pdf")
-    assert reader.read(folder / "study.pdf") is first
-    reader.forget_all_but([])
-    assert reader.read(folder / "study.pdf") is not first
-
-
-@pytest.mark.slow
-def test_front_matter_that_multiplies_is_refused(folder: Path) -> None:
+def test_front_matter_that_multiplies_is_left_out(folder: Path) -> None:
     levels = "\n".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]" for i in range(1, 10))
     (folder / "bomb.md").write_text(f"---\nl0: &l0 [lol]\n{levels}\ntitle: *l9\n---\nText.\n")
-    library = load(folder, Reader(time_limit_s=5.0).read)
-    assert set(library.documents) == {"note"}
-    assert "bomb.md: " in library.skipped[0]
+    found = library_of(folder, Reader(time_limit_s=5.0)).documents["bomb"]
+    assert (found.title, found.text) == ("bomb", "Text.")
 
 
 def test_a_file_that_is_too_large_is_not_opened(folder: Path) -> None:
@@ -154,7 +152,7 @@ def test_the_server_starts_on_a_hostile_folder(folder: Path) -> None:
     """The reading is done by a process of its own: what kills that one leaves the server."""
     (folder / "study.pdf").write_bytes(b"%PDF-1.7")
     code = "import sys; from pathlib import Path; from mcp_servers.knowledge_base.server import build; "
-    code += "build(Path(sys.argv[1]), None); print('pypdf' in sys.modules)"
+    code += "build(Path(sys.argv[1]), None); print('pypdfium2' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
     assert ended.stdout == "False\n"
     assert "study.pdf: not a readable PDF" in ended.stderr

@@ -8,10 +8,8 @@ import httpx
 import pytest
 from mcp.server.fastmcp import FastMCP
 
-from mcp_servers.base.reloading import Progress
 from mcp_servers.base.results import Table
 from mcp_servers.knowledge_base.server import build
-from mcp_servers.knowledge_base.shelf import Folder
 from tests.mcp_servers.base.test_transports import Served, started
 from tests.mcp_servers.pdfs import pdf_of
 from tests.mcp_servers.waiting import PATIENCE_S, soon
@@ -107,18 +105,6 @@ async def test_a_folder_that_is_lost_leaves_the_old_documents_with_a_note(
     assert after.notes[-1].startswith("newer data could not be read; these are from 20")
     find_again(folder)
     assert (await until(server, "trams", ["trams"])).notes == []
-
-
-def test_only_what_has_changed_is_read_again(folder: Path) -> None:
-    put(folder / "tender.pdf", pdf_of("Ferries: 37 bids."))
-    source = Folder(folder, None)
-    source.load(Progress())
-    read = dict(source._reader._known)
-    put(folder / "depots.md", "# Depots\n\nA depot cost EUR 1.\n")
-    source.load(Progress())
-    kept = [each for each in source._reader._known if each in read]
-    assert [Path(each[0]).name for each in kept] == ["tender.pdf"]
-    assert len(source._reader._known) == 2
 
 
 @pytest.mark.slow

@@ -1,0 +1,163 @@
+"""Reads the text of a PDF's page with PDFium, keeping words and the cells of tables apart.
+
+PDFium's own text merges cells: it sees no gap that a PDF makes by moving the pen. Reading the place of each character
+would take ten times as long, so that is done only on lines that are wider than their text, or of numbers.
+"""
+
+import ctypes
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pypdfium2 as pdfium  # type: ignore[import-untyped]
+from pypdfium2 import raw
+
+# In heights of the line.
+CELL_GAP = 0.7  # between cells; words are nearer
+INSIDE_GAP = 0.25  # between characters of different words
+WIDE_LINE = 0.5  # per character: prose takes less
+WIDE_WORD = 0.75
+
+SHORT_CELL = 60  # characters
+SAMPLES = 100  # characters of a page that are looked at
+
+_DIVIDED = "\ufffe"  # PDFium's sign for a word that goes on in the next line
+_WORD_GOES_ON = re.compile(rf"(?<=[^\W\d]){_DIVIDED}\n(?=[^\W\d])")
+_AMOUNT = re.compile(r"[^\w\s]*\d[\d.,\s%()-]*")
+
+Box = tuple[float, float, float, float]  # left, bottom, right, top, seen along the line
+
+
+@dataclass(slots=True)
+class Piece:
+    """A cell, or a line of text."""
+
+    text: str
+    left: float
+    bottom: float
+    right: float
+    height: float
+
+    def beside(self, other: "Piece") -> bool:
+        """Whether both stand on one line, without overlapping."""
+        height = min(self.height, other.height)
+        apart = self.left > other.right - height / 2 or self.right < other.left + height / 2
+        return abs(self.bottom - other.bottom) < 0.4 * height and apart
+
+
+def read_page(page: pdfium.PdfPage) -> tuple[str, bool]:
+    """The text of a page, rows of tables as rows of Markdown, and whether its characters are known."""
+    letters = _Letters(page)
+    text = "\n".join(_lines(_rows(letters.pieces())))
+    text = _WORD_GOES_ON.sub("", text).replace(_DIVIDED, "-")
+    return text.strip(), letters.are_known()
+
+
+class _Letters:
+    """The characters of a page, by their place in its text."""
+
+    def __init__(self, page: pdfium.PdfPage) -> None:
+        self._textpage = page.get_textpage()
+        self._handle = self._textpage.raw
+        self._quarters = page.get_rotation() // 90
+        self._rectangle = raw.FS_RECTF()
+        self._pointer = ctypes.byref(self._rectangle)
+        self._text = self._textpage.get_text_range()
+        self._straight = len(self._text) == self._textpage.count_chars()
+
+    def are_known(self) -> bool:
+        """Whether the fonts say what most of a sample of the characters mean."""
+        step = max(1, len(self._text) // SAMPLES)
+        seen = [self._at(i) for i in range(0, len(self._text), step) if not self._text[i].isspace()]
+        lost = sum(raw.FPDFText_HasUnicodeMapError(self._handle, each) == 1 for each in seen)
+        return bool(lost * 10 <= len(seen))
+
+    def pieces(self) -> Iterator[Piece]:
+        """All pieces, in the order in which they were drawn: one column after the other."""
+        for match in re.finditer(r"\S(?:[^\r\n]*\S)?", self._text):
+            yield from self._pieces_of(match[0], match.start())
+
+    def _pieces_of(self, line: str, start: int) -> Iterator[Piece]:
+        end = start + len(line) - 1
+        quarters = self._quarters
+        first, last = self._box(start, quarters), self._box(end, quarters)
+        if len(line) > 2 and abs(up := last[1] - first[1]) > abs(last[0] - first[0]):  # across the page
+            quarters = (quarters + (1 if up > 0 else 3)) % 4
+            first, last = self._box(start, quarters), self._box(end, quarters)
+        height, width = first[3] - first[1] or 1.0, last[2] - first[0]
+        if width <= 0 or not (width > WIDE_LINE * height * len(line) or _AMOUNT.fullmatch(line)):
+            yield Piece(
+                line, min(first[0], last[0]), first[1], max(first[2], last[2]), height
+            )  # width < 0: to the left
+            return
+        cell: Piece | None = None
+        for word in self._words(line, start, quarters, height):
+            if cell and word.left - cell.right < CELL_GAP * height:
+                cell.text, cell.right = f"{cell.text} {word.text}", word.right
+            else:
+                if cell:
+                    yield cell
+                cell = word
+        if cell:
+            yield cell
+
+    def _words(self, line: str, start: int, quarters: int, height: float) -> Iterator[Piece]:
+        for match in re.finditer(r"\S+", line):
+            word, at = match[0], start + match.start()
+            first, last = self._box(at, quarters), self._box(at + len(word) - 1, quarters)
+            if len(word) == 1 or last[2] - first[0] < WIDE_WORD * height * len(word):
+                yield Piece(word, first[0], first[1], last[2], height)
+                continue
+            begun, before = 0, first
+            for index in range(1, len(word) + 1):
+                box = self._box(at + index, quarters) if index < len(word) else None
+                if box is None or box[0] - before[2] > INSIDE_GAP * height:
+                    yield Piece(word[begun:index], first[0], first[1], before[2], height)
+                    begun, first = index, box or first
+                before = box or before
+
+    def _box(self, index: int, quarters: int) -> Box:
+        raw.FPDFText_GetLooseCharBox(self._handle, self._at(index), self._pointer)
+        box = self._rectangle
+        if quarters == 0:
+            return box.left, box.bottom, box.right, box.top
+        if quarters == 1:
+            return box.bottom, -box.right, box.top, -box.left
+        if quarters == 2:
+            return -box.right, -box.top, -box.left, -box.bottom
+        return -box.top, box.left, -box.bottom, box.right
+
+    def _at(self, index: int) -> int:
+        return index if self._straight else raw.FPDFText_GetCharIndexFromTextIndex(self._handle, index)
+
+
+def _rows(pieces: Iterator[Piece]) -> list[list[Piece]]:
+    """Pieces on one line, from left to right. A table may have been drawn column by column."""
+    rows: list[list[Piece]] = []
+    by_height: dict[int, list[list[Piece]]] = {}
+    for piece in pieces:
+        row = rows[-1] if rows and piece.beside(rows[-1][-1]) else _row_of_amount(piece, by_height)
+        if row is None:
+            rows.append(row := [])
+            by_height.setdefault(round(piece.bottom), []).append(row)
+        row.append(piece)
+    return [sorted(row, key=lambda piece: piece.left) for row in rows]
+
+
+def _row_of_amount(piece: Piece, by_height: dict[int, list[list[Piece]]]) -> list[Piece] | None:
+    """The row to whose right a number stands that was drawn later."""
+    if not _AMOUNT.fullmatch(piece.text):
+        return None
+    at = round(piece.bottom)
+    near = [row for height in (at, at - 1, at + 1) for row in by_height.get(height, ())]
+    return next((row for row in near if piece.beside(row[-1]) and len(row[-1].text) < SHORT_CELL), None)
+
+
+def _lines(rows: list[list[Piece]]) -> Iterator[str]:
+    """A row is of a table if a row before or after it has cells too."""
+    sizes = [0, *map(len, rows), 0]
+    for index, row in enumerate(rows, start=1):
+        if len(row) > 1 and max(sizes[index - 1], sizes[index + 1]) > 1:
+            yield f"| {' | '.join(piece.text.replace('|', chr(92) + '|') for piece in row)} |"
+        else:
+            yield "   ".join(piece.text for piece in row)

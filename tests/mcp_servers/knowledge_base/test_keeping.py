@@ -1,0 +1,119 @@
+"""What was read is kept by content, and what has been read is served while the rest is being read."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp.server.fastmcp.exceptions import ToolError
+
+from mcp_servers.base.reloading import Newest, Progress
+from mcp_servers.base.results import Table
+from mcp_servers.knowledge_base.reading import KEPT_DAYS, Reader
+from mcp_servers.knowledge_base.server import serve
+from mcp_servers.knowledge_base.shelf import Folder, Shelf
+from tests.mcp_servers.knowledge_base.answers import library_of
+from tests.mcp_servers.pdfs import endless, pdf_of
+from tests.mcp_servers.waiting import soon
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "depots.md").write_text("# Depots\n\nA depot cost EUR 7,310.\n")
+    (folder / "tender.pdf").write_bytes(pdf_of("Ferries: 37 bids."))
+    return folder
+
+
+def marked(kept: Path) -> None:
+    """Change what is kept, so that a reader shows whether it looks there."""
+    for each in kept.iterdir():
+        each.write_text(each.read_text().replace("37 bids", "kept bids"))
+
+
+def test_what_was_read_is_not_read_again_wherever_it_is(folder: Path, tmp_path: Path) -> None:
+    library_of(folder, Reader(tmp_path / "kept"))
+    marked(tmp_path / "kept")
+    (folder / "tender.pdf").rename(folder / "renamed.pdf")
+    assert library_of(folder, Reader(tmp_path / "kept")).documents["renamed"].sections[0].text == "Ferries: kept bids."
+    (folder / "renamed.pdf").write_bytes(pdf_of("Ferries: 38 bids."))
+    assert library_of(folder, Reader(tmp_path / "kept")).documents["renamed"].sections[0].text == "Ferries: 38 bids."
+
+
+@pytest.mark.parametrize("harm", [b"", b"{", b'{"raw"'])
+def test_what_is_kept_and_damaged_is_read_again(folder: Path, tmp_path: Path, harm: bytes) -> None:
+    before = library_of(folder, Reader(tmp_path / "kept"))
+    for each in (tmp_path / "kept").iterdir():
+        each.write_bytes(harm)
+    assert library_of(folder, Reader(tmp_path / "kept")) == before
+
+
+def test_a_place_that_cannot_be_written_costs_nothing_but_time(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("in the way")
+    assert set(library_of(folder, Reader(tmp_path / "kept")).documents) == {"depots", "tender"}
+
+
+def test_a_load_that_ends_early_is_not_lost(folder: Path, tmp_path: Path) -> None:
+    reading = Reader(tmp_path / "kept").read_all([folder / "tender.pdf", folder / "depots.md"])
+    while not next(reading):
+        pass
+    reading.close()
+    soon(lambda: list((tmp_path / "kept").glob("*.json")), bool, "what was read")
+
+
+def test_what_nobody_uses_goes_after_a_month(folder: Path, tmp_path: Path) -> None:
+    library_of(folder, Reader(tmp_path / "kept"))
+    old = time.time() - (KEPT_DAYS + 1) * 24 * 3600
+    for each in (tmp_path / "kept").iterdir():
+        os.utime(each, (old, old))
+    (folder / "depots.md").unlink()
+    library_of(folder, Reader(tmp_path / "kept"))
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+
+
+def test_only_what_has_changed_is_read_again(folder: Path, tmp_path: Path) -> None:
+    source = Folder(folder, None, Reader(tmp_path / "kept"))
+    before = source.load(Progress[Shelf]())
+    marked(tmp_path / "kept")
+    (folder / "depots.md").write_text("# Depots\n\nA depot cost EUR 1.\n")
+    after = source.load(Progress[Shelf]())
+    assert after.library.documents["tender"].sections == before.library.documents["tender"].sections
+    assert after.library.documents["depots"].text.endswith("EUR 1.")
+
+
+async def test_what_has_been_read_is_served_and_says_how_far_it_is(folder: Path) -> None:
+    (folder / "endless.pdf").write_bytes(endless())
+    server = serve(Newest(Folder(folder, None, Reader(time_limit_s=4)), 0.1))
+
+    async def found(query: str) -> Table:
+        answer: Any = await server.call_tool("search", {"query": query})
+        return Table.model_validate(answer.structuredContent)
+
+    with anyio.fail_after(30):
+        part = await found("bids")
+        assert [row[0] for row in part.rows] == ["tender"]
+        assert "not all data are loaded yet (2 of 3 files read)" in part.notes
+        with pytest.raises(ToolError, match=r"busy: .* not all documents have been read; try again in 5 s"):
+            await found("zeppelin")
+        with pytest.raises(ToolError, match="busy: no document 'endless' yet"):
+            await server.call_tool("read_document", {"id": "endless"})
+        while server.data.loading:  # noqa: ASYNC110  of another thread
+            await anyio.sleep(0.02)
+        whole = await found("zeppelin")
+    assert whole.rows == []
+    assert "no passage shares a word with the query; try other or fewer words" in whole.notes
+    assert part.data_version != whole.data_version
+
+
+def test_every_order_of_reading_gives_the_same_library(folder: Path, tmp_path: Path) -> None:
+    for name in ("a b.md", "a-b.md", "a_b.markdown"):
+        (folder / name).write_text(f"# {name}\n\nText.")
+    first = library_of(folder)
+    kept = Reader(tmp_path / "kept")
+    list(kept.read_all([folder / "a_b.markdown"]))
+    second = library_of(folder, kept)
+    assert list(first.documents.items()) == list(second.documents.items())
+    assert first.version == second.version
