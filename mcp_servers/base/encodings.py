@@ -59,10 +59,9 @@ def _guessed(body: bytes) -> tuple[str, str] | None:
         return None
     scores: dict[str, tuple[float, str]] = {}  # by text: encodings may differ in characters that it lacks
     for guess in from_bytes(body, cp_isolation=_COMMON):
-        if _STRANGE.search(str(guess)):
-            continue
         score = guess.coherence - 2 * guess.chaos, guess.encoding
-        scores[str(guess)] = max(score, scores.get(str(guess), score))
+        if score[0] > -_CLEAR and not _STRANGE.search(str(guess)):
+            scores[str(guess)] = max(score, scores.get(str(guess), score))
     ranked = sorted(scores, key=lambda text: -scores[text][0])
     if not ranked or (len(ranked) > 1 and scores[ranked[0]][0] - scores[ranked[1]][0] < _CLEAR):
         return None

@@ -150,7 +150,7 @@ def _lacks(texts: list[str], count: int, lost: list[int]) -> list[str]:
         lacks.append(f"no text on page {_listed(empty)} (scanned?); {RECOGNISE}")
     if lost:
         lacks.append(
-            f"much of the text on page {_listed(lost)} is lost, for its fonts do not name their characters; {RECOGNISE}"
+            f"much of the text on page {_listed(lost)} is lost: no names of characters, or no spaces; {RECOGNISE}"
         )
     if len(texts) < count:
         lacks.append(f"read up to page {len(texts)} of {count} only, it is too long; split it")

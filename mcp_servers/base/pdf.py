@@ -6,7 +6,7 @@ would take ten times as long, so that is done only on lines that are wider than 
 
 import ctypes
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]
@@ -15,14 +15,15 @@ from pypdfium2 import raw
 # In heights of the line.
 CELL_GAP = 0.7  # between cells; words are nearer
 INSIDE_GAP = 0.25  # between characters of different words
-WIDE_LINE = 0.5  # per character: prose takes less
+TOUCHING = 0.15  # between characters of one word
+WIDE_LINE = 0.48  # per character: prose takes less
 WIDE_WORD = 0.75
 
 SHORT_CELL = 60  # characters
 SAMPLES = 100  # characters of a page that are looked at
 
 _DIVIDED = "\ufffe"  # PDFium's sign for a word that goes on in the next line
-_WORD_GOES_ON = re.compile(rf"(?<=[^\W\d]){_DIVIDED}\n(?=[^\W\d])")
+_WORD_GOES_ON = re.compile(rf"(?<=[^\W\d]){_DIVIDED}\n?(?=[^\W\d])")
 _AMOUNT = re.compile(r"[^\w\s]*\d[\d.,\s%()-]*")
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top, seen along the line
@@ -30,7 +31,7 @@ Box = tuple[float, float, float, float]  # left, bottom, right, top, seen along 
 
 @dataclass(slots=True)
 class Piece:
-    """A cell, or a line of text."""
+    """A word, a cell, or a line of text."""
 
     text: str
     left: float
@@ -48,7 +49,7 @@ class Piece:
 def read_page(page: pdfium.PdfPage) -> tuple[str, bool]:
     """The text of a page, rows of tables as rows of Markdown, and whether its characters are known."""
     letters = _Letters(page)
-    text = "\n".join(_lines(_rows(letters.pieces())))
+    text = "\n".join(_lines(_rows(list(letters.pieces()))))
     text = _WORD_GOES_ON.sub("", text).replace(_DIVIDED, "-")
     return text.strip(), letters.are_known()
 
@@ -90,16 +91,7 @@ class _Letters:
                 line, min(first[0], last[0]), first[1], max(first[2], last[2]), height
             )  # width < 0: to the left
             return
-        cell: Piece | None = None
-        for word in self._words(line, start, quarters, height):
-            if cell and word.left - cell.right < CELL_GAP * height:
-                cell.text, cell.right = f"{cell.text} {word.text}", word.right
-            else:
-                if cell:
-                    yield cell
-                cell = word
-        if cell:
-            yield cell
+        yield from self._words(line, start, quarters, height)
 
     def _words(self, line: str, start: int, quarters: int, height: float) -> Iterator[Piece]:
         for match in re.finditer(r"\S+", line):
@@ -131,26 +123,43 @@ class _Letters:
         return index if self._straight else raw.FPDFText_GetCharIndexFromTextIndex(self._handle, index)
 
 
-def _rows(pieces: Iterator[Piece]) -> list[list[Piece]]:
+def _rows(pieces: Sequence[Piece]) -> list[list[Piece]]:
     """Pieces on one line, from left to right. A table may have been drawn column by column."""
     rows: list[list[Piece]] = []
     by_height: dict[int, list[list[Piece]]] = {}
-    for piece in pieces:
-        row = rows[-1] if rows and piece.beside(rows[-1][-1]) else _row_of_amount(piece, by_height)
+    amounts = [bool(_AMOUNT.fullmatch(piece.text)) for piece in pieces] + [False, False]
+    for at, piece in enumerate(pieces):
+        row = rows[-1] if rows and piece.beside(rows[-1][-1]) else None
+        # In a column of numbers, or above one; a number alone may be of a text in columns.
+        if row is None and ((amounts[at] and (amounts[at - 1] or amounts[at + 1])) or all(amounts[at + 1 : at + 3])):
+            row = _row_to_the_left(piece, by_height)
         if row is None:
             rows.append(row := [])
             by_height.setdefault(round(piece.bottom), []).append(row)
         row.append(piece)
-    return [sorted(row, key=lambda piece: piece.left) for row in rows]
+    return [_cells(sorted(row, key=lambda piece: piece.left)) for row in rows]
 
 
-def _row_of_amount(piece: Piece, by_height: dict[int, list[list[Piece]]]) -> list[Piece] | None:
-    """The row to whose right a number stands that was drawn later."""
-    if not _AMOUNT.fullmatch(piece.text):
-        return None
+def _cells(row: list[Piece]) -> list[Piece]:
+    """Words put together, and letters that were drawn one by one."""
+    cells = row[:1]
+    for piece in row[1:]:
+        gap = (piece.left - cells[-1].right) / piece.height
+        if gap > CELL_GAP:
+            cells.append(piece)
+        else:
+            space = "" if abs(gap) < TOUCHING else " "
+            cells[-1].text += space + piece.text
+            cells[-1].right = piece.right
+    return cells
+
+
+def _row_to_the_left(piece: Piece, by_height: dict[int, list[list[Piece]]]) -> list[Piece] | None:
+    """The row of short cells beside which a cell stands that was drawn later."""
     at = round(piece.bottom)
     near = [row for height in (at, at - 1, at + 1) for row in by_height.get(height, ())]
-    return next((row for row in near if piece.beside(row[-1]) and len(row[-1].text) < SHORT_CELL), None)
+    short = (row for row in near if max(len(piece.text), len(row[-1].text)) < SHORT_CELL)
+    return next((row for row in short if row[-1].right < piece.left and piece.beside(row[-1])), None)
 
 
 def _lines(rows: list[list[Piece]]) -> Iterator[str]:

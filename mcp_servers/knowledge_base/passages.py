@@ -14,7 +14,8 @@ PASSAGE_CHARACTERS = 4000
 # Scripts without spaces between words: Thai to Khmer, Japanese, Chinese; and Korean, whose words take endings.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _UNSPACED += "\U00020000-\U0003ffff"
-_WORD = re.compile(rf"\d+(?:[.,]\d+)*|[{_UNSPACED}]+|[^\W{_UNSPACED}]{{2,}}")
+_SIGNS = "\u0900-\u0963\u0966-\u0dff"  # of India's scripts, whose vowels are not letters to `\w`
+_WORD = re.compile(rf"\d+(?:[.,]\d+)*|[{_UNSPACED}]+|(?:[^\W{_UNSPACED}]|[{_SIGNS}]){{2,}}")
 _ASCII_WORD = re.compile(r"\d+(?:[.,]\d+)*|\w\w+", re.ASCII)
 _ACCENT = re.compile(r"[\u0300-\u036f]")
 _UNACCENTED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "\u0131": "i", "æ": "ae", "œ": "oe"})
@@ -73,8 +74,9 @@ def terms(text: str) -> list[str]:
 
 def words(text: str) -> list[str]:
     """Lower-case words and numbers as written, without accents."""
-    if text.isascii():
-        return _ASCII_WORD.findall(text.lower())
+    if text.isascii():  # faster
+        found: list[str] = _ASCII_WORD.findall(text.lower())
+        return found
     plain = _ACCENT.sub("", unicodedata.normalize("NFKD", text.casefold().translate(_UNACCENTED)))
     return _WORD.findall(unicodedata.normalize("NFC", plain))
 

@@ -17,6 +17,10 @@ from mcp_servers.knowledge_base.passages import Passage, passages_of
 from mcp_servers.knowledge_base.reading import Reader, Reading, State, state
 from mcp_servers.knowledge_base.search import Searcher
 
+# A part is served after this time. Calls wait for small libraries, which are read by then even on a busy machine.
+PART_AFTER_S = 1.5
+PART_OF_SMALL_AFTER_S = 10.0
+SMALL_BYTES = 4_000_000
 MORE_AFTER = 1.5  # times as long as it took so far, a larger part is served: its index is made anew
 
 
@@ -71,7 +75,8 @@ class Folder:
         states = {Path(each[0]): each for each in self.state()}
         items = {path: self._known[each] for path, each in states.items() if each in self._known}
         progress.tell(lambda: f"{len(items)} of {len(states)} files read")
-        began, due, offered = time.monotonic(), 0.0, 0
+        is_small = sum(each[2] for each in states.values()) < SMALL_BYTES
+        began, due, offered = time.monotonic(), PART_OF_SMALL_AFTER_S if is_small else PART_AFTER_S, 0
         for read in self._reader.read_all([each for each in states if each not in items]):
             items |= {path: self._item(path, reading) for path, reading in read.items()}
             if (now := time.monotonic() - began) > due and len(items) > offered:

@@ -6,3 +6,4 @@ _HERE = Path(__file__).parent
 
 SALES = _HERE / "sales.sql"
 DOCUMENTS = _HERE / "documents"
+CASES = Path(__file__).parent / "cases"  # what strangers brought

@@ -85,6 +85,19 @@ def test_commas_between_cells_do_not_join_numbers() -> None:
     assert {int(each) for each in numbers} == {2024, 123, 456}
 
 
+@pytest.mark.parametrize(
+    ("content", "text", "known"),
+    [
+        ({"kind": "document"}, "507 units", {507}),
+        ({"kind": "document", "unreliable": True}, "507 units", set()),
+        ({**TABLE, "rows": [["A", "507 units", 1], ["B", "612 units", 2]]}, "", {507, 1, 612, 2}),
+        ({**TABLE, "rows": [["A", "507 units", 1], ["B", "612 units", 2]], "unreliable_rows": [0]}, "", {612, 2}),
+    ],
+)
+def test_numbers_of_a_text_that_was_lost_in_its_file_support_nothing(content: Json, text: str, known: set[int]) -> None:
+    assert evidence(content, text).numbers == known
+
+
 def test_a_document_is_referred_to_with_what_a_citation_needs() -> None:
     document = {
         "kind": "document",

@@ -11,6 +11,7 @@ from mcp.server.fastmcp.exceptions import ToolError
 
 from mcp_servers.base.reloading import Newest, Progress
 from mcp_servers.base.results import Table
+from mcp_servers.knowledge_base import shelf
 from mcp_servers.knowledge_base.reading import KEPT_DAYS, Reader
 from mcp_servers.knowledge_base.server import serve
 from mcp_servers.knowledge_base.shelf import Folder, Shelf
@@ -84,9 +85,12 @@ def test_only_what_has_changed_is_read_again(folder: Path, tmp_path: Path) -> No
     assert after.library.documents["depots"].text.endswith("EUR 1.")
 
 
-async def test_what_has_been_read_is_served_and_says_how_far_it_is(folder: Path) -> None:
+async def test_what_has_been_read_is_served_and_says_how_far_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "SMALL_BYTES", 0)
     (folder / "endless.pdf").write_bytes(endless())
-    server = serve(Newest(Folder(folder, None, Reader(time_limit_s=4)), 0.1))
+    server = serve(Newest(Folder(folder, None, Reader(time_limit_s=6)), 0.1))
 
     async def found(query: str) -> Table:
         answer: Any = await server.call_tool("search", {"query": query})

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,9 @@ from mcp_servers.base.formats import Unreadable, read_file
 from mcp_servers.base.results import Table
 from mcp_servers.knowledge_base.documents import SourceDocument
 from mcp_servers.knowledge_base.reading import Reader
-from mcp_servers.knowledge_base.server import build
+from mcp_servers.knowledge_base.server import UNRELIABLE, build
 from tests.mcp_servers.knowledge_base.answers import library_of
-from tests.mcp_servers.pdfs import bomb, encrypted, endless, new, pdf_of
+from tests.mcp_servers.pdfs import bomb, drawn, encrypted, endless, new, pdf_of
 
 LEFT = "Fleet operators in Austria ran depots in 2024, says the board. " * 20
 RIGHT = "Chargers cost less than the year before in most towns. " * 20
@@ -85,6 +86,27 @@ def test_pages_without_text_are_told(folder: Path) -> None:
     assert [section.title for section in found.sections] == ["Page 1", "Page 3"]
     [line] = library_of(folder).skipped
     assert line == "study.pdf: no text on page 2, 4 (scanned?); run text recognition on it first"
+
+
+async def test_numbers_of_lost_text_are_marked_wherever_they_are_served(folder: Path) -> None:
+    names = " ".join(f"/g{code}" for code in range(32, 127))
+    font = "<< /Type /Font /Subtype /Type1 /BaseFont /A+X /FirstChar 32 /LastChar 126 "
+    font += f"/Widths [{'500 ' * 95}] /Encoding << /Type /Encoding /Differences [32 {names}] >> >>"
+    content = drawn("BT /F1 9 Tf 20 700 Td (Depots: 507) Tj ET", fonts=f"/F1 {font}")
+    (folder / "study.pdf").write_bytes(content)
+    server = build(folder, None)
+
+    async def called(tool: str, **arguments: str) -> dict[str, Any]:
+        answer: Any = await server.call_tool(tool, arguments)
+        content: dict[str, Any] = answer.structuredContent
+        return content
+
+    found, read = await called("search", query="depots"), await called("read_document", id="study")
+    good = await called("read_document", id="note")
+    assert [found["rows"][row][0] for row in found["unreliable_rows"]] == ["study"]
+    assert len(found["rows"]) == 2
+    assert (read["unreliable"], good["unreliable"]) == (True, False)
+    assert all(any(UNRELIABLE in note for note in each["notes"]) for each in (found, read))
 
 
 def test_a_scan_is_told(folder: Path) -> None:
