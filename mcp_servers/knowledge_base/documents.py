@@ -14,9 +14,6 @@ from mcp_servers.base.formats import RawText, Unreadable
 OWN = "own document"
 CONFIDENCES = ("high", "medium", "low")
 
-# Lists of links name every publisher and topic, and would match every query; `read_document` still shows them.
-UNSEARCHED = frozenset({"sources", "references", "see also"})
-
 _HEADING = re.compile(r"#{1,3}\s+(.+?)\s*#*$")
 _FENCE = re.compile(r"(```|~~~)")
 
@@ -29,17 +26,12 @@ class Section:
     text: str
     reliable: bool = True
 
-    @property
-    def is_searched(self) -> bool:
-        """Whether it holds more than links."""
-        return self.title.lower() not in UNSEARCHED
-
 
 @dataclass(frozen=True)
 class SourceDocument:
-    """One document. `keywords` (topics and regions) are searched but not shown; text above all headings has no title.
+    """One document. `keywords` (topics and regions) are searched but not shown.
 
-    `digest` changes with anything of it; `note` says what could not be read.
+    `note` says what could not be read; `digest` changes with anything of it.
     """
 
     id: str
@@ -58,11 +50,6 @@ class SourceDocument:
     def text(self) -> str:
         """The whole document as Markdown."""
         return self.written or "\n\n".join(f"## {page.title}\n\n{page.text}" for page in self.sections)
-
-    @property
-    def headings(self) -> list[str]:
-        """The names of its sections."""
-        return [section.title or self.title for section in self.sections]
 
 
 @dataclass(frozen=True)
@@ -95,23 +82,23 @@ def visible_files(folder: Path) -> list[Path]:
     return sorted(path for path in files if not _is_hidden(path.relative_to(folder)))
 
 
-def sections_of(raw: RawText) -> tuple[Section, ...]:
+def sections_of(raw: RawText, untitled: str) -> tuple[Section, ...]:
     """One section per page, or per heading: PDF pages are not Markdown, and citations use the page number.
 
     Raises `Unreadable` if there is no text under the headings.
     """
     lost = set(raw.unreliable_pages)
     pages = tuple(Section(f"Page {number}", text, number not in lost) for number, text in raw.pages)
-    sections = pages or split_sections(raw.text, not raw.unreliable)
+    sections = pages or split_sections(raw.text, untitled, not raw.unreliable)
     if not sections:
         raise Unreadable("headings only, no text under them")
     return sections
 
 
-def split_sections(text: str, reliable: bool = True) -> tuple[Section, ...]:
-    """Split Markdown at headings of level 1 to 3 outside code fences."""
+def split_sections(text: str, untitled: str, reliable: bool = True) -> tuple[Section, ...]:
+    """Split Markdown at headings of level 1 to 3 outside code fences; `untitled` names the text above them."""
     sections: list[Section] = []
-    title, lines, fenced = "", list[str](), False
+    title, lines, fenced = untitled, list[str](), False
     for line in text.splitlines():
         fenced ^= bool(_FENCE.match(line.lstrip()))
         heading = None if fenced else _HEADING.match(line)
@@ -127,17 +114,18 @@ def split_sections(text: str, reliable: bool = True) -> tuple[Section, ...]:
 def document_of(raw: RawText, path: Path, name: str, digest: str) -> SourceDocument:
     """The document in the file `name`, whose id may be that of another. Raises `Unreadable`, OSError."""
     about = raw.metadata
+    title = _words(about.get("title")) or _first_heading(raw.text) or raw.title or path.stem
     confidence = _words(about.get("confidence")).lower()
     document = SourceDocument(
         id=_words(about.get("id")) or name.removesuffix(path.suffix),
-        title=_words(about.get("title")) or _first_heading(raw.text) or raw.title or path.stem,
+        title=title,
         publisher=_words(about.get("publisher")) or OWN,
         date=_words(about.get("date")) or _modified(path),
         url=_words(about.get("url")) or name,
         confidence=confidence if confidence in CONFIDENCES else "medium",
         keywords=f"{_words(about.get('topics'))}, {_words(about.get('regions'))}",
         written=raw.text.strip(),
-        sections=sections_of(raw),
+        sections=sections_of(raw, title),
         note=raw.note,
         digest="",
     )

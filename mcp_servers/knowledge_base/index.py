@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcp_servers.knowledge_base.passages import terms, terms_of_word, words
+from mcp_servers.knowledge_base.passages import terms_of_word, words
 
 K1 = 1.5
 # Each passage includes its document's title, so BM25's usual 0.75 would favour sections with little else.
@@ -66,32 +66,17 @@ def part_of(passages: Iterable[str]) -> Part:
     return Part(*(np.array(each, kind) for each, kind in zip(columns, _TYPES, strict=True)))
 
 
-def everywhere(text: str, passages: int) -> Part:
-    """The index of a document's title, which each of its passages has."""
-    counts = Counter(map(_hash, terms(text)))
-    columns = (
-        list(counts),
-        [passages] * len(counts),
-        list(range(passages)) * len(counts),
-        np.repeat(list(counts.values()), passages),
-        [counts.total()] * passages,
-    )
-    return Part(*(np.array(each, kind) for each, kind in zip(columns, _TYPES, strict=True)))
-
-
 class Index:
     """The parts of many documents as one."""
 
-    def __init__(self, documents: Sequence[Sequence[Part]]) -> None:
-        """Parts of one document count together."""
-        parts = [(part, number) for number, document in enumerate(documents) for part in document]
-        sizes = np.array([len(document[0].lengths) for document in documents], np.int64)
+    def __init__(self, parts: Sequence[Part]) -> None:
+        sizes = np.array([len(part.lengths) for part in parts], np.int64)
         first = np.cumsum(sizes) - sizes  # passage of each document
-        self._lengths = np.concatenate([np.sum([part.lengths for part in each], axis=0) for each in documents])
-        self._passages = np.concatenate([part.passages + first[number] for part, number in parts])
-        self._counts = np.concatenate([part.counts for part, _ in parts])
-        terms_ = np.concatenate([part.terms for part, _ in parts])
-        spread = np.concatenate([part.spread for part, _ in parts]).astype(np.int64)
+        self._lengths = np.concatenate([part.lengths for part in parts])
+        self._passages = np.concatenate([part.passages + at for part, at in zip(parts, first, strict=True)])
+        self._counts = np.concatenate([part.counts for part in parts])
+        terms_ = np.concatenate([part.terms for part in parts])
+        spread = np.concatenate([part.spread for part in parts]).astype(np.int64)
         order = np.argsort(terms_, kind="stable")
         self._terms, self._ends = terms_[order], np.cumsum(spread)[order]
         self._begins = self._ends - spread[order]

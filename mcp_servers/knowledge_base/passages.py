@@ -2,14 +2,16 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mcp_servers.base.formats import in_parts
-from mcp_servers.knowledge_base.documents import Section, SourceDocument
+from mcp_servers.knowledge_base.documents import SourceDocument
 
 EXCERPT_CHARACTERS = 400
 PASSAGE_CHARACTERS = 4000
+
+# Lists of links name every publisher and topic, and would match every query; `read_document` still shows them.
+UNSEARCHED = frozenset({"sources", "references", "see also"})
 
 # Scripts without spaces between words: Thai to Khmer, Japanese, Chinese; and Korean, whose words take endings.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -44,24 +46,16 @@ class Passage:
 
     @property
     def searched(self) -> str:
-        """The text to embed; a section needs its document's title and topics to be found."""
+        """The text to index and embed; a section needs its document's title and topics to be found."""
         return f"{self.document.title}\n{self.document.keywords}\n{self.section}\n{self.text}"
 
 
 def passages_of(document: SourceDocument) -> list[Passage]:
     """The passages of a document, in its order."""
     return [
-        Passage(document, section.title or document.title, part, section.reliable)
-        for section, part in parts_of(document.sections)
-    ]
-
-
-def parts_of(sections: Iterable[Section]) -> list[tuple[Section, str]]:
-    """What is searched of them, in parts short enough."""
-    return [
-        (section, part)
-        for section in sections
-        if section.is_searched
+        Passage(document, section.title, part, section.reliable)
+        for section in document.sections
+        if section.title.lower() not in UNSEARCHED
         for part in in_parts(section.text, PASSAGE_CHARACTERS)
     ]
 

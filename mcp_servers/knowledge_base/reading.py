@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a file holds: its text, the index of its passages, and a digest of its content."""
+    """What a file holds: its text, the index of its passages, and a digest of its name and content."""
 
     raw: RawText
     index: Part
@@ -80,7 +80,7 @@ class Reader:
         try:
             before = state(path)
             formats.checked_kind(path, before[2])
-            digest = hashlib.sha256(_version() + path.suffix.lower().encode() + path.read_bytes()).hexdigest()
+            digest = hashlib.sha256(_version() + path.name.encode() + path.read_bytes()).hexdigest()
             answer = self._kept(digest)
             if answer is None:
                 answer = self._asked(path)

@@ -6,9 +6,9 @@ from typing import Any
 
 from mcp_servers.base import bounded
 from mcp_servers.base.formats import Unreadable, read_file
-from mcp_servers.knowledge_base.documents import sections_of
+from mcp_servers.knowledge_base.documents import document_of
 from mcp_servers.knowledge_base.index import part_of
-from mcp_servers.knowledge_base.passages import parts_of
+from mcp_servers.knowledge_base.passages import passages_of
 
 PROCESS_MEMORY = 768 * 1024 * 1024
 
@@ -22,8 +22,8 @@ def answer(path: Path) -> dict[str, Any]:
     """The fields of a `RawText` and the index of its passages, or `unreadable` with the reason."""
     try:
         raw = read_file(path)
-        searched = [f"{section.title}\n{text}" for section, text in parts_of(sections_of(raw))]
-        return {"raw": vars(raw), "index": part_of(searched).packed()}
+        passages = passages_of(document_of(raw, path, path.name, ""))
+        return {"raw": vars(raw), "index": part_of(each.searched for each in passages).packed()}
     except Unreadable as reason:
         return {"unreadable": str(reason)}
     except MemoryError:

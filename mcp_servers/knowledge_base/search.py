@@ -25,11 +25,9 @@ FUSED_DEPTH = 50
 
 
 class Searcher:
-    """Searches fixed passages. `parts` are the indexes of their documents; both indexes are built on first use."""
+    """Searches fixed passages. `parts` index each document; both indexes are built on first use."""
 
-    def __init__(
-        self, passages: Sequence[Passage], parts: Sequence[Sequence[Part]], embeddings: Embeddings | str
-    ) -> None:
+    def __init__(self, passages: Sequence[Passage], parts: Sequence[Part], embeddings: Embeddings | str) -> None:
         """`embeddings`: or why there are none."""
         self._passages = passages
         self._parts = parts

@@ -173,7 +173,7 @@ def _document(library: Library, document_id: str, section: str | None, note: str
         url=found.url,
         confidence=found.confidence,
         section=section,
-        sections=found.headings,
+        sections=[each.title for each in found.sections],
         text=found.text if section is None else "\n\n".join(each.text for each in chosen),
         unreliable=not reliable,
         notes=[each for each in (note, found.note, None if reliable else UNRELIABLE) if each],
@@ -194,9 +194,8 @@ def _find(library: Library, document_id: str) -> SourceDocument:
 
 def _named(document: SourceDocument, name: str) -> list[Section]:
     wanted = name.strip().lower()
-    chosen = [
-        each for each, heading in zip(document.sections, document.headings, strict=True) if heading.lower() == wanted
-    ]
+    chosen = [each for each in document.sections if each.title.lower() == wanted]
     if not chosen:
-        raise ToolError(f"{document.id} has no section {name!r}; it has: {'; '.join(dict.fromkeys(document.headings))}")
+        names = "; ".join(dict.fromkeys(each.title for each in document.sections))
+        raise ToolError(f"{document.id} has no section {name!r}; it has: {names}")
     return chosen

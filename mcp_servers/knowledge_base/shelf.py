@@ -12,7 +12,7 @@ from mcp_servers.base.reloading import Progress
 from mcp_servers.base.serving import StartupError
 from mcp_servers.knowledge_base.documents import Library, SourceDocument, document_of, visible_files, with_ids
 from mcp_servers.knowledge_base.embeddings import Embeddings
-from mcp_servers.knowledge_base.index import Part, everywhere
+from mcp_servers.knowledge_base.index import Part
 from mcp_servers.knowledge_base.passages import Passage, passages_of
 from mcp_servers.knowledge_base.reading import Reader, Reading, State, state
 from mcp_servers.knowledge_base.search import Searcher
@@ -42,7 +42,7 @@ class _Item:
     """A document as its file gives it, and the index of its passages."""
 
     document: SourceDocument
-    parts: tuple[Part, Part]
+    index: Part
 
 
 class Folder:
@@ -95,13 +95,11 @@ class Folder:
         if isinstance(reading, str):
             return reading
         try:
-            document = document_of(reading.raw, path, self._name(path), reading.digest)
+            return _Item(document_of(reading.raw, path, self._name(path), reading.digest), reading.index)
         except Unreadable as reason:
             return str(reason)
         except OSError as error:  # it has been removed since it was read
             return str(error.strerror)
-        title = everywhere(f"{document.title}\n{document.keywords}", len(reading.index.lengths))
-        return _Item(document, (reading.index, title))
 
     def _shelf(self, items: Mapping[Path, _Item | str], *, is_partial: bool = False) -> Shelf:
         """The same at every replica, in whatever order the files were read."""
@@ -113,7 +111,7 @@ class Folder:
         passages: list[Passage] = [each for document in documents.values() for each in passages_of(document)]
         embeddings = self._embeddings or "no embeddings endpoint is configured (--embeddings-url)"
         searcher = Searcher(
-            passages, [item.parts for item in good], "documents are still being read" if is_partial else embeddings
+            passages, [item.index for item in good], "documents are still being read" if is_partial else embeddings
         )
         return Shelf(Library(documents, skipped, is_partial), searcher)
 

@@ -38,10 +38,16 @@ def marked(kept: Path) -> None:
 def test_what_was_read_is_not_read_again_wherever_it_is(folder: Path, tmp_path: Path) -> None:
     library_of(folder, Reader(tmp_path / "kept"))
     marked(tmp_path / "kept")
-    (folder / "tender.pdf").rename(folder / "renamed.pdf")
-    assert library_of(folder, Reader(tmp_path / "kept")).documents["renamed"].sections[0].text == "Ferries: kept bids."
-    (folder / "renamed.pdf").write_bytes(pdf_of("Ferries: 38 bids."))
-    assert library_of(folder, Reader(tmp_path / "kept")).documents["renamed"].sections[0].text == "Ferries: 38 bids."
+    moved = folder / "deep" / "tender.pdf"
+    moved.parent.mkdir()
+    (folder / "tender.pdf").rename(moved)
+    assert (
+        library_of(folder, Reader(tmp_path / "kept")).documents["deep-tender"].sections[0].text == "Ferries: kept bids."
+    )
+    moved.write_bytes(pdf_of("Ferries: 38 bids."))
+    assert (
+        library_of(folder, Reader(tmp_path / "kept")).documents["deep-tender"].sections[0].text == "Ferries: 38 bids."
+    )
 
 
 @pytest.mark.parametrize("harm", [b"", b"{", b'{"raw"'])

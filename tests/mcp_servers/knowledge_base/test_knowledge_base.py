@@ -66,7 +66,7 @@ def test_an_excerpt_prefers_the_sentences_asked_for() -> None:
 
 @given(st.lists(st.sampled_from(["# A", "## B", "text one", "```", "more 2.5", "", "#### small"]), max_size=12))
 def test_sections_keep_every_line_of_text(lines: list[str]) -> None:
-    sections = split_sections("\n".join(lines))
+    sections = split_sections("\n".join(lines), untitled="Top")
     kept = [line for section in sections for line in section.text.splitlines()]
     assert [line for line in lines if line in {"text one", "more 2.5"}] == [
         line for line in kept if line in {"text one", "more 2.5"}

@@ -55,7 +55,7 @@ def test_front_matter_headings_and_file_metadata_give_what_a_citation_needs(fold
     ferries, plain = documents["ferry-terminals"], documents["plain"]
     assert (ferries.publisher, ferries.date, ferries.confidence) == ("Port Office", "2024-05-02", "high")
     assert [(each.title, each.text) for each in ferries.sections] == [
-        ("", "Intro above all headings."),
+        ("Ferry terminals", "Intro above all headings."),
         ("Power", "Shore power came to 19 terminals in 2024."),
     ]
     assert (plain.title, plain.publisher, plain.date) == ("Plain notes", "own document", "2023-11-14")
