@@ -25,7 +25,9 @@ _LIKE_YAML = re.compile(r"\s*(?:[#?\[{]|[^\s:]+\s*:)|\s*$")
 _TITLE = re.compile(r"<title[^>]*>(.{1,500}?)</title>", re.IGNORECASE | re.DOTALL)
 # Fonts that do not say what their glyphs mean leave such characters; 1 in 20 is much, since digits may be among them.
 _GARBAGE = re.compile(r"[\ufffd\ue000-\uf8ff\x00-\x08\x0e-\x1f]|\(cid:\d+\)")
-_RUN_TOGETHER = re.compile(r"[A-Za-z\u00c0-\u024f]{35,}")
+_SIGN_OF_GARBAGE = re.compile(r"\ufffd|\(cid:")
+_LETTERS = re.compile(r"[A-Za-z0-9\u00c0-\u024f.,;%]+")  # not of addresses
+LONG_WORD = 35  # characters: longer than any word of common languages
 
 
 class Unreadable(Exception):
@@ -139,8 +141,12 @@ def _page(document: "PdfDocument", index: int) -> tuple[str, bool]:
 
 def _is_sound(text: str) -> bool:
     """Whether little of it is garbage, or words without spaces."""
-    garbage, run_together = len(_GARBAGE.findall(text)), sum(map(len, _RUN_TOGETHER.findall(text)))
-    return garbage * 20 <= len(text) and run_together * 4 <= len(text)
+    # Most text is sound, and these looks are much faster than the patterns.
+    garbage = (
+        [] if " ".join(text.split()).isprintable() and not _SIGN_OF_GARBAGE.search(text) else _GARBAGE.findall(text)
+    )
+    run_together = sum(len(word) for word in text.split() if len(word) >= LONG_WORD and _LETTERS.fullmatch(word))
+    return len(garbage) * 20 <= len(text) and run_together * 4 <= len(text)
 
 
 def _lacks(texts: list[str], count: int, lost: list[int]) -> list[str]:

@@ -50,7 +50,8 @@ def read_page(page: pdfium.PdfPage) -> tuple[str, bool]:
     """The text of a page, rows of tables as rows of Markdown, and whether its characters are known."""
     letters = _Letters(page)
     text = "\n".join(_lines(_rows(list(letters.pieces()))))
-    text = _WORD_GOES_ON.sub("", text).replace(_DIVIDED, "-")
+    if _DIVIDED in text:
+        text = _WORD_GOES_ON.sub("", text).replace(_DIVIDED, "-")
     return text.strip(), letters.are_known()
 
 
@@ -86,12 +87,11 @@ class _Letters:
             quarters = (quarters + (1 if up > 0 else 3)) % 4
             first, last = self._box(start, quarters), self._box(end, quarters)
         height, width = first[3] - first[1] or 1.0, last[2] - first[0]
-        if width <= 0 or not (width > WIDE_LINE * height * len(line) or _AMOUNT.fullmatch(line)):
-            yield Piece(
-                line, min(first[0], last[0]), first[1], max(first[2], last[2]), height
-            )  # width < 0: to the left
-            return
-        yield from self._words(line, start, quarters, height)
+        is_row = width > WIDE_LINE * height * len(line) or (" " in line and _AMOUNT.fullmatch(line))
+        if width > 0 and is_row:
+            yield from self._words(line, start, quarters, height)
+        else:  # of a width below 0 if it runs from right to left
+            yield Piece(line, min(first[0], last[0]), first[1], max(first[2], last[2]), height)
 
     def _words(self, line: str, start: int, quarters: int, height: float) -> Iterator[Piece]:
         for match in re.finditer(r"\S+", line):

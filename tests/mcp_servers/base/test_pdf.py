@@ -183,9 +183,19 @@ def named(pattern: str) -> str:
         (named("/g{}"), "We sold 507 units in 2024, and 38,541 before.", True),
         (named("/uniE0{:02X}"), "We sold 507 units in 2024, and 38,541 before.", True),
         (PLAIN, "ThecompanysoldmorechargersinthenorththanintheyearbeforeThemarketgrew 507", True),
+        (PLAIN, "Thecompanysold507unitsin2024and38,541before,morethaneverinitshistory.", True),
         (PLAIN, "\\(cid:12\\)\\(cid:5\\) \\(cid:7\\) units", True),
     ],
-    ids=["plain", "long word", "address", "no names", "private names", "no spaces", "no characters"],
+    ids=[
+        "plain",
+        "long word",
+        "address",
+        "no names",
+        "private names",
+        "no spaces",
+        "no spaces between numbers",
+        "no characters",
+    ],
 )
 def test_text_of_which_much_is_lost_is_told(font: str, text: str, lost: bool) -> None:
     raw = read_pdf(

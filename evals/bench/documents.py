@@ -1,0 +1,149 @@
+"""What a folder of PDFs costs the knowledge base: first answer, the whole, the next start; beside PDFium alone.
+
+300 PDFs of 20 pages, no two alike; every seventh line is a row of a table. The program is started on them twice: the
+next time it finds what the first has kept. PDFium alone extracts the bare text of all pages in one process, in the same run.
+The program reads with two: on a busy machine, compare CPU time.
+
+    python -m evals.bench.documents
+
+Exit code 1 if the first answer takes 3 s or more, the next start 1 s or more, or reading all more than twice as long as
+PDFium alone.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from evals.bench.deployment import cpu_s
+from evals.bench.servers import served
+
+FILES, PAGES, LINES = 300, 20, 70
+MOST_FIRST_S, MOST_WARM_S, MOST_TIMES = 3.0, 1.0, 2.0
+QUERY = "chargers sold in region 4"
+BARE = """
+import sys, pathlib, pypdfium2
+for path in pathlib.Path(sys.argv[1]).iterdir():
+    for page in pypdfium2.PdfDocument(path):
+        page.get_textpage().get_text_range()
+"""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds from the program's start until it had answered, and until all was read; the most bytes it held."""
+
+    first_s: float
+    all_s: float
+    cpu_s: float
+    memory: int
+    rows: int
+
+
+def write(folder: Path) -> None:
+    """The files."""
+    for number in range(FILES):
+        (folder / f"report{number}.pdf").write_bytes(_pdf(["\n".join(_lines(number, page)) for page in range(PAGES)]))
+
+
+def start(folder: Path, kept: Path) -> Start:
+    """Start the program, ask until it answers, and wait until all is read."""
+    began = time.perf_counter()
+    with served("mcp_servers.knowledge_base", "--data", str(folder), "--data-dir", str(kept)) as server:
+        rows = _asked(server.url)
+        first_s = time.perf_counter() - began
+        while "loading" in httpx.get(server.url.replace("/mcp", "/readyz")).json():
+            time.sleep(0.02)
+        all_s = time.perf_counter() - began
+        used_s = cpu_s(server.pid) + sum(map(cpu_s, _children(server.pid)))
+        status = Path(f"/proc/{server.pid}/status").read_text()
+        [most] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return Start(first_s, all_s, used_s, int(most.split()[1]) * 1024, rows)
+
+
+def bare(folder: Path) -> tuple[float, float]:
+    """Seconds that PDFium alone takes, and of CPU."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", BARE, str(folder)], check=True)
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that read."""
+    return [int(each) for task in Path(f"/proc/{pid}/task").glob("*/children") for each in task.read_text().split()]
+
+
+def _asked(url: str) -> int:
+    call = {"name": "search_keyword", "arguments": {"query": QUERY}}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    headers = {"accept": "application/json, text/event-stream"}
+    answer: dict[str, Any] = httpx.post(url, json=request, headers=headers, timeout=60).json()["result"]
+    return len(answer["structuredContent"]["rows"])
+
+
+def _lines(number: int, page: int) -> Iterator[str]:
+    for line in range(LINES):
+        y = 800 - 11 * line
+        if line % 7 == 0:
+            cells = (f"Region {line}", f"{number * line:,}", f"{page * line:,}", f"{number + page + line:,}")
+            yield "".join(f"1 0 0 1 {40 + 120 * at} {y} Tm ({cell}) Tj " for at, cell in enumerate(cells))
+        else:
+            said = f"Report {number}, page {page}: {page * line} chargers were sold in region {line}, more than before"
+            yield f"1 0 0 1 40 {y} Tm ({said}) Tj"
+
+
+def _pdf(pages: list[str]) -> bytes:
+    kids = " ".join(f"{4 + 2 * at} 0 R" for at in range(len(pages)))
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Count {len(pages)} /Kids [{kids}] >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    for at, page in enumerate(pages):
+        shape = f"/MediaBox [0 0 595 842] /Contents {5 + 2 * at} 0 R /Resources << /Font << /F1 3 0 R >> >>"
+        content = f"BT /F1 8 Tf {page} ET"
+        objects += [
+            f"<< /Type /Page /Parent 2 0 R {shape} >>",
+            f"<< /Length {len(content)} >>\nstream\n{content}\nendstream",
+        ]
+    out, places = "%PDF-1.4\n", list[int]()
+    for number, each in enumerate(objects, start=1):
+        places.append(len(out))
+        out += f"{number} 0 obj\n{each}\nendobj\n"
+    table = "".join(f"{place:010d} 00000 n \n" for place in places)
+    table = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
+    trailer = f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(out)}\n%%EOF\n"
+    return f"{out}{table}{trailer}".encode()
+
+
+def main() -> int:
+    """Print the figures; 1 if one is too large."""
+    with tempfile.TemporaryDirectory() as folder:
+        data, kept = Path(folder) / "data", Path(folder) / "kept"
+        data.mkdir()
+        write(data)
+        alone_s, alone_cpu_s = bare(data)
+        cold, warm = start(data, kept), start(data, kept)
+    table = Table("start", "first answer, s", "all read, s", "times PDFium", "CPU, s", "times PDFium", "memory, MB")
+    table.add_row("PDFium alone", "", f"{alone_s:.1f}", "", f"{alone_cpu_s:.1f}", "", "")
+    for name, each in (("first", cold), ("next", warm)):
+        times, cpu_times = f"{each.all_s / alone_s:.2f}", f"{each.cpu_s / alone_cpu_s:.2f}"
+        seconds = (f"{each.first_s:.2f}", f"{each.all_s:.1f}", times, f"{each.cpu_s:.1f}", cpu_times)
+        table.add_row(name, *seconds, f"{each.memory / 2**20:.0f}")
+    Console().print(table)
+    ok = cold.first_s < MOST_FIRST_S and warm.first_s < MOST_WARM_S and cold.all_s <= MOST_TIMES * alone_s
+    return 0 if ok and cold.rows and warm.rows else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
