@@ -1,8 +1,8 @@
 """What a folder of PDFs costs the knowledge base: first answer, the whole, the next start; beside PDFium alone.
 
 300 PDFs of 20 pages, no two alike; every seventh line is a row of a table. The program is started on them twice: the
-next time it finds what the first has kept. PDFium alone extracts the bare text of all pages in one process, in the same run.
-The program reads with two: on a busy machine, compare CPU time.
+next time it finds what the first has kept. PDFium alone extracts the bare text of all pages in one process, in the same
+run. The program reads with two: on a busy machine, compare CPU time.
 
     python -m evals.bench.documents
 

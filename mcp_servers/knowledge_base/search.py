@@ -58,7 +58,7 @@ class Searcher:
 
     def _by_words(self, query: str, limit: int) -> list[Hit]:
         asked = terms(query)
-        if not asked:
+        if not asked or not self._passages:
             return []
         return [hit for hit in self._best(self._index.scores(asked), limit) if hit[1] > 0]
 

@@ -16,7 +16,7 @@ from mcp_servers.knowledge_base.reading import KEPT_DAYS, Reader
 from mcp_servers.knowledge_base.server import serve
 from mcp_servers.knowledge_base.shelf import Folder, Shelf
 from tests.mcp_servers.knowledge_base.answers import library_of
-from tests.mcp_servers.pdfs import endless, pdf_of
+from tests.mcp_servers.pdfs import pdf_of
 from tests.mcp_servers.waiting import soon
 
 
@@ -95,7 +95,8 @@ async def test_what_has_been_read_is_served_and_says_how_far_it_is(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shelf, "SMALL_BYTES", 0)
-    (folder / "endless.pdf").write_bytes(endless())
+    long = "\n".join(f"key{number}: {number}" for number in range(300_000))
+    (folder / "endless.md").write_text(f"---\n{long}\n---\nText.\n")
     server = serve(Newest(Folder(folder, None, Reader(time_limit_s=6)), 0.1))
 
     async def found(query: str) -> Table:

@@ -177,6 +177,17 @@ def test_a_text_that_opens_with_a_rule_loses_nothing(tmp_path: Path) -> None:
     assert "Just a remark" in library_of(tmp_path).documents["ruled"].text
 
 
+async def test_lists_of_links_are_read_and_not_searched(tmp_path: Path) -> None:
+    (tmp_path / "links.md").write_text("# Sources\n\n- The depot board\n", encoding="utf-8")
+    server = build(tmp_path, None)
+    found = await server.call_tool("search", {"query": "depot"})
+    assert Table.model_validate(found.structuredContent).rows == []
+    assert (
+        "depot board"
+        in Document.model_validate((await server.call_tool("read_document", {"id": "links"})).structuredContent).text
+    )
+
+
 def test_headings_in_code_are_no_sections(tmp_path: Path) -> None:
     (tmp_path / "code.md").write_text("# Use\n\n```\n# a comment\n```\n\nAfter.", encoding="utf-8")
     assert [each.title for each in library_of(tmp_path).documents["code"].sections] == ["Use"]
