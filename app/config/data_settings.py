@@ -60,7 +60,9 @@ class DataSettings(BaseSettings):
     sales_refresh_s: float | None = Field(
         None, gt=0, description="Seconds between checks for changes of the data; unset: 2, and 60 for Postgres."
     )
-    knowledge_base_data: Path | None = Field(None, description="Your own documents: a folder of Markdown, HTML, PDF.")
+    knowledge_base_data: Path | None = Field(
+        None, description="Your own documents: a folder of Markdown, HTML, PDF, Word, Excel, PowerPoint."
+    )
     mcp: dict[str, McpServer] = Field(
         {},
         validation_alias="MCP",

@@ -29,7 +29,7 @@ from evals.bench.servers import served
 
 FILES, PAGES, LINES = 300, 20, 70
 MOST_FIRST_S, MOST_WARM_S, MOST_TIMES = 3.0, 1.0, 2.0
-QUERY = "chargers sold in region 4"
+QUERY = "units sold in region 4"
 BARE = """
 import sys, pathlib, pypdfium2
 for path in pathlib.Path(sys.argv[1]).iterdir():
@@ -98,7 +98,7 @@ def _lines(number: int, page: int) -> Iterator[str]:
             cells = (f"Region {line}", f"{number * line:,}", f"{page * line:,}", f"{number + page + line:,}")
             yield "".join(f"1 0 0 1 {40 + 120 * at} {y} Tm ({cell}) Tj " for at, cell in enumerate(cells))
         else:
-            said = f"Report {number}, page {page}: {page * line} chargers were sold in region {line}, more than before"
+            said = f"Report {number}, page {page}: {page * line} units were sold in region {line}, more than before"
             yield f"1 0 0 1 40 {y} Tm ({said}) Tj"
 
 
