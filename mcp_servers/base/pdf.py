@@ -20,7 +20,7 @@ WIDE_LINE = 0.48  # per character: prose takes less
 WIDE_WORD = 0.75
 
 SHORT_CELL = 60  # characters
-SAMPLES = 100  # characters of a page that are looked at
+SAMPLES = 50  # characters of a page that are looked at
 
 _DIVIDED = "\ufffe"  # PDFium's sign for a word that goes on in the next line
 _WORD_GOES_ON = re.compile(rf"(?<=[^\W\d]){_DIVIDED}\n?(?=[^\W\d])")
@@ -109,7 +109,8 @@ class _Letters:
                 before = box or before
 
     def _box(self, index: int, quarters: int) -> Box:
-        raw.FPDFText_GetLooseCharBox(self._handle, self._at(index), self._pointer)
+        at = index if self._straight else self._at(index)
+        raw.FPDFText_GetLooseCharBox(self._handle, at, self._pointer)
         box = self._rectangle
         if quarters == 0:
             return box.left, box.bottom, box.right, box.top
@@ -137,7 +138,7 @@ def _rows(pieces: Sequence[Piece]) -> list[list[Piece]]:
             rows.append(row := [])
             by_height.setdefault(round(piece.bottom), []).append(row)
         row.append(piece)
-    return [_cells(sorted(row, key=lambda piece: piece.left)) for row in rows]
+    return [_cells(sorted(row, key=lambda piece: piece.left)) if len(row) > 1 else row for row in rows]
 
 
 def _cells(row: list[Piece]) -> list[Piece]:
