@@ -16,16 +16,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 
-from evals.bench.deployment import cpu_s
-from evals.bench.servers import served
+from evals.bench.starts import start
 
 FILES, PAGES, LINES = 300, 20, 70
 MOST_FIRST_S, MOST_WARM_S, MOST_TIMES = 3.0, 1.0, 2.0
@@ -38,36 +34,10 @@ for path in pathlib.Path(sys.argv[1]).iterdir():
 """
 
 
-@dataclass(frozen=True)
-class Start:
-    """Seconds from the program's start until it had answered, and until all was read; the most bytes it held."""
-
-    first_s: float
-    all_s: float
-    cpu_s: float
-    memory: int
-    rows: int
-
-
 def write(folder: Path) -> None:
     """The files."""
     for number in range(FILES):
         (folder / f"report{number}.pdf").write_bytes(_pdf(["\n".join(_lines(number, page)) for page in range(PAGES)]))
-
-
-def start(folder: Path, kept: Path) -> Start:
-    """Start the program, ask until it answers, and wait until all is read."""
-    began = time.perf_counter()
-    with served("mcp_servers.knowledge_base", "--data", str(folder), "--data-dir", str(kept)) as server:
-        rows = _asked(server.url)
-        first_s = time.perf_counter() - began
-        while "loading" in httpx.get(server.url.replace("/mcp", "/readyz")).json():
-            time.sleep(0.02)
-        all_s = time.perf_counter() - began
-        used_s = cpu_s(server.pid) + sum(map(cpu_s, _children(server.pid)))
-        status = Path(f"/proc/{server.pid}/status").read_text()
-        [most] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return Start(first_s, all_s, used_s, int(most.split()[1]) * 1024, rows)
 
 
 def bare(folder: Path) -> tuple[float, float]:
@@ -76,19 +46,6 @@ def bare(folder: Path) -> tuple[float, float]:
     subprocess.run([sys.executable, "-c", BARE, str(folder)], check=True)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.perf_counter() - began, usage.ru_utime + usage.ru_stime
-
-
-def _children(pid: int) -> list[int]:
-    """The processes that read."""
-    return [int(each) for task in Path(f"/proc/{pid}/task").glob("*/children") for each in task.read_text().split()]
-
-
-def _asked(url: str) -> int:
-    call = {"name": "search_keyword", "arguments": {"query": QUERY}}
-    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
-    headers = {"accept": "application/json, text/event-stream"}
-    answer: dict[str, Any] = httpx.post(url, json=request, headers=headers, timeout=60).json()["result"]
-    return len(answer["structuredContent"]["rows"])
 
 
 def _lines(number: int, page: int) -> Iterator[str]:
@@ -133,7 +90,8 @@ def main() -> int:
         data.mkdir()
         write(data)
         alone_s, alone_cpu_s = bare(data)
-        cold, warm = start(data, kept), start(data, kept)
+        asked = ("search_keyword", {"query": QUERY})
+        cold, warm = (start("mcp_servers.knowledge_base", data, kept, *asked) for _ in range(2))
     table = Table("start", "first answer, s", "all read, s", "times PDFium", "CPU, s", "times PDFium", "memory, MB")
     table.add_row("PDFium alone", "", f"{alone_s:.1f}", "", f"{alone_cpu_s:.1f}", "", "")
     for name, each in (("first", cold), ("next", warm)):

@@ -53,6 +53,9 @@ def load(
     settings_file = settings_file or settings.place(path)
     folder = stored.folder(data_dir)
     try:
+        known = stored.Known(folder, (LOADER, path.resolve(), _state(path, settings_file)))
+        if version := known.version():  # without reading the files
+            return stored.path(data_dir, version), version
         with tempfile.TemporaryDirectory(prefix=".own-", dir=folder) as scratch:
             source = _backup(path, Path(scratch)) if _is_sqlite(path) else path
             before = _state(source, settings_file)
@@ -65,6 +68,7 @@ def load(
                     raise StartupError("it changed while it was read; try again when it is no longer written to")
 
             make(database, fill)
+            known.remember(version)
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
     return database, version
