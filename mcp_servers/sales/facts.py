@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MONTH_IN_TEXT = r"^(\d{4})-?(0[1-9]|1[0-2])(\D|$)"  # 2024-01, 2024-01-31, 202401
-CODE = "CAST(row_number() OVER (ORDER BY key) AS INTEGER) AS code"
+CODE = "CAST(row_number() OVER ({}) AS INTEGER) AS code"
 
 
 def prepare(connection: "DuckDBPyConnection", settings: DataSettings) -> None:
@@ -73,18 +73,16 @@ class _Maker:
     def _type(self, table: str, name: str, columns: dict[str, str]) -> str:
         """The narrowest exact type that holds every sum of a column; DOUBLE if there is none."""
         kind, value = columns[name], quoted(name)
-        match = NUMBER.fullmatch(kind)
-        inexact = kind in {"FLOAT", "DOUBLE"}
-        scale = 4 if inexact else int((match and match[1]) or 0)
+        inexact, digits = kind in {"FLOAT", "DOUBLE"}, NUMBER.fullmatch(kind)
+        scale = 4 if inexact else int((digits and digits[1]) or 0)
         exact = f"coalesce(CAST(TRY_CAST({value} AS DECIMAL(38, 4)) AS {kind}) = {value}, false)" if inexact else "true"
         [(size, fits)] = self._run(
             f"SELECT sum(abs(CAST({value} AS DOUBLE))), bool_and({exact}) FROM {quoted(table)} "  # noqa: S608
             f"WHERE isfinite(CAST({value} AS DOUBLE))"
         ).fetchall()
-        digits = next((each for each in (18, 38) if (size or 0) < 10 ** (each - scale) / 2), None)
-        if digits is None or fits is False:
-            return "DOUBLE"
-        return f"DECIMAL({digits}, {scale})" if scale else {18: "BIGINT", 38: "HUGEINT"}[digits]
+        wide = {18: "BIGINT", 38: "HUGEINT"}
+        enough = (each for each in wide if (size or 0) < 10 ** (each - scale) / 2 and fits is not False)
+        return next((f"DECIMAL({each}, {scale})" if scale else wide[each] for each in enough), "DOUBLE")
 
     def _code_values(self, name: str) -> None:
         """Make a type of the values of a dimension, in their own order."""
@@ -100,7 +98,10 @@ class _Maker:
         shown = [quoted(key) if name == key else _only(name) for name in self._facts.customer]
         listed = ", ".join(f"{each} AS c{at}" for at, each in enumerate(shown))
         grouped = f"SELECT {quoted(key)} AS key, {listed} FROM {self._table} GROUP BY ALL"  # noqa: S608
-        self._run(f"CREATE TABLE tollgate.customers AS SELECT {CODE}, * FROM ({grouped}) WHERE key IS NOT NULL")  # noqa: S608
+        self._run(
+            f"CREATE TABLE tollgate.customers AS SELECT {CODE.format('ORDER BY key')}, * FROM ({grouped}) "  # noqa: S608
+            "WHERE key IS NOT NULL"
+        )
 
     def _code_rows(self) -> None:
         """Copy what matters of each row, as `coded`."""
@@ -119,7 +120,7 @@ class _Maker:
             joins += f" LEFT JOIN tollgate.customers ON customers.key = s.{quoted(self._key)}"
         if roles.order:
             columns["order_code"] = "orders.code"
-            numbered = f"SELECT {quoted(roles.order)} AS key, {CODE} FROM {self._table} GROUP BY key"  # noqa: S608
+            numbered = f"SELECT {quoted(roles.order)} AS key, {CODE.format('')} FROM {self._table} GROUP BY key"  # noqa: S608
             joins += f" LEFT JOIN ({numbered}) AS orders ON orders.key = s.{quoted(roles.order)}"
         listed = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
         self._run(
@@ -154,9 +155,7 @@ class _Maker:
                 f" LEFT JOIN (SELECT min(rowid) AS id FROM coded WHERE order_code IS NOT NULL "  # noqa: S608
                 f"GROUP BY {', '.join(filter(None, ['order_code', column]))}) AS f{at} ON f{at}.id = coded.rowid"
             )
-        self._run(
-            f"CREATE TABLE tollgate.lines AS SELECT coded.* EXCLUDE (day){marks} FROM coded{joins}"  # noqa: S608
-        )
+        self._run(f"CREATE TABLE tollgate.lines AS SELECT coded.* EXCLUDE (day){marks} FROM coded{joins}")  # noqa: S608
 
     def _marked(self) -> list[str]:
         return ["", *self._facts.varying] if self._facts.orders else []
