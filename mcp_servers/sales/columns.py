@@ -6,7 +6,7 @@ Where several fit, the other columns of the table decide, or the owner of the da
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -48,7 +48,8 @@ class _Column:
     """A column while it is examined. `ways`: those that may fit all its values; none: text."""
 
     name: str
-    values: Counter[str]
+    values: Counter[str] = field(default_factory=Counter)
+    spaced: bool = False
     ways: Sequence[Way] = ()
     evident: bool = False
     told: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -56,7 +57,15 @@ class _Column:
 
     @property
     def text(self) -> str:
-        return f"trim({quoted(self.name)})"
+        return f"trim({quoted(self.name)})" if self.spaced else quoted(self.name)
+
+    def learn(self, cells: Iterable[str], missing: Sequence[str]) -> None:
+        """Take note of values, without those that are missing."""
+        for cell in cells:
+            value = cell.strip()
+            self.spaced |= value != cell
+            if value and value.upper() not in missing:
+                self.values[value] += 1
 
     @property
     def setting(self) -> str:
@@ -94,12 +103,9 @@ def _sampled(
 ) -> list[_Column]:
     listed = ", ".join(map(quoted, names))
     cells = connection.execute(f"SELECT {listed} FROM {relation} LIMIT {SAMPLED}").fetchall()  # noqa: S608
-    columns = [
-        _Column(name, Counter(str(row[at]).strip() for row in cells if row[at])) for at, name in enumerate(names)
-    ]
-    for column in columns:
-        for word in [value for value in column.values if value.upper() in ("", *missing)]:
-            del column.values[word]
+    columns = [_Column(name) for name in names]
+    for at, column in enumerate(columns):
+        column.learn((str(row[at]) for row in cells if row[at]), missing)
     return columns
 
 
@@ -172,7 +178,8 @@ def _measures(at: int, column: _Column) -> Iterator[tuple[tuple[str, str], str]]
 
 
 def _present(column: _Column, missing: Sequence[str]) -> str:
-    return f"{column.text} <> '' AND upper({column.text}) NOT IN ({', '.join(map(literal, missing))})"
+    text = f"trim({quoted(column.name)})"
+    return f"{text} <> '' AND upper({text}) NOT IN ({', '.join(map(literal, missing))})"
 
 
 def _settle(column: _Column) -> bool:
@@ -189,19 +196,21 @@ def _look_closer(connection: DuckDBPyConnection, relation: str, column: _Column,
     """Learn from values that fit no way: they suggest others, or show that the column is text."""
     misfit = " AND ".join(f"{way.read} IS NULL" for way in column.ways)
     rows = connection.execute(
-        f"SELECT DISTINCT {column.text} FROM {relation} "  # noqa: S608
+        f"SELECT DISTINCT {quoted(column.name)} FROM {relation} "  # noqa: S608
         f"WHERE {misfit} AND {_present(column, missing)} ORDER BY ALL LIMIT {EXAMPLES}"
     ).fetchall()
     examples = [str(value) for (value,) in rows]
     what = "date" if column.setting == "dates" else "number"
-    unreadable = [value for value in examples if _family(value) is not (dates if what == "date" else numbers)]
+    unreadable = [
+        value for value in map(str.strip, examples) if _family(value) is not (dates if what == "date" else numbers)
+    ]
     count = min(column.told[way.choice, "misfits"] for way in column.ways)
     if unreadable and count <= (1 - MOSTLY) * column.told["all", "filled"]:
         column.notes.append(
             f"text, because {count} of its {column.told['all', 'filled']} values are not a {what}, such as "
             f"{unreadable[0][:40]!r}; correct them, or name them as missing = [...] in the settings"
         )
-    column.values.update(examples)
+    column.learn(examples, missing)
 
 
 def _decide(columns: Sequence[_Column], settings: TableSettings, file: Path) -> None:

@@ -106,7 +106,8 @@ def _bound(
         if "does not support null_padding" not in str(error) or _count(table.path, table.quote) % 2:
             raise StartupError(f"{_told(error, table)} in {settings_file}") from error
         table.parallel, together = False, -1
-    rows = _counted(connection, table)
+    every_line = table.parallel is False and together + table.skip == table.lines
+    rows = together if every_line else _counted(connection, table)
     table.notes += notes
     table.parallel = rows == together and not count
     table.rows = rows - count if count else None
@@ -192,8 +193,9 @@ def _count(file: Path, sign: str) -> int:
     count, last = 0, b""
     with file.open("rb") as content:
         while block := content.read(BLOCK):
-            count += block.count(sign.encode()) + (last + block[:1] == sign.encode())
-            last = block[-1:]
+            if sign[0].encode() in block or last:
+                count += block.count(sign.encode()) + (last + block[:1] == sign.encode())
+            last = block[-1:] if len(sign) > 1 and block[-1:] == sign[0].encode() else b""
     return count
 
 
