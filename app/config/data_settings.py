@@ -52,7 +52,7 @@ class DataSettings(BaseSettings):
 
     sales_data: SecretStr | None = Field(
         None,
-        description="Your own sales data: CSV, Parquet, SQLite, DuckDB file, or postgresql://user:password@host/database.",
+        description="Your own tables: CSV, Excel, Parquet, SQLite, DuckDB, a folder, or postgresql://user:password@host/database.",
     )
     sales_settings: Path | None = Field(
         None, description="What you say of your sales data; unset: beside them, as orders.toml or data.toml."

@@ -22,6 +22,8 @@ LIKELY = {
     "customer": (("",), ("customer_name", "customer", "client", "kunde", "account", "buyer")),
 }
 
+IN_DOUBT = {"dates": "DATE", "decimal": "DECIMAL"}  # what a column is once the setting is said
+
 Row = Sequence[str]  # of describe_schema
 
 
@@ -68,8 +70,9 @@ def _first(found: Table) -> Iterator[str]:
     yield '# encoding = "cp1252"  # of text files; also: delimiter, quote, header_line, footer_lines, missing'
     tables: dict[str, list[Row]] = {}
     for cells in found.rows:
-        table, *rest = map(str, cells)
-        tables.setdefault(table, []).append([table, *rest])
+        table, column, kind, told, values = map(str, cells)
+        doubtful = next((kind for setting, kind in IN_DOUBT.items() if f"toml: {setting} = " in told), kind)
+        tables.setdefault(table, []).append([table, column, doubtful, told, values])
     for table, rows in tables.items():
         yield f'\n# [tables.{table}]\n# description = "..."  # what a row is'
         for row in rows:

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mcp_servers.base.serving import StartupError
+from mcp_servers.sales.naming import snake_case
 
 FOLDER_SETTINGS = "data.toml"
 
@@ -90,7 +91,8 @@ class DataSettings(Reading):
         if self.roles is None:
             return Column()
         columns = self.table(self.roles.table).columns
-        return next((each for key, each in columns.items() if self.roles.amount in {each.name, key}), Column())
+        named = ((each.name or snake_case(key), each) for key, each in columns.items())
+        return next((each for name, each in named if name == self.roles.amount), Column())
 
     @property
     def currency(self) -> str | None:

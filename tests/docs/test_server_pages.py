@@ -68,6 +68,13 @@ def test_it_serves_http(command: str, home: Path) -> None:
         seen(process, lambda line: re.search(r"http://127\.0\.0\.1:\d+/mcp", line) is not None)
 
 
+def test_the_check_of_the_page_tells_of_the_tables(home: Path) -> None:
+    [command] = re.findall(r"^tollgate (data check \S+)", (ROOT / "mcp_servers/sales/README.md").read_text(), re.MULTILINE)
+    told = tollgate(home, *shlex.split(command))
+    assert told.returncode == 0, told.stderr
+    assert " rows." in told.stdout
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
 def test_the_port_on_the_page_is_that_of_the_table(page: Path) -> None:
     [port] = set(re.findall(r"^python -m .+ +#.*http://127\.0\.0\.1:(\d+)/mcp", page.read_text(), re.MULTILINE))
@@ -84,6 +91,13 @@ def test_it_speaks_stdio(command: str, home: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_check_of_the_page_tells_of_the_tables(home: Path) -> None:
+    [command] = re.findall(r"^tollgate (data check \S+)", (ROOT / "mcp_servers/sales/README.md").read_text(), re.MULTILINE)
+    told = tollgate(home, *shlex.split(command))
+    assert told.returncode == 0, told.stderr
+    assert " rows." in told.stdout
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
 async def test_the_entry_for_a_desktop_client_works(page: Path, home: Path) -> None:
     [(name, settings)] = entry(page).items()
