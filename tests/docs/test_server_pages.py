@@ -69,7 +69,9 @@ def test_it_serves_http(command: str, home: Path) -> None:
 
 
 def test_the_check_of_the_page_tells_of_the_tables(home: Path) -> None:
-    [command] = re.findall(r"^tollgate (data check \S+)", (ROOT / "mcp_servers/sales/README.md").read_text(), re.MULTILINE)
+    [command] = re.findall(
+        r"^tollgate (data check \S+)", (ROOT / "mcp_servers/sales/README.md").read_text(), re.MULTILINE
+    )
     told = tollgate(home, *shlex.split(command))
     assert told.returncode == 0, told.stderr
     assert " rows." in told.stdout
@@ -91,13 +93,6 @@ def test_it_speaks_stdio(command: str, home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_check_of_the_page_tells_of_the_tables(home: Path) -> None:
-    [command] = re.findall(r"^tollgate (data check \S+)", (ROOT / "mcp_servers/sales/README.md").read_text(), re.MULTILINE)
-    told = tollgate(home, *shlex.split(command))
-    assert told.returncode == 0, told.stderr
-    assert " rows." in told.stdout
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
 async def test_the_entry_for_a_desktop_client_works(page: Path, home: Path) -> None:
     [(name, settings)] = entry(page).items()
