@@ -90,8 +90,10 @@ class Server(Program):
 
     def loading(self) -> str | None:
         """How far its data are loaded; None once they are, and for a program that says nothing of it."""
-        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-            asked = http.client.HTTPConnection(LOOPBACK, self._port, timeout=LOOK_S)
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException, ValueError),
+            contextlib.closing(http.client.HTTPConnection(LOOPBACK, self._port, timeout=LOOK_S)) as asked,
+        ):
             asked.request("GET", "/readyz")
             told = json.loads(asked.getresponse().read())
             return told.get("loading") if isinstance(told, dict) else None

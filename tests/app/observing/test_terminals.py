@@ -136,6 +136,7 @@ def walk(job_id: str, url: str) -> list[list[str]]:
         ["token", HOSTILE],
         ["audit"],
         ["audit", "--verify"],
+        ["data", "check", HOSTILE],
         ["serve", "--port", HOSTILE],
         ["api", "--host", HOSTILE],
         ["worker", "--metrics-port", HOSTILE],
@@ -223,7 +224,7 @@ def test_every_command_is_walked() -> None:
         for name, each in getattr(command, "commands", {}).items():
             yield from names(each, (*before, name)) if hasattr(each, "commands") else [(*before, name)]
 
-    walked = {tuple(each[: 2 if each[0] == "keys" else 1]) for each in walk("", "")}
+    walked = {tuple(each[: 2 if each[0] in {"data", "keys"} else 1]) for each in walk("", "")}
     assert set(names(typer.main.get_command(cli))) == walked
 
 
