@@ -91,7 +91,8 @@ def _facts(settings: DataSettings, roles: Roles, columns: Collection[str]) -> Fa
     companion = f"{roles.amount}_currency"  # made where amounts were in several currencies
     column = roles.currency or (companion if companion in columns else None)
     unit = "" if column else settings.currency or ""
-    suffix = f"_{snake_case(unit)}" if unit else ""
+    code = snake_case(unit)  # of $, there is none
+    suffix = f"_{code}" if code else ""
     return Facts(
         dimensions=_once(*roles.dimensions, column),
         currencies=_once(column),
