@@ -22,9 +22,9 @@ CODE = "CAST(row_number() OVER ({}) AS INTEGER) AS code"
 
 def prepare(connection: "DuckDBPyConnection", settings: DataSettings) -> None:
     """Make the tables for the prepared tools. Raises StartupError: a role does not fit the data."""
-    connection.execute("DROP SCHEMA IF EXISTS tollgate CASCADE")  # the data may be a copy of ours
+    connection.execute("DROP SCHEMA IF EXISTS prepared CASCADE")  # the data may be a copy of ours
     if settings.roles is not None:
-        connection.execute("CREATE SCHEMA tollgate")
+        connection.execute("CREATE SCHEMA prepared")
         _Maker(connection, settings.roles, checked(connection, settings, settings.roles)).make()
 
 
@@ -67,7 +67,7 @@ class _Maker:
         if self._roles.targets:
             self._make_attainment(self._roles.targets)
         self._learn()
-        self._run("CREATE TABLE tollgate.facts AS SELECT ? AS facts", [facts.model_dump_json()])
+        self._run("CREATE TABLE prepared.facts AS SELECT ? AS facts", [facts.model_dump_json()])
         self._run("DROP TABLE coded")
 
     def _type(self, table: str, name: str, columns: dict[str, str]) -> str:
@@ -90,7 +90,7 @@ class _Maker:
         tables = [self._roles.table, *([targets.table] if targets and name in targets.dimensions else [])]
         values = " UNION ALL ".join(f"SELECT {quoted(name)} AS v FROM {quoted(table)}" for table in tables)  # noqa: S608
         self._run(
-            f"CREATE TYPE tollgate.{of(name)} AS ENUM (SELECT CAST(v AS VARCHAR) AS v FROM ({values}) "  # noqa: S608
+            f"CREATE TYPE prepared.{of(name)} AS ENUM (SELECT CAST(v AS VARCHAR) AS v FROM ({values}) "  # noqa: S608
             "WHERE v IS NOT NULL GROUP BY ALL ORDER BY min(v))"
         )
 
@@ -99,7 +99,7 @@ class _Maker:
         listed = ", ".join(f"{each} AS c{at}" for at, each in enumerate(shown))
         grouped = f"SELECT {quoted(key)} AS key, {listed} FROM {self._table} GROUP BY ALL"  # noqa: S608
         self._run(
-            f"CREATE TABLE tollgate.customers AS SELECT {CODE.format('ORDER BY key')}, * FROM ({grouped}) "  # noqa: S608
+            f"CREATE TABLE prepared.customers AS SELECT {CODE.format('ORDER BY key')}, * FROM ({grouped}) "  # noqa: S608
             "WHERE key IS NOT NULL"
         )
 
@@ -110,14 +110,14 @@ class _Maker:
         moment = f"s.{quoted(roles.date)}{' AT TIME ZONE $$UTC$$' if zoned else ''}"
         columns = {"day": f"CASE WHEN isfinite({moment}) THEN CAST({moment} AS DATE) END"}
         for name in self._facts.dimensions:
-            columns[of(name)] = f"CAST(CAST(s.{quoted(name)} AS VARCHAR) AS tollgate.{of(name)})"
+            columns[of(name)] = f"CAST(CAST(s.{quoted(name)} AS VARCHAR) AS prepared.{of(name)})"
         columns["amount"] = _finite(roles.amount, self._amount)
         if roles.quantity:
             columns["quantity"] = _finite(roles.quantity, self._quantity)
         joins = ""
         if self._key:
             columns["customer"] = "customers.code"
-            joins += f" LEFT JOIN tollgate.customers ON customers.key = s.{quoted(self._key)}"
+            joins += f" LEFT JOIN prepared.customers ON customers.key = s.{quoted(self._key)}"
         if roles.order:
             columns["order_code"] = "orders.code"
             numbered = f"SELECT {quoted(roles.order)} AS key, {CODE.format('')} FROM {self._table} GROUP BY key"  # noqa: S608
@@ -144,7 +144,7 @@ class _Maker:
         """Pairs of columns of which the first decides the second, as a product its category."""
         pairs = list(itertools.permutations(columns, 2))
         counts = [f"count(DISTINCT ({a}, {b})) = count(DISTINCT ({a}, 0))" for a, b in pairs]
-        found = self._run(f"SELECT {', '.join(counts)} FROM tollgate.cube").fetchone() if pairs else None  # noqa: S608
+        found = self._run(f"SELECT {', '.join(counts)} FROM prepared.cube").fetchone() if pairs else None  # noqa: S608
         return [pair for pair, determined in zip(pairs, found or [], strict=True) if determined]
 
     def _make_lines(self) -> None:
@@ -155,7 +155,7 @@ class _Maker:
                 f" LEFT JOIN (SELECT min(rowid) AS id FROM coded WHERE order_code IS NOT NULL "  # noqa: S608
                 f"GROUP BY {', '.join(filter(None, ['order_code', column]))}) AS f{at} ON f{at}.id = coded.rowid"
             )
-        self._run(f"CREATE TABLE tollgate.lines AS SELECT coded.* EXCLUDE (day){marks} FROM coded{joins}")  # noqa: S608
+        self._run(f"CREATE TABLE prepared.lines AS SELECT coded.* EXCLUDE (day){marks} FROM coded{joins}")  # noqa: S608
 
     def _marked(self) -> list[str]:
         return ["", *self._facts.varying] if self._facts.orders else []
@@ -166,8 +166,8 @@ class _Maker:
         sums |= dict.fromkeys(map(first, self._marked()), "BIGINT")
         listed = ", ".join(f"CAST(sum({each}) AS {kind}) AS {each}" for each, kind in sums.items())
         by = ", ".join(keys)
-        grouped = f"SELECT {by}, {listed} FROM tollgate.lines GROUP BY {by} ORDER BY {by}"  # noqa: S608
-        self._run(f"CREATE TABLE tollgate.{table} AS {grouped}")
+        grouped = f"SELECT {by}, {listed} FROM prepared.lines GROUP BY {by} ORDER BY {by}"  # noqa: S608
+        self._run(f"CREATE TABLE prepared.{table} AS {grouped}")
 
     def _make_attainment(self, targets: Targets) -> None:
         """Make the table of targets, each with the revenue of its month and dimensions."""
@@ -185,17 +185,17 @@ class _Maker:
         target = f"CAST(sum({quoted(targets.amount)}) AS {self._type(targets.table, targets.amount, columns)})"
         dimensions = "".join(f", {of(name)}" for name in targets.dimensions)
         values = "".join(
-            f", CAST(CAST({quoted(each)} AS VARCHAR) AS tollgate.{of(each)}) AS {of(each)}"
+            f", CAST(CAST({quoted(each)} AS VARCHAR) AS prepared.{of(each)}) AS {of(each)}"
             for each in targets.dimensions
         )
         same = "".join(f" AND goals.{of(each)} IS NOT DISTINCT FROM reached.{of(each)}" for each in targets.dimensions)
         self._run(
             f"""
-            CREATE TABLE tollgate.attainment AS SELECT goals.*, amount FROM (
+            CREATE TABLE prepared.attainment AS SELECT goals.*, amount FROM (
                 SELECT 12 * {year} + {month} - 1 AS month{values}, {target} AS target
                 FROM {table} WHERE {month} IS NOT NULL AND {quoted(targets.amount)} IS NOT NULL GROUP BY ALL
             ) AS goals LEFT JOIN (
-                SELECT month{dimensions}, CAST(sum(amount) AS {self._amount}) AS amount FROM tollgate.cube GROUP BY ALL
+                SELECT month{dimensions}, CAST(sum(amount) AS {self._amount}) AS amount FROM prepared.cube GROUP BY ALL
             ) AS reached ON goals.month = reached.month{same}
             """  # noqa: S608
         )
@@ -206,7 +206,7 @@ class _Maker:
         [(facts.first, facts.last, facts.undated, facts.unpriced, facts.anonymous)] = self._run(
             f"SELECT min(day), max(day), count(*) - count(day), count(*) - count(amount), {anonymous} FROM coded"  # noqa: S608
         ).fetchall()
-        months = self._run("SELECT DISTINCT month FROM tollgate.cube WHERE month IS NOT NULL ORDER BY month").fetchall()
+        months = self._run("SELECT DISTINCT month FROM prepared.cube WHERE month IS NOT NULL ORDER BY month").fetchall()
         facts.months = [month for (month,) in months]
 
 

@@ -48,9 +48,9 @@ def top_customers(warehouse: Warehouse, limit: int, filters: Filters | None, per
     found = warehouse.rows(
         f"""
         SELECT {", ".join([*shown, *currencies, "amount", *(["orders"] if orders else [])])} FROM (
-            SELECT {keys}, sum(amount) AS amount, {orders or 0} AS orders FROM tollgate.{source}
+            SELECT {keys}, sum(amount) AS amount, {orders or 0} AS orders FROM prepared.{source}
             WHERE {chosen.where} AND customer IS NOT NULL GROUP BY {keys} {best}
-        ) JOIN tollgate.customers ON code = customer
+        ) JOIN prepared.customers ON code = customer
         ORDER BY {", ".join([*currencies, "amount DESC NULLS LAST", "customer"])}
         """,  # noqa: S608
         [*chosen.parameters, limit],
@@ -101,7 +101,7 @@ def _grouped(
         places = [*currencies, f"{len(keys) + 1} DESC NULLS LAST", *places]
     rows = warehouse.rows(
         f"""
-        SELECT {", ".join([*map(expression, keys), *measures.values(), "count(*) OVER ()"])} FROM tollgate.{source}
+        SELECT {", ".join([*map(expression, keys), *measures.values(), "count(*) OVER ()"])} FROM prepared.{source}
         WHERE {chosen.where} GROUP BY ALL HAVING count(*) > 0 ORDER BY {", ".join(places) or "1"} LIMIT {MAX_ROWS}
         """,  # noqa: S608
         chosen.parameters,
@@ -115,7 +115,7 @@ def _grouped(
 
 
 def _share(warehouse: Warehouse, chosen: Selection, part: Any) -> list[str]:
-    [(total,)] = warehouse.rows(f"SELECT sum(amount) FROM tollgate.cube WHERE {chosen.where}", chosen.parameters)  # noqa: S608
+    [(total,)] = warehouse.rows(f"SELECT sum(amount) FROM prepared.cube WHERE {chosen.where}", chosen.parameters)  # noqa: S608
     of_all = f"{cells([[_rounded(total)]])[0][0]} {warehouse.facts.unit}".strip()
     return [f"together {100 * part / total:.1f}% of the revenue of {of_all}"] if total and total > 0 else []
 

@@ -95,7 +95,7 @@ def _known_values(warehouse: Warehouse, name: str, wanted: list[str]) -> list[st
 
 def _spellings(warehouse: Warehouse, name: str) -> dict[str, list[str]]:
     if name not in MONTHS_IN:
-        return warehouse.spellings(f"tollgate.{of(name)}")
+        return warehouse.spellings(f"prepared.{of(name)}")
     numbers = dict.fromkeys(month // MONTHS_IN[name] for month in warehouse.facts.months)
     return {text.casefold(): [text] for text in (as_text(name, number) for number in numbers)}
 

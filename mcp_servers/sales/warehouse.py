@@ -67,7 +67,7 @@ class Warehouse:
     @cached_property
     def facts(self) -> Facts:
         """What the prepared tools have to know. Only data with roles have it."""
-        return Facts.model_validate_json(self.rows("SELECT facts FROM tollgate.facts")[0][0])
+        return Facts.model_validate_json(self.rows("SELECT facts FROM prepared.facts")[0][0])
 
     @property
     def data_version(self) -> str:
