@@ -2,10 +2,11 @@
 
 import csv
 import sqlite3
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import date, datetime, time
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +19,40 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LONG = 10**15  # from here on a spreadsheet's numbers are not exact
 
 
-def sheets(file: Path) -> Iterator[tuple[str, list[list[str]]]]:
+def sheets(file: Path) -> Iterator[tuple[str, Iterator[list[str]]]]:
     """The name and rows of each sheet of a spreadsheet. Raises any exception for a damaged file."""
     from python_calamine import CalamineWorkbook, SheetTypeEnum  # noqa: PLC0415
 
     with CalamineWorkbook.from_path(file) as book:
         for about in book.sheets_metadata:
             if about.typ == SheetTypeEnum.WorkSheet:
-                rows = book.get_sheet_by_name(about.name).to_python(skip_empty_area=True)
-                yield about.name, [[_text(cell) for cell in row] for row in rows]
+                rows = book.get_sheet_by_name(about.name).iter_rows()
+                yield about.name, ([_text(cell) for cell in row] for row in rows)
 
 
-def sheet_table(rows: Sequence[Sequence[str]], settings: TableSettings, scratch: Path) -> TextTable:
+def sheet_table(rows: Iterator[list[str]], settings: TableSettings, scratch: Path) -> TextTable:
     """The table in a sheet; without names it is empty."""
-    skip, names, above = layout.header(rows, settings)
-    count, below = layout.footer(rows[skip:], len(names), settings)
-    own = (row for row in rows[skip : len(rows) - count] if any(row))
-    table = written(names, own, scratch) if names else TextTable(scratch)
-    table.notes += [*above, *below]
+    head = list(islice(rows, layout.ROWS_SEEN))
+    skip, names, notes = layout.header(head, settings)
+    if not names:
+        return TextTable(scratch)
+    own = (row for row in chain(head[skip:], rows) if any(row))
+    table = written(names, _without_footer(own, len(names), settings, notes), scratch)
+    table.notes = notes
     return table
+
+
+def _without_footer(
+    rows: Iterable[list[str]], width: int, settings: TableSettings, notes: list[str]
+) -> Iterator[list[str]]:
+    last = deque[list[str]]()
+    for row in rows:
+        last.append(row)
+        if len(last) > layout.MOST_FOOTERS + (settings.footer_lines or 0):
+            yield last.popleft()
+    count, told = layout.footer(list(last), width, settings)
+    notes += told
+    yield from islice(last, len(last) - count)
 
 
 def sqlite_tables(database: sqlite3.Connection) -> list[str]:
