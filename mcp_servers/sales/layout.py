@@ -10,6 +10,7 @@ from mcp_servers.sales.settings import TableSettings
 Row = Sequence[str]
 
 ROWS_SEEN, MOST_FOOTERS, NARROW = 100, 10, 2
+REMARK = re.compile(r"^[*\u00a9]|\w: \w|.{40}")
 YEAR = re.compile(r"(19|20)\d\d")
 TOTALS = {"total", "totals", "grand total", "sum", "summe", "gesamt", "gesamtsumme", "somme", "totale", "suma", "итого"}
 
@@ -65,7 +66,11 @@ def _filled(row: Row) -> int:
 
 
 def _is_remark(row: Row, width: int) -> bool:
-    return width > NARROW and _filled(row) <= 1 and not any(numbers.fits(cell.strip()) for cell in row)
+    """Whether it fills one cell, and is no row of which the rest is missing: shorter, or longer than a value."""
+    said = "".join(row).strip()
+    if width <= NARROW or _filled(row) > 1 or numbers.fits(said):
+        return False
+    return not said or len(row) < width or REMARK.search(said) is not None
 
 
 def _is_total(row: Row) -> bool:

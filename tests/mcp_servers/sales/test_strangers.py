@@ -177,6 +177,7 @@ CSV = [
         [(3,)],
         "2 lines below the data left out: Total 3; Quelle: Amt",
     ),
+    Case("holes.csv", "who,tel,mail\nAnna,x,y\nBen,,\nCarl,,\n", "SELECT count(*) FROM holes", [(3,)]),
     Case(
         "total.csv",
         "land,umsatz\nA,1\nTotal,1\n",
