@@ -71,7 +71,7 @@ class Reader:
     def forget_unused(self) -> None:
         """Remove what nobody has used for a month."""
         until = time.time() - KEPT_DAYS * 24 * 3600
-        for each in self._folder.glob("*.json") if self._folder else ():
+        for each in self._folder.glob("*.*") if self._folder else ():
             with contextlib.suppress(OSError):
                 if each.stat().st_mtime < until:
                     each.unlink()
@@ -109,26 +109,32 @@ class Reader:
             self._free.put(process)
 
     def _kept(self, digest: str) -> dict[str, Any] | None:
-        try:
-            assert self._folder
-            file = self._folder / f"{digest}.json"
-            answer: dict[str, Any] = orjson.loads(file.read_bytes())
-            os.utime(file)
-        except (AssertionError, OSError, ValueError):
+        if self._folder is None:
             return None
-        return answer
+        with contextlib.suppress(OSError, ValueError):
+            file = self._folder / f"{digest}.json"
+            checksum, _, answer = file.read_bytes().partition(b"\n")
+            if checksum.decode() == hashlib.sha256(answer).hexdigest():
+                os.utime(file)
+                kept: dict[str, Any] = orjson.loads(answer)
+                return kept
+        return None
 
     def _keep(self, digest: str, answer: dict[str, Any]) -> None:
         if self._folder is None:
             return
+        draft = None
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._folder, suffix=".draft")
+            handle, draft = tempfile.mkstemp(dir=self._folder, suffix=".draft")
+            packed = orjson.dumps(answer)
             with os.fdopen(handle, "wb") as out:
-                out.write(orjson.dumps(answer))
-            Path(name).replace(self._folder / f"{digest}.json")
+                out.write(hashlib.sha256(packed).hexdigest().encode() + b"\n" + packed)
+            Path(draft).replace(self._folder / f"{digest}.json")
         except OSError as error:  # the next start reads it again
             logger.warning("what was read is not kept: %s", error)
+            if draft:
+                Path(draft).unlink(missing_ok=True)
 
 
 @cache

@@ -143,7 +143,11 @@ def _hits(library: Library, query: str, hits: list[Hit], notes: list[str | None]
         row_count=len(hits),
         notes=[
             *(note for note in notes if note),
-            *([] if hits else ["no passage shares a word with the query; try other or fewer words"]),
+            *(
+                []
+                if hits
+                else ["no passage was found by these words; try others, or whole words of three letters and more"]
+            ),
             *([f"{UNRELIABLE}: row {', '.join(str(row + 1) for row in lost)}"] if lost else []),
             *_skipped_note(library),
         ],

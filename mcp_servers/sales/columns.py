@@ -8,6 +8,7 @@ Where several fit, the other columns of the table decide, or the owner of the da
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,11 +22,11 @@ from mcp_servers.sales.settings import TableSettings
 SAMPLED, EXAMPLES = 500, 100
 AT_ONCE = 50  # columns examined in one scan
 ROUNDS = 5
-MOSTLY = 0.9  # of its values fit a type: a note says which do not
+MOSTLY = 0.5  # of its values fit a type: a note says which do not
 MISSING = ("-", "--", "?", "NA", "N/A", "#N/A", "NAN", "NONE", "NULL", "#VALUE!", "#REF!", "#DIV/0!")
 UNDECIDED = {
     "dates": 'text, because its {} dates may have the day or the month first; say in {}: dates = "day-first" or '
-    '"month-first"',
+    '"month-first"; or "year-first", if 23/12/31 is in 2023',
     "decimal": 'text, because 1,234 in its {} numbers may be a decimal or not; say in {}: decimal = "." or ","',
 }
 
@@ -172,9 +173,9 @@ def _measures(at: int, column: _Column) -> Iterator[tuple[tuple[str, str], str]]
         yield (way.choice, "misfits"), f"{filled} - count({read})"
         for name, measure in way.measures(read).items():
             yield (way.choice, name), measure
-    if len(column.ways) > 1:
-        one, other = (way.compared(_read(at, way)) for way in column.ways)
-        yield ("all", "differing"), f"count(*) FILTER ({one} <> {other})"
+    for one, other in combinations(column.ways, 2):
+        differ = f"{one.compared(_read(at, one))} <> {other.compared(_read(at, other))}"
+        yield (one.choice, f"differs from {other.choice}"), f"count(*) FILTER ({differ})"
 
 
 def _present(column: _Column, missing: Sequence[str]) -> str:
@@ -186,9 +187,8 @@ def _settle(column: _Column) -> bool:
     """Keep the ways that fit all values; of several, one if they come to the same. False: none fits."""
     fitting = [way for way in column.ways if not column.told[way.choice, "misfits"]]
     column.evident = len(fitting) == 1
-    if not column.told.get(("all", "differing")):
-        fitting = fitting[:1]
-    column.ways = fitting or column.ways
+    told = [way for way in fitting[1:] if column.told[fitting[0].choice, f"differs from {way.choice}"]]
+    column.ways = [*fitting[:1], *told] or column.ways
     return bool(fitting)
 
 
@@ -205,7 +205,7 @@ def _look_closer(connection: DuckDBPyConnection, relation: str, column: _Column,
         value for value in map(str.strip, examples) if _family(value) is not (dates if what == "date" else numbers)
     ]
     count = min(column.told[way.choice, "misfits"] for way in column.ways)
-    if unreadable and count <= (1 - MOSTLY) * column.told["all", "filled"]:
+    if unreadable:
         column.notes.append(
             f"text, because {count} of its {column.told['all', 'filled']} values are not a {what}, such as "
             f"{unreadable[0][:40]!r}; correct them, or name them as missing = [...] in the settings"
@@ -232,7 +232,7 @@ def _reading(column: _Column) -> Reading:
     text = f"nullif({quoted(column.name)}, '')"
     told = column.measured(column.ways[0]) if column.ways else {}
     if not told.get("fitting"):
-        return Reading(text, tuple(column.notes))
+        return Reading(text, tuple(column.notes) if column.values or not column.told else ("no values",))
     [way] = column.ways
     missing = column.told["all", "filled"] - told["fitting"]
     value, notes = way.typed(told | {"all fit": not missing})

@@ -20,8 +20,9 @@ CLOSED: Config = {
     "allow_community_extensions": False,
     "python_enable_replacements": False,
     "threads": 1,
+    "memory_limit": f"{MEMORY_LIMIT_MB}MB",
 }
-LOADING: Config = CLOSED | {"enable_external_access": True, "memory_limit": f"{MEMORY_LIMIT_MB}MB", "threads": 2}
+LOADING: Config = CLOSED | {"enable_external_access": True, "threads": 2}
 
 
 def open_locked(path: Path, threads: int = 2) -> duckdb.DuckDBPyConnection:
@@ -36,7 +37,6 @@ def open_locked(path: Path, threads: int = 2) -> duckdb.DuckDBPyConnection:
         | {
             "temp_directory": "",
             "max_execution_time": 1000 * STATEMENT_LIMIT_S,
-            "memory_limit": f"{MEMORY_LIMIT_MB}MB",
             "threads": threads,
             "lock_configuration": True,
         },

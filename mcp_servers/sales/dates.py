@@ -9,7 +9,7 @@ from typing import Any
 
 from mcp_servers.sales.plain import literal
 
-DAY_FIRST, MONTH_FIRST = "day-first", "month-first"
+DAY_FIRST, MONTH_FIRST, YEAR_FIRST = "day-first", "month-first", "year-first"
 TIME = r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,9})?)?"
 ZONE = r"(Z|[+-]\d{2}:?\d{2})"
 ISO = rf"[1-9]\d{{3}}-\d{{1,2}}-\d{{1,2}}([ T]{TIME})?"
@@ -23,7 +23,7 @@ _DATES = (
     (rf"{_MONTH}( )\d{{1,2}}, ([1-9]\d{{3}}|\d{{2}})", "%b{0}%d, %Y"),
 )
 _WHOLE = re.compile(rf"(?P<date>.+?)(?:(?P<between>,? )(?P<time>{TIME})(?P<half> ?[AaPp][Mm])?)?")
-_ORDERED = {DAY_FIRST: "%d{0}%m{0}%Y", MONTH_FIRST: "%m{0}%d{0}%Y"}
+_ORDERED = {DAY_FIRST: "%d{0}%m{0}%Y", MONTH_FIRST: "%m{0}%d{0}%Y", YEAR_FIRST: "%y{0}%m{0}%d"}
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,12 @@ def ways(text: str, values: Sequence[str]) -> Iterator[Date]:
     iso = any(re.fullmatch(ISO, value) for value in values)
     zoned = any(re.fullmatch(ZONED, value) for value in values)
     others = [value for value in values if not re.fullmatch(f"{ISO}|{ZONED}", value)]
-    day, month = ([_format(value, order) for value in others] for order in (DAY_FIRST, MONTH_FIRST))
-    for order, formats in ((DAY_FIRST, day), (MONTH_FIRST, month)):
-        if all(formats) and (order == DAY_FIRST or day != month):
-            chosen = sorted(set(formats), key=lambda each: "%Y" in each)  # %Y would take years of two digits too
-            yield Date(text, order if day != month else "", tuple(chosen), iso, zoned)
+    formats = {order: [_format(value, order) for value in others] for order in _ORDERED}
+    depends = formats[DAY_FIRST] != formats[MONTH_FIRST]
+    for order, ours in formats.items():
+        if all(ours) and (order == DAY_FIRST or depends):
+            chosen = sorted(set(ours), key=lambda each: "%Y" in each)  # %Y would take years of two digits too
+            yield Date(text, order if depends else "", tuple(chosen), iso, zoned)
 
 
 def _format(value: str, order: str) -> str:
@@ -92,6 +93,8 @@ def _format(value: str, order: str) -> str:
     for pattern, form in _DATES if whole else ():
         if whole and (found := re.fullmatch(pattern, whole["date"])):
             read_as = (form or _ORDERED[order]).format(*found.groups()[:1])
+            if read_as.startswith("%y") and not re.match(r"\d\d\D", whole["date"]):
+                return ""
             if re.search(r"\D\d\d$", whole["date"]) and not form.startswith("%Y"):
                 read_as = read_as.replace("%Y", "%y")
             if re.search(r"[A-Za-z]{4}", whole["date"]):

@@ -12,7 +12,21 @@ Row = Sequence[str]
 ROWS_SEEN, MOST_FOOTERS, NARROW = 100, 10, 2
 REMARK = re.compile(r"^[*\u00a9]|\w: \w|.{40}")
 YEAR = re.compile(r"(19|20)\d\d")
-TOTALS = {"total", "totals", "grand total", "sum", "summe", "gesamt", "gesamtsumme", "somme", "totale", "suma", "итого"}
+TOTALS = {
+    "total",
+    "totals",
+    "subtotal",
+    "zwischensumme",
+    "grand total",
+    "sum",
+    "summe",
+    "gesamt",
+    "gesamtsumme",
+    "somme",
+    "totale",
+    "suma",
+    "итого",
+}
 
 
 def header(rows: Sequence[Row], settings: TableSettings) -> tuple[int, list[str], list[str]]:
@@ -44,7 +58,10 @@ def footer(rows: Sequence[Row], width: int, settings: TableSettings) -> tuple[in
         if _is_total(last) and _filled(last) < width:
             count += 1
         elif _is_total(last):
-            notes.append("the last row looks like a total and is counted as data; if it is one, say footer_lines = 1")
+            notes.append(
+                f"the last row looks like a total but counts as data; if it is one, say footer_lines = {count + 1}"
+            )
+    count = min(count, len(rows))
     left_out = [" ".join(filter(None, row)) for row in rows[len(rows) - count :] if _filled(row)]
     if left_out:
         notes.append(f"{len(left_out)} lines below the data left out: {'; '.join(left_out)[:200]}")
@@ -80,7 +97,9 @@ def _is_total(row: Row) -> bool:
 def _unique(names: Sequence[str]) -> list[str]:
     found: dict[str, str] = {}  # by what DuckDB takes for the same name
     for number, name in enumerate(names, start=1):
-        plain = name.strip() or f"column {number}"
-        plain = f"{plain} ({number})" if plain.casefold() in found else plain
+        plain = wish = name.strip() or f"column {number}"
+        repeats = number
+        while plain.casefold() in found:
+            plain, repeats = f"{wish} ({repeats})", repeats + 1
         found[plain.casefold()] = plain
     return list(found.values())

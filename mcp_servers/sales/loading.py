@@ -1,6 +1,7 @@
 """Loads tables of any source into one DuckDB file: names, types, comments and notes are made here and nowhere else."""
 
 import sqlite3
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,16 @@ import duckdb
 from mcp_servers.base.serving import StartupError
 from mcp_servers.sales import catalog
 from mcp_servers.sales.columns import Reading
+from mcp_servers.sales.layout import TOTALS
 from mcp_servers.sales.naming import Names, describe, original
 from mcp_servers.sales.numbers import currency_in
-from mcp_servers.sales.plain import quoted
+from mcp_servers.sales.plain import literal, quoted
 from mcp_servers.sales.settings import Column, DataSettings, TableSettings
 from mcp_servers.sales.sources import KINDS, Found
 
 # What a table may hold that makes it unreadable; the others are served.
-UNREADABLE = (StartupError, duckdb.Error, sqlite3.Error, OSError, UnicodeError)
+UNREADABLE = (StartupError, duckdb.Error, sqlite3.Error, UnicodeError, EOFError, zlib.error)
+PASSING = (duckdb.IOException, duckdb.OutOfMemoryException, OSError, MemoryError)  # another time it may be read
 AMOUNTS = ("DECIMAL", "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT")
 OWN = "about"  # a schema that queries cannot see
 
@@ -44,6 +47,8 @@ class Loader:
             try:
                 with self._connection.cursor() as transaction:
                     self._load(transaction, found, name, scratch)
+            except PASSING:
+                raise
             except UNREADABLE as error:
                 self.leave_out(found.name, error)
 
@@ -75,7 +80,13 @@ class Loader:
         listed = ", ".join(f"{each.expression} AS {quoted(each.name)}" for each in columns)
         own.execute(f"CREATE TABLE {quoted(name)} AS SELECT {listed} FROM {table.relation}")  # noqa: S608
         kinds = {str(column): str(kind) for column, kind, *_ in own.execute(f"DESCRIBE {quoted(name)}").fetchall()}
-        about = [settings.description, table.comment, original(found.name, name), *table.notes]
+        about = [
+            settings.description,
+            table.comment,
+            original(found.name, name),
+            *table.notes,
+            *_totals(own, name, kinds),
+        ]
         describe(own, f"TABLE {quoted(name)}", about)
         for each in columns:
             told = settings.columns.get(each.old, Column())
@@ -91,6 +102,17 @@ class Loader:
         catalog.record(own, name)
         own.execute(f"INSERT INTO {OWN}.loaded VALUES (?, '')", [name])  # noqa: S608
         own.execute("COMMIT")
+
+
+def _totals(connection: duckdb.DuckDBPyConnection, table: str, kinds: Mapping[str, str]) -> list[str]:
+    """A note on rows that look like totals of others."""
+    first = next((name for name, kind in kinds.items() if kind == "VARCHAR"), None)
+    if first is None:
+        return []
+    words = ", ".join(map(literal, sorted(TOTALS)))
+    looks = f"lower(rtrim(trim({quoted(first)}), ':')) IN ({words})"
+    [(count,)] = connection.execute(f"SELECT count(*) FROM {quoted(table)} WHERE {looks}").fetchall()  # noqa: S608
+    return [f"{count} rows look like totals, by {first}: do not add them to the others"] if count else []
 
 
 @dataclass(frozen=True)
@@ -119,5 +141,5 @@ def _columns(readings: Mapping[str, Reading], settings: TableSettings, names: Na
 
 def reason(error: Exception) -> str:
     """Why something cannot be read, in one line, without paths of our own."""
-    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\nLINE ")[0]
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\n")[0]
     return " ".join(words.split())[:300]

@@ -36,7 +36,8 @@ GROUPS = " \u00a0\u202f'\u2019"  # between thousands, in any country
 # No leading zeros and at most 18 digits: postcodes and long identifiers stay text. Nor is +49170... a number.
 DIGITS = r"0|[1-9]\d{0,17}"
 WHOLE = rf"[+-]?(?:{DIGITS})"
-PHONE = re.compile(r"\+\d{7,}")
+PHONE = re.compile(r"\+\d[\d ]{6,}")
+POWER = r"(?:e[+-]?|E[+-])\d{1,3}"  # 10E4 may be a code
 LONG, MOST_DIGITS = 18, 38  # of a decimal that is fast, and of any
 CENTS, EXACT = 4, 15  # digits after the point of an exact decimal; digits that a double keeps
 POINT, COMMA = ".", ","
@@ -67,16 +68,25 @@ class Number:
             return WHOLE
         group = f"[{COMMA if self.choice == POINT else POINT}{GROUPS}]"
         grouped = rf"[1-9]\d{{0,2}}(?:{group}\d{{3}})+|" if self.grouped else ""
-        power = r"(?:[eE][+-]?\d{1,3})?" if self.powers else ""
+        power = rf"(?:{POWER})?" if self.powers else ""
         number = rf"((?:{grouped}{DIGITS})(?:\{self.choice}\d+)?{power}|\{self.choice}\d+)"
         if not self.dressed:
             return f"[+-]?{number}"
-        return rf"[(+{MINUS}-]?\s*(?:{UNIT})?\s*[+{MINUS}-]?\s*{number}\s*(?:{UNIT})?\s*[)-]?"
+        sign = rf"[+{MINUS}-]"
+        before = rf"(?:{sign}\s*(?:{UNIT})?|(?:{UNIT})\s*{sign}?)?"
+        return rf"\(?{before}\s*{number}\s*(?:{UNIT})?\s*-?\)?"
 
     @property
     def read(self) -> str:
         """The number as text that can be cast; null if it does not fit."""
-        return f"CASE WHEN regexp_full_match({self.text}, {literal(self.pattern)}) THEN {self._bare} END"
+        fits = f"regexp_full_match({self.text}, {literal(self.pattern)})"
+        if self.dressed:
+            fits += f" AND starts_with({self.text}, '(') = ends_with({self.text}, ')')"
+        return f"CASE WHEN {fits} THEN {self._bare} END"
+
+    def fits(self, value: str) -> bool:
+        """Whether the value is written so."""
+        return bool(re.fullmatch(self.pattern, value)) and value.startswith("(") == value.endswith(")")
 
     @property
     def _bare(self) -> str:
@@ -100,6 +110,7 @@ class Number:
             return {}
         return {
             "length": f"max(length({read}))",
+            "whole": f"max(CASE WHEN contains({read}, '.') THEN strpos({read}, '.') - 1 ELSE length({read}) END)",
             "scale": f"max(length({read}) - strpos({read}, '.')) FILTER (contains({read}, '.'))",
             **({"units": f"list(DISTINCT {self.unit}) FILTER ({read} IS NOT NULL)"} if self.dressed else {}),
         }
@@ -120,14 +131,14 @@ class Number:
 
         Exact where it can be: money stays exact, and a measurement keeps all the digits that a double has.
         """
-        length, scale = told.get("length") or 0, told.get("scale") or 0
+        length, whole, scale = (told.get(each) or 0 for each in ("length", "whole", "scale"))  # whole: with its sign
         notes = [f"numbers written as {'1,234.50' if self.choice == POINT else '1.234,50'}"] if self.is_marked else []
         kind = "DOUBLE"
         if not self.powers and not scale and length <= LONG + 1:
             kind = "BIGINT"
-        elif not self.powers and scale <= CENTS and length <= MOST_DIGITS:
-            kind = f"DECIMAL({LONG if length <= LONG else MOST_DIGITS}, {scale})"
-        elif not self.powers and length > EXACT + 2:  # a zero and the point, or a sign
+        elif not self.powers and scale <= CENTS and whole + scale <= MOST_DIGITS:
+            kind = f"DECIMAL({LONG if whole + scale <= LONG else MOST_DIGITS}, {scale})"
+        elif length > EXACT + 2 or whole > EXACT:  # a zero and the point, or a sign
             notes.append(f"long numbers, of which the first {EXACT} digits are exact")
         if told["all fit"]:  # without looking at each value again
             return f"TRY_CAST({self._bare} AS {kind})", notes
@@ -140,7 +151,7 @@ class Number:
 
 def fits(value: str) -> bool:
     """Whether the text is a number in some notation."""
-    return any(any_way.fullmatch(value) for any_way in _ANY.values()) and not PHONE.match(value)
+    return any(way.fits(value) for way in _ANY) and not PHONE.match(value)
 
 
 def ways(text: str, values: Sequence[str]) -> Iterator[Number]:
@@ -148,10 +159,11 @@ def ways(text: str, values: Sequence[str]) -> Iterator[Number]:
     if all(re.fullmatch(WHOLE, value) for value in values):
         yield Number(text, "")
         return
-    powers = any(re.search(r"\d[eE][+-]?\d", value) for value in values)
+    powers = any(re.search(rf"\d{POWER}", value) for value in values)
     dressed = any(re.search(rf"[^\d.,{GROUPS}eE+-]|.-\D|-$", value) for value in values)
-    for choice in (POINT, COMMA):
-        if all(_ANY[choice].fullmatch(value) for value in values):
+    for way in _ANY:
+        choice = way.choice
+        if all(way.fits(value) for value in values):
             grouped = any(re.search(rf"\d[{COMMA if choice == POINT else POINT}{GROUPS}]\d", value) for value in values)
             yield Number(text, choice, grouped, powers, dressed)
 
@@ -163,7 +175,4 @@ def currency_in(name: str) -> str:
     return found[0] if found else ""
 
 
-_ANY = {
-    choice: re.compile(Number("", choice, grouped=True, powers=choice == POINT, dressed=True).pattern)
-    for choice in (POINT, COMMA)
-}
+_ANY = [Number("", choice, grouped=True, powers=choice == POINT, dressed=True) for choice in (POINT, COMMA)]

@@ -12,7 +12,7 @@ from mcp_servers.base.reloading import Progress
 from mcp_servers.base.serving import StartupError
 from mcp_servers.sales import facts, settings, stored
 from mcp_servers.sales.database import make
-from mcp_servers.sales.loading import UNREADABLE, Loader, reason
+from mcp_servers.sales.loading import PASSING, UNREADABLE, Loader, reason
 from mcp_servers.sales.sources import KINDS, SUFFIXES, signature, tables
 from mcp_servers.sales.warehouse import Warehouse
 
@@ -69,7 +69,7 @@ def load(
 
             make(database, fill)
             known.remember(version)
-    except UNREADABLE as error:
+    except (*PASSING, *UNREADABLE) as error:
         raise _unreadable(path, error) from error
     return database, version
 
@@ -90,6 +90,8 @@ def _fill(
         with tempfile.TemporaryDirectory(dir=scratch) as of_file:
             try:
                 loader.load(tables(connection, file, settings_file, Path(of_file)), Path(of_file))
+            except PASSING:
+                raise
             except UNREADABLE as error:
                 loader.leave_out(file.name, error)
     loader.finish()

@@ -17,7 +17,8 @@ def cells(rows: Iterable[Sequence[object]]) -> "list[list[Cell]]":
 
 def _cell(value: object) -> "Cell":
     if isinstance(value, Decimal):
-        value = float(value)
+        near = float(value)
+        value = near if Decimal(repr(near)) == value else str(value)  # a sum must not lose a cent
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if value is None or isinstance(value, str | int | float):

@@ -92,7 +92,7 @@ def written(names: Sequence[str], rows: Iterable[Sequence[str]], scratch: Path) 
     """A text file of rows, and how to read it."""
     table = TextTable(scratch / "rows", names=list(names), parallel=False)
     with table.path.open("w", encoding="utf-8", newline="") as out:
-        csv.writer(out, lineterminator="\n").writerows(row[: len(names)] for row in rows)
+        csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(row[: len(names)] for row in rows)
     return table
 
 

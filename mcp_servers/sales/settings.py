@@ -23,11 +23,11 @@ class Reading(_Settings):
     """How to read text. Everything has a default, which is inferred from the data."""
 
     encoding: str | None = Field(None, description="of a text file: utf-8, cp1252, ...")
-    delimiter: str | None = Field(None, description="between the fields of a text file")
+    delimiter: str | None = Field(None, min_length=1, max_length=1, description="between the fields of a text file")
     quote: str | None = Field(None, max_length=1, description="around fields; '' if there is none")
     header_line: int | None = Field(None, ge=0, description="line with the names of the columns, from 1; 0: none")
     footer_lines: int | None = Field(None, ge=0, description="lines to leave out at the end")
-    dates: Literal["day-first", "month-first"] | None = Field(None, description="what 03/04/2024 is")
+    dates: Literal["day-first", "month-first", "year-first"] | None = Field(None, description="what 03/04/2024 is")
     decimal: Literal[".", ","] | None = Field(None, description="sign between whole and fraction")
     missing: tuple[str, ...] = Field((), description="further words for a missing value")
 

@@ -1,5 +1,6 @@
 """The tables in a file of any kind: text, spreadsheet, JSON, Parquet, SQLite, DuckDB, or a script that makes them."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -26,8 +27,10 @@ SUFFIXES = TEXT | JSON | SHEETS | OTHERS
 KINDS = (
     "CSV, TSV, JSON lines, Excel, Parquet, SQLite, DuckDB, an SQL script that makes the data, or a folder of such files"
 )
+NO_FORMAT = f"it is neither text nor a supported format; give {KINDS}"
+BINARY_FILE = "binary"
 BINARY = ("BLOB", "BIT")
-VIEWS = "views_made_tables"
+VIEWS = "views_that_were_made_tables"
 
 
 @dataclass
@@ -79,12 +82,11 @@ def tables(connection: duckdb.DuckDBPyConnection, file: Path, settings_file: Pat
     elif suffix in SHEETS:
         yield from _sheets(file, stem)
     elif suffix in JSON:
-        relation = f"read_json({literal(str(file))}, sample_size = -1)"
-        yield Found(stem, lambda _, __: Table(relation))
-    elif kind is None:
-        yield Found(stem, lambda settings, into: _of_text(text_table(connection, file, settings, settings_file, into)))
+        yield Found(stem, lambda _, __: Table(_json(connection, file)))
+    elif kind is None or (kind == BINARY_FILE and suffix in TEXT):
+        yield Found(stem, lambda settings, into: _text(connection, file, settings, settings_file, into))
     else:
-        raise StartupError(f"it is neither text nor a supported format; give {KINDS}")
+        raise StartupError(NO_FORMAT)
 
 
 def signature(file: Path) -> str | None:
@@ -102,7 +104,26 @@ def signature(file: Path) -> str | None:
         if head[at : at + len(sign)] == sign:
             return kind
     is_text = head.startswith((b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b")) or b"\0" not in head
-    return None if is_text else "binary"
+    return None if is_text else BINARY_FILE
+
+
+def _json(connection: duckdb.DuckDBPyConnection, file: Path) -> str:
+    """The SQL that reads JSON: dates as text, of which DuckDB would guess the order of day and month."""
+    relation = f"read_json({literal(str(file))}, sample_size = -1"
+    described = connection.execute(f"DESCRIBE SELECT * FROM {relation})").fetchall()  # noqa: S608
+    kinds = {
+        name: re.sub(r"\b(TIMESTAMP( WITH TIME ZONE)?|DATE|TIME)\b", "VARCHAR", kind) for name, kind, *_ in described
+    }
+    columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
+    return f"{relation}, columns = {{{columns}}})"
+
+
+def _text(
+    connection: duckdb.DuckDBPyConnection, file: Path, settings: TableSettings, settings_file: Path, scratch: Path
+) -> Table:
+    if signature(file) == BINARY_FILE and settings.encoding is None:  # it may be UTF-16 that does not say so
+        raise StartupError(NO_FORMAT)
+    return _of_text(text_table(connection, file, settings, settings_file, scratch))
 
 
 def _of_text(found: TextTable) -> Table:
@@ -155,7 +176,7 @@ def _made_tables(database: duckdb.DuckDBPyConnection) -> dict[str, str]:
         try:
             database.execute(f"CREATE TABLE {made} AS FROM {quoted(schema)}.{quoted(view)}")
         except duckdb.Error as error:
-            broken[view] = str(error).split("\n")[0]
+            broken[view if schema == "main" else f"{schema}.{view}"] = str(error).split("\n")[0]
             continue
         columns = "SELECT column_name, comment FROM duckdb_columns() WHERE schema_name = ? AND table_name = ?"
         describe(database, f"TABLE {made}", [comment or ""])

@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import duckdb
 
@@ -23,11 +24,15 @@ ENCODINGS = (
 )
 # By how much an encoding has to be likelier than the next, in charset-normalizer's measures.
 LESS_CHAOS, MORE_COHERENCE = 0.05, 0.15
-BLOCK, HEAD, TAIL, JUDGED = 1024 * 1024, 256 * 1024, 16 * 1024, 64 * 1024
+BLOCK, TAIL, JUDGED = 1024 * 1024, 16 * 1024, 64 * 1024
+MOST_HEAD_LINES, SNIFFED = 200, 4096
 LINE_BYTES = 16 * 1024 * 1024
 BUFFER_BYTES = 2 * LINE_BYTES  # DuckDB would take sixteen times a line
 NONE = "\x1f"  # of a table with one column
 DELIMITERS = ",;\t|"
+if TYPE_CHECKING:
+    from _csv import Reader
+
 csv.field_size_limit(LINE_BYTES)
 
 
@@ -45,6 +50,7 @@ class TextTable:
     padded: bool = False
     parallel: bool = True
     rows: int | None = None
+    is_empty: bool = False
     left_out: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
@@ -69,19 +75,41 @@ def text_table(
 
     Raises StartupError for what only the owner of the data can decide; it names the setting.
     """
-    table = TextTable(scratch / "text", quote='"' if settings.quote is None else settings.quote)
-    _as_utf8(file, table, settings, settings_file)
+    table = TextTable(file, quote='"' if settings.quote is None else settings.quote)
+    _as_utf8(table, settings, settings_file, scratch)
     with table.path.open(encoding="utf-8-sig", newline="") as text:
-        head = text.read(HEAD)
-    told = re.match(r'"?sep=(.)"?\r?\n', head)
-    one = re.match(r"\w+\r?\n.", head)  # a word above text: no title, which would have more words or an empty line
-    table.delimiter = settings.delimiter or (told[1] if told else NONE if one else _delimiter(connection, table.path))
-    rows = _rows(head, table)
+        first, second = text.readline(), text.readline()
+    told = re.match(r'"?sep=(.)"?\r?\n', first)
+    if said := settings.delimiter or (told and told[1]):
+        table.delimiter = said
+    elif settings.header_line is None and re.fullmatch(r"\w+\r?\n", first) and second.strip():
+        table.delimiter = NONE  # a word above text is no title: that has more words, or an empty line below
+        if any(each in second for each in DELIMITERS):
+            table.notes.append("read as one column; if its first line is a title, say header_line = 2")
+    else:
+        table.delimiter = _delimiter(connection, table)
+    rows, ends = _first_rows(table)
     table.skip, table.names, notes = layout.header([[], *rows[1:]] if told else rows, settings)
     table.notes += notes
     if table.names:
+        _cut_head(table, ends[table.skip - 1] if table.skip else 0, settings_file, scratch)
         _bound(connection, table, settings, settings_file)
     return table
+
+
+def _cut_head(table: TextTable, lines: int, settings_file: Path, scratch: Path) -> None:
+    """Leave out what precedes the data, in a copy if it has quotes: DuckDB skips to the end where it cannot parse."""
+    if lines > MOST_HEAD_LINES:
+        raise StartupError(f"{_told('unterminated quote on Line: 1', table)} in {settings_file}")
+    with table.path.open("rb") as content:
+        head = b"".join(content.readline() for _ in range(lines))
+        table.is_empty = not content.read(BLOCK).strip()
+        if table.quote and table.quote.encode() in head:
+            content.seek(len(head))
+            table.path = scratch / "body"
+            with table.path.open("wb") as out:
+                shutil.copyfileobj(content, out, BLOCK)
+            table.skip, table.lines = 0, table.lines - lines
 
 
 def _bound(
@@ -104,10 +132,12 @@ def _bound(
             _bound(connection, table, settings, settings_file)
             return
         if "does not support null_padding" not in str(error) or _count(table.path, table.quote) % 2:
-            raise StartupError(f"{_told(error, table)} in {settings_file}") from error
+            raise StartupError(f"{_told(str(error), table)} in {settings_file}") from error
         table.parallel, together = False, -1
     every_line = table.parallel is False and together + table.skip == table.lines
     rows = together if every_line else _counted(connection, table)
+    if not rows and not table.is_empty:
+        raise StartupError(f"no row was found below the header; say header_line, delimiter or quote in {settings_file}")
     table.notes += notes
     table.parallel = rows == together and not count
     table.rows = rows - count if count else None
@@ -124,57 +154,69 @@ def _short_line(error: Exception) -> int:
     return int(found[1]) if found and int(found[3]) < int(found[2]) else 0
 
 
-def _told(error: Exception, table: TextTable) -> str:
-    found = re.search(r"on Line: (\d+)", str(error))
+def _told(error: str, table: TextTable) -> str:
+    found = re.search(r"on Line: (\d+)", error)
     line = f"line {found[1]}" if found else "a line"
-    if fields := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", str(error)):
+    if fields := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", error):
         more = f"{line} has {fields[2]} fields, the header has {fields[1]}"
         return f"{more}; correct it, or say delimiter, quote or header_line"
-    return f'{line} has a quote ({table.quote}) that is not closed; correct it, or say quote = ""'
+    if "unterminated quote" in error and table.quote:
+        return f'{line} has a quote ({table.quote}) that is not closed; correct it, or say quote = ""'
+    if "Maximum line size" in error:
+        return f'{line} is longer than {LINE_BYTES // 2**20} MB, as after a quote that is not closed; say quote = ""'
+    return f"{line} cannot be read ({error.splitlines()[0][:100]}); correct it, or say delimiter or quote"
 
 
 def _last_rows(table: TextTable) -> list[list[str]]:
+    """The last rows; none where they may begin within a field."""
     size = table.path.stat().st_size
     with table.path.open("rb") as content:
         content.seek(max(0, size - TAIL))
         tail = content.read().decode(errors="replace")
-    return _rows(tail, table)[table.skip if size <= TAIL else 1 :]
+    if size > TAIL and table.quote in tail and table.quote:
+        return []
+    return list(_reader(io.StringIO(tail, newline=""), table))[table.skip if size <= TAIL else 1 :]
 
 
-def _as_utf8(file: Path, table: TextTable, settings: TableSettings, settings_file: Path) -> None:
-    """Set the path to the file, or to a copy of it: unpacked, in UTF-8, with line ends of one kind."""
-    copy = table.path
-    if file.suffix.lower() == ".gz":
-        with gzip.open(file) as packed, copy.with_suffix(".unpacked").open("wb") as out:
+def _as_utf8(table: TextTable, settings: TableSettings, settings_file: Path, scratch: Path) -> None:
+    """Put a copy in place of the file if it is packed, not in UTF-8, or has line ends of several kinds."""
+    if table.path.suffix.lower() == ".gz":
+        with gzip.open(table.path) as packed, (scratch / "unpacked").open("wb") as out:
             shutil.copyfileobj(packed, out, BLOCK)
-        file = copy.with_suffix(".unpacked")
-    encoding = settings.encoding or _unicode(file)
+        table.path = scratch / "unpacked"
+    encoding = settings.encoding or _unicode(table.path)
     if encoding is None:
-        encoding = _detected(file, settings_file)
+        encoding = _detected(table.path, settings_file)
         table.notes.append(f"its encoding was detected: {encoding}")
-    table.path = file
-    table.lines, returns = _count(file, "\n"), _count(file, "\r\n")
-    mixed = 0 < returns < table.lines
-    table.line_end = "\\r\\n" if returns and not mixed else "\\n" if table.lines else "\\r"
-    if encoding == "utf-8" and not mixed:
-        return
+    if encoding != "utf-8":
+        try:
+            _copy(table, scratch / "text", encoding, newline="")
+        except (UnicodeError, LookupError) as error:
+            raise StartupError(
+                f"it is not text in {encoding} ({error}); say in {settings_file} which encoding it has"
+            ) from error
+    table.lines, returns = _count(table.path, "\n"), _count(table.path, "\r\n")
+    if 0 < returns < table.lines:
+        _copy(table, scratch / "lines", "utf-8", newline=None)
+        returns = 0
+    table.line_end = "\\r\\n" if returns else "\\n" if table.lines else "\\r"
+
+
+def _copy(table: TextTable, copy: Path, encoding: str, newline: str | None) -> None:
+    with (
+        table.path.open(encoding=encoding, newline=newline) as old,
+        copy.open("w", encoding="utf-8", newline="") as new,
+    ):
+        shutil.copyfileobj(old, new, BLOCK)
     table.path = copy
-    try:
-        with (
-            file.open(encoding=encoding, newline=None if mixed else "") as old,
-            copy.open("w", encoding="utf-8", newline="") as new,
-        ):
-            shutil.copyfileobj(old, new, BLOCK)
-    except (UnicodeError, LookupError) as error:
-        raise StartupError(
-            f"it is not text in {encoding} ({error}); say in {settings_file} which encoding it has"
-        ) from error
 
 
 def _unicode(file: Path) -> str | None:
     """The Unicode encoding of the file, if it is in one."""
     with file.open("rb") as content:
         first = content.read(4)
+        if first in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+            return "utf-32"
         if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "utf-16"
         decoder = codecs.getincrementaldecoder("utf-8")()
@@ -206,6 +248,9 @@ def _detected(file: Path, settings_file: Path) -> str:
     with file.open("rb") as content:
         telling = (line for line in content if not line.isascii())
         judged = b"".join(islice(telling, 1000))[:JUDGED]
+    western = judged.decode("cp1252", errors="replace")
+    if not any(sign.isalpha() or sign == "\ufffd" for sign in western if not sign.isascii()):
+        return "cp1252"  # signs such as those of currencies alone; elsewhere these would be letters
     found = list(from_bytes(judged, cp_isolation=list(ENCODINGS)))
     best = found[0] if found else None
     rivals = [
@@ -218,7 +263,10 @@ def _detected(file: Path, settings_file: Path) -> str:
     ]
     if best and not rivals:
         return next(name for name in ENCODINGS if name in best.could_be_from_charset)
-    likely = " or ".join(f'"{each.encoding}" ({_glimpse(str(each))})' for each in [*found[:1], *rivals][:4])
+    read = {name: text for each in [*found[:1], *rivals] for name, text in ((each.encoding, str(each)),)}
+    if "\ufffd" not in western:
+        read = {"cp1252": western} | read
+    likely = " or ".join(f'"{name}" ({_glimpse(text)})' for name, text in list(read.items())[:5])
     raise StartupError(
         f"it is not UTF-8; say in {settings_file} which encoding it has, or save it as UTF-8. "
         f"encoding = {likely or '...'}"
@@ -229,18 +277,28 @@ def _glimpse(text: str) -> str:
     return next((word for word in re.findall(r"\w+", text) if not word.isascii()), "")[:20]
 
 
-def _delimiter(connection: duckdb.DuckDBPyConnection, file: Path) -> str:
+def _delimiter(connection: duckdb.DuckDBPyConnection, table: TextTable) -> str:
     try:
         [(found,)] = connection.execute(
-            "SELECT Delimiter FROM sniff_csv(?, all_varchar = true, null_padding = true)", [str(file)]
+            "SELECT Delimiter FROM sniff_csv(?, all_varchar = true, null_padding = true, quote = ?)",
+            [str(table.path), table.quote],
         ).fetchall()
     except duckdb.Error:  # it says so when no delimiter gives columns
-        return ","
-    return str(found) if found and found in DELIMITERS else ","
+        found = None
+    with table.path.open(encoding="utf-8-sig", newline="") as text:
+        head = text.read(SNIFFED)
+    return str(found) if found and found in DELIMITERS and found in head else max(DELIMITERS, key=head.count)
 
 
-def _rows(text: str, table: TextTable) -> list[list[str]]:
-    lines = io.StringIO(text, newline="")
+def _first_rows(table: TextTable) -> tuple[list[list[str]], list[int]]:
+    """The first rows, and the lines at which they end."""
+    with table.path.open(encoding="utf-8-sig", newline="") as text:
+        reader = _reader(text, table)
+        found = [(row, reader.line_num) for row in islice(reader, layout.ROWS_SEEN)]
+    return [row for row, _ in found], [end for _, end in found]
+
+
+def _reader(lines: TextIO, table: TextTable) -> "Reader":
     if not table.quote:
-        return list(csv.reader(lines, delimiter=table.delimiter, quoting=csv.QUOTE_NONE))
-    return list(csv.reader(lines, delimiter=table.delimiter, quotechar=table.quote))
+        return csv.reader(lines, delimiter=table.delimiter, quoting=csv.QUOTE_NONE)
+    return csv.reader(lines, delimiter=table.delimiter, quotechar=table.quote)

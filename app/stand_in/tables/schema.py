@@ -14,7 +14,9 @@ _FOUND = ("column_number", "entry")  # what a look gives
 _ENDING = re.compile(r"(?<=[^\W_]{3})[esniy]{1,3}$")  # so that cities are of a city, and Kunden of a Kunde
 _SAID = (("table", "table_name"), ("column", "column_name"), ("type", "data_type"))
 _NUMERIC = re.compile(r"int|dec|num|float|double|real", re.IGNORECASE)
-_KEY = re.compile(r"(?:^|_)(?:id|key|code|no|nr|number|nummer|zip|plz)$", re.IGNORECASE)
+_KEY = re.compile(
+    r"(?:^|_)(?:id|key|code|no|number|zip|plz)$|(?:nr|nummer|numero)$|^(?:id|num|no|nr|numero|code)_", re.IGNORECASE
+)
 _TAIL = frozenset(  # words of a column's name that people leave out
     """id no nr num number nummer key code name date datum day at am on time datetime timestamp eur usd gbp chf pct
     percent kg km cm mm kwh c f m g h l v""".split()  # noqa: SIM905
@@ -27,7 +29,8 @@ _ADDED_UP = re.compile(
 )
 _NOT_ADDED_UP = re.compile(
     r"price|preis|prix|precio|(?:^|_)(?:unit|per|pro)_|rate|pct|percent|prozent|share|ratio|average|avg|score|age$|alter|"
-    r"temperatur|level|margin|note|grade|rank|index|year|latitude|longitude",
+    r"temperatur|level|margin|note|grade|rank|index|year|latitude|longitude|growth|change|cumul|running|stock|balance|"
+    r"saldo|bestand|inventory|^total_(?!amount|price|cost|revenue|sales)",
     re.IGNORECASE,
 )
 

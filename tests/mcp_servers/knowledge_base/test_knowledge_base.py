@@ -31,7 +31,7 @@ async def test_no_common_word_gives_no_rows_and_says_so() -> None:
         result = await client.call_tool("search_keyword", {"query": "zebra xylophone"})
         only_stopwords = await client.call_tool("search_keyword", {"query": "what is the"})
     assert rows_of(result) == rows_of(only_stopwords) == []
-    assert "try other or fewer words" in text_of(result)
+    assert "no passage was found by these words; try others" in text_of(result)
 
 
 async def test_tools_publish_their_schemas_and_only_read() -> None:

@@ -167,7 +167,7 @@ async def test_the_schema_keeps_the_original_names_and_says_the_currency(folder:
             "2024-01-31; 2024-04-03",
         ],
         ["orders", "umsatz_eur", "DECIMAL(18,1)", "original name: Umsatz (€); currency: EUR", "1.5; 2.0"],
-        ["orders", "empty", "VARCHAR", "original name: Empty", ""],
+        ["orders", "empty", "VARCHAR", "original name: Empty; no values", ""],
     ]
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -210,7 +211,7 @@ CSV = [
         "id;товар;сумма\n1;Молоко;10,50\n2;Хлеб;20,75\n".encode("cp1251"),
         "SELECT tovar, summa FROM kyrillisch",
         [("Молоко", D("10.50")), ("Хлеб", D("20.75"))],
-        'encoding = "cp1251" (товар)',
+        '"cp1251" (товар)',
         'encoding = "cp1251"',
     ),
     Case("empty.csv", "a,b\n", "SELECT count(*) FROM empty", [(0,)], "empty: 0 rows"),
@@ -218,6 +219,70 @@ CSV = [
         "lines.jsonl", '{"a": 1, "d": "2024-01-05"}\n{"a": 2.5, "n": {"x": 1}}\n', "SELECT sum(a) FROM lines", [(3.5,)]
     ),
     Case("list.json", json.dumps([{"v": "1.234,50"}, {"v": "2,5"}]), "SELECT sum(v) FROM list", [(D("1237.00"),)]),
+]
+
+
+CSV += [
+    Case("inches.csv", 'size,"Net" amount,q2\n10,1,2\n11,3,4\n', "SELECT sum(q2) FROM inches", [(6,)]),
+    Case(
+        "best.csv", '"Best" products 2024\nregion,q1,q2\nA,1,2\nB,3,4\n', "SELECT sum(q2) FROM best", [(6,)], "left out"
+    ),
+    Case(
+        "utf16le.txt", "a\tb\r\n1\tü\r\n2\tx\r\n".encode("utf-16"), "SELECT count(*), max(b) FROM utf16le", [(2, "ü")]
+    ),
+    Case(
+        "header.csv",
+        'size,"Net,q2\n' + "1,2,3\n" * 300,
+        "SELECT count(*) FROM header",
+        [(300,)],
+        "a quote",
+        'quote = ""',
+    ),
+    Case("quoted.csv", '"a";"b"\n"1";"2"\n', "SELECT b FROM quoted", [(2,)]),
+    Case(
+        "long_last.csv",
+        "id,name,text\n" + "1,a,b\n" * 50 + '2,c,"' + "x y\n" * 7000 + '"\n',
+        "SELECT count(*) FROM long_last",
+        [(51,)],
+    ),
+    Case("large.csv", "v\n123456789012345\n0.1234\nNA\n", "SELECT sum(v) FROM large", [(D("123456789012345.1234"),)]),
+    Case("huge2.csv", "v\n123456789012345678\n0.5\n", "SELECT sum(v) FROM huge2", [(D("123456789012345678.5"),)]),
+    Case(
+        "year.csv",
+        "d\n23/12/31\n24/01/15\n",
+        "SELECT max(d) FROM year",
+        [(date(2024, 1, 15),)],
+        "may have the day or the month first",
+        'dates = "year-first"',
+    ),
+    Case("codes.csv", "v\n10E4\n1E5\n", "SELECT min(v) FROM codes", [("10E4",)]),
+    Case("exact.csv", "v\n9007199254740993\n1e3\n", told="the first 15 digits are exact"),
+    Case(
+        "euro.csv",
+        "name;betrag\nA;5 €\nB;6 €\n".encode("cp1252"),
+        "SELECT sum(betrag) FROM euro",
+        [(11,)],
+        "currency: EUR",
+    ),
+    Case("subtotals.csv", "a,b,c\nA,x,1\nSubtotal,,1\nB,y,3\n", told="1 rows look like totals, by a: do not add them"),
+    Case("tel.csv", "v\n+49 170 1234567\n", "SELECT v FROM tel", [("+49 170 1234567",)]),
+    Case("odd.csv", "v\n13)\n--5\n7\n", "SELECT count(*) FROM odd WHERE v IN ('13)', '--5')", [(2,)]),
+    Case(
+        "wide2.csv",
+        ",".join(f"{'long' * 250}_{at}" for at in range(300)) + "\n" + "1," * 299 + "1\n",
+        f"SELECT {'long' * 250}_299 FROM wide2",
+        [(1,)],
+    ),
+    Case("same2.csv", "a (3),a,a\n1,2,3\n", "SELECT count(*) FROM same2", [(1,)]),
+    Case("days.jsonl", '{"d": "01-02-2024"}\n{"d": "03-14-2024"}\n', "SELECT max(d) FROM days", [(date(2024, 3, 14),)]),
+    Case(
+        "day.jsonl",
+        '{"d": "01-02-2024"}\n',
+        "SELECT d FROM day",
+        [(date(2024, 2, 1),)],
+        "dates may",
+        'dates = "day-first"',
+    ),
 ]
 
 
@@ -493,3 +558,43 @@ FOLDERS = [
 @pytest.mark.parametrize("case", [*CSV, *DATABASES, *SHEETS, *FOLDERS], ids=lambda case: case.name)
 def test_it_is_read_right_or_refused_with_a_remedy_that_works(case: Case, tmp_path: Path) -> None:
     holds(case, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said", "told"),
+    [
+        ("cut.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 99999)[:200], "", "ended before"),
+        ("few.csv", b"a,b\n1,2\n", 'delimiter = "||"', "delimiter: String should have at most 1 character"),
+        ("typo.csv", b"a,b\n1,2\n", 'dats = "day-first"', "dats: Extra inputs are not permitted"),
+        ("gone.csv", b"a,b\n1,2\n", "[tables.other]", "has settings for other; the tables are gone"),
+        (
+            "named.csv",
+            b"a,b\n1,2\n",
+            "tables.named.columns.c = {text = true}",
+            "names columns that it does not have: c",
+        ),
+        ("semicolons.csv", b'"a";"b"\n"1";"2"\n', 'delimiter = ","', 'a quote (") that is not closed'),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_line(
+    name: str, content: bytes, said: str, told: str, tmp_path: Path
+) -> None:
+    data = tmp_path / name
+    data.write_bytes(content)
+    if said:
+        settings.place(data).write_text(said)
+    with pytest.raises(StartupError, match=re.escape(told)) as refusal:
+        loaded(data, tmp_path).rows("SELECT 1")
+    assert "\n" not in str(refusal.value)
+    assert str(data) in str(refusal.value)
+
+
+def test_a_passing_failure_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    for name in "ab":
+        (tmp_path / "data" / f"{name}.csv").write_text("v\n1\n")
+    with monkeypatch.context() as full:
+        full.setattr(catalog, "record", lambda *_: (_ for _ in ()).throw(duckdb.IOException("no space left")))
+        with pytest.raises(StartupError, match="no space left"):
+            own_data.load(tmp_path / "data", tmp_path / "own")
+    assert loaded(tmp_path / "data", tmp_path).rows("SELECT a.v + b.v FROM a, b") == [(2,)]
