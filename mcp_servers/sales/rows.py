@@ -19,21 +19,25 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LONG = 10**15  # from here on a spreadsheet's numbers are not exact
 
 
-def sheets(file: Path) -> Iterator[tuple[str, Iterator[list[str]]]]:
-    """The name and rows of each sheet of a spreadsheet. Raises any exception for a damaged file."""
-    from python_calamine import CalamineWorkbook, SheetTypeEnum  # noqa: PLC0415
+def sheets(file: Path) -> Iterator[tuple[str, Iterator[list[str]], list[str]]]:
+    """The name and rows of each sheet of a spreadsheet, and notes. Raises any exception for a damaged file."""
+    from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum  # noqa: PLC0415
 
     with CalamineWorkbook.from_path(file) as book:
         for about in book.sheets_metadata:
             if about.typ == SheetTypeEnum.WorkSheet:
-                rows = book.get_sheet_by_name(about.name).iter_rows()
-                yield about.name, ([_text(cell) for cell in row] for row in rows)
+                sheet = book.get_sheet_by_name(about.name)
+                merged = len(sheet.merged_cell_ranges or [])
+                notes = ["a hidden sheet"] if about.visible != SheetVisibleEnum.Visible else []
+                notes += [f"{merged} merged cells: only the first of each has the value"] if merged else []
+                yield about.name, ([_text(cell) for cell in row] for row in sheet.iter_rows()), notes
 
 
-def sheet_table(rows: Iterator[list[str]], settings: TableSettings, scratch: Path) -> TextTable:
-    """The table in a sheet; without names it is empty."""
+def sheet_table(rows: Iterator[list[str]], told: Sequence[str], settings: TableSettings, scratch: Path) -> TextTable:
+    """The table in a sheet, with what is told of it; without names it is empty."""
     head = list(islice(rows, layout.ROWS_SEEN))
     skip, names, notes = layout.header(head, settings)
+    notes += told
     if not names:
         return TextTable(scratch)
     own = (row for row in chain(head[skip:], rows) if any(row))

@@ -135,11 +135,12 @@ def _sheets(file: Path, stem: str) -> Iterator[Found]:
         found = list(rows.sheets(file))
     except Exception as error:  # the reader's own, and whatever a damaged file leads to
         raise StartupError(f"it is no readable spreadsheet ({error}); save it again as .xlsx or CSV") from error
-    for name, cells in found:
-        yield Found(
-            stem if len(found) == 1 else name,
-            lambda settings, scratch, cells=cells: _of_text(rows.sheet_table(cells, settings, scratch)),  # type: ignore[misc]
-        )
+    for name, cells, told in found:
+        yield Found(stem if len(found) == 1 else name, partial(_sheet, cells, told))
+
+
+def _sheet(cells: Iterator[list[str]], told: list[str], settings: TableSettings, scratch: Path) -> Table:
+    return _of_text(rows.sheet_table(cells, told, settings, scratch))
 
 
 def _sqlite(file: Path) -> Iterator[Found]:

@@ -34,6 +34,7 @@ TASKS = st.builds(
     st.sampled_from([(), ("sales",)]),
 )
 FINDINGS = st.sampled_from(["verified", "dropped", "sent_back", "repeated"])
+QUERY = {"tool": "sales.query"}
 STATES = st.fixed_dictionaries(
     {
         "tasks": st.lists(TASKS, max_size=4).map(lambda each: dict(enumerate(each))),

@@ -463,7 +463,21 @@ def book(**sheets: list[list[Any]]) -> Make:
     return make
 
 
+def hidden_and_merged(path: Path) -> None:
+    workbook = Workbook()
+    for row in (["a", "b"], ["North", 1], [None, 2]):
+        workbook.active.append(row)
+    workbook.active.merge_cells("A2:A3")
+    secret = workbook.create_sheet("Secret")
+    secret.append(["v"])
+    secret.append([7])
+    secret.sheet_state = "hidden"
+    workbook.save(path)
+
+
 SHEETS = [
+    Case("merged.xlsx", hidden_and_merged, told="1 merged cells: only the first of each has the value"),
+    Case("hidden.xlsx", hidden_and_merged, "SELECT v FROM secret", [(7,)], "a hidden sheet"),
     Case("plain.xlsx", book(A=[["id", "v"], [1, 2.5], [2, 3.25]]), "SELECT sum(v) FROM plain", [(D("5.75"),)]),
     Case("two.xlsx", book(Orders=[["v"], [1]], Returns=[["v"], [2]]), "SELECT r.v FROM orders o, returns r", [(2,)]),
     Case(
