@@ -91,6 +91,7 @@ class Evidence(BaseModel):
             cells = [cell for index, row in enumerate(table[1]) if index not in lost for cell in row]
             prose = [cell for cell in cells if isinstance(cell, str)]
             prose += [self.content.get("title", ""), *self.content.get("notes", [])]
+            prose += [name.replace("_", " ") for name in table[0]]
             measured = [cell for cell in cells if isinstance(cell, int | float) and not isinstance(cell, bool)]
             return numbers_in(prose) | {abs(Decimal(str(cell))) for cell in measured}
         if self.content.get("kind") == "text":

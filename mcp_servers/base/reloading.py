@@ -111,8 +111,15 @@ class Newest(Generic[T]):
 
     async def get(self) -> T:
         """The newest good version or part, as soon as there is one. Raises ToolError shortly before the deadline."""
+        return await self._soon(self.now)
+
+    async def whole(self) -> T:
+        """The newest good version, as soon as the first load has ended. Raises ToolError like `get`."""
+        return await self._soon(lambda: self._value)
+
+    async def _soon(self, look: Callable[[], T | None]) -> T:
         until = anyio.current_effective_deadline() - SPARE_S
-        while (value := self.now()) is None:
+        while (value := look()) is None:
             if anyio.current_time() >= until:
                 raise ToolError(f"the data are still being loaded ({self.loading}); try again in a minute")
             await anyio.sleep(LOOK_S)

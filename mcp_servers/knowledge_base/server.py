@@ -1,6 +1,7 @@
 """The tools and resources of the knowledge base."""
 
 import difflib
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +29,6 @@ INSTRUCTIONS = (
 )
 COLUMNS = ["id", "title", "section", "publisher", "date", "confidence", "score", "excerpt"]
 SKIPPED_SHOWN = 3
-STILL_READING = "not all documents have been read; try again in 5 s"
 UNRELIABLE = "much of this text was lost in the file, so its numbers prove nothing"
 REFRESH_S = 2.0
 
@@ -70,36 +70,61 @@ def serve(current: Current) -> Server:
     return server
 
 
+class _NotYet(Exception):
+    """What was asked for may be in a document that has not been read yet."""
+
+
+async def _answered(current: Current, ask: Callable[[Shelf], Awaitable[CallToolResult]]) -> CallToolResult:
+    """The answer from what has been read; if it is not there, from everything, once that has been read."""
+    try:
+        return await ask(await current.get())
+    except _NotYet:
+        return await ask(await current.whole())
+
+
 def _add_search_tools(server: Server, current: Current) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def search_keyword(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
         """Passages that contain the words of the query (BM25). Best for names, numbers and exact terms."""
-        shelf = await current.get()
-        return _hits(shelf.library, query, await shelf.searcher.by_words(query, limit), [current.note])
+
+        async def ask(shelf: Shelf) -> CallToolResult:
+            return _hits(shelf.library, query, await shelf.searcher.by_words(query, limit), [current.note])
+
+        return await _answered(current, ask)
 
     @server.tool(annotations=serving.READ_ONLY)
     async def search_semantic(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
         """Passages near to the query in meaning (embeddings). Best when the wording is unknown."""
-        shelf = await current.get()
-        try:
+
+        async def ask(shelf: Shelf) -> CallToolResult:
             return _hits(shelf.library, query, await shelf.searcher.by_meaning(query, limit), [current.note])
+
+        try:
+            return await _answered(current, ask)
         except EmbeddingsUnavailable as reason:
             raise ToolError(f"no semantic search now ({reason}); use search_keyword instead") from reason
 
     @server.tool(annotations=serving.READ_ONLY)
     async def search(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
         """Keyword and semantic search fused by reciprocal rank (Cormack et al., 2009). The default choice."""
-        shelf = await current.get()
-        hits, missing = await shelf.searcher.fused(query, limit)
-        lack = f"keyword search alone: {missing}" if missing else None
-        return _hits(shelf.library, query, hits, [lack, current.note])
+
+        async def ask(shelf: Shelf) -> CallToolResult:
+            hits, missing = await shelf.searcher.fused(query, limit)
+            lack = f"keyword search alone: {missing}" if missing else None
+            return _hits(shelf.library, query, hits, [lack, current.note])
+
+        return await _answered(current, ask)
 
 
 def _add_reading(server: Server, current: Current) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def read_document(id: DocumentId, section: SectionName = None) -> Annotated[CallToolResult, Document]:  # noqa: A002
         """One document, or one section of it, as Markdown with what a citation needs."""
-        return results.document_result(_document((await current.get()).library, id, section, current.note))
+
+        async def ask(shelf: Shelf) -> CallToolResult:
+            return results.document_result(_document(shelf.library, id, section, current.note))
+
+        return await _answered(current, ask)
 
     @server.resource("doc://{id}", name="document", mime_type="text/markdown")
     async def document(id: str) -> str:  # noqa: A002
@@ -122,7 +147,7 @@ def _add_reading(server: Server, current: Current) -> None:
 
 def _hits(library: Library, query: str, hits: list[Hit], notes: list[str | None]) -> CallToolResult:
     if library.is_partial and not hits:
-        raise ToolError(f"busy: no passage is found yet, but {STILL_READING}")
+        raise _NotYet
     lost = [row for row, (passage, _) in enumerate(hits) if not passage.reliable]
     table = Table(
         title=f"passages for: {query}",
@@ -189,7 +214,7 @@ def _find(library: Library, document_id: str) -> SourceDocument:
     found = library.documents.get(document_id)
     if found is None:
         if library.is_partial:
-            raise ToolError(f"busy: no document {document_id!r} yet, but {STILL_READING}")
+            raise _NotYet
         near = difflib.get_close_matches(document_id.lower(), library.documents, n=5, cutoff=0.4)
         hint = f"near ids: {', '.join(near)}" if near else "search for it to learn its id"
         raise ToolError(f"no document {document_id!r}; {hint}")

@@ -98,7 +98,11 @@ def _roles(tables: dict[str, list[Row]]) -> Iterator[str]:
         if role in roles or role in {"date", "amount"}:
             yield f"# {role} = {told}"
     few = [row[1] for row in tables[table] if row[2] == "VARCHAR" and row[4] and " .. " not in row[4]]
-    few = [name for name in few if name not in roles.values() and not name.endswith("_currency")]
+    currencies = (_part(row[3], "currency: ") for row in tables[table])
+    beside = next((each.removeprefix("in ") for each in currencies if each.startswith("in ")), "")
+    if beside and not beside.endswith("_currency"):  # of the amounts that the loader made apart, it knows
+        yield f"# currency = {json.dumps(beside)}"
+    few = [name for name in few if name not in roles.values() and name != beside]
     yield f"# dimensions = {json.dumps(few)}"
 
 

@@ -93,6 +93,7 @@ def readings(
         unsettled = [each for each in unsettled if not _settle(each)]
         for each in unsettled:
             _look_closer(connection, relation, each, missing)
+        unsettled = [each for each in unsettled if each.ways]
     for each in unsettled:
         each.ways = ()
     _decide(columns, settings, file)
@@ -210,6 +211,7 @@ def _look_closer(connection: DuckDBPyConnection, relation: str, column: _Column,
             f"text, because {count} of its {column.told['all', 'filled']} values are not a {what}, such as "
             f"{unreadable[0][:40]!r}; correct them, or name them as missing = [...] in the settings"
         )
+        column.ways = ()
     column.learn(examples, missing)
 
 

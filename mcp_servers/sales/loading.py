@@ -13,7 +13,7 @@ from mcp_servers.sales import catalog
 from mcp_servers.sales.columns import Reading
 from mcp_servers.sales.layout import TOTALS
 from mcp_servers.sales.naming import Names, describe, original
-from mcp_servers.sales.numbers import currency_in
+from mcp_servers.sales.numbers import AMOUNT, CURRENCIES, currency_in
 from mcp_servers.sales.plain import literal, quoted
 from mcp_servers.sales.settings import Column, DataSettings, TableSettings
 from mcp_servers.sales.sources import KINDS, Found
@@ -80,6 +80,7 @@ class Loader:
         listed = ", ".join(f"{each.expression} AS {quoted(each.name)}" for each in columns)
         own.execute(f"CREATE TABLE {quoted(name)} AS SELECT {listed} FROM {table.relation}")  # noqa: S608
         kinds = {str(column): str(kind) for column, kind, *_ in own.execute(f"DESCRIBE {quoted(name)}").fetchall()}
+        beside = _currency_column(own, name, kinds)
         about = [
             settings.description,
             table.comment,
@@ -90,9 +91,9 @@ class Loader:
         describe(own, f"TABLE {quoted(name)}", about)
         for each in columns:
             told = settings.columns.get(each.old, Column())
-            currency = (
-                told.currency or each.currency or (kinds[each.name].startswith(AMOUNTS) and currency_in(each.old))
-            )
+            currency = told.currency or each.currency
+            if not currency and kinds[each.name].startswith(AMOUNTS):
+                currency = currency_in(each.old) or (beside if AMOUNT.search(each.name) else "")
             parts = [
                 *(told.description, table.comments.get(each.old, ""), original(each.old, each.name)),
                 *([f"currency: {currency}"] if currency else []),
@@ -113,6 +114,19 @@ def _totals(connection: duckdb.DuckDBPyConnection, table: str, kinds: Mapping[st
     looks = f"lower(rtrim(trim({quoted(first)}), ':')) IN ({words})"
     [(count,)] = connection.execute(f"SELECT count(*) FROM {quoted(table)} WHERE {looks}").fetchall()  # noqa: S608
     return [f"{count} rows look like totals, by {first}: do not add them to the others"] if count else []
+
+
+def _currency_column(connection: duckdb.DuckDBPyConnection, table: str, kinds: Mapping[str, str]) -> str:
+    """`in currency` if that column, and no other, has nothing but codes of several currencies."""
+    codes = ", ".join(map(literal, CURRENCIES))
+    found = []
+    for name in (name for name, kind in kinds.items() if kind == "VARCHAR"):
+        known = f"count(*) FILTER ({quoted(name)} IN ({codes}))"
+        [(several,)] = connection.execute(
+            f"SELECT {known} = count({quoted(name)}) AND count(DISTINCT {quoted(name)}) > 1 FROM {quoted(table)}"  # noqa: S608
+        ).fetchall()
+        found += [name] if several else []
+    return f"in {found[0]}" if len(found) == 1 else ""
 
 
 @dataclass(frozen=True)

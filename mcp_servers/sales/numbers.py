@@ -168,6 +168,12 @@ def ways(text: str, values: Sequence[str]) -> Iterator[Number]:
             yield Number(text, choice, grouped, powers, dressed)
 
 
+AMOUNT = re.compile(
+    r"amount|revenue|turnover|price|cost|total|sales|betrag|umsatz|preis|summe|kosten|montant|prix|chiffre|importe|precio",
+    re.IGNORECASE,
+)
+
+
 def currency_in(name: str) -> str:
     """The currency that the name of a column says: `Umsatz (€)`, `price_usd`; empty if there is none."""
     found = [code for unit, code in CURRENCIES.items() if not unit.isalpha() and unit in name]
