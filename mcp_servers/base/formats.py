@@ -26,7 +26,7 @@ _TITLE = re.compile(r"<title[^>]*>(.{1,500}?)</title>", re.IGNORECASE | re.DOTAL
 # Fonts that do not say what their glyphs mean leave such characters; 1 in 20 is much, since digits may be among them.
 _GARBAGE = re.compile(r"[\ufffd\ue000-\uf8ff\x00-\x08\x0e-\x1f]|\(cid:\d+\)")
 _SIGN_OF_GARBAGE = re.compile(r"\ufffd|\(cid:")
-_LETTERS = re.compile(r"(?!.*\.{4})[A-Za-z0-9\u00c0-\u024f.;%]+")  # not of addresses, leaders and lists
+_LETTERS = re.compile(r"(?!.*\.{4})[A-Za-z0-9\u00c0-\u024f.,;%]+")  # not of addresses, leaders and lists
 LONG_WORD = 35  # characters: longer than any word of common languages
 
 

@@ -19,6 +19,8 @@ TOUCHING = 0.15  # between characters of one word
 WIDE_LINE = 0.48  # per character: prose takes less
 WIDE_WORD = 0.75
 
+RAISED = 0.75  # of the height of the text before it
+
 SHORT_CELL = 60  # characters
 SAMPLES = 50  # characters of a page that are looked at
 
@@ -66,6 +68,7 @@ class _Letters:
         self._pointer = ctypes.byref(self._rectangle)
         self._text = self._textpage.get_text_range()
         self._straight = len(self._text) == self._textpage.count_chars()
+        self._raised = frozenset(self._raised_after_digits())
 
     def are_known(self) -> bool:
         """Whether the fonts say what most of a sample of the characters mean."""
@@ -73,6 +76,30 @@ class _Letters:
         seen = [self._at(i) for i in range(0, len(self._text), step) if not self._text[i].isspace()]
         lost = sum(raw.FPDFText_HasUnicodeMapError(self._handle, each) == 1 for each in seen)
         return bool(lost * 10 <= len(seen))
+
+    def _raised_after_digits(self) -> Iterator[int]:
+        """Where footnote marks and exponents begin, which would join the number before them."""
+        edges = [ctypes.c_double() for _ in range(4)]
+        places = [ctypes.byref(each) for each in edges]
+        right, bottom, height = 0.0, 0.0, 0.0
+        for index in range(raw.FPDFText_CountRects(self._handle, 0, -1)):
+            raw.FPDFText_GetRect(self._handle, index, *places)
+            left, top, ends, low = (each.value for each in edges)
+            if top - low < RAISED * height and low > bottom + height / 4 and abs(left - right) < height:
+                at = raw.FPDFText_GetCharIndexAtPos(self._handle, left + 0.5, (top + low) / 2, 2, 2)
+                at = at if self._straight or at < 0 else raw.FPDFText_GetTextIndexFromCharIndex(self._handle, at)
+                if at > 0 and self._text[at - 1].isdigit():
+                    yield at
+            else:
+                right, bottom, height = ends, low, top - low
+                continue
+            right = ends
+
+    def _marked(self, text: str, start: int) -> str:
+        """The text from `start` on, with a caret before what is raised: `10^6`."""
+        for at in sorted(self._raised.intersection(range(start, start + len(text))), reverse=True):
+            text = f"{text[: at - start]}^{text[at - start :]}"
+        return text
 
     def pieces(self) -> Iterator[Piece]:
         """All pieces, in the order in which they were drawn: one column after the other."""
@@ -91,6 +118,7 @@ class _Letters:
         if width > 0 and is_row:
             yield from self._words(line, start, quarters, height)
         else:  # of a width below 0 if it runs from right to left
+            line = self._marked(line, start)
             yield Piece(line, min(first[0], last[0]), first[1], max(first[2], last[2]), height)
 
     def _words(self, line: str, start: int, quarters: int, height: float) -> Iterator[Piece]:
@@ -98,13 +126,14 @@ class _Letters:
             word, at = match[0], start + match.start()
             first, last = self._box(at, quarters), self._box(at + len(word) - 1, quarters)
             if len(word) == 1 or last[2] - first[0] < WIDE_WORD * height * len(word):
-                yield Piece(word, first[0], first[1], last[2], height)
+                yield Piece(self._marked(word, at), first[0], first[1], last[2], height)
                 continue
             begun, before = 0, first
             for index in range(1, len(word) + 1):
                 box = self._box(at + index, quarters) if index < len(word) else None
                 if box is None or box[0] - before[2] > INSIDE_GAP * height:
-                    yield Piece(word[begun:index], first[0], first[1], before[2], height)
+                    part = self._marked(word[begun:index], at + begun)
+                    yield Piece(part, first[0], first[1], before[2], height)
                     begun, first = index, box or first
                 before = box or before
 

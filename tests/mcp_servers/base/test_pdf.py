@@ -119,6 +119,13 @@ def test_a_table_is_rows_of_cells_however_it_was_drawn(content: str, turned: int
     assert lines_of(drawn(content, turned=turned, fonts=FONTS)) == TABLE
 
 
+def test_a_raised_mark_does_not_join_the_number_before_it() -> None:
+    """A footnote, an exponent: 1,234 with note 1 is no 12,341."""
+    marked = shown("Costs 1,234", 40, 700) + shown("1", 93, 704, size=5) + shown("and 10", 140, 700)
+    [line] = lines_of(drawn(marked + shown("6", 170.5, 704, size=5)))
+    assert re.sub(r"[| ]+", " ", line).strip() == "Costs 1,234^1 and 10^6"
+
+
 @pytest.mark.parametrize("name", ["qQ_tf1_gap5", "qQ_tf10_td_gap10"])
 def test_cells_that_stand_close_stay_apart(name: str) -> None:
     assert read_file(CASES / "documents" / "pdf" / f"{name}.pdf").pages[0][1].splitlines() == TABLE
