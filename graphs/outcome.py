@@ -4,14 +4,12 @@
 and does not have it. Anything less is `partial`, and says why.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from graphs.state import ResearchState, TaskState, of_status
 from graphs.stop_reasons import StopReason
 
-_ASKED = re.compile(r"\.(?!describe)")  # a tool that describes the data does not look into them
 _WITHOUT_REPORT = {StopReason.ABORTED, StopReason.REFUSED}
 
 
@@ -40,7 +38,7 @@ def _of_findings(state: ResearchState) -> Outcome:
         return Outcome("completed", StopReason.ANSWERED)
     if of_status(state, "dropped"):
         return Outcome("partial", StopReason.FINDINGS_DROPPED)
-    if not any(_ASKED.search(each["tool"]) for each in state["evidence"].values()):
+    if not state["evidence"]:
         return Outcome("partial", StopReason.NOTHING_LOOKED_UP)
     if not any(task["status"] == "done" for task in state["tasks"].values()):
         return Outcome("partial", StopReason.TASK_FAILED, "all that was begun was withdrawn, and nothing came after it")

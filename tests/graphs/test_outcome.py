@@ -34,14 +34,11 @@ TASKS = st.builds(
     st.sampled_from([(), ("sales",)]),
 )
 FINDINGS = st.sampled_from(["verified", "dropped", "sent_back", "repeated"])
-QUERY = {"tool": "sales.query"}
 STATES = st.fixed_dictionaries(
     {
         "tasks": st.lists(TASKS, max_size=4).map(lambda each: dict(enumerate(each))),
         "findings": st.lists(FINDINGS, max_size=4).map(lambda each: dict(enumerate({"status": it} for it in each))),
-        "evidence": st.integers(0, 2).map(
-            lambda count: {f"E{number}": {"tool": "sales.query"} for number in range(count)}
-        ),
+        "evidence": st.integers(0, 2).map(lambda count: {f"E{number}": {} for number in range(count)}),
         "stop_reason": st.none() | st.sampled_from([each.value for each in StopReason]),
         "stop_detail": st.just(""),
         "report": st.sampled_from([None, REPORT]),
@@ -77,7 +74,6 @@ DONE = task(1, "done")
     [
         ({}, ("completed", "not_in_data")),
         ({"evidence": {}}, ("partial", "nothing_looked_up")),
-        ({"evidence": {"E1": {"tool": "sales.describe_schema"}}}, ("partial", "nothing_looked_up")),
         ({"findings": {"1": {"status": "dropped"}}}, ("partial", "findings_dropped")),
         ({"findings": {"1": {"status": "dropped"}, "2": {"status": "verified"}}}, ("completed", "answered")),
         ({"tasks": {"T1": task(1, "failed", "no_usable_answer"), "T2": DONE}}, ("partial", "no_usable_answer")),
@@ -93,11 +89,5 @@ DONE = task(1, "done")
     ],
 )  # fmt: skip
 def test_each_end_has_its_reason(changes: Json, expected: tuple[str, str]) -> None:
-    state: Any = {
-        "tasks": {"T1": DONE},
-        "findings": {},
-        "evidence": {"E1": {"tool": "sales.query"}},
-        "report": REPORT,
-        **changes,
-    }
+    state: Any = {"tasks": {"T1": DONE}, "findings": {}, "evidence": {"E1": {}}, "report": REPORT, **changes}
     assert outcome(state)[:2] == expected
