@@ -213,9 +213,9 @@ async def test_what_own_data_do_not_say_is_never_answered(
     ("data", "question", "claim"),
     [
         (NAMES, "What was our revenue by country in 2024?",
-         "Total revenue eur for order date 2024, country Germany: 800"),
-        (NAMES, "What was the revenue for By Design Ltd?", "Total revenue eur for customer By Design Ltd: 500"),
-        (SHORT_NAMES, "Who are the top 3 customers by revenue?", "Total revenue eur for customer Carl, rank 3: 20"),
+         "Total revenue eur for order date 2024, country Germany: 800 EUR"),
+        (NAMES, "What was the revenue for By Design Ltd?", "Total revenue eur for customer By Design Ltd: 500 EUR"),
+        (SHORT_NAMES, "Who are the top 3 customers by revenue?", "Total revenue eur for customer Carl, rank 3: 20 EUR"),
         (MANY, "What was our revenue in California?", "Total revenue for state California: 104"),
         (MEMBERS, "How many members joined in 2024 by club?",
          "Number of members for joined on 2024, club South: 2"),
@@ -225,7 +225,7 @@ async def test_what_own_data_do_not_say_is_never_answered(
         (TICKETS, "How many tickets of agent Total were created since 2024?",
          "Number of tickets for agent Total, created at since 2024: 2"),
         (TURNOVER, "Umsatz by Bundesland and year",
-         "Total umsatz eur for bundesland Bayern, bestelldatum year 2024: 310.25"),
+         "Total umsatz eur for bundesland Bayern, bestelldatum year 2024: 310.25 EUR"),
     ],
 )  # fmt: skip
 async def test_data_of_strangers_are_queried(
