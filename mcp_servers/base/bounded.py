@@ -6,6 +6,7 @@ lines on stdin, answers JSON lines on stdout.
 
 import contextlib
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -81,8 +82,11 @@ def serve(answer: Callable[[dict[str, Any]], dict[str, Any]], seconds: float, me
         signal.setitimer(signal.ITIMER_REAL, seconds)
         reply = json.dumps(answer(json.loads(line)))
         signal.setitimer(signal.ITIMER_REAL, 0)
-        sys.stdout.write(f"{reply}\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(f"{reply}\n")
+            sys.stdout.flush()
+        except BrokenPipeError:  # the server has ended; nor can what is left be flushed at the interpreter's end
+            os._exit(0)
 
 
 def _exchanged(process: "subprocess.Popen[str]", request: str) -> str:
