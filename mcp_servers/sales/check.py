@@ -10,9 +10,10 @@ from pathlib import Path
 from mcp_servers.base.results import Table
 from mcp_servers.base.serving import BAD_INPUT, StartupError
 from mcp_servers.sales import catalog, own_data, settings
+from mcp_servers.sales.loading import NUMBERS
 from mcp_servers.sales.warehouse import Warehouse
 
-DATES, NUMBERS = ("DATE", "TIMESTAMP"), ("DECIMAL", "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT")
+DATES = ("DATE", "TIMESTAMP")
 # Types and words in the names of columns that make them likely for a role: a proposal, which the owner confirms.
 LIKELY = {
     "date": (DATES, ("date", "datum", "day", "fecha", "time", "month", "")),

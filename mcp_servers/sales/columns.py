@@ -223,11 +223,11 @@ def _decide(columns: Sequence[_Column], settings: TableSettings, file: Path) -> 
         told = getattr(settings, setting)
         choice = told or (evident.pop() if len(evident) == 1 else None)
         for each in (each for each in ours if len(each.ways) > 1):
-            if not choice:
+            each.ways = [way for way in each.ways if way.choice == choice]
+            if not each.ways:  # nothing decides, or what does is not one of its ways
                 each.notes.append(doubt.format(each.told["all", "filled"], file.name))
             elif not told:
                 each.notes.append(f"{setting} read as {choice}, like those of other columns")
-            each.ways = [way for way in each.ways if way.choice == choice]
 
 
 def _reading(column: _Column) -> Reading:

@@ -1,8 +1,9 @@
 """Loads tables of any source into one DuckDB file: names, types, comments and notes are made here and nowhere else."""
 
+import contextlib
 import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,7 @@ from mcp_servers.sales.sources import KINDS, Found
 # What a table may hold that makes it unreadable; the others are served.
 UNREADABLE = (StartupError, duckdb.Error, sqlite3.Error, UnicodeError, EOFError, zlib.error)
 PASSING = (duckdb.IOException, duckdb.OutOfMemoryException, OSError, MemoryError)  # another time it may be read
-AMOUNTS = ("DECIMAL", "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT")
-OWN = "about"  # a schema that queries cannot see
+NUMBERS = ("DECIMAL", "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "HUGEINT")
 
 
 class Loader:
@@ -34,9 +34,10 @@ class Loader:
         self._settings = settings
         self._file = file
         self._names = Names(connection)
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {OWN}")
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {OWN}.loaded (name VARCHAR, note VARCHAR)")
-        self._loaded = {str(name) for (name,) in connection.execute(f"SELECT name FROM {OWN}.loaded").fetchall()}  # noqa: S608
+        # A schema that queries cannot see.
+        connection.execute("CREATE SCHEMA IF NOT EXISTS about")
+        connection.execute("CREATE TABLE IF NOT EXISTS about.loaded (name VARCHAR, note VARCHAR)")
+        self._loaded = {str(name) for (name,) in connection.execute("SELECT name FROM about.loaded").fetchall()}
 
     def load(self, tables: Iterable[Found], scratch: Path) -> None:
         """Load all tables; one that cannot be read is left out with a note."""
@@ -44,21 +45,25 @@ class Loader:
             name = self._names.take(found.name, "table")
             if name in self._loaded:
                 continue
-            try:
-                with self._connection.cursor() as transaction:
-                    self._load(transaction, found, name, scratch)
-            except PASSING:
-                raise
-            except UNREADABLE as error:
-                self.leave_out(found.name, error)
+            with self.leaving_out(found.name), self._connection.cursor() as transaction:
+                self._load(transaction, found, name, scratch)
 
-    def leave_out(self, name: str, error: Exception) -> None:
-        """Note that a table or file could not be read."""
-        self._connection.execute(f"INSERT INTO {OWN}.loaded VALUES (?, ?)", [name, reason(error)])  # noqa: S608
+    @contextlib.contextmanager
+    def leaving_out(self, name: str) -> Iterator[None]:
+        """Note a table or file that cannot be read, instead of ending the load. Raises what may pass."""
+        try:
+            yield
+        except PASSING:
+            raise
+        except UNREADABLE as error:
+            note = reason(error)
+        else:
+            return
+        self._connection.execute("INSERT INTO about.loaded VALUES (?, ?)", [name, note])
 
     def finish(self) -> None:
         """Check that there are data. Raises StartupError with the reasons why there are none."""
-        found = self._connection.execute(f"SELECT name, note FROM {OWN}.loaded").fetchall()  # noqa: S608
+        found = self._connection.execute("SELECT name, note FROM about.loaded").fetchall()
         if unknown := set(self._settings.tables) - {name for name, _ in found}:
             there = ", ".join(name for name, note in found if not note)
             raise StartupError(f"{self._file} has settings for {', '.join(sorted(unknown))}; the tables are {there}")
@@ -92,7 +97,7 @@ class Loader:
         for each in columns:
             told = settings.columns.get(each.old, Column())
             currency = told.currency or each.currency
-            if not currency and kinds[each.name].startswith(AMOUNTS):
+            if not currency and kinds[each.name].startswith(NUMBERS):
                 currency = currency_in(each.old) or (beside if AMOUNT.search(each.name) else "")
             parts = [
                 *(told.description, table.comments.get(each.old, ""), original(each.old, each.name)),
@@ -101,7 +106,7 @@ class Loader:
             ]
             describe(own, f"COLUMN {quoted(name)}.{quoted(each.name)}", parts)
         catalog.record(own, name)
-        own.execute(f"INSERT INTO {OWN}.loaded VALUES (?, '')", [name])  # noqa: S608
+        own.execute("INSERT INTO about.loaded VALUES (?, '')", [name])
         own.execute("COMMIT")
 
 

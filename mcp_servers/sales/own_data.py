@@ -87,13 +87,8 @@ def _fill(
     for number, file in enumerate(files):
         done = f"{number} of {len(files)} files, {file.name}"
         progress.tell(lambda done=done: f"{done}: {max(connection.query_progress(), 0):.0f} %")  # type: ignore[misc]
-        with tempfile.TemporaryDirectory(dir=scratch) as of_file:
-            try:
-                loader.load(tables(connection, file, settings_file, Path(of_file)), Path(of_file))
-            except PASSING:
-                raise
-            except UNREADABLE as error:
-                loader.leave_out(file.name, error)
+        with tempfile.TemporaryDirectory(dir=scratch) as of_file, loader.leaving_out(file.name):
+            loader.load(tables(connection, file, settings_file, Path(of_file)), Path(of_file))
     loader.finish()
     facts.prepare(connection, read)
 

@@ -117,7 +117,6 @@ def _bound(
     count, notes = layout.footer(_last_rows(table), len(table.names), settings)
     try:
         together = _counted(connection, table)
-        table.parallel = False
     except duckdb.InvalidInputException as error:
         if (line := _short_line(error)) and not table.padded:
             if line <= table.lines - count:
@@ -127,9 +126,9 @@ def _bound(
             return
         if "does not support null_padding" not in str(error) or _count(table.path, table.quote) % 2:
             raise StartupError(f"{_told(str(error), table)} in {settings_file}") from error
-        table.parallel, together = False, -1
-    every_line = table.parallel is False and together + table.skip == table.lines
-    rows = together if every_line else _counted(connection, table)
+        together = -1
+    table.parallel = False
+    rows = together if together + table.skip == table.lines else _counted(connection, table)
     if not rows and not table.is_empty:
         raise StartupError(f"no row was found below the header; say header_line, delimiter or quote in {settings_file}")
     table.notes += notes

@@ -22,7 +22,6 @@ class Warehouse:
         self._time_limit_s = time_limit_s
         self._lock = threading.Lock()
         self._spellings: dict[str, dict[str, list[str]]] = {}
-        self._values: dict[tuple[str, str], list[str]] = {}
 
     def opened(self) -> "Warehouse":
         """Open the file, which may then be removed, and return self. Raises what `prepare` and opening raise."""
@@ -42,17 +41,6 @@ class Warehouse:
         """Runs untrusted statements."""
         with self._lock:
             return self._sandbox
-
-    def values(self, relation: str, expression: str) -> list[str]:
-        """The distinct values of an expression over a relation, as text, sorted."""
-        key = (relation, expression)
-        if key not in self._values:
-            found = self.rows(
-                f"SELECT CAST(v AS VARCHAR) FROM (SELECT DISTINCT {expression} AS v FROM {relation}) "  # noqa: S608
-                "WHERE v IS NOT NULL ORDER BY v"
-            )
-            self._values[key] = [str(value) for (value,) in found]
-        return self._values[key]
 
     def spellings(self, enum: str) -> dict[str, list[str]]:
         """The values of a type, each under what it is with case and space around it ignored."""

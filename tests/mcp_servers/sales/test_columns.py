@@ -66,3 +66,10 @@ def test_whatever_it_is_nothing_is_lost(values: list[str]) -> None:
     kind, found = read(values)
     if kind == "VARCHAR":
         assert found == [each or None for each in values]
+
+
+def test_a_setting_that_is_no_way_to_read_the_dates_leaves_a_note() -> None:
+    DATABASE.execute("CREATE OR REPLACE TABLE t AS SELECT '1/2/2024' AS v")
+    [reading] = readings(DATABASE, "t", ["v"], TableSettings(dates="year-first"), Path("data.toml")).values()
+    [note] = reading.notes
+    assert note.startswith("text, because its 1 dates may have the day or the month first")
