@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from mcp.server.fastmcp.exceptions import ToolError
 from mcp.server.fastmcp.resources import FunctionResource
@@ -49,6 +49,7 @@ SectionName = Annotated[
 
 
 Current = Newest[Shelf]
+Answer = TypeVar("Answer")
 
 
 def build(
@@ -74,7 +75,7 @@ class _NotYet(Exception):
     """What was asked for may be in a document that has not been read yet."""
 
 
-async def _answered(current: Current, ask: Callable[[Shelf], Awaitable[CallToolResult]]) -> CallToolResult:
+async def _answered(current: Current, ask: Callable[[Shelf], Awaitable[Answer]]) -> Answer:
     """The answer from what has been read; if it is not there, from everything, once that has been read."""
     try:
         return await ask(await current.get())
@@ -129,7 +130,11 @@ def _add_reading(server: Server, current: Current) -> None:
     @server.resource("doc://{id}", name="document", mime_type="text/markdown")
     async def document(id: str) -> str:  # noqa: A002
         """A document of the knowledge base by its id, as Markdown."""
-        return _find((await current.get()).library, id).text
+
+        async def ask(shelf: Shelf) -> str:
+            return _find(shelf.library, id).text
+
+        return await _answered(current, ask)
 
     shelf = current.now()
     for each in shelf.library.documents.values() if shelf else ():  # later ones are read by the template above

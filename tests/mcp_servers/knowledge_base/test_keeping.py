@@ -115,6 +115,8 @@ async def test_what_has_been_read_is_served_and_says_how_far_it_is(
             await found("zeppelin")
         with pytest.raises(ToolError, match="still being loaded"):
             await server.call_tool("read_document", {"id": "endless"})
+        with pytest.raises(Exception, match="still being loaded"), anyio.fail_after(0.5):
+            await server.read_resource("doc://endless")
         server.limits = CallLimits()
         whole = await found("zeppelin")  # waits until all has been read
     assert whole.rows == []
