@@ -38,6 +38,7 @@ class StopReason(StrEnum):
     TASK_FAILED = "task_failed"
     PLAN_FAILED = "plan_failed"
     PLANS = "plan_limit"
+    CHILD_JOBS = "child_job_limit"
     MODEL_UNAVAILABLE = "model_unavailable"
     MODEL_REFUSED = "model_refused"
     MODEL_ACCOUNT = "model_account_refused"
@@ -78,6 +79,7 @@ EXPLAINED: dict[StopReason, str] = {
     StopReason.TASK_FAILED: "at least one task failed",
     StopReason.PLAN_FAILED: "the supervisor gave no usable plan",
     StopReason.PLANS: "the limit of task rounds is reached",
+    StopReason.CHILD_JOBS: "the job may give no part of its budget to another job",
     StopReason.MODEL_UNAVAILABLE: "the model provider gave no answer",
     StopReason.MODEL_REFUSED: "the model provider refused a request",
     StopReason.MODEL_ACCOUNT: "the model provider refuses every request until its account is fixed",

@@ -10,6 +10,7 @@ local now, JOB_S, DAY_S, CLOSED_S = given.now, given.job_s, given.day_s, given.c
 local MINUTE_S = 120
 local REAPED_AT_ONCE = 16
 local FENCED = { 0 }
+local GRANT = 'grant:' -- begins the member of OPEN that stands for a job's money from its parent
 
 -- An operation's changes are computed first and written last, by `commit`, so that a refusal by the store leaves nothing
 -- half booked. By key: current or future fields, the fields to write, and the key's new TTL in seconds.
@@ -93,15 +94,42 @@ local function add_to_both(key, part, field, amount)
   add(key, field .. ':' .. part, amount)
 end
 
-local function book(call, reserved, spent)
-  local job, day = job_key(call.job), day_key(call.day)
-  for key, part in pairs({ [job] = call.agent, [day] = call.tenant }) do
-    fetch(key, 'reserved_micro_usd', 'reserved_micro_usd:' .. part, 'micro_usd', 'micro_usd:' .. part)
-    if reserved ~= 0 then add_to_both(key, part, 'reserved_micro_usd', reserved) end
-    if spent ~= 0 then add_to_both(key, part, 'micro_usd', spent) end
+local function book_in(key, part, reserved, spent)
+  fetch(key, 'reserved_micro_usd', 'reserved_micro_usd:' .. part, 'micro_usd', 'micro_usd:' .. part)
+  if reserved ~= 0 then add_to_both(key, part, 'reserved_micro_usd', reserved) end
+  if spent ~= 0 then add_to_both(key, part, 'micro_usd', spent) end
+end
+
+-- What a job was given by its parent and has not spent. It is reserved there.
+local function unspent(key) return math.max(0, number(key, 'granted_micro_usd') - number(key, 'micro_usd')) end
+
+-- A job with a parent spends the parent's money: what it spends moves from reserved to spent, in every ancestor.
+local function book_in_ancestors(job, spent)
+  while spent ~= 0 do
+    local key = job_key(job)
+    local known = fetch(key, 'parent', 'parent_agent', 'granted_micro_usd', 'returned')
+    if not known.parent then return end
+    local before = math.max(0, number(key, 'granted_micro_usd') - number(key, 'micro_usd') + spent)
+    book_in(job_key(known.parent), known.parent_agent, known.returned and 0 or unspent(key) - before, spent)
+    expire(job_key(known.parent), JOB_S)
+    job = known.parent
   end
-  expire(job, JOB_S)
+end
+
+-- What belongs to no job, such as preparing a server's data, is booked on the deployment's day alone.
+local function book(call, reserved, spent)
+  local day = day_key(call.day)
   expire(day, DAY_S)
+  if call.job == '' then
+    fetch(day, 'reserved_micro_usd', 'micro_usd')
+    add(day, 'reserved_micro_usd', reserved)
+    add(day, 'micro_usd', spent)
+    return
+  end
+  book_in(job_key(call.job), call.agent, reserved, spent)
+  book_in(day, call.tenant, reserved, spent)
+  expire(job_key(call.job), JOB_S)
+  book_in_ancestors(call.job, spent)
 end
 
 local function load(id)
@@ -120,9 +148,12 @@ local function close(id, call, state, amount)
   local estimated = amount and 0 or charged
   local minute = call.minute or this_minute()
   book(call, call.state == 'open' and -call.reserved or 0, charged - call.charged)
-  add(job_key(call.job), 'estimated_micro_usd', estimated - call.estimated)
-  add(minute_key(minute), call.job, charged - call.charged)
-  expire(minute_key(minute), MINUTE_S)
+  if call.job ~= '' then
+    add(job_key(call.job), 'estimated_micro_usd', estimated - call.estimated)
+    if call.state == 'open' and charged > 0 then add(job_key(call.job), 'secured_micro_usd', call.reserved) end
+    add(minute_key(minute), call.job, charged - call.charged)
+    expire(minute_key(minute), MINUTE_S)
+  end
   removed[#removed + 1] = id
   local key = call_key(id)
   set(key, 'state', state)
@@ -133,30 +164,89 @@ local function close(id, call, state, amount)
   return charged
 end
 
+-- What a job has left of its parent's money goes back. Later corrections of its calls still reach the parent.
+local function give_back(job)
+  local key = job_key(job)
+  local known = fetch(key, 'parent', 'parent_agent', 'granted_micro_usd', 'micro_usd', 'returned')
+  removed[#removed + 1] = GRANT .. job
+  if not known.parent or known.returned then return end
+  book_in(job_key(known.parent), known.parent_agent, -unspent(key), 0)
+  expire(job_key(known.parent), JOB_S)
+  set(key, 'returned', '1')
+end
+
 local function reap(most)
   local expired = redis.call('ZRANGEBYSCORE', OPEN, '-inf', whole(now), 'LIMIT', 0, most)
   for _, id in ipairs(expired) do
-    local call = load(id)
-    if call and call.state == 'open' then close(id, call, 'reaped') else removed[#removed + 1] = id end
+    if id:sub(1, #GRANT) == GRANT then
+      give_back(id:sub(#GRANT + 1))
+    else
+      local call = load(id)
+      if call and call.state == 'open' then close(id, call, 'reaped') else removed[#removed + 1] = id end
+    end
   end
   return #expired
 end
 
--- Measures are {limit, used, reserved, wanted}.
--- Returns {limit, used, reserved, most, passing} of the first exceeded one, preferably one where settling will not help;
--- nothing if none is exceeded. Passing is 1 if only reservations are in the way.
-local function refusal(measures)
+-- Measures are {limit, used, reserved, most, wanted}; those of money have no `wanted` of their own.
+-- Returns {limit, used, reserved, most, passing} of the first one without room for what is wanted, preferably one where
+-- settling will not help; nothing if all have room. Passing is 1 if only reservations are in the way.
+local function refusal(measures, money)
   local found
   for _, measure in ipairs(measures) do
-    local limit, used, reserved, wanted = unpack(measure)
-    local most = given.limits[limit]
-    if limit == 'agent_share_percent' then most = math.floor(given.limits.budget_micro_usd * most / 100) end
+    local limit, used, reserved, most, wanted = unpack(measure)
+    wanted = wanted or money
     if used + reserved + wanted > most then
       local passing = used + wanted <= most and 1 or 0
       if not found or passing < found[5] then found = { limit, used, reserved, most, passing } end
     end
   end
   return found
+end
+
+local function room(measures)
+  local least = math.huge
+  for _, measure in ipairs(measures) do least = math.min(least, measure[4] - measure[2] - measure[3]) end
+  return least
+end
+
+local function percent(amount, share) return math.floor(amount * share / 100) end
+
+local function measures_of_calls(counted)
+  local calls, agent_calls = read(job_key(given.job), counted, counted .. ':' .. given.agent)
+  local of_agent = 'agent_' .. counted
+  return { counted, calls, 0, given.limits[counted], 1 }, { of_agent, agent_calls, 0, given.limits[of_agent], 1 }
+end
+
+-- A job with a parent has at most what the parent granted; the set-aside is kept for the report.
+local function measures_of_job()
+  local job, agent, limits = job_key(given.job), ':' .. given.agent, given.limits
+  local known = fetch(job, 'micro_usd', 'reserved_micro_usd', 'micro_usd' .. agent, 'reserved_micro_usd' .. agent, 'parent',
+    'granted_micro_usd', 'returned')
+  local spent, reserved, agent_spent, agent_reserved = read(job, 'micro_usd', 'reserved_micro_usd', 'micro_usd' .. agent,
+    'reserved_micro_usd' .. agent)
+  local budget = limits.budget_micro_usd
+  if known.parent then budget = known.returned and spent or math.min(budget, number(job, 'granted_micro_usd')) end
+  return {
+    { 'budget_micro_usd', spent, reserved, budget - given.set_aside },
+    { 'agent_share_percent', agent_spent, agent_reserved, percent(budget, limits.agent_share_percent) },
+  }
+end
+
+-- What an admin allows for a day replaces the settings.
+local function measures_of_day(measures, limits)
+  local day, tenant = day_key(given.day), ':' .. given.tenant
+  local known = fetch(day, 'micro_usd', 'reserved_micro_usd', 'micro_usd' .. tenant, 'reserved_micro_usd' .. tenant,
+    'allowed_micro_usd', 'allowed_micro_usd' .. tenant)
+  local spent, reserved, tenant_spent, tenant_reserved = read(day, 'micro_usd', 'reserved_micro_usd', 'micro_usd' .. tenant,
+    'reserved_micro_usd' .. tenant)
+  local most = tonumber(known.allowed_micro_usd) or limits.deployment_day_micro_usd
+  local of_tenant, share = tonumber(known['allowed_micro_usd' .. tenant]), percent(most, limits.tenant_share_percent)
+  local name = not of_tenant and share < limits.tenant_day_micro_usd and 'tenant_share_percent' or 'tenant_day_micro_usd'
+  of_tenant = of_tenant or math.min(share, limits.tenant_day_micro_usd)
+  measures[#measures + 1] = { 'deployment_day_micro_usd', spent, reserved, most }
+  measures[#measures + 1] = { name, tenant_spent, tenant_reserved, of_tenant }
+  return measures
 end
 
 -- A run whose token is older than one known here has been taken over: it may settle, but not begin anything.
@@ -174,43 +264,109 @@ end
 
 local operations = {}
 
-function operations.fence() return fenced() and FENCED or {} end
+function operations.fence() return fenced() and FENCED or 0 end
 
-function operations.reserve()
-  local id, wanted = given.call, given.wanted
-  local call = { job = given.job, agent = given.agent, tenant = given.tenant, day = given.day }
-  reap(REAPED_AT_ONCE)
-  if load(id) then return {} end
-
-  local job, agent, tenant = job_key(call.job), ':' .. call.agent, ':' .. call.tenant
-  if fenced() then return FENCED end
-  local spent, reserved, calls, agent_spent, agent_reserved, agent_calls = read(job, 'micro_usd', 'reserved_micro_usd',
-    'model_calls', 'micro_usd' .. agent, 'reserved_micro_usd' .. agent, 'model_calls' .. agent)
-  local day_spent, day_reserved, tenant_spent, tenant_reserved = read(day_key(call.day), 'micro_usd',
-    'reserved_micro_usd', 'micro_usd' .. tenant, 'reserved_micro_usd' .. tenant)
-  local refused = refusal({
-    { 'budget_micro_usd', spent, reserved, wanted },
-    { 'agent_share_percent', agent_spent, agent_reserved, wanted },
-    { 'model_calls', calls, 0, 1 },
-    { 'agent_model_calls', agent_calls, 0, 1 },
-    { 'tenant_day_micro_usd', tenant_spent, tenant_reserved, wanted },
-    { 'deployment_day_micro_usd', day_spent, day_reserved, wanted },
-    { 'spend_per_minute_micro_usd', read(minute_key(this_minute()), call.job), reserved, wanted },
-  })
-  if refused then return refused end
-
-  book(call, wanted, 0)
-  add_to_both(job, call.agent, 'model_calls', 1)
+local function opened(id, call, reserved)
+  book(call, reserved, 0)
   local key = call_key(id)
   for field, value in pairs(call) do set(key, field, value) end
   set(key, 'state', 'open')
-  set(key, 'reserved', whole(wanted))
+  set(key, 'reserved', whole(reserved))
   added[#added + 1] = { whole(given.expires), id }
   -- Longer than the scopes it belongs to, so that it is always reaped.
   local longest = math.max(JOB_S, DAY_S) + math.ceil((given.expires - now) / 1000)
   expire(key, longest)
   if redis.call('TTL', OPEN) < longest then expire(OPEN, longest) end
-  return {}
+end
+
+-- Returns what was granted: `wanted` or, where that does not fit, what is left, down to `least`. While only other calls'
+-- reservations are in the way, a patient call is refused instead, because they usually settle far lower.
+function operations.reserve()
+  local id, wanted, counted, limits = given.call, given.wanted, given.counted, given.limits
+  reap(REAPED_AT_ONCE)
+  local before = load(id)
+  if before then return before.reserved end
+  if fenced() then return FENCED end
+
+  local job, agent = job_key(given.job), given.agent
+  local money = measures_of_day(measures_of_job(), limits)
+  local granted = math.min(wanted, math.max(given.least, room(money)))
+  local measures = { measures_of_calls(counted) }
+  for _, measure in ipairs(money) do measures[#measures + 1] = measure end
+  measures[#measures + 1] = { 'spend_per_minute_micro_usd', read(minute_key(this_minute()), given.job),
+    number(job, 'reserved_micro_usd'), limits.spend_per_minute_micro_usd, granted }
+
+  local refused = refusal(measures, granted)
+  if refused then return refused end
+  local waits = given.patient and granted < wanted and refusal(money, wanted)
+  if waits and waits[5] == 1 then return waits end
+
+  opened(id, { job = given.job, agent = agent, tenant = given.tenant, day = given.day }, granted)
+  add_to_both(job, agent, counted, 1)
+  return granted
+end
+
+function operations.reserve_for_the_day()
+  local id, wanted, day = given.call, given.wanted, day_key(given.day)
+  reap(REAPED_AT_ONCE)
+  local before = load(id)
+  if before then return before.reserved end
+  local known = fetch(day, 'micro_usd', 'reserved_micro_usd', 'allowed_micro_usd')
+  local spent, reserved = read(day, 'micro_usd', 'reserved_micro_usd')
+  local most = tonumber(known.allowed_micro_usd) or given.limits.deployment_day_micro_usd
+  local refused = refusal({ { 'deployment_day_micro_usd', spent, reserved, most, wanted } })
+  if refused then return refused end
+  opened(id, { job = '', agent = '', tenant = '', day = given.day }, wanted)
+  return wanted
+end
+
+-- Sets aside a part of a job's money for another job, or more of it. All of it counts against the agent that asks.
+function operations.grant()
+  local job, child, wanted, limits = job_key(given.job), job_key(given.child), given.wanted, given.limits
+  local known = fetch(child, 'parent', 'parent_agent', 'returned', 'granted_micro_usd', 'micro_usd')
+  if known.returned then return { 'budget_micro_usd', 0, 0, 0, 0 } end
+  if known.parent and known.parent ~= given.job then return redis.error_reply('the job has another parent') end
+  if fenced() then return FENCED end
+  given.agent = known.parent_agent or given.agent
+  local more = wanted - number(child, 'granted_micro_usd')
+  if more <= 0 then return number(child, 'granted_micro_usd') end
+  local depth, children = read(job, 'depth', 'children')
+  if not known.parent then
+    if number(child, 'children') > 0 then return redis.error_reply('a job that has given money away gets no parent') end
+    local refused = refusal({ { 'depth', depth, 0, limits.depth, 1 }, { 'children', children, 0, limits.children, 1 } })
+    if refused then return refused end
+  end
+  local refused = refusal(measures_of_job(), more)
+  if refused then return refused end
+  if not known.parent then
+    add(job, 'children', 1)
+    set(child, 'parent', given.job)
+    set(child, 'parent_agent', given.agent)
+    set(child, 'depth', whole(depth + 1))
+  end
+  local before = unspent(child)
+  add(child, 'granted_micro_usd', more)
+  book_in(job, given.agent, unspent(child) - before, 0)
+  -- By then it has ended, or nobody knows of it any more; both keys still exist.
+  added[#added + 1] = { whole(now + JOB_S * 500), GRANT .. given.child }
+  if redis.call('TTL', OPEN) < JOB_S then expire(OPEN, JOB_S) end
+  expire(job, JOB_S)
+  expire(child, JOB_S)
+  return wanted
+end
+
+function operations.give_back()
+  give_back(given.job)
+  return 0
+end
+
+function operations.allow_today()
+  local day = day_key(given.day)
+  local field = 'allowed_micro_usd' .. (given.tenant and ':' .. given.tenant or '')
+  fetch(day, field)
+  set(day, field, whole(given.most))
+  expire(day, DAY_S)
+  return 0
 end
 
 function operations.settle()
@@ -218,8 +374,10 @@ function operations.settle()
   local call = load(id)
   if not call then return 0 end
   if call.state == 'closed' then return call.charged end
-  fetch(job_key(call.job), 'input_tokens', 'cached_tokens', 'output_tokens', 'estimated_micro_usd')
-  for name, amount in pairs(given.tokens) do add(job_key(call.job), name, amount) end
+  if call.job ~= '' then
+    fetch(job_key(call.job), 'input_tokens', 'cached_tokens', 'output_tokens', 'estimated_micro_usd')
+    for name, amount in pairs(given.tokens) do add(job_key(call.job), name, amount) end
+  end
   return close(id, call, 'closed', given.cost)
 end
 
@@ -241,18 +399,17 @@ function operations.count()
   if fenced() then return FENCED end
   for name, amount in pairs(given.added) do add(job, name, amount) end
   expire(job, JOB_S)
-  return {}
+  return 0
 end
 
 function operations.count_tool_call()
-  local job, agent = job_key(given.job), given.agent
   if fenced() then return FENCED end
-  local calls, agent_calls = read(job, 'tool_calls', 'tool_calls:' .. agent)
-  local refused = refusal({ { 'tool_calls', calls, 0, 1 }, { 'agent_tool_calls', agent_calls, 0, 1 } })
+  local refused = refusal({ measures_of_calls('tool_calls') })
   if refused then return refused end
-  add_to_both(job, agent, 'tool_calls', 1)
+  local job = job_key(given.job)
+  add_to_both(job, given.agent, 'tool_calls', 1)
   expire(job, JOB_S)
-  return {}
+  return 0
 end
 
 function operations.reap() return reap(given.most) end

@@ -21,7 +21,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from redis.asyncio import Redis, RedisCluster
 
@@ -29,7 +29,7 @@ from graphs.clock import utc_now
 from graphs.errors import Fenced, LedgerUnavailable, LimitReached
 from graphs.redis.failures import STORE_FAILED, explained
 from graphs.redis.script import Script
-from graphs.spending.limits import LIMITS, MODEL_CALLS, TOOL_CALLS, dollars
+from graphs.spending.limits import LIMITS, PERCENT, dollars
 from graphs.spending.spend import NO_TOKENS, Account, Amount, DaySpend, Spend, Tokens
 
 DAY_TTL_SECONDS = 40 * 86_400
@@ -38,6 +38,8 @@ REAPED_AT_ONCE = 100
 MAX_MICRO_USD = 2**53 - 1  # Lua's numbers are exact up to here
 
 FENCED = [0]
+
+Counted = Literal["model_calls", "tool_calls"]
 
 _PREFIX = "tollgate:{ledger}"
 _KEYS = (f"{_PREFIX}:open",)
@@ -86,33 +88,61 @@ class Ledger:
         self._lives = {"job_s": ttl_seconds, "day_s": day_ttl_seconds, "closed_s": CLOSED_TTL_SECONDS}
         self._now = now
 
-    async def reserve(self, call_id: str, account: Account, micro_usd: int, *, expires_in_s: float) -> None:
-        """Reserve the most that a call can cost, in every scope or in none.
+    async def reserve(
+        self,
+        call_id: str,
+        account: Account,
+        micro_usd: int,
+        *,
+        expires_in_s: float,
+        least: int | None = None,
+        patient: bool = False,
+        counted: Counted = "model_calls",
+    ) -> int:
+        """Reserve the most that a call can cost, in every scope or in none, and return what was reserved.
 
-        It counts as a model call even if it is released later. A known `call_id`, open or closed, changes nothing. Some
-        expired calls, of any job, are reaped first.
+        It stays counted even if it is released later. A known `call_id`, open or closed, changes nothing. Some expired
+        calls, of any job, are reaped first.
 
         Args:
             call_id: unique to one attempt.
             account: who pays, and the limits that apply.
             micro_usd: the worst case, which must be an upper bound for the limits to hold.
             expires_in_s: seconds until the call counts as lost. A later settle still corrects it.
+            least: reserve what is left if `micro_usd` does not fit, but not less than this; by default all or nothing.
+            patient: rather refuse, as `passing`, while only other calls' reservations are in the way.
+            counted: what the call counts as.
 
         Raises:
             LimitReached: it does not fit; nothing was reserved.
             Fenced: another process has taken over the job; nothing was reserved.
             LedgerUnavailable: no call may be made.
         """
-        now = self._now()
         wanted = _exact(micro_usd)
-        given = _payer(account) | {"tenant": account.tenant, "day": _day(now), "call": call_id, "wanted": wanted}
+        given = _payer(account) | {"tenant": account.tenant, "counted": counted, "patient": patient}
+        given |= {"wanted": wanted, "least": wanted if least is None else min(_exact(least), wanted)}
+        return await self._reserved("reserve", call_id, wanted, expires_in_s, given)
+
+    async def reserve_for_the_day(
+        self, call_id: str, micro_usd: int, deployment_day_micro_usd: int, *, expires_in_s: float
+    ) -> None:
+        """Reserve on the deployment's day alone, for what no job asked for. Settled, released and reaped like a job's
+        calls; raises like `reserve`."""
+        limits = {"deployment_day_micro_usd": deployment_day_micro_usd}
+        given = {"wanted": _exact(micro_usd), "limits": limits}
+        await self._reserved("reserve_for_the_day", call_id, micro_usd, expires_in_s, given)
+
+    async def _reserved(
+        self, operation: str, call_id: str, wanted: int, expires_in_s: float, given: dict[str, Any]
+    ) -> int:
+        now = self._now()
         expires = _ms(now) + math.ceil(expires_in_s * 1000)
         try:
-            refusal = await self._run("reserve", now, **given, expires=expires)
+            answer = await self._run(operation, now, call=call_id, day=_day(now), expires=expires, **given)
         except (asyncio.CancelledError, LedgerUnavailable):  # it may have happened, or may still
             await asyncio.shield(self._take_back(call_id))
             raise
-        _refuse(refusal, wanted)
+        return _granted(answer, wanted)
 
     async def settle(self, call_id: str, micro_usd: int | None, tokens: Tokens = NO_TOKENS) -> int:
         """Charge what the call cost to the scopes and the day of its reservation, and return the charge.
@@ -134,43 +164,69 @@ class Ledger:
     async def count(self, job_id: str, *, steps: int = 0, handoffs: int = 0, fence: int | None = None) -> None:
         """Add to a job's counts, regardless of its limits. Raises Fenced when a newer token is known."""
         added = {"steps": _exact(steps), "handoffs": _exact(handoffs)}
-        _refuse(await self._run("count", self._now(), job=job_id, added=added, **_fenced(fence)))
+        _granted(await self._run("count", self._now(), job=job_id, added=added, **_fenced(fence)))
 
     async def count_tool_call(self, account: Account) -> None:
-        """Count a tool call for both the job and the agent, or for neither.
+        """Count a tool call that costs nothing for both the job and the agent, or for neither.
 
         Raises:
             LimitReached: a limit of tool calls is reached; nothing was counted.
             LedgerUnavailable: no call may be made.
         """
-        _refuse(await self._run("count_tool_call", self._now(), **_payer(account)))
+        _granted(await self._run("count_tool_call", self._now(), **_payer(account)))
+
+    async def grant(self, account: Account, child: str, micro_usd: int) -> None:
+        """Give a part of a job's money to another job, or raise that part to this amount.
+
+        It is reserved in the job and its agent until the child gives back what it did not spend. What the child spends
+        is spent by its ancestors too, at once and to the micro-dollar; the day is charged once.
+
+        Raises:
+            LimitReached: it does not fit, or a limit of depth or number is reached; nothing was given.
+            LedgerUnavailable: nothing was given, or nobody knows: ask again.
+        """
+        wanted = _exact(micro_usd)
+        _granted(await self._run("grant", self._now(), **_payer(account), child=child, wanted=wanted), wanted)
+
+    async def give_back(self, job_id: str) -> None:
+        """Return what a job has left to its parent, for good: the job reserves nothing more. Nothing happens to a job
+        without a parent. A grant is forgotten by itself after half the time that a job is remembered."""
+        await self._run("give_back", self._now(), job=job_id)
+
+    async def allow_today(self, micro_usd: int, tenant: str | None = None) -> None:
+        """Set the deployment's budget for today (UTC), or a tenant's, in place of what the settings say."""
+        now = self._now()
+        of = {} if tenant is None else {"tenant": tenant}
+        await self._run("allow_today", now, day=_day(now), most=_exact(micro_usd), **of)
 
     async def fence(self, job_id: str, token: int) -> None:
         """From now on, refuse runs of this job with an older fencing token. Raises Fenced if this one is older."""
-        _refuse(await self._run("fence", self._now(), job=job_id, **_fenced(token)))
+        _granted(await self._run("fence", self._now(), job=job_id, **_fenced(token)))
 
     async def spend(self, job_id: str) -> Spend:
         """What the job has used; zeros for an unknown job."""
         with _available():
             found = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(f"{_PREFIX}:job:{job_id}"))
-        job: dict[str, int] = {}
-        agents: dict[str, dict[str, int]] = {}
+        job: dict[str, bytes] = {}
+        agents: dict[str, dict[str, bytes]] = {}
         for field, value in found.items():
             counter, of_agent, agent = field.decode().partition(":")
-            (agents.setdefault(agent, {}) if of_agent else job)[counter] = int(value)
+            (agents.setdefault(agent, {}) if of_agent else job)[counter] = value
         return Spend.model_validate({**job, "agents": agents})
 
     async def spent_today(self, tenant: str) -> DaySpend:
         """What the tenant and the deployment have used of today's (UTC) budgets."""
-        counters = ["micro_usd", "reserved_micro_usd"]
+        counters = ["micro_usd", "reserved_micro_usd", "allowed_micro_usd"]
         fields = [*(f"{counter}:{tenant}" for counter in counters), *counters]
         with _available():
             key = f"{_PREFIX}:day:{_day(self._now())}"
             found = await cast("Awaitable[list[bytes | None]]", self._client.hmget(key, fields))
-        spent, reserved, all_spent, all_reserved = (int(value or 0) for value in found)
+        spent, reserved, allowed, all_spent, all_reserved, all_allowed = (value and int(value) for value in found)
         return DaySpend(
-            tenant=Amount(micro_usd=spent, reserved_micro_usd=reserved),
-            deployment=Amount(micro_usd=all_spent, reserved_micro_usd=all_reserved),
+            tenant=Amount(micro_usd=spent or 0, reserved_micro_usd=reserved or 0),
+            deployment=Amount(micro_usd=all_spent or 0, reserved_micro_usd=all_reserved or 0),
+            tenant_allowed_micro_usd=allowed,
+            deployment_allowed_micro_usd=all_allowed,
         )
 
     async def reap(self) -> int:
@@ -202,16 +258,16 @@ def _available() -> Iterator[None]:
         ) from error
 
 
-def _refuse(refusal: list[Any], wanted: int = 1) -> None:
-    """Raise Fenced or LimitReached if the script refused."""
-    if refusal == []:
-        return
-    if refusal == FENCED:
+def _granted(answer: Any, wanted: int = 0) -> int:
+    """What was granted. Raises Fenced or LimitReached if the script refused."""
+    if isinstance(answer, int):
+        return answer
+    if answer == FENCED:
         raise Fenced("another process has taken over this job; this one spends nothing more")
-    name, used, reserved, most, passing = refusal
+    name, used, reserved, most, passing = answer
     limit = LIMITS[name.decode()]
     assert limit.reason
-    if limit.unit in {MODEL_CALLS, TOOL_CALLS}:
+    if limit.unit.scale == 1 and limit.unit is not PERCENT:
         raise LimitReached(limit.reason, limit.scope, f"{used} of {most} {limit.unit.name} made", passing=bool(passing))
     named = {"spent": used, "reserved": reserved, "wanted": wanted, "limit": most}
     detail = ", ".join(f"{name} {dollars(amount)}" for name, amount in named.items())
@@ -219,7 +275,8 @@ def _refuse(refusal: list[Any], wanted: int = 1) -> None:
 
 
 def _payer(account: Account) -> dict[str, Any]:
-    payer = {"job": account.job_id, "agent": account.agent, "limits": vars(account.limits)}
+    payer: dict[str, Any] = {"job": account.job_id, "agent": account.agent, "limits": vars(account.limits)}
+    payer["set_aside"] = account.set_aside_micro_usd
     return payer | _fenced(account.fence)
 
 

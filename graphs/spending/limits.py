@@ -122,8 +122,18 @@ class Limits(BaseModel):
         int, Limit("deployment_day_usd", USD, "deployment_day", StopReason.DEPLOYMENT_DAY, 1_000_000 * MICRO)
     ] = 20_000_000
     """Budget of all jobs per UTC day."""
-    wrap_up_percent: Annotated[int, Limit("wrap_up_percent", PERCENT, "job", StopReason.BUDGET_WRAP_UP, 100)] = 80
+    tenant_share_percent: Annotated[
+        int, Limit("tenant_share_percent", PERCENT, "tenant_day", StopReason.TENANT_DAY, 100)
+    ] = 50
+    """Percent of the budget of all jobs per UTC day that one tenant may spend."""
+    report_share_percent: Annotated[int, Limit("report_share_percent", PERCENT, "job", StopReason.BUDGET, 50, 0)] = 15
+    """Percent of a job's budget, at most, that is set aside for its report; less if the report costs less."""
+    wrap_up_percent: Annotated[int, Limit("wrap_up_percent", PERCENT, "job", StopReason.BUDGET_WRAP_UP, 100)] = 95
     """Percent of a job's budget after which it writes its report from what it has."""
+    children: Annotated[int, Limit("job_children", Unit("jobs"), "job", StopReason.CHILD_JOBS, 1000, 0)] = 8
+    """Jobs that a job may give a part of its budget to."""
+    depth: Annotated[int, Limit("job_depth", Unit("levels"), "job", StopReason.CHILD_JOBS, 20, 0)] = 3
+    """Levels of jobs that live on one job's budget."""
 
     # One request.
     request_tokens: Annotated[
@@ -136,6 +146,10 @@ class Limits(BaseModel):
         Limit("answer_tokens", TOKENS, "request", StopReason.NO_USABLE_ANSWER, 200_000),
     ] = 8_192
     """Tokens one model call may write."""
+    answer_floor_tokens: Annotated[int, Limit("answer_floor_tokens", TOKENS, "request", StopReason.BUDGET, 200_000)] = (
+        512
+    )
+    """Tokens down to which that shrinks when the budget pays for no more; below, the call is not made."""
     call_timeout_s: Annotated[int, Limit("call_timeout_s", SECONDS, "request", StopReason.MODEL_UNAVAILABLE, 3600)] = 90
     """Seconds one model call may take."""
     outage_s: Annotated[int, Limit("outage_s", SECONDS, "request", StopReason.MODEL_UNAVAILABLE, 3600, 0)] = 90

@@ -40,33 +40,42 @@ class Spend(AgentSpend):
     """What a job has used, over all its resumes.
 
     `micro_usd` includes `estimated_micro_usd`, for calls whose true cost is unknown; `input_tokens` include
-    `cached_tokens`. `model_calls` counts attempts, failed ones included.
+    `cached_tokens`. `model_calls` counts attempts, failed ones included. `secured_micro_usd` is what was reserved for
+    the calls that were charged. A job with a parent has `granted_micro_usd` of its money.
     """
 
     estimated_micro_usd: int = 0
+    secured_micro_usd: int = 0
     steps: int = 0
     handoffs: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    parent: str = ""
+    granted_micro_usd: int = 0
+    children: int = 0
     agents: dict[str, AgentSpend] = Field(default_factory=dict)
 
 
 class DaySpend(BaseModel):
-    """What a tenant and the whole deployment have used on one UTC day."""
+    """What a tenant and the whole deployment have used on one UTC day, and the budgets that an admin set for it; None:
+    the settings apply."""
 
     model_config = ConfigDict(frozen=True)
 
     tenant: Amount
     deployment: Amount
+    tenant_allowed_micro_usd: int | None = None
+    deployment_allowed_micro_usd: int | None = None
 
 
 @dataclass(frozen=True)
 class Account:
     """Who pays for a model call: one agent in one job.
 
-    `limits` are the job's, including what a human granted; `deadline_at` is UTC; `fence` is the run's fencing token.
-    The deployment's two day limits replace those in `limits`, so that an operator's change applies to all.
+    `limits` are the job's, including what a human granted; `deadline_at` is UTC; `fence` is the run's fencing token;
+    `set_aside_micro_usd` of the budget is kept for others. The deployment's limits of a day replace those in `limits`,
+    so that an operator's change applies to all.
     """
 
     job_id: str
@@ -75,3 +84,4 @@ class Account:
     limits: Limits
     deadline_at: datetime
     fence: int | None = None
+    set_aside_micro_usd: int = 0

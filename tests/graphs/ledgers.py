@@ -20,6 +20,7 @@ WIDE = Limits(
     spend_per_minute_micro_usd=AMPLE,
     tenant_day_micro_usd=AMPLE,
     deployment_day_micro_usd=AMPLE,
+    tenant_share_percent=100,
     model_calls=1000,
     agent_model_calls=1000,
 )

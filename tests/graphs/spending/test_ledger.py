@@ -49,6 +49,7 @@ async def test_a_call_is_reserved_then_charged_to_every_scope(client: Client, cl
 
     assert await ledger.spend("job") == Spend(
         micro_usd=30,
+        secured_micro_usd=100,
         reserved_micro_usd=7,
         model_calls=2,
         input_tokens=20,
@@ -172,8 +173,8 @@ async def test_a_command_that_is_sent_again_changes_nothing(ledger: Ledger) -> N
     await ledger.reserve("call", payer, 100, expires_in_s=EXPIRES_IN_S)
 
     agents = {"sales": AgentSpend(micro_usd=30, model_calls=1)}
-    tokens = {"input_tokens": 8, "cached_tokens": 2, "output_tokens": 1}
-    assert await ledger.spend("job") == Spend(micro_usd=30, model_calls=1, agents=agents, **tokens)
+    counted = {"model_calls": 1, "input_tokens": 8, "cached_tokens": 2, "output_tokens": 1}
+    assert await ledger.spend("job") == Spend(micro_usd=30, secured_micro_usd=100, agents=agents, **counted)
 
 
 async def test_without_a_usage_the_reservation_is_charged_and_flagged(ledger: Ledger) -> None:

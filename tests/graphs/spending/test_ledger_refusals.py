@@ -12,7 +12,7 @@ import graphs.spending.ledger as module
 from graphs.errors import LedgerUnavailable
 from graphs.spending.ledger import Ledger
 from graphs.spending.spend import Tokens
-from tests.graphs.ledgers import EXPIRES_IN_S, TTL, Clock, account
+from tests.graphs.ledgers import AMPLE, EXPIRES_IN_S, TTL, Clock, account
 
 SCRIPT = Path(module.__file__).with_suffix(".lua").read_text(encoding="utf-8")
 COMMANDS = sorted(set(re.findall(r"(?:call\(|\{ )'([A-Z]+)'", SCRIPT)))
@@ -24,6 +24,10 @@ OPERATIONS: dict[str, Callable[[Ledger], Awaitable[object]]] = {
     "release early": lambda ledger: ledger.release("unknown"),
     "count": lambda ledger: ledger.count("job", steps=1, handoffs=1),
     "count a tool call": lambda ledger: ledger.count_tool_call(account()),
+    "grant": lambda ledger: ledger.grant(account(), "child", 5),
+    "give back": lambda ledger: ledger.give_back("given"),
+    "reserve for the day": lambda ledger: ledger.reserve_for_the_day("new", 7, AMPLE, expires_in_s=EXPIRES_IN_S),
+    "allow today": lambda ledger: ledger.allow_today(5),
     "fence": lambda ledger: ledger.fence("job", 9),
     "reap": lambda ledger: ledger.reap(),
 }
@@ -86,6 +90,7 @@ async def test_what_is_refused_in_the_middle_changes_nothing(
         if call == "reaped":
             clock.advance(seconds=2)
             await ledger.reap()
+    await ledger.grant(account(), "given", 5)
     clock.advance(seconds=2)
     earlier = await books(admin)
     for what, done, undone in harms(earlier):
