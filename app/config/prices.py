@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
-from math import ceil
+from math import ceil, floor
 from typing import Any
 
 from genai_prices import Usage, calc_price
@@ -24,6 +24,7 @@ INPUT_PARTS = {"cache_read": "cache_read_mtok", "cache_creation": "cache_write_m
 OUTPUT_PARTS = {"audio": "output_audio_mtok"}
 SERVICE_TIERS = ("priority", "flex")
 ZERO = Fraction(0)
+ANY_NUMBER = 10**9  # of tokens that cost nothing
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Rates:
 class Pricer:
     """Prices calls of the configured models. See `pricer`."""
 
-    def __init__(self, own: Mapping[str, Price], configured: tuple[str, ...]) -> None:
+    def __init__(self, own: Mapping[str, Price], configured: tuple[str, ...], embedding: str | None = None) -> None:
         self._own = {name: _own(price) for name, price in own.items()}
         self._configured = configured
         for name in configured:
@@ -88,6 +89,8 @@ class Pricer:
                     f"the model {name} has no known price; "
                     f"set TOLLGATE_PRICES='{example}' (US dollars per million tokens)"
                 )
+        if embedding:
+            self.embedding(embedding, 0)
 
     def __call__(self, model: str, usage: UsageMetadata) -> int:
         """The price of one call in micro-dollars, rounded up.
@@ -111,6 +114,31 @@ class Pricer:
             for rates in self._candidates(model, None)
         )
 
+    def answer_tokens(self, model: str, input_tokens: int, micro_usd: int) -> int:
+        """The most answer tokens with which this call's worst case is within the amount.
+
+        Negative if the amount does not even pay for the input."""
+        left = micro_usd - max(
+            rates.input.highest(input_tokens) * input_tokens for rates in self._candidates(model, None)
+        )
+        dearest = max(rates.output.highest(input_tokens) for rates in self._candidates(model, None))
+        return floor(left / dearest) if dearest else ANY_NUMBER if left >= 0 else -1
+
+    def embedding(self, model: str, tokens: int) -> int:
+        """The price in micro-dollars of the embeddings of so many input tokens, rounded up.
+
+        Raises:
+            BadInput: no price is known.
+        """
+        own = self._own.get(model)
+        rate = own.input.rest if own else _embedding_rate(model, datetime.now(UTC).date())
+        if rate is None:
+            raise BadInput(
+                f"the embedding model {model} has no known price; set "
+                f'TOLLGATE_PRICES=\'{{"{model}": {{"input": 0.02, "output": 0}}}}\' (US dollars per million tokens)'
+            )
+        return ceil(rate.at(tokens) * tokens)
+
     def _candidates(self, model: str, service_tier: str | None) -> list[Rates]:
         if (known := self._known(model, service_tier)) is not None:
             return [known]
@@ -127,7 +155,9 @@ def pricer(settings: Settings) -> Pricer:
         BadInput: a configured model has no price, neither known nor set.
     """
     named = (settings.model, settings.supervisor_model, settings.fallback_model)
-    return Pricer(settings.prices, tuple(name for name in named if name))
+    ours = "knowledge_base" not in settings.mcp
+    embedding = settings.embedding_model if ours else None
+    return Pricer(settings.prices, tuple(name for name in named if name), embedding)
 
 
 class _Counted:
@@ -188,17 +218,30 @@ def _own(price: Price) -> Rates:
 @lru_cache(maxsize=256)
 def _listed(model: str, service_tier: str | None, on: date) -> Rates | None:
     """The list price of that day; None if it is unknown or not per input and output token."""
+    price = _price(model, service_tier, on)
+    if price is None or price.input_mtok is None or price.output_mtok is None:
+        return None
+    return Rates(_side(price, "input_mtok", INPUT_PARTS), _side(price, "output_mtok", OUTPUT_PARTS))
+
+
+@lru_cache(maxsize=16)
+def _embedding_rate(model: str, on: date) -> Rate | None:
+    """The list price of that day; None if it is unknown or not that of an embedding model."""
+    price = _price(model, None, on)
+    if price is None or price.input_mtok is None or price.output_mtok:
+        return None
+    return Rate.of(price.input_mtok)
+
+
+def _price(model: str, service_tier: str | None, on: date) -> Any:
     context = {"service_tier": service_tier} if service_tier else None
     when = datetime.combine(on, time(), UTC)
     try:
-        price = calc_price(
+        return calc_price(
             Usage(), model, provider_id="openai", genai_request_timestamp=when, price_context=context
         ).model_price
     except LookupError:
         return None
-    if price.input_mtok is None or price.output_mtok is None:
-        return None
-    return Rates(_side(price, "input_mtok", INPUT_PARTS), _side(price, "output_mtok", OUTPUT_PARTS))
 
 
 def _side(price: Any, rest: str, parts: Mapping[str, str]) -> Side:

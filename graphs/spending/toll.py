@@ -49,6 +49,13 @@ class Prices(Protocol):
     def worst_case(self, model: str, input_tokens: int, output_tokens: int) -> int:
         """The most that this many tokens can cost."""
 
+    def answer_tokens(self, model: str, input_tokens: int, micro_usd: int) -> int:
+        """The most answer tokens whose worst case, beside this input, is within the amount; negative if the input
+        alone is not."""
+
+    def embedding(self, model: str, tokens: int) -> int:
+        """The price of the embeddings of this many input tokens."""
+
 
 @dataclass(frozen=True)
 class Request:

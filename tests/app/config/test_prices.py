@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages.ai import UsageMetadata
 
+from app.config.data_settings import McpServer
 from app.config.prices import Pricer, Rate, pricer
 from app.config.settings import Price, Settings
 from app.errors import BadInput
@@ -98,6 +99,39 @@ def test_it_agrees_with_genai_prices(model: str, used: UsageMetadata) -> None:
 def test_no_call_costs_more_than_its_worst_case(model: str, used: UsageMetadata, more_in: int, more_out: int) -> None:
     worst = PRICER.worst_case(model, used["input_tokens"] + more_in, used["output_tokens"] + more_out)
     assert 0 <= PRICER(model, used) <= worst
+
+
+@given(model=st.sampled_from([*MODELS, *OWN]), into=st.integers(1, 600_000), micro_usd=st.integers(0, 10**7))
+def test_an_amount_pays_for_so_many_answer_tokens_and_not_for_one_more(model: str, into: int, micro_usd: int) -> None:
+    tokens = PRICER.answer_tokens(model, into, micro_usd)
+    if tokens < 0:
+        assert PRICER.worst_case(model, into, 0) > micro_usd
+    else:
+        assert PRICER.worst_case(model, into, tokens) <= micro_usd < PRICER.worst_case(model, into, tokens + 1)
+
+
+def test_what_an_amount_pays_for_worked_out_by_hand() -> None:
+    assert PRICER.answer_tokens("gpt-5-mini", 1_000, 1_251) == 500  # 250 in, and 2 per token out
+    assert PRICER.answer_tokens("gpt-5-mini", 1_000, 250) == 0
+    assert PRICER.answer_tokens("gpt-5-mini", 1_000, 249) < 0
+    free = Pricer({"free": Price(input=1, output=0)}, ("free",))
+    assert free.answer_tokens("free", 10, 10) > 10**6
+    assert free.answer_tokens("free", 10, 9) < 0
+
+
+def test_embeddings_cost_their_input_only() -> None:
+    assert PRICER.embedding("text-embedding-3-small", 1_000_001) == 20_001  # $0.02 per million
+    assert PRICER.embedding("text-embedding-3-large", 100) == 13
+    assert Pricer({"own": Price(input=1.5, output=0)}, (), "own").embedding("own", 3) == 5
+
+
+@pytest.mark.parametrize("name", ["nobody-knows", "gpt-5-mini"])
+def test_an_embedding_model_without_a_price_is_refused(name: str, settings: Settings) -> None:
+    unpriced = settings.model_copy(update={"embedding_model": name})
+    with pytest.raises(BadInput, match=rf"the embedding model {name} has no known price; set TOLLGATE_PRICES='"):
+        pricer(unpriced)
+    elsewhere = {"knowledge_base": McpServer.model_validate({"url": "http://127.0.0.1:7801/mcp"})}
+    pricer(unpriced.model_copy(update={"mcp": elsewhere}))
 
 
 @given(model=st.sampled_from([*MODELS, *OWN]), used=usages(), more=st.integers(0, 600_000))
