@@ -18,6 +18,9 @@ from graphs.spending.model import GovernedChatOpenAI
 from graphs.spending.spend import Account
 from graphs.tools.gateway import ToolGateway
 
+REPORT = "report"  # the account of the report's writer, for which money is set aside
+REPORT_TOKENS = 12_000  # that a short report's writer reads, in bytes
+
 
 @dataclass(frozen=True)
 class Deps:
@@ -47,6 +50,11 @@ class Deps:
     agents: tuple[AgentSpec, ...] = AGENTS
     now: Callable[[], datetime] = utc_now
 
+    def costs_of_report(self, limits: Limits) -> int:
+        """The most that a short report costs, in micro-dollars."""
+        floor = limits.answer_floor_tokens
+        return self.model.toll.prices.worst_case(self.model.model_name, REPORT_TOKENS, 2 * floor)
+
     def account(self, state: Mapping[str, Any], agent: str, config: RunnableConfig) -> Account:
         """The account that pays for this agent's work, from the job's state or a hand-off."""
         # Only agents, which may run away, have a share: the supervisor and the report may use what is left.
@@ -54,5 +62,7 @@ class Deps:
         limits = Limits.model_validate(state["limits"])
         budget = {"budget_micro_usd": min(limits.budget_micro_usd, self.ceiling.budget_micro_usd)}
         limits = limits.model_copy(update=budget | share)
+        share_of_report = limits.budget_micro_usd * limits.report_share_percent // 100
+        set_aside = 0 if agent == REPORT else min(share_of_report, self.costs_of_report(limits))
         deadline = datetime.fromisoformat(state["deadline_at"])
-        return Account(state["job_id"], state["tenant"], agent, limits, deadline, fence_of(config))
+        return Account(state["job_id"], state["tenant"], agent, limits, deadline, fence_of(config), set_aside)

@@ -17,7 +17,8 @@ from graphs.errors import Unaccounted
 from graphs.redis.breaker import Breaker
 from graphs.spending.ledger import Ledger
 from graphs.spending.model import GovernedChatOpenAI
-from graphs.spending.toll import Toll, Turnstile
+from graphs.spending.toll import Toll
+from graphs.spending.turnstile import Turnstile
 from safe_http.shown import shown
 
 NO_KEY = SecretStr("none")

@@ -7,15 +7,21 @@ report usage.
 from collections.abc import Mapping
 from typing import Any
 
+import httpx
+import httpx2
+import openai
 import orjson
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 
 from graphs.answers.reading import is_json
 from graphs.answers.refusals import Refusal, refused
 from graphs.errors import NoCompletion
+from safe_http.bodies import body
 
 _READ = ("id", "object", "created", "model", "system_fingerprint")  # LangChain takes some other keys for an error
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
+
+ANSWER_BYTES = 16 * 1024 * 1024  # decompressed
 
 Json = dict[str, Any]
 
@@ -115,3 +121,16 @@ def _what(body: bytes) -> str:
     if text.startswith((b"{", b"[")):
         return "the model provider's answer broke off in the middle"
     return "the model provider answered with text, not a completion: is the base URL right?"
+
+
+async def whole(response: Any) -> bytes:
+    """The body of an answer. Raises as the client does for an error status; NoCompletion for a body that is too large
+    or has an unknown encoding."""
+    try:
+        return await body(response, ANSWER_BYTES)
+    except httpx2.TimeoutException as error:
+        raise openai.APITimeoutError(response.request) from error
+    except httpx2.HTTPError as error:
+        raise openai.APIConnectionError(request=response.request) from error
+    except httpx.DecodingError as error:
+        raise NoCompletion(f"the model provider's answer cannot be read: {error}", may_be_billed=True) from error

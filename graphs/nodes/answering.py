@@ -14,12 +14,14 @@ from graphs.answers.reading import fitted, read, told
 from graphs.deps import Deps
 from graphs.errors import LimitReached, UnusableAnswer
 from graphs.nodes.toolbox import CUT_SHORT, TaskRun
-from graphs.spending.spend import Account, AgentSpend
+from graphs.spending.sizes import MARGIN, kind_of
+from graphs.spending.spend import AgentSpend, Spend
 from graphs.stop_reasons import StopReason
 
 RESULT = AgentResult.__name__
 GIVING = "giving its result"  # as readers of a report see it; the model is told which tool to call
 CALL = f"Call {RESULT}."
+RESULT_BYTES = 4000  # of a usual tool result
 FOR_THE_RESULT = 2  # of an agent's last calls: one to give the result, one to correct it
 LAST = (
     f"\n\nThis is your last turn, and you have no tools any more. Call {RESULT} now: what you found, with the ids of "
@@ -46,7 +48,7 @@ class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
             LimitReached: the answers in the last turns were unusable.
         """
         run, problems = request.runtime.context, list[UnusableAnswer]()
-        if limit := await self._limit(run.account):
+        if limit := await self._limit(run, request.messages):
             request = request.override(tools=[], messages=_with(request.messages, LAST))
         dialect, known = run.model.dialect, run.model.dialect.changes
         asked, attempts = request, ATTEMPTS
@@ -64,8 +66,9 @@ class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
             raise LimitReached(limit, "agent", f"at the end, {repeated(problems)}")
         raise UnusableAnswer(repeated(problems))
 
-    async def _limit(self, account: Account) -> StopReason | None:
+    async def _limit(self, run: TaskRun, messages: Sequence[AnyMessage]) -> StopReason | None:
         """The limit that leaves the agent only a turn or two, if any."""
+        account = run.account
         used = await self._deps.ledger.spend(account.job_id)
         own, limits = used.agents.get(account.agent, AgentSpend()), account.limits
         left = {
@@ -74,7 +77,41 @@ class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
             StopReason.AGENT_TOOL_CALLS: limits.agent_tool_calls - own.tool_calls,
             StopReason.TOOL_CALLS: limits.tool_calls - used.tool_calls,
         }
-        return next((reason for reason, calls in left.items() if calls <= 0), None)
+        short = next((reason for reason, calls in left.items() if calls <= 0), None)
+        return short or _short_of_money(used, run, messages)
+
+
+def _short_of_money(used: Spend, run: TaskRun, messages: Sequence[AnyMessage]) -> StopReason | None:
+    """The budget that may not pay for another turn and for one that gives the result of what was looked up."""
+    if not any(isinstance(each, ToolMessage) for each in messages):
+        return None
+    account, limits = run.account, run.account.limits
+    own = used.agents.get(account.agent, AgentSpend())
+    left = {
+        StopReason.BUDGET: limits.budget_micro_usd - account.set_aside_micro_usd - _taken(used),
+        StopReason.AGENT_BUDGET: limits.budget_micro_usd * limits.agent_share_percent // 100 - _taken(own),
+    }
+    scarce = min(left, key=lambda reason: left[reason])
+    return scarce if left[scarce] < _two_turns(run, messages) else None
+
+
+def _two_turns(run: TaskRun, messages: Sequence[AnyMessage]) -> int:
+    """The most, in micro-dollars, that the next call of this conversation may cost, and one after it that sums up."""
+    model, limits, known, since = run.model, run.account.limits, 0, list(messages)
+    for place in reversed(range(len(messages))):
+        message = messages[place]
+        if isinstance(message, AIMessage) and message.usage_metadata:
+            known, since = message.usage_metadata["input_tokens"], since[place:]
+            break
+    size = known + sum(len(str(each.content).encode()) + MARGIN for each in since)
+    floor = limits.answer_floor_tokens
+    limit = model.sizes.answer_limit(kind_of(run.account.agent, messages), floor, limits.answer_tokens)
+    worst = model.toll.prices.worst_case
+    return worst(model.model_name, size, limit) + worst(model.model_name, size + limit + RESULT_BYTES, 2 * floor)
+
+
+def _taken(used: AgentSpend) -> int:
+    return used.micro_usd + used.reserved_micro_usd
 
 
 def _read(response: ModelResponse[Any], *, is_last: bool) -> ModelResponse[Any]:

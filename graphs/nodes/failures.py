@@ -66,11 +66,12 @@ def _timed_out(account: Account, deps: Deps) -> Failure:
 async def _limited(limit: LimitReached, account: Account, deps: Deps) -> Failure:
     """A limit of money halts the job and names the budget that would be enough: a human may raise it."""
     used = await deps.ledger.spend(account.job_id)
-    needed = limit.budget_after(used.micro_usd)
+    kept = deps.costs_of_report(account.limits)
+    needed = limit.budget_after(used.micro_usd + kept)
     if limit.reason is StopReason.AGENT_BUDGET:
         share, budget = account.limits.agent_share_percent, account.limits.budget_micro_usd
         own = used.agents.get(account.agent, AgentSpend()).micro_usd
-        needed = max(needed, limit.budget_after(own) * PERCENT // share + 1)
+        needed = max(needed, limit.budget_after(own + kept) * PERCENT // share + 1)
         detail = (
             f"the agent {account.agent} has spent {own * PERCENT / budget:.0f}% of the budget and may spend {share}%; "
             f"its next call may cost {dollars(limit.wanted_micro_usd)}"

@@ -9,7 +9,7 @@ from langgraph.runtime import Runtime
 
 from agents.base import ReportDraft
 from graphs.answers.asking import asked
-from graphs.deps import Deps
+from graphs.deps import REPORT, Deps
 from graphs.errors import ENDS_THE_RUN, GraphError, UnusableAnswer
 from graphs.evidence.citations import cited
 from graphs.evidence.rendering import assembled, gaps
@@ -30,7 +30,7 @@ def report(deps: Deps) -> Any:
         attempts = (before["attempts"] if (before := state["report"]) else 0) + 1
         if not of_status(state, "verified"):
             return {"report": _without_model(state)}
-        model = deps.model.charged_to(deps.account(state, "report", config), runtime.stream_writer)
+        model = deps.model.charged_to(deps.account(state, REPORT, config), runtime.stream_writer)
         try:
             draft = await asked(model, ReportDraft, [system, HumanMessage(_packet(state))], _cites)
         except ENDS_THE_RUN:

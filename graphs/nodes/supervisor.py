@@ -47,10 +47,9 @@ def supervisor(deps: Deps) -> Any:
             )
         except LimitReached as error:
             used = await deps.ledger.spend(state["job_id"])
-            return {
-                "wanted": "assign",
-                "halted": halt(error.reason, error.detail, error.budget_after(used.micro_usd)),
-            }
+            kept = deps.costs_of_report(Limits.model_validate(state["limits"]))
+            needed = error.budget_after(used.micro_usd + kept)
+            return {"wanted": "assign", "halted": halt(error.reason, error.detail, needed)}
         except AccountRefused as error:
             return _stuck(StopReason.MODEL_ACCOUNT, str(error))
         except ModelRefused as error:

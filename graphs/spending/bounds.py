@@ -1,26 +1,12 @@
-"""An upper bound of a request's cost, from the request alone, and which requests have none."""
+"""Which requests have an upper bound of their cost."""
 
 from typing import Any
-
-import openai
-import orjson
-from pydantic import BaseModel
 
 from graphs.errors import Unaccounted
 
 TEXT = frozenset({"text", "refusal"})
 TIERS = frozenset({None, "default"})
 UNBOUNDED = frozenset({"audio", "extra_body", "modalities", "prediction", "web_search_options"})
-MARGIN = 256
-
-
-def bytes_of(payload: dict[str, Any]) -> int:
-    """The size of the request as sent, in bytes: an upper bound of its tokens for any tokenizer, as a token is at least
-    one byte. A schema given as a class is sized like a tool's schema, which differs by a few words."""
-    given = payload.get("response_format")
-    if isinstance(given, type) and issubclass(given, BaseModel):
-        payload = {**payload, "response_format": openai.pydantic_function_tool(given)}
-    return len(orjson.dumps(payload, default=str, option=orjson.OPT_NON_STR_KEYS)) + MARGIN
 
 
 def refuse_what_has_no_bound(payload: dict[str, Any], model: str) -> None:

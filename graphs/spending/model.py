@@ -7,10 +7,8 @@ it holds in threads, in runs without config and with emptied callbacks. An unbou
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
-import httpx
-import httpx2
 import openai
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -20,25 +18,41 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field, InstanceOf, PrivateAttr, model_validator
 
-from graphs.answers.completion import ErrorInside, completion_in, tokens_of
+from graphs.answers.completion import ErrorInside, completion_in, tokens_of, whole
 from graphs.answers.dialect import Dialect, room_beside
 from graphs.answers.message import message_of
 from graphs.answers.reading import read
 from graphs.answers.schemas import response_format
 from graphs.errors import AnswerCut, CircuitOpen, LimitReached, NoCompletion, Unaccounted, UnusableAnswer
-from graphs.spending.bounds import bytes_of, refuse_what_has_no_bound
+from graphs.spending.bounds import refuse_what_has_no_bound
 from graphs.spending.retrying import patiently, refusal_of
+from graphs.spending.sizes import MARGIN, ROOM, Items, Sizes, items_of, kind_of
 from graphs.spending.spend import Account
-from graphs.spending.toll import Answer, Emit, Request, Toll, Turnstile
+from graphs.spending.toll import Answer, Emit, Request, Toll
+from graphs.spending.turnstile import Turnstile
 from graphs.stop_reasons import StopReason
-from safe_http.bodies import body
 
-ANSWER_BYTES = 16 * 1024 * 1024  # decompressed
 # Answers are not streamed. LangChain's name for the token limit is replaced by the one that is sized.
 WITHOUT_STREAMS = frozenset({"stream", "stream_options", "stream_usage", "max_tokens"})
 
+
 Json = dict[str, Any]
 T = TypeVar("T")
+
+
+class _Asking(NamedTuple):
+    """A request with what it is to be reserved, sent and read with. `most` is how many tokens an answer may have,
+    `choices` how many answers are asked for, `offered` are the names of its tools."""
+
+    account: Account
+    emit: Emit
+    payload: Json
+    request: Request
+    items: Items
+    kind: str
+    most: int
+    choices: int
+    offered: list[str]
 
 
 class GovernedChatOpenAI(ChatOpenAI):
@@ -61,6 +75,7 @@ class GovernedChatOpenAI(ChatOpenAI):
     disable_streaming: bool | Literal["tool_calling"] = True
     toll: InstanceOf[Toll] = Field(exclude=True, repr=False)
     dialect: InstanceOf[Dialect] = Field(default_factory=Dialect, exclude=True, repr=False)
+    sizes: InstanceOf[Sizes] = Field(default_factory=Sizes, exclude=True, repr=False)
     fallback: "GovernedChatOpenAI | None" = Field(default=None, exclude=True, repr=False)
     account: InstanceOf[Account] | None = Field(default=None, exclude=True, repr=False)
     emit: Emit | None = Field(default=None, exclude=True, repr=False)
@@ -141,48 +156,58 @@ class GovernedChatOpenAI(ChatOpenAI):
         stop: list[str] | None,
         kwargs: dict[str, Any],
     ) -> ChatResult:
-        """One answer: one attempt, and one more for each thing that the dialect learns from a refusal."""
+        """One answer: one attempt, and one more for each thing that the dialect learns from a refusal, or for an answer
+        that was cut at less than it may have."""
         room: int | None = None
+        least = 0
         while True:
             known = self.dialect.changes
-            account, emit, request, payload, offered = self._request(messages, stop, kwargs, room)
+            asking = self._request(messages, stop, kwargs, room, least)
             try:
-                document = await self._completed(account, emit, request, payload)
+                document, allowed = await self._completed(asking)
             except (openai.APIStatusError, ErrorInside) as error:
                 refusal = refusal_of(error)
-                if refusal and (self.dialect.learns(refusal, payload) or self.dialect.changes > known):
+                if refusal and (self.dialect.learns(refusal, asking.payload) or self.dialect.changes > known):
                     continue
                 if refusal and room is None and (room := room_beside(refusal)):
                     continue
                 raise
             choice = document["choices"][0]
             if choice.get("finish_reason") == "length":
-                raise AnswerCut(
-                    f"the answer was cut at its token limit of {request.output_tokens}; answer more briefly"
-                )
-            message = message_of(choice, offered)
+                if allowed >= asking.most:
+                    raise AnswerCut(f"the answer was cut at its token limit of {allowed}; answer more briefly")
+                least = min(asking.most, ROOM * allowed)  # the ledger refuses if there is no money for that
+                continue
+            message = message_of(choice, asking.offered)
             self.dialect.has_called |= bool(choice["message"].get("tool_calls"))
             return self._create_chat_result({**document, "choices": [{**choice, "message": message}]})
 
-    async def _completed(self, account: Account, emit: Emit, request: Request, payload: Json) -> Json:
-        """The completion of one attempt. A job whose deadline passes meanwhile stops with that reason, which does not
-        count against the provider."""
-        async with self.toll.attempt(account, request, emit) as answer:
+    async def _completed(self, asking: "_Asking") -> tuple[Json, int]:
+        """The completion of one attempt, and how many tokens it was allowed. A job whose deadline passes meanwhile
+        stops with that reason, which does not count against the provider."""
+        account, request = asking.account, asking.request
+        async with self.toll.attempt(account, request, asking.emit) as answer:
             seconds = self.toll.seconds(account)
+            allowed = min(asking.most, max(asking.request.least_tokens, answer.tokens) // asking.choices)
             try:
                 async with asyncio.timeout(seconds):
-                    return await self._sent(payload, answer)
+                    document = await self._sent({**asking.payload, self.dialect.limit: allowed}, answer)
             except TimeoutError as error:
                 if seconds < account.limits.call_timeout_s:
                     raise LimitReached(StopReason.DEADLINE, "job") from error
                 raise
+        used = answer.usage
+        if used is not None:
+            said, read = used["output_tokens"] // asking.choices, used["input_tokens"]
+            self.sizes.learn(asking.items, request.input_tokens, asking.kind, read, said)
+        return document, allowed
 
     async def _sent(self, payload: Json, answer: Answer) -> Json:
         """The completion; `answer` gets its usage."""
         headers = {Turnstile.HEADER: answer.ticket, "accept-encoding": "gzip"}
         asked = {**payload, "extra_headers": {**payload.get("extra_headers", {}), **headers}}
         async with self.async_client.with_streaming_response.create(**asked) as raw:
-            content = await _whole(raw.http_response)
+            content = await whole(raw.http_response)
         try:
             document = completion_in(content, raw.headers)
         except (ErrorInside, NoCompletion) as error:
@@ -192,10 +217,15 @@ class GovernedChatOpenAI(ChatOpenAI):
         return document
 
     def _request(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any], room: int | None
-    ) -> tuple[Account, Emit, Request, Json, list[str]]:
-        """The account, the bounds of the cost, the payload (sized here and sent as it is), and the names of the tools
-        that it offers. `room` is how many tokens the answer may have beside these messages, if known."""
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+        room: int | None,
+        least: int,
+    ) -> "_Asking":
+        """What is asked, with the bounds of its cost. `room` is how many tokens the answer may have beside these
+        messages, if known; `least` is how many it must have, because it was cut before."""
         if self.account is None or self.emit is None:
             raise Unaccounted(f"{self.model_name} was called without an account; call charged_to() on it first")
         limits = self.account.limits
@@ -212,14 +242,25 @@ class GovernedChatOpenAI(ChatOpenAI):
         payload = self.dialect.spoken({key: value for key, value in given.items() if key not in WITHOUT_STREAMS})
         refuse_what_has_no_bound(payload, self._priced_as)
         tools = payload.get("tools") or given.get("tools") or []
-        offered = [each["function"]["name"] for each in tools if each.get("function")]
-        size = bytes_of(payload)
-        allowed = int(payload[self.dialect.limit])
-        request = Request(self.model_name, size, allowed * int(payload.get("n") or 1))
-        if request.input_tokens + request.output_tokens > limits.request_tokens:
-            detail = f"up to {request.input_tokens + request.output_tokens} tokens, allowed are {limits.request_tokens}"
+        most, choices = int(payload.pop(self.dialect.limit)), int(payload.get("n") or 1)
+        items, kind = items_of(payload, self.dialect.limit, most), kind_of(self.account.agent, messages)
+        floor = min(most, max(least, limits.answer_floor_tokens))
+        allowed = most if least else self.sizes.answer_limit(kind, floor, most)
+        size = self.sizes.bound(items)
+        if size + allowed * choices > limits.request_tokens:
+            detail = f"up to {size + allowed * choices} tokens, allowed are {limits.request_tokens}"
             raise LimitReached(StopReason.REQUEST_SIZE, "request", detail)
-        return self.account, self.emit, request, payload, offered
+        return _Asking(
+            self.account,
+            self.emit,
+            payload,
+            Request(self.model_name, items.total + MARGIN, size, allowed * choices, floor * choices),
+            items,
+            kind,
+            most,
+            choices,
+            [each["function"]["name"] for each in tools if each.get("function")],
+        )
 
     async def _retried(self, attempt: Callable[["GovernedChatOpenAI"], Awaitable[ChatResult]]) -> ChatResult:
         """Run the attempts behind the one retry layer. While the provider's circuit is open, the fallback is called."""
@@ -250,16 +291,3 @@ class GovernedChatOpenAI(ChatOpenAI):
                 f"{self.model_name} was called synchronously where no run waits for it; use ainvoke or astream"
             )
         return asyncio.run_coroutine_threadsafe(call, self.home).result()
-
-
-async def _whole(response: Any) -> bytes:
-    """The body of an answer. Raises as the client does for an error status; NoCompletion for a body that is too large
-    or has an unknown encoding."""
-    try:
-        return await body(response, ANSWER_BYTES)
-    except httpx2.TimeoutException as error:
-        raise openai.APITimeoutError(response.request) from error
-    except httpx2.HTTPError as error:
-        raise openai.APIConnectionError(request=response.request) from error
-    except httpx.DecodingError as error:
-        raise NoCompletion(f"the model provider's answer cannot be read: {error}", may_be_billed=True) from error

@@ -12,7 +12,7 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -23,16 +23,19 @@ from langchain_core.messages.ai import UsageMetadata
 
 from graphs.answers.completion import ErrorInside
 from graphs.clock import utc_now
-from graphs.errors import CircuitOpen, LedgerUnavailable, LimitReached, NoCompletion, Unaccounted
+from graphs.errors import CircuitOpen, LedgerUnavailable, LimitReached, NoCompletion
 from graphs.redis.breaker import Breaker
 from graphs.spending.ledger import MAX_MICRO_USD, Ledger
 from graphs.spending.limits import Limits
 from graphs.spending.spend import Account, Tokens
+from graphs.spending.turnstile import Turnstile
 from graphs.state import Json
 from graphs.stop_reasons import StopReason
 
 Emit = Callable[[Json], None]
 SERVER_ERROR = 500
+DAYS = ("tenant_day_micro_usd", "deployment_day_micro_usd", "tenant_share_percent")
+PATIENCE_S = 5.0  # for which a call waits for others' reservations, before it takes what they leave
 RESERVATION_GRACE_S = 30.0  # by which a reservation outlives its call's timeout, so that a slow settle still finds it
 NOT_BILLED = (openai.APIStatusError, ErrorInside, httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
@@ -59,52 +62,28 @@ class Prices(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """A request before it is sent. `input_tokens` and `output_tokens` are upper bounds, the first in bytes."""
+    """A request before it is sent: its bytes, and upper bounds of the tokens it has and of those it allows for an
+    answer, which may be lowered to `least_tokens` to fit what money is left."""
 
     model: str
+    bytes: int
     input_tokens: int
-    output_tokens: int
+    answer_tokens: int
+    least_tokens: int
 
 
 @dataclass
 class Answer:
-    """An attempt's usage, filled in by the reader of the answer. `ticket` admits its one request.
+    """An attempt: `ticket` admits its one request, which allows for `tokens` in the answer. The reader of the answer
+    fills in its usage.
 
     It is priced as the requested model, like the reservation, whatever model name the provider returns.
     """
 
     ticket: str
     model: str
+    tokens: int
     usage: UsageMetadata | None = None
-
-
-class Turnstile:
-    """Admits one HTTP request per open reservation, and no other.
-
-    It is part of the models' HTTP client, so that using the raw client, or making it retry, does not get past it.
-    """
-
-    HEADER = "x-tollgate-ticket"
-
-    def __init__(self) -> None:
-        self._open: dict[str, int] = {}
-
-    @contextlib.contextmanager
-    def opened(self, ticket: str, most_bytes: int) -> Iterator[Callable[[], bool]]:
-        """Admit one request of at most `most_bytes` while the block runs; yields a function that says whether it was
-        used."""
-        self._open[ticket] = most_bytes
-        try:
-            yield lambda: ticket not in self._open
-        finally:
-            self._open.pop(ticket, None)
-
-    async def admit(self, request: httpx2.Request) -> None:
-        """An httpx request hook. Raises Unaccounted for a request without a ticket; removes the ticket."""
-        ticket = request.headers.pop(self.HEADER, "")
-        most = self._open.pop(ticket, -1)
-        if int(request.headers.get("content-length", 0)) > most:
-            raise Unaccounted("a request to the provider bypassed the toll gate; call the governed model instead")
 
 
 @dataclass(frozen=True)
@@ -116,7 +95,7 @@ class Toll:
         prices: what calls cost.
         breaker: this provider's.
         turnstile: the one in the models' HTTP client.
-        days: the deployment's limits, whose two day budgets override those of every account.
+        days: the deployment's limits, of which those of a day override those of every account.
         sleep: how to wait, in seconds.
         now: the time, in UTC.
         clock: a monotonic clock, in seconds.
@@ -154,12 +133,12 @@ class Toll:
                 await self.breaker.wait_s() or 0.0,
             )
         try:
-            call_id = await self._reserved(account, request, emit)
+            call_id, tokens = await self._reserved(account, request, emit)
         except BaseException:
             await _to_its_end(self.breaker.abandoned())
             raise
-        answer = Answer(ticket=call_id, model=request.model)
-        with self.turnstile.opened(call_id, request.input_tokens) as was_sent:
+        answer = Answer(ticket=call_id, model=request.model, tokens=tokens)
+        with self.turnstile.opened(call_id, request.bytes) as was_sent:
             try:
                 yield answer
             except BaseException as error:
@@ -167,19 +146,26 @@ class Toll:
                 raise
         await _to_its_end(self._paid(answer, account, emit))
 
-    async def _reserved(self, account: Account, request: Request, emit: Emit) -> str:
-        """The id of the reservation. Waits while only open reservations or the minute's limit are in the way: most
-        calls settle far below their worst case."""
-        days = {name: getattr(self.days, name) for name in ("tenant_day_micro_usd", "deployment_day_micro_usd")}
-        account = replace(account, limits=account.limits.model_copy(update=days))
-        micro_usd = self.prices.worst_case(request.model, request.input_tokens, request.output_tokens)
+    async def _reserved(self, account: Account, request: Request, emit: Emit) -> tuple[str, int]:
+        """The id of the reservation, and the answer tokens that it pays for. Waits while only open reservations or the
+        minute's limit are in the way, because most calls settle below their worst case."""
+        account = self._of_today(account)
+        wanted, least = self._worst(request, request.answer_tokens), self._worst(request, request.least_tokens)
+        wanted = max(least, min(wanted, account.limits.spend_per_minute_micro_usd))
         call_id = uuid.uuid4().hex
-        until, told = self.clock() + self.seconds(account), False
+        since, told = self.clock(), False
+        until = since + self.seconds(account)
         while True:
             try:
-                expires = self.seconds(account) + RESERVATION_GRACE_S
-                await self.ledger.reserve(call_id, account, micro_usd, expires_in_s=expires)
-                return call_id
+                granted = await self.ledger.reserve(
+                    call_id,
+                    account,
+                    wanted,
+                    expires_in_s=self.seconds(account) + RESERVATION_GRACE_S,
+                    least=least,
+                    patient=self.clock() < since + PATIENCE_S,
+                )
+                return call_id, self._paid_for(request, granted)
             except LimitReached as refused:
                 if not _passes(refused, account) or self.clock() >= until:
                     raise
@@ -187,6 +173,18 @@ class Toll:
                     emit({"type": "warning", "message": f"{account.agent} waits: {refused}"})
                 told = True
             await self.sleep(random.uniform(0.02, 0.2))  # noqa: S311  jitter, not a secret
+
+    def _of_today(self, account: Account) -> Account:
+        days = {name: getattr(self.days, name) for name in DAYS}
+        return replace(account, limits=account.limits.model_copy(update=days))
+
+    def _worst(self, request: Request, answer_tokens: int) -> int:
+        return self.prices.worst_case(request.model, request.input_tokens, answer_tokens)
+
+    def _paid_for(self, request: Request, granted: int) -> int:
+        if granted >= self._worst(request, request.answer_tokens):
+            return request.answer_tokens
+        return self.prices.answer_tokens(request.model, request.input_tokens, granted)
 
     async def _paid(self, answer: Answer, account: Account, emit: Emit) -> None:
         await self._settle(account, answer, emit)

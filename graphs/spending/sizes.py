@@ -1,0 +1,113 @@
+"""How large a model's next call can get, learned from earlier ones: the bound of its input, the limit of its answer.
+
+Of a new request nothing is known but its bytes, of which a token has at least one. But most requests repeat an earlier
+one and add something, and of that one the provider has said how many tokens it had. No token reaches from one item of a
+prompt (a message, a tool) into the next, so an item has as many tokens wherever it stands. Hence:
+
+    tokens(request) <= tokens(earlier request) + bytes(what the earlier one did not have)
+
+It is kept in the process, per model. A process that has not seen the beginning of a conversation goes by its bytes.
+"""
+
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import openai
+import orjson
+from pydantic import BaseModel
+
+logger = logging.getLogger(__name__)
+
+MARGIN = 256  # tokens of what frames a prompt, beside its items
+BEGINNINGS = 256  # that are remembered
+SAME_BEGINNING = 16  # requests with the same one
+DENSEST = 8  # bytes per token of a prompt; what is reported above that leaves something out, such as what was cached
+FIRST_TURN = 2  # messages: prompt and task
+ANSWERS = 32
+FIRST_ANSWER = 4  # times the floor
+ROOM = 2  # times the longest answer so far
+
+Json = dict[str, Any]
+
+
+class Items(NamedTuple):
+    """A request as its items: the bytes of each by its hash, which of them is first, and the bytes of them all."""
+
+    sizes: Mapping[int, int]
+    first: int
+    total: int
+
+
+class Answered(NamedTuple):
+    """A request that was answered, and its tokens."""
+
+    items: Mapping[int, int]
+    tokens: int
+
+
+class Sizes:
+    """What one model's calls have needed so far."""
+
+    def __init__(self) -> None:
+        self._answered: OrderedDict[int, deque[Answered]] = OrderedDict()
+        self._longest: dict[str, deque[int]] = {}
+        self._holds = True
+
+    def bound(self, items: Items) -> int:
+        """The most tokens that this request can have."""
+        least = items.total
+        for known in self._answered.get(items.first, ()):
+            new = sum(size for item, size in items.sizes.items() if item not in known.items)
+            least = min(least, known.tokens + new)
+        return least + MARGIN
+
+    def answer_limit(self, kind: str, floor: int, most: int) -> int:
+        """Tokens to allow for an answer: twice what the longest one of this kind has needed lately.
+
+        Reserving for the longest possible answer would make parallel calls wait for money that none of them needs. An
+        answer that is cut here is asked for again with all that is allowed."""
+        longest = self._longest.get(kind)
+        return min(most, max(floor, ROOM * max(longest) if longest else FIRST_ANSWER * floor))
+
+    def learn(self, items: Items, bound: int, kind: str, tokens: int, answer_tokens: int) -> None:
+        """Take in what the provider says that a request and its answer had."""
+        self._longest.setdefault(kind, deque(maxlen=ANSWERS)).append(answer_tokens)
+        if tokens > bound and self._holds:
+            logger.warning(
+                "a request of at most %d tokens was billed as %d: its bytes count from now on", bound, tokens
+            )
+            self._holds = False
+            self._answered.clear()
+        if self._holds and items.total <= tokens * DENSEST:
+            self._answered.setdefault(items.first, deque(maxlen=SAME_BEGINNING)).append(Answered(items.sizes, tokens))
+            self._answered.move_to_end(items.first)
+            if len(self._answered) > BEGINNINGS:
+                self._answered.popitem(last=False)
+
+
+def kind_of(agent: str, messages: Sequence[object]) -> str:
+    """Answers of one kind are about as long: an agent's first ones mostly ask for a tool."""
+    return f"{agent}, {'later' if len(messages) > FIRST_TURN else 'first'}"
+
+
+def items_of(payload: Json, limit: str, most: int) -> Items:
+    """The request as sent, with this limit, item by item. What is no message and no tool is one item, which is part of
+    the prompt where it is a schema. A schema given as a class is sized like a tool's, which differs by a few words."""
+    given = payload.get("response_format")
+    if isinstance(given, type) and issubclass(given, BaseModel):
+        payload = {**payload, "response_format": openai.pydantic_function_tool(given)}
+    rest = {key: value for key, value in payload.items() if key not in {"messages", "tools"}}
+    sizes: dict[int, int] = {}
+    for item in _dumped([*payload.get("messages", ()), *payload.get("tools", ()), rest]):
+        key = hash(item)
+        while key in sizes:  # the same words said twice are two items
+            key += 1
+        sizes[key] = len(item) + 1
+    around = sum(len(key) + 5 for key in ("messages", "tools") if payload.get(key)) + len(f'"{limit}":{most},')
+    return Items(sizes, next(iter(sizes)), sum(sizes.values()) + around - 1)
+
+
+def _dumped(items: Iterable[Any]) -> Iterable[bytes]:
+    return (orjson.dumps(item, default=str, option=orjson.OPT_NON_STR_KEYS) for item in items)
