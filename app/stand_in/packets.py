@@ -86,6 +86,7 @@ class ReportPacket(_Packet):
     findings: list[FindingInfo] = []
     gaps: list[str] = []
     charts: list[str] = []
+    words: int = 1000
     stop_reason: str | None = None
     feedback: list[str] = []
 

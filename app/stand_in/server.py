@@ -86,7 +86,7 @@ class Chat:
             self._invoice.failed += 1
             raise
         used = self._cache.usage(wanted.model, prompt_of(body), spoken.tokens)
-        worst = Usage(prompt=len(body), cached=0, completion=wanted.answer_tokens)
+        worst = Usage(prompt=used.prompt, cached=0, completion=wanted.answer_tokens)
         may_be_lost = failure is not None or self._profile.bills_the_lost_in_full
         bill = self._invoice.bill(wanted.model, worst if may_be_lost else used)
         if await _client_left(request, self._wait_s):

@@ -10,16 +10,23 @@ from langgraph.runtime import Runtime
 from agents.base import ReportDraft
 from graphs.answers.asking import asked
 from graphs.deps import REPORT, Deps
-from graphs.errors import ENDS_THE_RUN, GraphError, UnusableAnswer
+from graphs.errors import ENDS_THE_RUN, GraphError, LimitReached, UnusableAnswer
 from graphs.evidence.citations import cited
 from graphs.evidence.rendering import assembled, gaps
 from graphs.planning.handoff import newest
 from graphs.prompts import prompt
+from graphs.spending.model import GovernedChatOpenAI
+from graphs.spending.sizes import MARGIN
+from graphs.spending.spend import Account
 from graphs.state import Report, ResearchState, of_status
+from graphs.stop_reasons import StopReason
 
 ATTEMPTS = 2
 TITLE = 100
-MOST_FINDINGS = 80
+MOST_FINDINGS = (80, 20, 5)  # that the writer gets: fewer where money for more is lacking
+SHORT_REPORT = 2048  # tokens
+TOKENS_OF_FINDING = 100
+WORDS_PERCENT = 60  # of the tokens
 
 
 def report(deps: Deps) -> Any:
@@ -30,18 +37,44 @@ def report(deps: Deps) -> Any:
         attempts = (before["attempts"] if (before := state["report"]) else 0) + 1
         if not of_status(state, "verified"):
             return {"report": _without_model(state)}
-        model = deps.model.charged_to(deps.account(state, REPORT, config), runtime.stream_writer)
+        account = deps.account(state, REPORT, config)
+        model = deps.model.charged_to(account, runtime.stream_writer)
         try:
-            draft = await asked(model, ReportDraft, [system, HumanMessage(_packet(state))], _cites)
+            draft = await _drafted(model, system, state, await _length(state, account, deps))
         except ENDS_THE_RUN:
             raise
         except GraphError as error:
+            if before and isinstance(error, LimitReached):  # the first draft stays; its problems are marked
+                return {"report": {**before, "attempts": ATTEMPTS}}
             flag = f"the report was put together without a model: {error}"
             return {"report": _without_model(state), "flags": [*state["flags"], flag]}
         runtime.stream_writer({"type": "report", "attempt": attempts})
         return {"report": Report(title=draft.title, body=draft.body, attempts=attempts, by_code=False, problems=[])}
 
     return report_node
+
+
+async def _drafted(model: GovernedChatOpenAI, system: SystemMessage, state: ResearchState, tokens: int) -> ReportDraft:
+    """The draft. With little money left, it is written from as many findings as that pays for."""
+    writer = model.model_copy(update={"max_tokens": tokens})
+    for most in MOST_FINDINGS:
+        try:
+            packet = HumanMessage(_packet(state, most, tokens * WORDS_PERCENT // 100))
+            return await asked(writer, ReportDraft, [system, packet], _cites)
+        except LimitReached as limit:
+            if limit.reason is not StopReason.BUDGET or most == MOST_FINDINGS[-1]:
+                raise
+    raise AssertionError("unreachable: the last one returns or raises")
+
+
+async def _length(state: ResearchState, account: Account, deps: Deps) -> int:
+    """Tokens that the report may have: enough for its findings, as far as the money that is left pays for them."""
+    used, limits = await deps.ledger.spend(account.job_id), account.limits
+    left = limits.budget_micro_usd - used.micro_usd - used.reserved_micro_usd
+    size = len(_packet(state, MOST_FINDINGS[0], 0).encode()) + MARGIN
+    paid = deps.model.toll.prices.answer_tokens(deps.model.model_name, size, left)
+    enough = max(SHORT_REPORT, len(of_status(state, "verified")) * TOKENS_OF_FINDING)
+    return max(limits.answer_floor_tokens, min(limits.answer_tokens, enough, paid))
 
 
 def _cites(draft: ReportDraft) -> ReportDraft:
@@ -60,9 +93,9 @@ def short(question: str) -> str:
     return question if len(question) <= TITLE else f"{question[: TITLE - 3]}..."
 
 
-def _packet(state: ResearchState) -> str:
+def _packet(state: ResearchState, most: int, words: int) -> str:
     shown = ("claim", "value", "unit", "period", "evidence", "confidence")
-    findings, omitted = newest(of_status(state, "verified"), MOST_FINDINGS)
+    findings, omitted = newest(of_status(state, "verified"), most)
     return json.dumps(
         {
             "question": state["question"],
@@ -71,6 +104,7 @@ def _packet(state: ResearchState) -> str:
             "gaps": gaps(state),
             "charts": [each["id"] for each in state["evidence"].values() if each["kind"] == "chart"],
             "stop_reason": state["stop_reason"],
+            "words": words,
             "feedback": state["report"]["problems"] if state["report"] else [],
         },
         ensure_ascii=False,

@@ -229,14 +229,12 @@ class GovernedChatOpenAI(ChatOpenAI):
         if self.account is None or self.emit is None:
             raise Unaccounted(f"{self.model_name} was called without an account; call charged_to() on it first")
         limits = self.account.limits
-        asked = (
-            kwargs.get("max_tokens"),
-            kwargs.get("max_completion_tokens"),
-            self.max_tokens,
-            limits.answer_tokens,
-            room,
-        )
-        most = min(each for each in asked if each and each > 0)  # for some servers -1 means unlimited
+        wanted = [
+            each
+            for each in (kwargs.get("max_tokens"), kwargs.get("max_completion_tokens"), self.max_tokens)
+            if each and each > 0  # for some servers -1 means unlimited
+        ]
+        most = min([*wanted, limits.answer_tokens, room or limits.answer_tokens])
         own = {key: value for key, value in kwargs.items() if key not in WITHOUT_STREAMS}
         given = self._get_request_payload(messages, stop=stop, **{**own, "max_completion_tokens": most})
         payload = self.dialect.spoken({key: value for key, value in given.items() if key not in WITHOUT_STREAMS})
@@ -245,7 +243,7 @@ class GovernedChatOpenAI(ChatOpenAI):
         most, choices = int(payload.pop(self.dialect.limit)), int(payload.get("n") or 1)
         items, kind = items_of(payload, self.dialect.limit, most), kind_of(self.account.agent, messages)
         floor = min(most, max(least, limits.answer_floor_tokens))
-        allowed = most if least else self.sizes.answer_limit(kind, floor, most)
+        allowed = most if least or wanted else self.sizes.answer_limit(kind, floor, most)
         size = self.sizes.bound(items)
         if size + allowed * choices > limits.request_tokens:
             detail = f"up to {size + allowed * choices} tokens, allowed are {limits.request_tokens}"

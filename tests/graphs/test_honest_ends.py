@@ -273,7 +273,7 @@ async def test_an_account_that_is_refused_asks_a_human_and_loses_no_task(graph: 
 async def test_an_agent_s_share_asks_once_for_an_amount_that_suffices(graph: Run) -> None:
     script = Script(once(assign(task(1, "sales"))), revenue, quoting)
     async with graph(script) as research:
-        paused = await invoked(research, started(budget_micro_usd=22_000, agent_share_percent=60))
+        paused = await invoked(research, started(budget_micro_usd=5_000, agent_share_percent=60))
         question = paused["__interrupt__"][0].value
         assert question["reason"] == "agent_budget_reached"
         assert "the agent sales has spent 0% of the budget and may spend 60%" in question["detail"]

@@ -216,7 +216,7 @@ async def test_no_recursion_limit_is_met_with_an_exception(graph: Run, limit: in
 async def test_a_limit_is_asked_for_again_when_the_answer_adds_nothing(graph: Run) -> None:
     script = Script(lambda packet, _: assign(task(len(packet["tasks"]) + 1, "sales")), revenue, quoting)
     async with graph(script) as research:
-        paused = await invoked(research, started(budget_micro_usd=20_000))
+        paused = await invoked(research, started(budget_micro_usd=5_000, agent_share_percent=60))
         again = await invoked(research, Command(resume={"action": "redirect", "note": "only Italy"}))
         odd = await invoked(research, Command(resume={"action": "make it so"}))
     reasons = [each["__interrupt__"][0].value["reason"] for each in (paused, again, odd)]
@@ -339,7 +339,7 @@ async def test_an_ungrounded_report_gets_one_repair_and_is_then_marked(graph: Ru
 async def test_at_the_budget_a_human_is_asked_and_the_answer_counts(graph: Run) -> None:
     script = Script(once(assign(task(1, "sales"))), revenue, quoting)
     async with graph(script) as research:
-        paused = await invoked(research, started(budget_micro_usd=18_500))
+        paused = await invoked(research, started(budget_micro_usd=3_700))
         question = paused["__interrupt__"][0].value
         assert question["reason"] == "budget_reached"
         assert question["spent_usd"] == 0.00045 * len(script.requests)
@@ -349,7 +349,7 @@ async def test_at_the_budget_a_human_is_asked_and_the_answer_counts(graph: Run) 
         ended = await invoked(research, Command(resume=answer.model_dump()))
     assert least > 0
     assert ended["status"] == "completed"
-    assert ended["limits"]["budget_micro_usd"] == 68_500
+    assert ended["limits"]["budget_micro_usd"] == 53_700
 
 
 async def test_no_human_grants_more_than_the_ceiling(graph: Run) -> None:

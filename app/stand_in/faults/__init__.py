@@ -2,6 +2,7 @@
 
 - profile.py: what a profile may change
 - conduct.py, wandering.py: agents and supervisors that never finish, or finish with nothing; wordings.py: their words
+- insatiable.py: a team that never has enough
 - gullible.py: agents that obey what they read
 - garbled.py: answers that cannot be used
 - failures.py: answers that never arrive
@@ -9,7 +10,7 @@
 
 from collections.abc import Mapping
 
-from app.stand_in.faults import conduct, failures, garbled, gullible, wandering
+from app.stand_in.faults import conduct, failures, garbled, gullible, insatiable, wandering
 from app.stand_in.faults.profile import HONEST, Failure, Profile, spoken_by
 
 PROFILES: Mapping[str, Profile] = {
@@ -17,6 +18,11 @@ PROFILES: Mapping[str, Profile] = {
     "clarify": Profile("two agents ask each other back for ever, in ever new words", spoken_by(conduct.clarify)),
     "busy": Profile("the same, with tool calls that look like work", spoken_by(wandering.busy)),
     "hoarder": Profile("agents fetch all there is, again and again", spoken_by(wandering.hoarder)),
+    "insatiable": Profile(
+        "a team that never has enough, at a provider that sometimes fails",
+        spoken_by(insatiable.insatiable),
+        failure=failures.sometimes,
+    ),
     "empty": Profile("agents are done at once, with a number they made up", spoken_by(conduct.empty)),
     "deadlock": Profile("every plan has two tasks that wait for each other", spoken_by(conduct.deadlock)),
     "gullible": Profile("the team does what documents tell it to do", spoken_by(gullible.gullible)),

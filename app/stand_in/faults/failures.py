@@ -18,6 +18,11 @@ def flaky(number: int) -> Failure | None:
     return CYCLE[number // 2 % len(CYCLE)] if number % 2 else None
 
 
+def sometimes(number: int) -> Failure | None:
+    """Every eleventh request fails, each in the next way of the cycle."""
+    return None if number % 11 else CYCLE[number // 11 % len(CYCLE)]
+
+
 def outage(_: int) -> Failure | None:
     """No request is answered."""
     return OVERLOADED

@@ -39,8 +39,8 @@ class Profile:
     """One way to be a model.
 
     `failure` is asked with the number of the request, the first being 1. `wait_s` are seconds before each answer, None
-    for ever. With `bills_the_lost_in_full`, a request whose client did not wait for the answer costs what a client has
-    to assume when it knows nothing: a token per byte sent, and the longest answer that it allowed.
+    for ever. With `bills_the_lost_in_full`, a request whose client did not wait for the answer costs the most
+    that it can: nothing was cached, and the answer is as long as was allowed.
     """
 
     says: str

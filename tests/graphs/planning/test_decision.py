@@ -78,7 +78,7 @@ def test_the_least_amount_is_enough_and_less_is_refused(spent: int, budget: int,
     least = escalation(paused, CEILING)["least_amount_usd"]
     for action in ({"action": "approve_more"}, {"action": "redirect", "note": "only Italy"}):
         granted = applied(paused, used, {**action, "amount_usd": least}, CEILING, NOW)
-        assert spent * 100 < granted["limits"]["budget_micro_usd"] * 80
+        assert spent * 100 < granted["limits"]["budget_micro_usd"] * Limits().wrap_up_percent
         assert (needed or 0) <= granted["limits"]["budget_micro_usd"]
         assert (granted["halted"], granted["handoffs"]) == (None, [])
         if least >= 0.000002:

@@ -73,9 +73,9 @@ def test_the_limit_is_named(used: Spend, reason: StopReason) -> None:
     assert assess(state(), used, NOW) == Verdict("limit", reason)
 
 
-def test_eighty_percent_of_the_budget_wraps_up() -> None:
-    assert assess(state(), Spend(micro_usd=799), NOW).course == "go"
-    assert assess(state(), Spend(micro_usd=800), NOW) == Verdict("wrap_up", StopReason.BUDGET_WRAP_UP)
+def test_most_of_the_budget_wraps_up() -> None:
+    assert assess(state(), Spend(micro_usd=949), NOW).course == "go"
+    assert assess(state(), Spend(micro_usd=950), NOW) == Verdict("wrap_up", StopReason.BUDGET_WRAP_UP)
 
 
 def test_a_run_ends_before_langgraph_ends_it() -> None:

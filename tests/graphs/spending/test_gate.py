@@ -7,7 +7,7 @@ import gzip
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,18 +37,6 @@ from tests.http_server import served
 pytestmark = pytest.mark.usefixtures("redis_client")
 
 
-@pytest.fixture
-def provider() -> Any:
-    with billing(Provider()) as served:
-        yield served
-
-
-@pytest.fixture
-async def toll(provider: Provider, redis_client: Redis) -> AsyncIterator[Gate]:
-    async with gate(provider, redis_client) as built:
-        yield built
-
-
 async def agrees(toll: Gate, provider: Provider) -> None:
     """The ledger and the provider's invoice say the same, to the micro-dollar, and nothing is left reserved."""
     spend = await toll.ledger.spend(JOB)
@@ -70,7 +58,7 @@ async def test_of_fifty_calls_at_once_with_room_for_seven_seven_reach_the_provid
 ) -> None:
     cost = await worst_cost(provider, toll)
     provider.requests.clear()
-    model = toll.charged(budget_micro_usd=7 * cost + cost - 1)
+    model = toll.charged(budget_micro_usd=7 * cost + cost - 1, answer_floor_tokens=1000)
     outcomes = await asyncio.gather(*(model.ainvoke("hello") for _ in range(50)), return_exceptions=True)
     refused = [each for each in outcomes if isinstance(each, LimitReached)]
     assert len(provider.requests) == 7
