@@ -23,6 +23,7 @@ from tests.http_server import served
 Json = dict[str, Any]
 MODEL = "gpt-5-mini"
 PRICES = {MODEL: (250, 25, 2000)}  # nano-dollars a token: uncached input, cached input, output
+PRIORITY = (450, 45, 3600)
 DEAREST = (150_000, 150_000, 600_000)
 UNCAPPED = 128_000  # tokens that an answer may have when the request names no limit
 MARGIN = 256  # bytes that a client is granted beyond those it sent
@@ -49,7 +50,8 @@ Behaviour = Literal[
 class Provider:
     """What it does with each request, by its number from 0; what it saw; what it charges.
 
-    `decide` makes the message of an answer from the request; without it, the answer is `content`.
+    `decide` makes the message of an answer from the request; without it, the answer is `content`. `is_priority`: its
+    project's default is that service tier.
     """
 
     behave: Callable[[int], Behaviour] = lambda _: "answer"
@@ -58,6 +60,7 @@ class Provider:
     output_tokens: int = 40
     input_tokens: int = 300
     cached_tokens: int = 0
+    is_priority: bool = False
     requests: list[Json] = field(default_factory=list)
     invoice: list[int] = field(default_factory=list)
     retry_after: str = "0"
@@ -72,7 +75,9 @@ class Provider:
         worst = behaviour in {"no_usage", "hang", "reset", "worst"}
         read, cached = (size + MARGIN, 0) if worst else (self.input_tokens, self.cached_tokens)
         wrote = self._allowed(request) if worst or behaviour == "cut_short" else self.output_tokens
-        uncached_price, cached_price, output_price = PRICES.get(request["model"], DEAREST)
+        uncached_price, cached_price, output_price = (
+            PRIORITY if self.is_priority else PRICES.get(request["model"], DEAREST)
+        )
         nano = (read - cached) * uncached_price + cached * cached_price + wrote * output_price
         self.invoice.append(-(-nano // 1000))
 
@@ -147,6 +152,7 @@ def _completion(provider: Provider, given: Json, behaviour: Behaviour, size: int
         "object": "chat.completion",
         "created": 0,
         "model": given["model"],
+        "service_tier": "priority" if provider.is_priority else "default",
         "choices": [{"index": 0, "message": message, "finish_reason": finish}],
     }
     return document if behaviour == "no_usage" else {**document, "usage": provider.usage(given, behaviour, size)}

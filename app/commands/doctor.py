@@ -1,7 +1,7 @@
 """`tollgate doctor`: checks each part of the set-up, and names the remedy for what is wrong."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
 
 import httpx
@@ -11,10 +11,10 @@ from rich.text import Text
 from agents import AGENTS
 from app.commands.terminal import Terminal
 from app.config.data_settings import users_of_servers
-from app.config.prices import pricer
+from app.config.prices import embeds, fallback_pricer, pricer
 from app.config.servers import SERVERS
 from app.config.settings import Settings, variable
-from app.errors import AppError
+from app.errors import AppError, BadInput
 from app.running.processes import Addresses
 from app.running.runtime import loading, ready, tool_gateway
 from app.store.redis import connect, preflight
@@ -44,7 +44,14 @@ async def examine(settings: Settings, redis_url: str, addresses: Addresses, cons
 
 async def _lines(settings: Settings, redis_url: str, addresses: Addresses) -> AsyncIterator[Line]:
     yield Line(True, "agents", ", ".join(agent.name for agent in AGENTS))
-    yield await _model(settings, addresses)
+    try:
+        costs = list(_costs(settings))
+    except BadInput as error:
+        yield Line(False, "prices", str(error))
+    else:
+        yield await _model(settings, addresses)
+        for line in costs:
+            yield line
     async for line in _redis(settings, redis_url):
         yield line
     async for line in _servers(settings, addresses):
@@ -61,10 +68,6 @@ async def _lines(settings: Settings, redis_url: str, addresses: Addresses) -> As
 
 
 async def _model(settings: Settings, addresses: Addresses) -> Line:
-    try:
-        pricer(settings)
-    except AppError as error:
-        return Line(False, "model", str(error))
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     url, where = f"{addresses.model.rstrip('/')}/models", shown(addresses.model)
@@ -80,6 +83,20 @@ async def _model(settings: Settings, addresses: Addresses) -> Line:
         return Line(False, "model", f"{where} answers with a page: is OPENAI_BASE_URL missing /v1?")
     who = "the stand-in (rules, not a language model)" if settings.offline else where
     return Line(True, "model", f"{settings.model}, planning with {settings.supervisor_model}, from {who}")
+
+
+def _costs(settings: Settings) -> Iterator[Line]:
+    """What one call can cost at most, per role. Raises BadInput for a model without a price."""
+    prices, limits = pricer(settings), settings.limits
+    roles = [("supervisor", settings.supervisor_model, prices), ("agents, report", settings.model, prices)]
+    if settings.fallback_model:
+        roles.append(("fallback", settings.fallback_model, fallback_pricer(settings)))
+    for role, model, its in roles:
+        most = its.dearest_call(model, limits.request_tokens, limits.answer_tokens)
+        yield Line(True, role, f"{model}: a call costs {dollars(most)} at most")
+    if embeds(settings):
+        most = prices.embedding(settings.embedding_model, limits.request_tokens)
+        yield Line(True, "embeddings", f"{settings.embedding_model}: a call costs {dollars(most)} at most")
 
 
 async def _redis(settings: Settings, redis_url: str) -> AsyncIterator[Line]:

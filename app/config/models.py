@@ -9,8 +9,9 @@ from openai import DefaultAsyncHttpxClient
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from app.config.prices import Pricer
-from app.config.settings import OPENAI_URL, Settings
+from app.config.price_list import is_openai
+from app.config.prices import Pricer, fallback_pricer
+from app.config.settings import Settings
 from graphs.answers.dialect import Dialect
 from graphs.clock import utc_now
 from graphs.errors import Unaccounted
@@ -79,7 +80,7 @@ class Models:
         name, url = self._settings.fallback_model, self._settings.fallback_base_url
         if name is None or url is None:
             return None
-        toll = dataclasses.replace(self._toll, breaker=breaker)
+        toll = dataclasses.replace(self._toll, breaker=breaker, prices=fallback_pricer(self._settings))
         return self._built(name, str(url), self._settings.fallback_api_key or NO_KEY, toll, None)
 
     def _built(
@@ -93,12 +94,12 @@ class Models:
             http_client=self._synchronous,
             timeout=self._settings.limits.call_timeout_s,
             max_retries=0,  # the gate retries: each attempt is reserved and settled on its own
-            # What it costs is reserved at the prices of this tier; elsewhere than at OpenAI there is no other.
-            service_tier="default" if url == OPENAI_URL else None,
+            # Else a project's default applies, which may cost twice as much (see PriceList); others may not know it.
+            service_tier="default" if is_openai(url) else None,
             use_responses_api=False,
             stream_usage=True,
             toll=toll,
             # The older name of the limit is the one that all others obey; some ignore the newer one, and any bound.
-            dialect=Dialect(limit="max_completion_tokens" if url == OPENAI_URL else "max_tokens"),
+            dialect=Dialect(limit="max_completion_tokens" if is_openai(url) else "max_tokens"),
             fallback=fallback,
         )

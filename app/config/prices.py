@@ -1,163 +1,136 @@
-"""What a model call costs, in micro-dollars: computed exactly, rounded up once per call.
+"""What a model call costs, in micro-dollars: computed exactly, rounded up once per call."""
 
-One US dollar per million tokens is one micro-dollar per token, so prices multiply with counts as they are.
-"""
-
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from fractions import Fraction
-from functools import lru_cache
 from math import ceil, floor
-from typing import Any
+from typing import Any, NoReturn
 
-from genai_prices import Usage, calc_price
-from genai_prices.types import TieredPrices
 from langchain_core.messages.ai import UsageMetadata
 
-from app.config.settings import Price, Settings
+from app.config.price_list import PriceList
+from app.config.rates import INPUT_PARTS, OUTPUT_PARTS, Rates, Side, own_rates
+from app.config.settings import OPENAI_URL, Price, Settings, variable
 from app.errors import BadInput
+from graphs.answers.completion import SERVICE_TIERS
+from graphs.clock import utc_now
 
-# Parts of the two totals that may have a price of their own: LangChain's name of the count, genai-prices' of the price.
-INPUT_PARTS = {"cache_read": "cache_read_mtok", "cache_creation": "cache_write_mtok", "audio": "input_audio_mtok"}
-OUTPUT_PARTS = {"audio": "output_audio_mtok"}
-SERVICE_TIERS = ("priority", "flex")
-ZERO = Fraction(0)
 ANY_NUMBER = 10**9  # of tokens that cost nothing
 
 
-@dataclass(frozen=True)
-class Rate:
-    """Micro-dollars per token, in tiers by the call's input tokens: each applies above its start, the last one wins."""
-
-    steps: tuple[tuple[int, Fraction], ...]
-
-    @classmethod
-    def of(cls, price: Decimal | TieredPrices) -> "Rate":
-        if isinstance(price, TieredPrices):
-            return cls(((-1, Fraction(price.base)), *((tier.start, Fraction(tier.price)) for tier in price.tiers)))
-        return cls(((-1, Fraction(price)),))
-
-    def at(self, input_tokens: int) -> Fraction:
-        """The rate of a call of that size: also for the tokens below the last start."""
-        return self._reached(input_tokens)[-1]
-
-    def highest(self, input_tokens: int) -> Fraction:
-        """The highest rate of any call up to that size, in micro-dollars per token."""
-        return max(self._reached(input_tokens))
-
-    def _reached(self, input_tokens: int) -> list[Fraction]:
-        return [rate for start, rate in self.steps if start < input_tokens]
-
-
-@dataclass(frozen=True)
-class Side:
-    """The rates of input or of output: of the parts that have their own, and of all the rest."""
-
-    rest: Rate
-    parts: Mapping[str, Rate] = field(default_factory=dict)
-
-    def price(self, tokens: int, counts: Mapping[str, int], input_tokens: int) -> Fraction:
-        """The parts are taken out of the total, so that no token is priced twice."""
-        apart = sum((rate.at(input_tokens) * counts[name] for name, rate in self.parts.items()), ZERO)
-        return apart + self.rest.at(input_tokens) * (tokens - sum(counts[name] for name in self.parts))
-
-    def highest(self, input_tokens: int) -> Fraction:
-        """The highest rate of any token, in micro-dollars per token."""
-        return max(rate.highest(input_tokens) for rate in (self.rest, *self.parts.values()))
-
-
-@dataclass(frozen=True)
-class Rates:
-    """The rates of one model."""
-
-    input: Side
-    output: Side
-
-
 class Pricer:
-    """Prices calls of the configured models. See `pricer`."""
+    """Prices calls of models at one address. See `pricer`.
 
-    def __init__(self, own: Mapping[str, Price], configured: tuple[str, ...], embedding: str | None = None) -> None:
-        self._own = {name: _own(price) for name, price in own.items()}
-        self._configured = configured
-        for name in configured:
-            if self._known(name, None) is None:
-                example = f'{{"{name}": {{"input": 0.25, "output": 2.0}}}}'
-                raise BadInput(
-                    f"the model {name} has no known price; "
-                    f"set TOLLGATE_PRICES='{example}' (US dollars per million tokens)"
-                )
-        if embedding:
-            self.embedding(embedding, 0)
+    A call is priced at the moment it began, `at`, by default now. When a price changes within the hour, it is the
+    dearest, because providers differ in which moment counts. So a call never costs more than its worst case.
+    """
 
-    def __call__(self, model: str, usage: UsageMetadata) -> int:
-        """The price of one call in micro-dollars, rounded up.
+    def __init__(self, own: Mapping[str, Price], url: str = OPENAI_URL) -> None:
+        self._own = {name: own_rates(price) for name, price in own.items()}
+        self._list = PriceList(url)
 
-        An unknown model, because a server answers under its own name, costs as much as the most expensive configured
-        one.
+    def __call__(self, model: str, usage: UsageMetadata, at: datetime | None = None) -> int:
+        """The price of one call in micro-dollars, rounded up, at the service tier that answered.
 
         Raises:
             ValueError: the usage is invalid.
         """
         counted = _Counted(usage)
-        return max(ceil(counted.price(rates)) for rates in self._candidates(model, counted.service_tier))
+        return max(ceil(counted.price(*sides)) for sides in self._both(model, (counted.service_tier,), at))
 
-    def worst_case(self, model: str, input_tokens: int, output_tokens: int) -> int:
-        """The maximum price in micro-dollars of a call with at most so many tokens, whatever their parts.
-
-        Valid for the provider's standard service tier, not for `priority`.
-        """
-        return max(
-            ceil(rates.input.highest(input_tokens) * input_tokens + rates.output.highest(input_tokens) * output_tokens)
-            for rates in self._candidates(model, None)
-        )
-
-    def answer_tokens(self, model: str, input_tokens: int, micro_usd: int) -> int:
-        """The most answer tokens with which this call's worst case is within the amount.
-
-        Negative if the amount does not even pay for the input."""
-        left = micro_usd - max(
-            rates.input.highest(input_tokens) * input_tokens for rates in self._candidates(model, None)
-        )
-        dearest = max(rates.output.highest(input_tokens) for rates in self._candidates(model, None))
-        return floor(left / dearest) if dearest else ANY_NUMBER if left >= 0 else -1
-
-    def embedding(self, model: str, tokens: int) -> int:
-        """The price in micro-dollars of the embeddings of so many input tokens, rounded up.
+    def worst_case(self, model: str, input_tokens: int, output_tokens: int, at: datetime | None = None) -> int:
+        """The maximum price in micro-dollars of a call with at most so many tokens, whatever their parts, and whatever
+        service tier answers.
 
         Raises:
             BadInput: no price is known.
         """
-        own = self._own.get(model)
-        rate = own.input.rest if own else _embedding_rate(model, datetime.now(UTC).date())
-        if rate is None:
-            raise BadInput(
-                f"the embedding model {model} has no known price; set "
-                f'TOLLGATE_PRICES=\'{{"{model}": {{"input": 0.02, "output": 0}}}}\' (US dollars per million tokens)'
-            )
-        return ceil(rate.at(tokens) * tokens)
+        return max(
+            ceil(into.highest(input_tokens) * input_tokens + out.highest(input_tokens) * output_tokens)
+            for into, out in self._both(model, self._list.tiers, at)
+        )
 
-    def _candidates(self, model: str, service_tier: str | None) -> list[Rates]:
-        if (known := self._known(model, service_tier)) is not None:
-            return [known]
-        return [rates for name in self._configured if (rates := self._known(name, service_tier)) is not None]
+    def answer_tokens(self, model: str, input_tokens: int, micro_usd: int, at: datetime | None = None) -> int:
+        """The most answer tokens with which this call's worst case is within the amount.
 
-    def _known(self, model: str, service_tier: str | None) -> Rates | None:
-        return self._own.get(model) or _listed(model, service_tier, datetime.now(UTC).date())
+        Negative if the amount does not even pay for the input."""
+        return min(
+            _affordable(micro_usd - into.highest(input_tokens) * input_tokens, out.highest(input_tokens))
+            for into, out in self._both(model, self._list.tiers, at)
+        )
+
+    def dearest_call(self, model: str, request_tokens: int, answer_tokens: int) -> int:
+        """The worst case of any call with so many tokens at most, and so many of them in the answer."""
+        least = max(0, request_tokens - answer_tokens)
+        starts = {start + 1 for into, out in self._both(model, self._list.tiers) for start in into.starts | out.starts}
+        sizes = {least, request_tokens, *(start for start in starts if least < start < request_tokens)}
+        return max(self.worst_case(model, size, request_tokens - size) for size in sizes)
+
+    def embedding(self, model: str, tokens: int, at: datetime | None = None) -> int:
+        """The price in micro-dollars of the embeddings of so many input tokens, rounded up. Only input is billed."""
+        known = self._rates(model, (None,), at) or _refuse(model, '{"input": 0.02}')
+        return max(ceil(rates.input.rest.highest(tokens) * tokens) for rates in known)
+
+    def _both(self, model: str, tiers: tuple[str | None, ...], at: datetime | None = None) -> list[tuple[Side, Side]]:
+        both = [(rates.input, rates.output) for rates in self._rates(model, tiers, at) if rates.output]
+        return both or _refuse(model, '{"input": 0.25, "output": 2.0}')
+
+    def _rates(self, model: str, tiers: tuple[str | None, ...], at: datetime | None) -> list[Rates]:
+        if own := self._own.get(model):
+            return [own]
+        at = at or utc_now()
+        return [rates for tier in tiers for rates in self._list.rates(model, tier, at)]
 
 
 def pricer(settings: Settings) -> Pricer:
-    """A function that prices a call in micro-dollars, rounded up; `worst_case` bounds it before the call.
+    """Prices the models at the main provider's address. What the stand-in does is priced as if OpenAI did it.
 
     Raises:
         BadInput: a configured model has no price, neither known nor set.
     """
-    named = (settings.model, settings.supervisor_model, settings.fallback_model)
-    ours = "knowledge_base" not in settings.mcp
-    embedding = settings.embedding_model if ours else None
-    return Pricer(settings.prices, tuple(name for name in named if name), embedding)
+    prices = Pricer(settings.prices, OPENAI_URL if settings.offline else str(settings.model_url))
+    for field in ("model", "supervisor_model"):
+        with _naming(field):
+            prices.worst_case(getattr(settings, field), 0, 0)
+    if embeds(settings):
+        with _naming("embedding_model"):
+            prices.embedding(settings.embedding_model, 0)
+    return prices
+
+
+def embeds(settings: Settings) -> bool:
+    """Whether our knowledge base runs here, which computes embeddings at the main provider's address."""
+    return "knowledge_base" not in settings.mcp
+
+
+def fallback_pricer(settings: Settings) -> Pricer:
+    """The same for the fallback, which there must be, at its own address."""
+    prices = Pricer(settings.prices, str(settings.fallback_base_url))
+    with _naming("fallback_model"):
+        prices.worst_case(str(settings.fallback_model), 0, 0)
+    return prices
+
+
+@contextlib.contextmanager
+def _naming(field: str) -> Iterator[None]:
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(f"{variable(field)}: {error}") from None
+
+
+def _refuse(model: str, example: str) -> NoReturn:
+    raise BadInput(
+        f"the model {model} has no known price; "
+        f"set TOLLGATE_PRICES='{{\"{model}\": {example}}}' (US dollars per million tokens)"
+    )
+
+
+def _affordable(micro_usd: Fraction, rate: Fraction) -> int:
+    if rate == 0:
+        return ANY_NUMBER if micro_usd >= 0 else -1
+    return floor(micro_usd / rate)
 
 
 class _Counted:
@@ -181,10 +154,9 @@ class _Counted:
         ):
             raise ValueError(f"more tokens in the parts than in total: {given}")
 
-    def price(self, rates: Rates) -> Fraction:
+    def price(self, into: Side, out: Side) -> Fraction:
         """In micro-dollars. Reasoning is output like any other."""
-        into = rates.input.price(self.input, self._into, self.input)
-        return into + rates.output.price(self.output, self._out, self.input)
+        return into.price(self.input, self._into, self.input) + out.price(self.output, self._out, self.input)
 
 
 def _mapping(given: Any) -> Mapping[str, Any]:
@@ -205,45 +177,3 @@ def _count(given: Mapping[str, Any], name: str) -> int:
 def _part(given: Mapping[str, Any], name: str, prefix: str) -> int:
     name = name if given.get(prefix + name) is None else prefix + name
     return 0 if given.get(name) is None else _count(given, name)
-
-
-def _own(price: Price) -> Rates:
-    def rate(dollars: float) -> Rate:
-        return Rate.of(Decimal(str(dollars)))
-
-    parts = {} if price.cached is None else {"cache_read": rate(price.cached)}
-    return Rates(Side(rate(price.input), parts), Side(rate(price.output)))
-
-
-@lru_cache(maxsize=256)
-def _listed(model: str, service_tier: str | None, on: date) -> Rates | None:
-    """The list price of that day; None if it is unknown or not per input and output token."""
-    price = _price(model, service_tier, on)
-    if price is None or price.input_mtok is None or price.output_mtok is None:
-        return None
-    return Rates(_side(price, "input_mtok", INPUT_PARTS), _side(price, "output_mtok", OUTPUT_PARTS))
-
-
-@lru_cache(maxsize=16)
-def _embedding_rate(model: str, on: date) -> Rate | None:
-    """The list price of that day; None if it is unknown or not that of an embedding model."""
-    price = _price(model, None, on)
-    if price is None or price.input_mtok is None or price.output_mtok:
-        return None
-    return Rate.of(price.input_mtok)
-
-
-def _price(model: str, service_tier: str | None, on: date) -> Any:
-    context = {"service_tier": service_tier} if service_tier else None
-    when = datetime.combine(on, time(), UTC)
-    try:
-        return calc_price(
-            Usage(), model, provider_id="openai", genai_request_timestamp=when, price_context=context
-        ).model_price
-    except LookupError:
-        return None
-
-
-def _side(price: Any, rest: str, parts: Mapping[str, str]) -> Side:
-    own = {name: Rate.of(getattr(price, key)) for name, key in parts.items() if getattr(price, key) is not None}
-    return Side(Rate.of(getattr(price, rest)), own)

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import SettingsConfigDict, SettingsError
 
 from app.config.data_settings import DataSettings
@@ -24,12 +24,27 @@ HOURS_TO_END = 1  # that a job is kept after a wait expires, for a worker to end
 OPENAI_URL = "https://api.openai.com/v1"
 
 
-class Price(BaseModel):
-    """US dollars per million tokens, for a model that `genai-prices` does not know."""
+class _Rates(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    output: float | None = Field(None, ge=0, allow_inf_nan=False)
+    cached: float | None = Field(None, ge=0, allow_inf_nan=False)
+    cache_write: float | None = Field(None, ge=0, allow_inf_nan=False)
+
+
+class LongContext(_Rates):
+    """The prices of all tokens of a call with more input tokens than `above`."""
+
+    above: int = Field(gt=0)
+    input: float = Field(ge=0, allow_inf_nan=False)
+
+
+class Price(_Rates):
+    """US dollars per million tokens, for a model that `genai-prices` does not know. Only an embedding model has no
+    price for output. Without their own, cached and written tokens cost what other input does."""
 
     input: float = Field(ge=0, allow_inf_nan=False)
-    output: float = Field(ge=0, allow_inf_nan=False)
-    cached: float | None = Field(None, ge=0, allow_inf_nan=False)
+    long_context: LongContext | None = None
 
 
 class Settings(DataSettings, LimitSettings):

@@ -20,6 +20,8 @@ from safe_http.bodies import body
 
 _READ = ("id", "object", "created", "model", "system_fingerprint")  # LangChain takes some other keys for an error
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
+_TIER = "service_tier"
+SERVICE_TIERS = ("priority", "fast", "flex")  # with prices of their own
 
 ANSWER_BYTES = 16 * 1024 * 1024  # decompressed
 
@@ -54,6 +56,8 @@ def completion_in(body: bytes, headers: Mapping[str, str]) -> Json:
         named = {list: "a list", str: "a text", type(None): "null"}.get(type(document), "a number")
         raise NoCompletion(f"the model provider answered with JSON that is {named}, not a completion")
     usage = _usage(document.get("usage"))
+    if usage and document.get(_TIER) in SERVICE_TIERS:
+        usage[_TIER] = document[_TIER]
     told = tokens_of(usage)
     choice = _first(document.get("choices"))
     if (document.get("error") and not choice) or choice.get("error") or document.get("object") == "error":
@@ -67,17 +71,19 @@ def completion_in(body: bytes, headers: Mapping[str, str]) -> Json:
 
 
 def tokens_of(usage: Json | None) -> UsageMetadata | None:
-    """A completion's usage in LangChain's format. The details are included in the totals."""
+    """A completion's usage in LangChain's format. The details are included in the totals. The service tier that
+    answered is told by a count of its name."""
     if usage is None:
         return None
     read, wrote = (usage.get(name) or {} for name in _DETAILS)
+    tier = {usage[_TIER]: usage["prompt_tokens"]} if _TIER in usage else {}
     into = {"cache_read": "cached_tokens", "cache_creation": "cache_write_tokens", "audio": "audio_tokens"}
     out = {"reasoning": "reasoning_tokens", "audio": "audio_tokens"}
     return UsageMetadata(
         input_tokens=usage["prompt_tokens"],
         output_tokens=usage["completion_tokens"],
         total_tokens=usage["total_tokens"],
-        input_token_details=InputTokenDetails(**{ours: read[key] for ours, key in into.items() if key in read}),  # type: ignore[typeddict-item]
+        input_token_details=InputTokenDetails(**tier, **{ours: read[key] for ours, key in into.items() if key in read}),  # type: ignore[typeddict-item]
         output_token_details=OutputTokenDetails(**{ours: wrote[key] for ours, key in out.items() if key in wrote}),  # type: ignore[typeddict-item]
     )
 

@@ -80,7 +80,7 @@ class GovernedChatOpenAI(ChatOpenAI):
     account: InstanceOf[Account] | None = Field(default=None, exclude=True, repr=False)
     emit: Emit | None = Field(default=None, exclude=True, repr=False)
     home: InstanceOf[asyncio.AbstractEventLoop] | None = Field(default=None, exclude=True, repr=False)
-    _priced_as: str = PrivateAttr()
+    _priced_as: tuple[str, str | None] = PrivateAttr()
 
     @model_validator(mode="after")
     def validate_environment(self) -> Self:
@@ -89,7 +89,7 @@ class GovernedChatOpenAI(ChatOpenAI):
         hooks = self.http_async_client.event_hooks["request"] if self.http_async_client else []
         if self.account is not None or self.http_client is None or self.toll.turnstile.admit not in hooks:
             raise ValueError("app/config/models.py builds the models, and charged_to() puts one on an account")
-        self._priced_as = self.model_name
+        self._priced_as = self.model_name, self.service_tier
         built: Self = super().validate_environment()  # type: ignore[operator]  # pydantic leaves it a method
         return built
 
@@ -238,7 +238,7 @@ class GovernedChatOpenAI(ChatOpenAI):
         own = {key: value for key, value in kwargs.items() if key not in WITHOUT_STREAMS}
         given = self._get_request_payload(messages, stop=stop, **{**own, "max_completion_tokens": most})
         payload = self.dialect.spoken({key: value for key, value in given.items() if key not in WITHOUT_STREAMS})
-        refuse_what_has_no_bound(payload, self._priced_as)
+        refuse_what_has_no_bound(payload, *self._priced_as)
         tools = payload.get("tools") or given.get("tools") or []
         most, choices = int(payload.pop(self.dialect.limit)), int(payload.get("n") or 1)
         items, kind = items_of(payload, self.dialect.limit, most), kind_of(self.account.agent, messages)

@@ -44,19 +44,19 @@ logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class Prices(Protocol):
-    """Prices of calls, in micro-dollars, rounded up."""
+    """Prices of calls, in micro-dollars, rounded up. `at` is the moment that sets the price, by default now."""
 
-    def __call__(self, model: str, usage: UsageMetadata) -> int:
+    def __call__(self, model: str, usage: UsageMetadata, at: datetime | None = None) -> int:
         """The price of this usage. Raises ValueError for invalid usage."""
 
-    def worst_case(self, model: str, input_tokens: int, output_tokens: int) -> int:
+    def worst_case(self, model: str, input_tokens: int, output_tokens: int, at: datetime | None = None) -> int:
         """The most that this many tokens can cost."""
 
-    def answer_tokens(self, model: str, input_tokens: int, micro_usd: int) -> int:
+    def answer_tokens(self, model: str, input_tokens: int, micro_usd: int, at: datetime | None = None) -> int:
         """The most answer tokens whose worst case, beside this input, is within the amount; negative if the input
         alone is not."""
 
-    def embedding(self, model: str, tokens: int) -> int:
+    def embedding(self, model: str, tokens: int, at: datetime | None = None) -> int:
         """The price of the embeddings of this many input tokens."""
 
 
@@ -77,12 +77,14 @@ class Answer:
     """An attempt: `ticket` admits its one request, which allows for `tokens` in the answer. The reader of the answer
     fills in its usage.
 
-    It is priced as the requested model, like the reservation, whatever model name the provider returns.
+    It is priced as the requested model at the same moment, `at`, as the reservation, whatever model name the provider
+    returns and whenever it answers.
     """
 
     ticket: str
     model: str
     tokens: int
+    at: datetime
     usage: UsageMetadata | None = None
 
 
@@ -132,12 +134,13 @@ class Toll:
                 f"the provider of {request.model} failed repeatedly; circuit open, it is not called for a while",
                 await self.breaker.wait_s() or 0.0,
             )
+        at = self.now()
         try:
-            call_id, tokens = await self._reserved(account, request, emit)
+            call_id, tokens = await self._reserved(account, request, emit, at)
         except BaseException:
             await _to_its_end(self.breaker.abandoned())
             raise
-        answer = Answer(ticket=call_id, model=request.model, tokens=tokens)
+        answer = Answer(ticket=call_id, model=request.model, tokens=tokens, at=at)
         with self.turnstile.opened(call_id, request.bytes) as was_sent:
             try:
                 yield answer
@@ -146,11 +149,11 @@ class Toll:
                 raise
         await _to_its_end(self._paid(answer, account, emit))
 
-    async def _reserved(self, account: Account, request: Request, emit: Emit) -> tuple[str, int]:
+    async def _reserved(self, account: Account, request: Request, emit: Emit, at: datetime) -> tuple[str, int]:
         """The id of the reservation, and the answer tokens that it pays for. Waits while only open reservations or the
         minute's limit are in the way, because most calls settle below their worst case."""
         account = self._of_today(account)
-        wanted, least = self._worst(request, request.answer_tokens), self._worst(request, request.least_tokens)
+        wanted, least = (self._worst(request, each, at) for each in (request.answer_tokens, request.least_tokens))
         wanted = max(least, min(wanted, account.limits.spend_per_minute_micro_usd))
         call_id = uuid.uuid4().hex
         since, told = self.clock(), False
@@ -165,7 +168,7 @@ class Toll:
                     least=least,
                     patient=self.clock() < since + PATIENCE_S,
                 )
-                return call_id, self._paid_for(request, granted)
+                return call_id, self._paid_for(request, granted, at)
             except LimitReached as refused:
                 if not _passes(refused, account) or self.clock() >= until:
                     raise
@@ -178,13 +181,13 @@ class Toll:
         days = {name: getattr(self.days, name) for name in DAYS}
         return replace(account, limits=account.limits.model_copy(update=days))
 
-    def _worst(self, request: Request, answer_tokens: int) -> int:
-        return self.prices.worst_case(request.model, request.input_tokens, answer_tokens)
+    def _worst(self, request: Request, answer_tokens: int, at: datetime) -> int:
+        return self.prices.worst_case(request.model, request.input_tokens, answer_tokens, at)
 
-    def _paid_for(self, request: Request, granted: int) -> int:
-        if granted >= self._worst(request, request.answer_tokens):
+    def _paid_for(self, request: Request, granted: int, at: datetime) -> int:
+        if granted >= self._worst(request, request.answer_tokens, at):
             return request.answer_tokens
-        return self.prices.answer_tokens(request.model, request.input_tokens, granted)
+        return self.prices.answer_tokens(request.model, request.input_tokens, granted, at)
 
     async def _paid(self, answer: Answer, account: Account, emit: Emit) -> None:
         await self._settle(account, answer, emit)
@@ -228,7 +231,7 @@ class Toll:
         cached = (answer.usage.get("input_token_details") or {}).get("cache_read") or 0
         tokens = Tokens(answer.usage["input_tokens"], cached, answer.usage["output_tokens"])
         try:
-            cost = self.prices(answer.model, answer.usage)
+            cost = self.prices(answer.model, answer.usage, answer.at)
             if max(cost, *tokens) > MAX_MICRO_USD:
                 raise ValueError(f"too large: {answer.usage}")
         except ValueError as error:

@@ -59,7 +59,7 @@ def test_progress_goes_to_stderr(tmp_path: Path, beside: dict[str, str]) -> None
         pytest.param(
             ("run", QUESTION),
             {"TOLLGATE_MODEL": "m"},
-            "error: the model m has no known price; set TOLLGATE_PRICES",
+            "error: TOLLGATE_MODEL: the model m has no known price; set TOLLGATE_PRICES",
             marks=pytest.mark.slow,
         ),
         pytest.param(
@@ -225,6 +225,10 @@ def test_doctor_ticks_what_it_finds(tmp_path: Path, beside: dict[str, str]) -> N
     for part in ("agents", "model", "redis", "mcp knowledge_base", "mcp sales", "mcp analytics", "limits", "tracing"):
         assert f"✓ {part}" in ended.stdout
     assert "rules, not a language model" in ended.stdout
+    # Of 200,000 tokens, 8,192 are written: 191,808 at $0.05 and $0.25 per million, 8,192 at $0.40 and $2.
+    assert "✓ supervisor       gpt-5-nano: a call costs USD 0.012868 at most" in ended.stdout
+    assert "✓ agents, report   gpt-5-mini: a call costs USD 0.064336 at most" in ended.stdout
+    assert "✓ embeddings       text-embedding-3-small: a call costs USD 0.004 at most" in ended.stdout  # at $0.02
 
 
 @pytest.mark.slow
@@ -233,7 +237,7 @@ def test_doctor_names_what_is_missing(tmp_path: Path, beside: dict[str, str]) ->
     wrong = {"TOLLGATE_MODEL": "m", "LANGSMITH_TRACING": "true", "MCP__SALES__URL": gone}
     ended = tollgate(tmp_path, "doctor", **beside | wrong)
     assert ended.returncode == 1
-    assert "✗ model            the model m has no known price" in ended.stdout
+    assert "✗ prices           TOLLGATE_MODEL: the model m has no known price" in ended.stdout
     assert f"✗ mcp sales        {gone}: the MCP server sales does not answer" in ended.stdout
     assert "✗ tracing          LANGSMITH_TRACING is on without LANGSMITH_API_KEY" in ended.stdout
 
