@@ -64,12 +64,12 @@ def _listed(provider: str, name: str, tier: str | None, at: datetime) -> tuple[R
     context = {"service_tier": tier} if tier else None
     first, last = (model.get_prices(moment, context) for moment in (at, at + LONGEST_CALL))
     prices = [first] if first == last else [first, last]
-    if not _is_named(model, name) or not all(_is_of_tokens(name, price) for price in prices):
+    if not _is_named(model, name) or not all(is_of_tokens(name, price) for price in prices):
         return ()
     return tuple(map(rates_of, prices))
 
 
-def _is_of_tokens(name: str, price: Any) -> bool:
+def is_of_tokens(name: str, price: Any) -> bool:
     """Whether nothing but tokens, at one price each for input and output, is billed for any call."""
     return price.input_mtok is not None and not SEARCHES.search(name) and not any(getattr(price, fee) for fee in FEES)
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from genai_prices import Usage, calc_price
-from genai_prices.types import Tier, TieredPrices
+from genai_prices.types import ModelPrice, Tier, TieredPrices
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages.ai import UsageMetadata
 
 from app.config.data_settings import McpServer
+from app.config.price_list import is_of_tokens
 from app.config.prices import Pricer, fallback_pricer, pricer
 from app.config.rates import Rate
 from app.config.settings import OPENAI_URL, LongContext, Price, Settings
@@ -311,6 +312,13 @@ def test_long_context_makes_the_whole_call_dearer() -> None:
 def test_a_name_that_leaves_a_doubt_is_refused(url: str, name: str) -> None:
     with pytest.raises(BadInput, match=rf"the model {name} has no known price"):
         Pricer({}, url).worst_case(name, 1, 1)
+
+
+def test_a_price_list_with_other_fees_does_not_bound_a_call() -> None:
+    plain: Any = {"input_mtok": Decimal(1), "output_mtok": Decimal(1)}
+    assert is_of_tokens("any", ModelPrice(**plain))
+    for fee in ("requests_kcount", "output_reasoning_mtok", "output_citation_mtok"):
+        assert not is_of_tokens("any", ModelPrice(**plain, **{fee: Decimal(5)}))
 
 
 @pytest.mark.parametrize(

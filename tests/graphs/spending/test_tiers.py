@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from app.config.models import Models
 from app.config.prices import Pricer
 from app.config.settings import Settings
+from app.errors import BadInput
 from graphs.errors import Unaccounted
 from graphs.spending.bounds import refuse_what_has_no_bound
 from graphs.spending.ledger import Ledger
@@ -56,6 +57,13 @@ async def test_openai_is_told_the_tier(url: str, tier: str | None, settings: Set
         ledger, prices = Ledger(redis_client, ttl_seconds=60), Pricer({})
         model = Models(settings, url, ledger=ledger, prices=prices, client=redis_client, http=http).named(MODEL)
     assert model._get_request_payload("hello").get("service_tier") == tier
+
+
+async def test_a_fallback_without_a_price_is_refused_at_start(provider: Provider, redis_client: Redis) -> None:
+    fallback = {"fallback_model": MODEL, "fallback_base_url": "https://our.openai.azure.com/openai/v1"}
+    with pytest.raises(BadInput, match=r"^TOLLGATE_FALLBACK_MODEL: the model gpt-5-mini has no known price"):
+        async with gate(provider, redis_client, **fallback):
+            pass
 
 
 @pytest.mark.parametrize("asked", [None, "auto", "priority"])
