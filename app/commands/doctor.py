@@ -45,12 +45,12 @@ async def examine(settings: Settings, redis_url: str, addresses: Addresses, cons
 async def _lines(settings: Settings, redis_url: str, addresses: Addresses) -> AsyncIterator[Line]:
     yield Line(True, "agents", ", ".join(agent.name for agent in AGENTS))
     try:
-        costs = list(_costs(settings))
+        lines = list(costs(settings))
     except BadInput as error:
         yield Line(False, "prices", str(error))
     else:
         yield await _model(settings, addresses)
-        for line in costs:
+        for line in lines:
             yield line
     async for line in _redis(settings, redis_url):
         yield line
@@ -85,7 +85,7 @@ async def _model(settings: Settings, addresses: Addresses) -> Line:
     return Line(True, "model", f"{settings.model}, planning with {settings.supervisor_model}, from {who}")
 
 
-def _costs(settings: Settings) -> Iterator[Line]:
+def costs(settings: Settings) -> Iterator[Line]:
     """What one call can cost at most, per role. Raises BadInput for a model without a price."""
     prices, limits = pricer(settings), settings.limits
     roles = [("supervisor", settings.supervisor_model, prices), ("agents, report", settings.model, prices)]
