@@ -80,7 +80,9 @@ def router(metrics: Metrics) -> APIRouter:
         """A repeated request with the same Idempotency-Key returns the first job."""
         webhook_url = checked_webhook_url(job.webhook_url, here.settings) if job.webhook_url is not None else None
         limits = here.settings.limits.model_copy(update=job.wanted)
-        submission = Submission(job.question, limits, caller.tenant, caller.id, dict(job.metadata), webhook_url)
+        submission = Submission(
+            job.question, limits, caller.tenant, caller.id, dict(job.metadata), webhook_url, job.parent
+        )
         record, new = await here.service.accept(submission, idempotency_key, job.model_dump_json().encode())
         told = {**job.wanted, "replayed": not new}
         written = here.noted("submit", caller.id, caller.tenant, record.job_id, told, request_id)
@@ -168,6 +170,7 @@ async def document(here: Backend, record: Record, used: Spend | None = None) -> 
         budget_usd=await _budget_usd(here, record),
         cost_usd=used.micro_usd / MICRO,
         cancel_requested=record.cancel_at is not None and not ended,
+        parent=record.parent,
     )
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from app.jobs.records import Record
+from app.jobs.budgets import BUDGET_ID
+from app.jobs.records import JOB_ID, Record
 from app.jobs.states import Status
 from graphs.spending.limits import MICRO, MOST_S, MOST_USD, OnLimit, asked_for
 from graphs.spending.spend import Amount, Spend
@@ -14,6 +15,7 @@ from graphs.state import Json
 from graphs.untrusted.screening import MAX_QUESTION
 
 _QUESTION = "What was our revenue in 2024, and how did it develop against the market?"
+PARENT = f"^({JOB_ID}|{BUDGET_ID})$"
 _ID = "job-20261121-101500-0a1b2c3d4e"
 
 
@@ -59,6 +61,11 @@ class JobRequest(_Sent):
     webhook_url: str | None = Field(
         None, min_length=1, max_length=2000, description="Called when the job ends or waits for a decision."
     )
+    parent: str | None = Field(
+        None,
+        pattern=PARENT,
+        description="The job or budget token whose money this job spends; what it leaves goes back.",
+    )
     metadata: dict[MetadataKey, MetadataValue] = Field(
         default_factory=dict, max_length=20, description="Your own data, returned with the job."
     )
@@ -87,6 +94,24 @@ class DecisionRequest(_Sent):
         return self.model_dump(mode="json", exclude={"escalation_id", "amount_usd"}, exclude_none=True) | (
             {} if self.amount_usd is None else {"amount_usd": float(self.amount_usd)}
         )
+
+
+class BudgetRequest(_Sent):
+    """A budget without a job."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"budget_usd": 0.5}]})
+
+    budget_usd: Usd = Field(description="What all jobs with it as `parent` may spend, in US dollars.")
+
+
+class BudgetDocument(BaseModel):
+    """A budget: what its jobs have spent, what is set aside for those that run, and how many there were."""
+
+    id: str
+    budget_usd: float
+    spent_usd: float
+    reserved_usd: float
+    jobs: int
 
 
 class Links(BaseModel):
@@ -127,6 +152,8 @@ class DeadLetter(JobSummary):
 class JobDocument(JobSummary):
     """A job. `cost_usd` is its cost so far; `budget_usd` includes what a human added.
 
+    The costs of a job include those of the jobs that it is the `parent` of.
+
     `stop_reason`, `stop_detail`, `findings` and `gaps` are set when it has ended, `escalation` while it waits for a
     decision. With `cancel_requested` it stops at its next step.
     """
@@ -134,6 +161,7 @@ class JobDocument(JobSummary):
     budget_usd: float
     cost_usd: float
     cancel_requested: bool
+    parent: str | None = None
     stop_reason: str | None = None
     stop_detail: str = ""
     escalation: Json | None = None

@@ -117,11 +117,11 @@ class Driver:
         try:
             # Closed here, even if event delivery is cancelled: its tasks must not outlive the run.
             events = self.graph.astream(given, config, stream_mode="custom", durability="sync", control=run.control)
-            async with self._watched(run), contextlib.aclosing(events):  # type: ignore[type-var]
+            async with self._watched(run, record), contextlib.aclosing(events):  # type: ignore[type-var]
                 async for event in events:
                     await self._tell(run, event)
         except GraphDrained:
-            if await self.records.wants_to_stop(run.job_id):
+            if await self._is_to_stop(record):
                 return {"status": "cancelled"}
             await self._write(run, {"status": "queued", "attempts": 0})
             raise Draining(f"{run.job_id} was stopped at a step; another run continues from there") from None
@@ -136,8 +136,8 @@ class Driver:
         return {}
 
     @contextlib.asynccontextmanager
-    async def _watched(self, run: Run) -> AsyncIterator[None]:
-        """Ask the run to drain if the job is cancelled while the block runs."""
+    async def _watched(self, run: Run, record: Record) -> AsyncIterator[None]:
+        """Ask the run to drain if the job, or its parent, is cancelled while the block runs."""
 
         over = asyncio.Event()
 
@@ -145,7 +145,7 @@ class Driver:
             while not (over.is_set() or run.control.drain_requested):
                 await asyncio.sleep(LOOK_S)
                 with contextlib.suppress(*STORE_FAILED):
-                    if await self.records.wants_to_stop(run.job_id):
+                    if await self._is_to_stop(record):
                         run.control.request_drain(CANCELLED)
 
         watching = asyncio.create_task(watch(), name=f"cancellation of {run.job_id}")
@@ -155,6 +155,9 @@ class Driver:
             over.set()  # because Python 3.11's wait_for, under the Redis client, can swallow a cancellation
             watching.cancel()
             await asyncio.wait({watching})  # otherwise it would open connections of a client that is closed by then
+
+    async def _is_to_stop(self, record: Record) -> bool:
+        return any([await self.records.wants_to_stop(each) for each in (record.job_id, record.parent) if each])
 
     async def _concluded(self, run: Run, record: Record, stopped: Json | None = None) -> JobResult:
         """Publish the result of the job: its event once, then its record. Idempotent."""
@@ -167,6 +170,8 @@ class Driver:
         if last is None or last.type != "job" or last.data.get("status") != result.status:
             ended = {"job_id": run.job_id, "status": result.status, "stop_reason": result.stop_reason}
             await self._tell(run, {"type": "job", **ended, "cost_usd": result.cost_usd})
+        if result.status in TERMINAL - {"dead"}:  # a dead letter may be requeued
+            await self.deps.ledger.give_back(run.job_id)
         await self._write(run, {"status": result.status, "result": result.model_dump(mode="json")})
         return result
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from app.errors import BadInput, Busy, DecisionRefused, LeaseLost, StoreOutage
+from app.jobs.budgets import Budgets
 from app.jobs.decisions import Decisions
 from app.jobs.driver import Driver, OnEvent, Run, last_words
 from app.jobs.events import EventLog
@@ -21,10 +22,10 @@ from app.jobs.states import TERMINAL
 from app.observing.redaction import Redaction, redacted
 from graphs.deps import Deps
 from graphs.errors import Fenced
-from graphs.planning.decision import decided, in_the_way
+from graphs.planning.decision import ApproveMore, Redirect, decided, in_the_way
 from graphs.redis.failures import STORE_FAILED, explained, is_outage
 from graphs.research import ResearchGraph
-from graphs.spending.limits import Limits
+from graphs.spending.limits import MICRO, Limits
 from graphs.state import Json, ResearchState
 from graphs.untrusted.screening import refused
 
@@ -62,6 +63,7 @@ class Jobs:
         self._leases = Leases(client, ttl_seconds=ttl_seconds, seconds=lease_s, now=deps.now)
         self._log = EventLog(client, ttl_seconds=ttl_seconds, redact=redact)
         self._records = Records(client, ttl_seconds=ttl_seconds, now=deps.now)
+        self.budgets = Budgets(client, self._records, deps, ttl_seconds=ttl_seconds)
         parts = (self._records, self._decisions, self._log, reports)
         self._driver = Driver(graph, deps, *parts, callbacks or [], redact)
 
@@ -76,10 +78,11 @@ class Jobs:
             question: the question to answer.
             limits: the limits of the job.
             tenant: owns the job and pays for it.
-            more: more fields of `Record`: actor, metadata, webhook_url.
+            more: more fields of `Record`: actor, metadata, webhook_url, parent.
 
         Raises:
-            BadInput: the question is empty or too long, or a limit is above the deployment's ceiling.
+            BadInput: the question is empty or too long, a limit is above the deployment's ceiling, or the parent does
+                not pay for it.
         """
         if problem := refused(question):
             raise BadInput(problem)
@@ -89,8 +92,14 @@ class Jobs:
         job_id = f"job-{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:10]}"
         fields = {"question": question, "limits": limits, "tenant": tenant, **more}
         record = Record(job_id=job_id, status="queued", created_at=now, updated_at=now, **fields)
+        await self.budgets.grant(record, limits.budget_micro_usd)
         await self._records.add(record)
         return record
+
+    async def withdraw(self, record: Record) -> None:
+        """Forget a job that was not accepted."""
+        await self._records.remove(record.job_id)
+        await self._deps.ledger.give_back(record.job_id)
 
     async def run(
         self, job_id: str, on_event: OnEvent, control: RunControl | None = None, attempts: int | None = None
@@ -177,6 +186,9 @@ class Jobs:
             raise BadInput(f"the decision does not fit: {place}: {first['msg']}") from error
         except ValueError as error:
             raise BadInput(f"the decision does not fit: {error}") from error
+        if isinstance(decision, ApproveMore | Redirect) and decision.amount_usd:
+            limits = Limits.model_validate(state["limits"])
+            await self.budgets.grant(record, limits.budget_micro_usd + round(decision.amount_usd * MICRO))
         document = decision.model_dump(mode="json")
         await self._decisions.claim(job_id, before, document, self._deps.now(), escalation_id)
         await self._log.append(job_id, [{"type": "decision", **document, **({"actor": actor} if actor else {})}])

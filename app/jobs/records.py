@@ -31,7 +31,7 @@ class Record(BaseModel):
     `result` is the `JobResult` of the last run that ended or escalated. `attempts` counts runs that began at the
     checkpoint `attempted_at` without progress. `cancel_at` is when cancellation was requested. `last_error` is the
     error of the last failed run, for the operator; `last_reason` is what the submitter is told. `notified` is the id of
-    the last queued webhook.
+    the last queued webhook. `parent` is the job or budget whose money this job spends.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +46,7 @@ class Record(BaseModel):
     actor: str = ""
     metadata: dict[str, Any] = {}
     webhook_url: str | None = None
+    parent: str | None = None
     cancel_at: datetime | None = None
     result: Json | None = None
     attempts: int = 0

@@ -34,6 +34,7 @@ class Submission:
     actor: str
     metadata: dict[str, Any] = field(default_factory=dict)
     webhook_url: str | None = None
+    parent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Service:
             body: the request, to tell a repetition from another request under the same key.
 
         Raises:
-            BadInput: the question or a limit is invalid.
+            BadInput: the question or a limit is invalid, or the parent does not pay for the job.
             IdempotencyKeyReused: the key was used for another request.
             QueueFull: too many jobs of this tenant are waiting. redis.exceptions.RedisError: Redis failed; the job is
                 either fully accepted or not at all.
@@ -69,15 +70,16 @@ class Service:
             actor=submission.actor,
             metadata=submission.metadata,
             webhook_url=submission.webhook_url,
+            parent=submission.parent,
         )
         job_id = record.job_id
         try:
             first = await self.registry.enter(submission.tenant, job_id, key, body)
         except (IdempotencyKeyReused, QueueFull):
-            await self.records.remove(job_id)
+            await self.jobs.withdraw(record)
             raise
         if first != job_id:
-            await self.records.remove(job_id)
+            await self.jobs.withdraw(record)
             return await self.records.get(first), False
         return record, True
 
@@ -167,6 +169,7 @@ class Service:
         given_up = {"status": "failed", "result": {**(record.result or {}), "status": "failed"}}
         await self.records.write(job_id, given_up, expected="dead")
         await self.registry.unbury(tenant, job_id)
+        await self.deps.ledger.give_back(job_id)
         await self.log.append(job_id, [{"type": "job", "job_id": job_id, "status": "failed"}])
         return await self.records.get(job_id)
 

@@ -171,6 +171,7 @@ local function give_back(job)
   removed[#removed + 1] = GRANT .. job
   if not known.parent or known.returned then return end
   book_in(job_key(known.parent), known.parent_agent, -unspent(key), 0)
+  if number(key, 'model_calls') + number(key, 'tool_calls') == 0 then add(job_key(known.parent), 'children', -1) end
   expire(job_key(known.parent), JOB_S)
   set(key, 'returned', '1')
 end
