@@ -74,6 +74,7 @@ def submit(  # noqa: PLR0913, PLR0917  its options
     deadline: Deadline = None,
     on_limit: Annotated[OnLimit | None, typer.Option(help="What happens at a limit.")] = None,
     webhook_url: Annotated[str | None, typer.Option(help="Called when the job ends or waits for a human.")] = None,
+    parent: Annotated[str | None, typer.Option(help="The job or budget whose money this job spends.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(help="name=value, your own; once per name.")] = None,
     idempotency_key: Key = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the job; exit codes as for `run`.")] = False,
@@ -83,6 +84,7 @@ def submit(  # noqa: PLR0913, PLR0917  its options
     """Submit a job to an API and print its id."""
     api = api_of(url)
     wanted = {"budget_usd": budget_usd, "deadline_s": deadline, "on_limit": on_limit, "webhook_url": webhook_url}
+    wanted["parent"] = parent
     request: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     request |= {"question": question, "metadata": _pairs(metadata or [])}
     key = idempotency_key if idempotency_key is not None else str(uuid.uuid4())

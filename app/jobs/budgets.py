@@ -1,7 +1,7 @@
 """Money that jobs get from another job, or from a budget that an outside agent was given.
 
-A job may name a parent: a job of its tenant, or a budget without a job, whose id an outside agent holds like a token. The
-job's whole budget is set aside there when it is submitted, and what it has not spent goes back when it has ended.
+A job may name a parent: a job of its tenant, or a budget without a job, whose id an outside agent holds like a token.
+The job's whole budget is set aside there when it is submitted, and what it has not spent goes back when it has ended.
 """
 
 import json

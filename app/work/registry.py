@@ -68,8 +68,7 @@ class Registry:
             QueueFull: too many jobs of the tenant are waiting; nothing was entered.
         """
         fingerprint = hashlib.sha256(body).hexdigest() if key is not None else ""
-        once = f"{_PREFIX}:once:{tenant}:{hashlib.sha256((key or '').encode()).hexdigest()}"
-        keys = [f"{_PREFIX}:of:{tenant}", f"{JOBS}turns", once]
+        keys = [f"{_PREFIX}:of:{tenant}", f"{JOBS}turns", _once(tenant, key or "")]
         oldest = f"job-{self._now() - timedelta(seconds=self._ttl):%Y%m%d-%H%M%S}"
         lives = (self._ttl, oldest, fingerprint, min(self._once, self._ttl))
         entered = await _ENTER.run(self._client, keys, tenant, job_id, self._ms(), *lives, self._most_waiting)
@@ -77,12 +76,12 @@ class Registry:
             raise QueueFull(
                 f"{self._most_waiting} of your jobs are waiting; submit more when some of them have started"
             )
-        first, _, before = entered.decode().partition(" ")
-        if before != fingerprint:
-            raise IdempotencyKeyReused(
-                f"this Idempotency-Key was used for another job before ({first}); send a new key"
-            )
-        return str(first)
+        return _same(entered, fingerprint)
+
+    async def entered(self, tenant: str, key: str, body: bytes) -> str | None:
+        """The job that was entered under this key before, if any. Raises IdempotencyKeyReused."""
+        found = await self._client.get(_once(tenant, key))
+        return _same(found, hashlib.sha256(body).hexdigest()) if found else None
 
     async def listed(self, tenant: str, before: str | None, most: int) -> list[str]:
         """At most `most` jobs of the tenant, newest first, older than `before`."""
@@ -128,6 +127,18 @@ class Registry:
 
     def _ms(self) -> int:
         return round(self._now().timestamp() * 1000)
+
+
+def _once(tenant: str, key: str) -> str:
+    return f"{_PREFIX}:once:{tenant}:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _same(entered: bytes, fingerprint: str) -> str:
+    """The job that was entered, if by the same request. Raises IdempotencyKeyReused."""
+    first, _, before = entered.decode().partition(" ")
+    if before != fingerprint:
+        raise IdempotencyKeyReused(f"this Idempotency-Key was used for another job before ({first}); send a new key")
+    return first
 
 
 def _dead_of(tenant: str) -> str:

@@ -63,6 +63,8 @@ class Service:
             QueueFull: too many jobs of this tenant are waiting. redis.exceptions.RedisError: Redis failed; the job is
                 either fully accepted or not at all.
         """
+        if key is not None and (before := await self.registry.entered(submission.tenant, key, body)):
+            return await self.records.get(before), False
         record = await self.jobs.submit(
             submission.question,
             submission.limits,

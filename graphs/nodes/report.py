@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
@@ -15,7 +16,6 @@ from graphs.evidence.citations import cited
 from graphs.evidence.rendering import assembled, gaps
 from graphs.planning.handoff import newest
 from graphs.prompts import prompt
-from graphs.spending.model import GovernedChatOpenAI
 from graphs.spending.sizes import MARGIN
 from graphs.spending.spend import Account
 from graphs.state import Report, ResearchState, of_status
@@ -54,7 +54,7 @@ def report(deps: Deps) -> Any:
     return report_node
 
 
-async def _drafted(model: GovernedChatOpenAI, system: SystemMessage, state: ResearchState, tokens: int) -> ReportDraft:
+async def _drafted(model: BaseChatModel, system: SystemMessage, state: ResearchState, tokens: int) -> ReportDraft:
     """The draft. With little money left, it is written from as many findings as that pays for."""
     writer = model.model_copy(update={"max_tokens": tokens})
     for most in MOST_FINDINGS:

@@ -18,7 +18,12 @@ from tests.app.api.in_process import QUESTION, Api
 from tests.app.api.test_report_page import Seen
 
 UNKNOWN_JOB = "job-20261121-101500-0a1b2c3d4e"
-BODIES: dict[str, Any] = {"/v1/jobs": {"question": QUESTION}, "/v1/jobs/{job_id}/decision": {"action": "abort"}}
+UNKNOWN_BUDGET = f"budget-{'0' * 32}"
+BODIES: dict[str, Any] = {
+    "/v1/budgets": {"budget_usd": 0.5},
+    "/v1/jobs": {"question": QUESTION},
+    "/v1/jobs/{job_id}/decision": {"action": "abort"},
+}
 HOSTILE_IDS = [
     "x", "job-1", f"{UNKNOWN_JOB}%0a", f"{UNKNOWN_JOB}0f9", UNKNOWN_JOB.upper(), "%00", "%F0%9F%92%A9", "*", "a" * 5000,
     UNKNOWN_JOB.replace("2026", "\u0662\u0660\u0662\u0666"), "{job}", "..%2f..%2fv1", "tollgate:%7Bjobs%7D:dead",
@@ -31,6 +36,8 @@ NEEDED = {
     ("GET", "/v1/jobs/{job_id}/report"): Scope.READ,
     ("GET", "/v1/jobs/{job_id}/trace"): Scope.READ,
     ("GET", "/v1/spend"): Scope.READ,
+    ("POST", "/v1/budgets"): Scope.SUBMIT,
+    ("GET", "/v1/budgets/{budget_id}"): Scope.READ,
     ("POST", "/v1/jobs/{job_id}/decision"): Scope.DECIDE,
     ("POST", "/v1/jobs/{job_id}/cancel"): Scope.CANCEL,
     ("GET", "/v1/dead-letters"): Scope.ADMIN,
@@ -56,6 +63,7 @@ class Route:
 
     async def ask(self, client: httpx.AsyncClient, job_id: str = UNKNOWN_JOB, **more: Any) -> httpx.Response:
         path = self.path.replace("{job_id}", job_id).replace("{slug}", "no-report")
+        path = path.replace("{budget_id}", UNKNOWN_BUDGET)
         return await client.request(self.method, path, json=BODIES.get(self.path), **more)
 
 

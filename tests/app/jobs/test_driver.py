@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from types import SimpleNamespace
 from typing import Any
 
 from langgraph.runtime import RunControl
@@ -24,9 +25,10 @@ class Records:
 
 async def test_nobody_looks_for_a_cancellation_after_the_run() -> None:
     nothing: Any = None
+    job: Any = SimpleNamespace(job_id="job-1", parent=None)
     records: Any = Records()
     driver = Driver(nothing, nothing, records, nothing, nothing, nothing, [])
     before = asyncio.all_tasks()
-    async with driver._watched(Run("job-1", 1, lambda _: None, RunControl(), None)):
+    async with driver._watched(Run("job-1", 1, lambda _: None, RunControl(), None), job):
         await records.read.wait()
     assert asyncio.all_tasks() == before
