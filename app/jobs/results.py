@@ -21,7 +21,8 @@ class JobResult(BaseModel):
     """The result of a job, or what it waits for. `--json` prints this document.
 
     `estimated_usd` is the part of the cost for which the provider reported no usage; it is an upper bound.
-    `reserved_usd` may be added for calls of a process that died: it is charged when it expires.
+    `reserved_usd` may be added for calls of a process that died: it is charged when it expires. `secured_usd` is what was
+    reserved for the calls that are in `cost_usd`, before each of them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,6 +35,7 @@ class JobResult(BaseModel):
     cost_usd: float
     estimated_usd: float
     reserved_usd: float
+    secured_usd: float
     budget_usd: float
     model_calls: int
     tool_calls: int
@@ -68,6 +70,7 @@ def result_of(record: Record, snapshot: StateSnapshot, used: Spend, report: Path
         cost_usd=used.micro_usd / MICRO,
         estimated_usd=used.estimated_micro_usd / MICRO,
         reserved_usd=used.reserved_micro_usd / MICRO,
+        secured_usd=used.secured_micro_usd / MICRO,
         budget_usd=limits["budget_micro_usd"] / MICRO,
         **{name: getattr(used, name) for name in _COUNTS},
         findings=findings,

@@ -74,8 +74,8 @@ class Request:
 
 @dataclass
 class Answer:
-    """An attempt: `ticket` admits its one request, which allows for `tokens` in the answer. The reader of the answer
-    fills in its usage.
+    """An attempt: `ticket` admits its one request, which allows for `tokens` in the answer; so many micro-dollars are
+    `reserved` for it. The reader of the answer fills in its usage.
 
     It is priced as the requested model at the same moment, `at`, as the reservation, whatever model name the provider
     returns and whenever it answers.
@@ -85,6 +85,7 @@ class Answer:
     model: str
     tokens: int
     at: datetime
+    reserved: int
     usage: UsageMetadata | None = None
 
 
@@ -136,11 +137,12 @@ class Toll:
             )
         at = self.now()
         try:
-            call_id, tokens = await self._reserved(account, request, emit, at)
+            call_id, reserved = await self._reserved(account, request, emit, at)
         except BaseException:
             await _to_its_end(self.breaker.abandoned())
             raise
-        answer = Answer(ticket=call_id, model=request.model, tokens=tokens, at=at)
+        tokens = self._paid_for(request, reserved, at)
+        answer = Answer(ticket=call_id, model=request.model, tokens=tokens, at=at, reserved=reserved)
         with self.turnstile.opened(call_id, request.bytes) as was_sent:
             try:
                 yield answer
@@ -150,7 +152,7 @@ class Toll:
         await _to_its_end(self._paid(answer, account, emit))
 
     async def _reserved(self, account: Account, request: Request, emit: Emit, at: datetime) -> tuple[str, int]:
-        """The id of the reservation, and the answer tokens that it pays for. Waits while only open reservations or the
+        """The id of the reservation, and its micro-dollars. Waits while only open reservations or the
         minute's limit are in the way, because most calls settle below their worst case."""
         account = self._of_today(account)
         wanted, least = (self._worst(request, each, at) for each in (request.answer_tokens, request.least_tokens))
@@ -160,7 +162,7 @@ class Toll:
         until = since + self.seconds(account)
         while True:
             try:
-                granted = await self.ledger.reserve(
+                reserved = await self.ledger.reserve(
                     call_id,
                     account,
                     wanted,
@@ -168,7 +170,7 @@ class Toll:
                     least=least,
                     patient=self.clock() < since + PATIENCE_S,
                 )
-                return call_id, self._paid_for(request, granted, at)
+                return call_id, reserved
             except LimitReached as refused:
                 if not _passes(refused, account) or self.clock() >= until:
                     raise
@@ -220,6 +222,7 @@ class Toll:
                 "agent": account.agent,
                 "model": answer.model,
                 "cost_micro_usd": charged,
+                "reserved_micro_usd": answer.reserved,
                 "estimated": cost is None,
                 **{f"{name}_tokens": amount for name, amount in tokens._asdict().items()},
             }
