@@ -21,6 +21,7 @@ from pydantic import BaseModel
 logger = logging.getLogger(__name__)
 
 MARGIN = 256  # tokens of what frames a prompt, beside its items
+SLACK = 32  # by which the frame of a longer prompt may differ
 BEGINNINGS = 256  # that are remembered
 SAME_BEGINNING = 16  # requests with the same one
 DENSEST = 8  # bytes per token of a prompt; what is reported above that leaves something out, such as what was cached
@@ -57,11 +58,11 @@ class Sizes:
 
     def bound(self, items: Items) -> int:
         """The most tokens that this request can have."""
-        least = items.total
+        least = items.total + MARGIN
         for known in self._answered.get(items.first, ()):
             new = sum(size for item, size in items.sizes.items() if item not in known.items)
-            least = min(least, known.tokens + new)
-        return least + MARGIN
+            least = min(least, known.tokens + new + SLACK)
+        return least
 
     def answer_limit(self, kind: str, floor: int, most: int) -> int:
         """Tokens to allow for an answer: twice what the longest one of this kind has needed lately.

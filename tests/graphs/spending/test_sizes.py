@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphs.errors import AnswerCut, LimitReached
-from graphs.spending.sizes import MARGIN, Sizes, items_of
+from graphs.spending.sizes import MARGIN, SLACK, Sizes, items_of
 from graphs.stop_reasons import StopReason
 from tests.billing_provider import Provider
 from tests.graphs.gates import JOB, Gate
 
 Json = dict[str, Any]
-WORDS = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), min_size=1, max_size=60)
+WORDS = st.text("aé漢 19{}\",", min_size=1, max_size=60)
 STEPS = st.lists(st.tuples(st.sampled_from(["say", "say", "forget", "no tools", "anew"]), WORDS), max_size=12)
 PROMPT = {"role": "system", "content": "You are an agent."}
 TOOLS = [{"type": "function", "function": {"name": f"tool_{each}", "parameters": {}}} for each in range(3)]
@@ -50,7 +50,7 @@ def test_no_request_has_more_tokens_than_its_bound(steps: list[tuple[str, str]],
         tokens, bound = _tokens(payload, dense), sizes.bound(items)
         assert tokens <= bound <= items.total + MARGIN
         sizes.learn(items, bound, "agent", tokens, 10)
-        assert sizes.bound(items) <= min(bound, tokens + MARGIN)
+        assert sizes.bound(items) <= min(bound, tokens + SLACK)
 
 
 def test_what_an_earlier_request_had_is_not_counted_by_its_bytes_again() -> None:
@@ -61,7 +61,7 @@ def test_what_an_earlier_request_had_is_not_counted_by_its_bytes_again() -> None
         {"model": "m", "messages": [PROMPT, said, {"role": "user", "content": "y" * 100}]}, "max_tokens", 1
     )
     twice = items_of({"model": "m", "messages": [PROMPT, said, said]}, "max_tokens", 8192)
-    assert sizes.bound(after) < 2000 + 200 + MARGIN
+    assert sizes.bound(after) < 2000 + 200 + SLACK
     assert sizes.bound(twice) > 2000 + 8000
 
 
