@@ -19,18 +19,22 @@ from tests.http_server import served
 Json = dict[str, Any]
 Answer = Json | str | Response
 
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+
 
 @dataclass
 class Script:
     """What the model answers, by what it is asked for, and what it was asked.
 
-    Each function gets the JSON packet of the last user message and the messages of the request.
+    Each function gets the JSON packet of the last user message and the messages of the request; `usage` gets the
+    request.
     """
 
     decision: Callable[[Json, list[Json]], Answer]
     work: Callable[[Json, list[Json]], Answer]
     draft: Callable[[Json, list[Json]], Answer]
     requests: list[Json] = field(default_factory=list)
+    usage: Callable[[Json], Json] = lambda _: USAGE
 
     def answer(self, request: Json) -> Answer:
         self.requests.append(request)
@@ -110,14 +114,18 @@ def serving(script: Script) -> Iterator[str]:
     async def completions(request: Request) -> Response:
         body = await request.json()
         answer = script.answer(body)
-        return answer if isinstance(answer, Response) else JSONResponse(completion(body["model"], answer))
+        return (
+            answer
+            if isinstance(answer, Response)
+            else JSONResponse(completion(body["model"], answer, script.usage(body)))
+        )
 
     app = Starlette(routes=[Route("/v1/chat/completions", completions, methods=["POST"])])
     with served(app) as address:
         yield f"{address}/v1"
 
 
-def completion(model: str, answer: Json | str) -> Json:
+def completion(model: str, answer: Json | str, usage: Json = USAGE) -> Json:
     """What a server answers with this message, text, or object as its text."""
     if isinstance(answer, str):
         message: Json = {"role": "assistant", "content": answer}
@@ -132,5 +140,5 @@ def completion(model: str, answer: Json | str) -> Json:
         "created": 0,
         "model": model,
         "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-        "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
+        "usage": usage,
     }

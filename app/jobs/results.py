@@ -21,8 +21,8 @@ class JobResult(BaseModel):
     """The result of a job, or what it waits for. `--json` prints this document.
 
     `estimated_usd` is the part of the cost for which the provider reported no usage; it is an upper bound.
-    `reserved_usd` may be added for calls of a process that died: it is charged when it expires. `secured_usd` is what was
-    reserved for the calls that are in `cost_usd`, before each of them.
+    `reserved_usd` may be added for calls of a process that died: it is charged when it expires. `secured_usd` is what
+    was reserved for the calls that are in `cost_usd`, before each of them.
     """
 
     model_config = ConfigDict(frozen=True)

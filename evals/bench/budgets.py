@@ -6,8 +6,8 @@ The sample's questions are asked one after another in one process, as a worker d
 that it could cost, and settled at what it did cost. The quotient is shown in full, and beside it without what no bound
 can know: how much of a prompt the provider finds in its cache, at a tenth of the price.
 
-With `--runs`, that many jobs of a team that never has enough run at a provider that fails every eleventh call, with four
-budgets at two price levels. Every third is killed at a random call and resumed. Exit code 1 if a bill is above its
+With `--runs`, that many jobs of a team that never has enough run at a provider that fails every eleventh call, with
+four budgets at two price levels. Every third is killed at a random call and resumed. Exit code 1 if a bill is above its
 budget, if less than 92 % of a budget is spent, or if a job leaves no report.
 """
 
@@ -119,7 +119,7 @@ class Runs:
 
 def insatiable(number: int, seed: int, model: str, budget: Decimal, runs: Runs) -> Drill:
     """One job, and where it is killed."""
-    chance = random.Random(seed * 1_000_003 + number)  # noqa: S311  not a secret
+    chance = random.Random(seed * 1_000_003 + number)
     killed = number % KILLED_EVERY == 0
     return Drill(
         f"run {number}",

@@ -15,7 +15,7 @@ from tests.billing_provider import Provider
 from tests.graphs.gates import JOB, Gate
 
 Json = dict[str, Any]
-WORDS = st.text("aé漢 19{}\",", min_size=1, max_size=60)
+WORDS = st.text('aé漢 19{}",', min_size=1, max_size=60)
 STEPS = st.lists(st.tuples(st.sampled_from(["say", "say", "forget", "no tools", "anew"]), WORDS), max_size=12)
 PROMPT = {"role": "system", "content": "You are an agent."}
 TOOLS = [{"type": "function", "function": {"name": f"tool_{each}", "parameters": {}}} for each in range(3)]
