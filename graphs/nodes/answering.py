@@ -105,9 +105,9 @@ def _two_turns(run: TaskRun, messages: Sequence[AnyMessage]) -> int:
             break
     size = known + sum(len(str(each.content).encode()) + MARGIN for each in since)
     floor = limits.answer_floor_tokens
-    limit = model.sizes.answer_limit(kind_of(run.account.agent, messages), floor, limits.answer_tokens)
+    answer = model.sizes.usual(kind_of(run.account.agent, messages), floor)
     worst = model.toll.prices.worst_case
-    return worst(model.model_name, size, limit) + worst(model.model_name, size + limit + RESULT_BYTES, 2 * floor)
+    return worst(model.model_name, size, answer) + worst(model.model_name, size + answer + RESULT_BYTES, 2 * floor)
 
 
 def _taken(used: AgentSpend) -> int:

@@ -72,6 +72,10 @@ class Sizes:
         longest = self._longest.get(kind)
         return min(most, max(floor, ROOM * max(longest) if longest else FIRST_ANSWER * floor))
 
+    def usual(self, kind: str, floor: int) -> int:
+        """The longest answer of this kind lately, in tokens."""
+        return max([floor, *self._longest.get(kind, ())])
+
     def learn(self, items: Items, bound: int, kind: str, tokens: int, answer_tokens: int) -> None:
         """Take in what the provider says that a request and its answer had."""
         self._longest.setdefault(kind, deque(maxlen=ANSWERS)).append(answer_tokens)
