@@ -31,7 +31,7 @@ test-all: .venv/dev ## run all tests, as CI does
 evals: .venv/dev ## ask the team and a single agent the sample's questions, and compare with the stored baseline
 	@$(BIN)/python -m evals.run $(ASK)
 
-incident: .venv/dev ## replay seven classic disasters, without the guards and with them
+incident: .venv/dev ## replay eighteen disasters, without the guards and with them
 	@$(BIN)/python -m evals.incident
 
 real-model: .venv/real-model ## let a small language model answer ten questions, three times each, and check what comes of it

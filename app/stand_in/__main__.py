@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from app.stand_in.server import build
 from safe_http.serving import HttpServer
 
 BAD_INPUT = 2
+CUT_OFF = "without completing response"  # uvicorn's complaint of an answer that breaks off on purpose
 LAST_ANSWERS_S = 1  # a client that waits for an answer must not keep the program from ending
 
 
@@ -23,6 +25,7 @@ def main() -> None:
     """Serves until told to stop; exits with code 2 and one line when it cannot listen."""
     options = _options()
     listener = _listener(options)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: CUT_OFF not in record.getMessage())
     app = build(options.latency_ms, PROFILES[options.profile], DIALECTS[options.dialect])
     http = HttpServer(app, ending_s=LAST_ANSWERS_S, lifespan="off")
 

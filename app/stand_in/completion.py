@@ -44,7 +44,7 @@ class Spoken:
     def of(cls, reply: Reply) -> "Spoken":
         """What the rules reply, written out."""
         calls = [Function(name=each.name, arguments=_written(each.arguments)) for each in reply.calls]
-        return cls(text="" if calls else reply.text, calls=tuple(calls))
+        return cls(text=reply.text, calls=tuple(calls))
 
     @property
     def tokens(self) -> int:
@@ -111,7 +111,7 @@ def chunks(request: ChatRequest, spoken: Spoken, usage: Usage | None) -> Iterato
 
 
 def _content(spoken: Spoken) -> str | None:
-    return None if spoken.calls or spoken.refusal else spoken.text
+    return spoken.text or (None if spoken.calls or spoken.refusal else "")
 
 
 def _envelope(request: ChatRequest, kind: str) -> Json:

@@ -112,7 +112,8 @@ class Chat:
         if self._dialect is PLAIN:
             return body
         asked = json.loads(body)
-        ignored = [] if self._dialect.reads_tools else ["tools", "tool_choice"]
+        ignored = [*self._dialect.ignores]
+        ignored += [] if self._dialect.reads_tools else ["tools", "tool_choice"]
         ignored += [] if self._dialect.reads_schemas else ["response_format"]
         return json.dumps(understood({key: value for key, value in asked.items() if key not in ignored})).encode()
 

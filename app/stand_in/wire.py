@@ -10,7 +10,7 @@ Json = dict[str, Any]
 ErrorKind = Literal["invalid_request_error", "server_error", "requests"]
 
 CHARACTERS_PER_TOKEN = 4
-MOST_ANSWER_TOKENS = 200_000  # the longest answer of this model, when a request sets no limit of its own
+MOST_ANSWER_TOKENS = 128_000  # the longest answer of this model, when a request sets no limit of its own
 
 
 class BadRequestError(Exception):
@@ -139,7 +139,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model says: text, or tool calls."""
+    """What the model says: text, tool calls, or words before its calls."""
 
     text: str = ""
     calls: list[Call] = field(default_factory=list)

@@ -10,6 +10,7 @@ import httpx
 LIST_PRICES = {
     "gpt-5-mini": (Decimal("0.25"), Decimal("0.025"), Decimal("2.00")),
     "gpt-5-nano": (Decimal("0.05"), Decimal("0.005"), Decimal("0.40")),
+    "house-model-1": (Decimal("2.00"), Decimal("0.20"), Decimal("8.00")),  # a contract's, on nobody's list
 }
 # Most tokens per request to either, https://developers.openai.com/api/docs/models/gpt-5-nano; the stand-in allows more.
 LONGEST_INPUT = 272_000
@@ -54,12 +55,16 @@ class Invoice:
 
 async def invoice(model_url: str) -> Invoice:
     """The invoice of the stand-in model at this address, which includes `/v1`."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.get(f"{model_url.removesuffix('/v1')}/invoice")
         return Invoice.of(answer.raise_for_status().json())
 
 
-def _dollars(billed: dict[str, Any]) -> Decimal:
-    into, cached, out = LIST_PRICES[billed["model"]]
-    read, again, said = (Decimal(billed[f"{name}_tokens"]) for name in ("input", "cached", "output"))
+def cost(model: str, read: int, again: int, said: int) -> Decimal:
+    """Of tokens read, of those among them that were cached, and of tokens written. KeyError for an unknown model."""
+    into, cached, out = LIST_PRICES[model]
     return ((read - again) * into + again * cached + said * out) / 1_000_000
+
+
+def _dollars(billed: dict[str, Any]) -> Decimal:
+    return cost(billed["model"], *(billed[f"{name}_tokens"] for name in ("input", "cached", "output")))

@@ -3,12 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
+import httpx
 from langchain_core.tools import BaseTool
 from langchain_mcp_adapters.client import MultiServerMCPClient  # noqa: TID251  the default use that is compared with
 from mcp.types import CallToolResult, TextContent
 
 from graphs.errors import ToolFailure
 from graphs.evidence.store import Evidence, filled
+
+
+def _client(
+    headers: dict[str, str] | None = None, timeout: httpx.Timeout | None = None, auth: httpx.Auth | None = None
+) -> httpx.AsyncClient:
+    """As the adapters' own, which loads all authorities' certificates for each call; there is no TLS here."""
+    return httpx.AsyncClient(headers=headers, timeout=timeout, auth=auth, follow_redirects=True, verify=False)
 
 
 class Tools:
@@ -24,7 +32,8 @@ class Tools:
 
     async def load(self) -> list[BaseTool]:
         """All tools of all servers, named `server__tool`. Raises the transport's errors."""
-        connections: Any = {name: {"transport": "streamable_http", "url": url} for name, url in self._servers.items()}
+        shared = {"transport": "streamable_http", "httpx_client_factory": _client}
+        connections: Any = {name: {**shared, "url": url} for name, url in self._servers.items()}
         client = MultiServerMCPClient(connections, tool_interceptors=[self._call])
         tools = []
         for server in self._servers:

@@ -74,7 +74,7 @@ class Sizes:
 
     def usual(self, kind: str, floor: int) -> int:
         """The longest answer of this kind lately, in tokens."""
-        return max([floor, *self._longest.get(kind, ())])
+        return max(floor, *self._longest.get(kind, (0,)))
 
     def learn(self, items: Items, bound: int, kind: str, tokens: int, answer_tokens: int) -> None:
         """Take in what the provider says that a request and its answer had."""

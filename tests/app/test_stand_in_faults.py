@@ -152,6 +152,7 @@ def tool(name: str, **properties: Json) -> Json:
 SEARCH = tool("notes__search", query={"type": "string"}, limit={"type": "integer", "maximum": 20})
 READ = tool("notes__read", id={"type": "string"})
 QUERY = tool("shop__query", sql={"type": "string"}, max_rows={"type": "integer", "maximum": 1000})
+OVERVIEW = tool("shop__overview")
 FOUND = "E1\n# Found\nid,title\nN1,One\nN2,Two"
 TABLES = "E2\n# Tables\ntable,column,type\norders,amount,INTEGER\nvans,name,VARCHAR"
 
@@ -197,6 +198,31 @@ async def test_hoarders_fetch_ever_more_of_all_that_there_is() -> None:
     searched = [each["notes__search"] for turn in made for each in turn if "notes__search" in each]
     assert [each["limit"] for each in searched] == [20, 20, 20, 20]
     assert len({each["query"] for each in searched}) == 4
+
+
+async def test_verbose_agents_think_aloud_and_read_one_page_after_another() -> None:
+    described, *pages = await calls_of("verbose", [OVERVIEW, QUERY], TABLES)
+    assert [next(iter(each)) for each in described] == ["shop__overview"]
+    read = [each["shop__query"]["sql"] for turn in pages for each in turn]
+    assert read == [f"SELECT * FROM orders LIMIT 10 OFFSET {number}0" for number in (1, 2, 3)]
+    async with misbehaving("verbose_no_usage") as client:
+        answer = (await client.post("/chat/completions", json=work(tools=[OVERVIEW, QUERY, RESULT]))).json()
+    assert answer["choices"][0]["message"]["tool_calls"]
+    assert (len(answer["choices"][0]["message"]["content"]) > 6_000, "usage" in answer) == (True, False)
+
+
+async def test_a_crowd_gets_all_its_tasks_at_once() -> None:
+    async with misbehaving("crowd") as client:
+        tasks = (await decided(client)).tasks
+        then = await decided(client, *(task.model_dump() for task in tasks))
+    assert [len(tasks), {task.agent for task in tasks}, then.action] == [12, {"sales"}, "report"]
+
+
+async def test_severed_answers_are_billed() -> None:
+    async with misbehaving("severed") as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post("/chat/completions", json=decision())
+        assert len((await invoice(client))["billed"]) == 1
 
 
 async def test_deadlocked_plans_are_refused_every_time() -> None:
@@ -261,10 +287,10 @@ async def test_huge_answers_fill_what_is_allowed(make: Any) -> None:
         capped = (await client.post("/chat/completions", json=make(max_completion_tokens=300))).json()
         free = (await client.post("/chat/completions", json=make())).json()
         billed = (await invoice(client))["billed"]
-    for answer, tokens in ((capped, 300), (free, 200_000)):
+    for answer, tokens in ((capped, 300), (free, 128_000)):
         assert answer["usage"]["completion_tokens"] == tokens
         assert answer["choices"][0]["finish_reason"] == "length"
-    assert [each["output_tokens"] for each in billed] == [300, 200_000]
+    assert [each["output_tokens"] for each in billed] == [300, 128_000]
     said = capped["choices"][0]["message"]
     text = said["content"] or said["tool_calls"][0]["function"]["arguments"]
     with pytest.raises(json.JSONDecodeError, match="Unterminated string"):
@@ -331,7 +357,7 @@ async def lost(profile: Profile, body: bytes) -> Json:
 
 
 @pytest.mark.parametrize("name", ["hang", "slow"])
-@pytest.mark.parametrize(("fields", "output"), [({"max_completion_tokens": 60}, 60), ({}, 200_000)])
+@pytest.mark.parametrize(("fields", "output"), [({"max_completion_tokens": 60}, 60), ({}, 128_000)])
 async def test_what_a_client_gave_up_on_costs_the_worst_case(name: str, fields: Json, output: int) -> None:
     body = json.dumps(work(**fields)).encode()
     bill = await lost(PROFILES[name], body)

@@ -22,10 +22,13 @@ from app.config.settings import Settings
 from app.running.processes import Addresses
 from evals.incident import faulty_mcp, proofs
 from evals.incident.__main__ import HEAD, row
-from evals.incident.drills import DRILLS, Drill
+from evals.incident.drills import DRILLS, Drill, Kind
 from evals.incident.invoice import LONGEST_ANSWER, Invoice
-from evals.incident.runs import CallLimit, With, Without, environment, outcome_of
+from evals.incident.naive import CapReached, Habits
+from evals.incident.outcomes import With, Without, outcome_of
+from evals.incident.runs import environment
 from evals.incident.unguarded import Team
+from evals.incident.without import CallLimit
 from graphs.spending.limits import Limits
 from graphs.stop_reasons import StopReason
 from tests.http_server import served
@@ -128,6 +131,23 @@ async def test_everybody_reads_everything_and_the_last_words_are_the_report() ->
     assert report == "The second finding, made up."
     later = script.requests[2:]  # of the supervisor, the second agent and the supervisor again
     assert all("The first finding." in json.dumps(request["messages"]) for request in later)
+
+
+@pytest.mark.parametrize(("counter", "calls"), [("process", 2), ("state", 2), ("supervisor", 8)])
+async def test_a_counter_stops_a_team_that_it_sees(counter: Any, calls: int) -> None:
+    plans = iter([*(assign(task(number, "sales")) for number in range(1, 5)), {"action": "report", "tasks": []}])
+    script = Script(
+        decision=lambda *_: next(plans) | {"reason": "so"},
+        work=lambda *_: result(gaps=("nothing",)),
+        draft=lambda *_: {},
+    )
+    with serving(script) as address:
+        async with DefaultAsyncHttpxClient() as http:
+            team = Team(address, {}, http, Habits(cap_usd=Decimal("0.000001"), counter=counter))
+            with pytest.raises(CapReached):
+                await team.answer(ANYTHING)
+    assert len(script.requests) <= calls
+    assert team.counted
 
 
 def test_the_bill_is_tokens_times_list_price() -> None:
@@ -233,17 +253,28 @@ def test_a_row_has_a_cell_for_each_column_and_figures_of_two_digits() -> None:
     assert "0 calls, 0 tokens, $0 |" in row(LOOP, Without(NO_BILL, False, ""), With(NO_BILL, None, "", "", "broke"))
 
 
-def test_there_are_seven_drills_and_the_reworded_loop_comes_first(addresses: Addresses) -> None:
+def test_every_drill_has_a_name_and_every_kind_a_drill(addresses: Addresses) -> None:
     assert (LOOP.name, LOOP.profile) == ("infinite loop", "clarify")
-    assert LOOP.reason.startswith("loop_")
-    assert len({drill.name for drill in DRILLS}) == len({drill.proof for drill in DRILLS}) == 7
+    assert len({drill.name for drill in DRILLS}) == len(DRILLS) >= 16
+    assert {drill.kind for drill in DRILLS} == set(Kind)
     for drill in DRILLS:
         assert set(drill.faults) <= set(addresses.servers)
         assert set(drill.faults.values()) <= set(faulty_mcp.FAULTS)
 
 
-def ended(bill: Invoice = NO_BILL, asked: Mapping[str, int] | None = None, **changes: Any) -> proofs.Ended:
-    return proofs.Ended(RESULT | changes, bill, {"sales": Counter(asked or {})})
+def calls(number: int) -> Invoice:
+    return Invoice.of({"calls": number, "billed": [], "failed": 0})
+
+
+def ended(
+    bill: Invoice = NO_BILL,
+    asked: Mapping[str, int] | None = None,
+    struck: tuple[int, ...] = (),
+    errors: str = "",
+    **changes: Any,
+) -> proofs.Ended:
+    bills = [calls(each) for each in struck]
+    return proofs.Ended(RESULT | changes, bill, {"sales": Counter(asked or {})}, bills, errors)
 
 
 FOUND: dict[str, Any] = {"findings": [{"claim": "It is 5."}], "gaps": ["sales broke off"]}
@@ -251,6 +282,7 @@ REPORTS = {
     "dropped": "No answer.\n\n## Dropped claims\n\n- It is EUR 5.",
     "stated": "It is EUR 5.\n\n## Dropped claims\n\n- It is EUR 5.",
     "silent": "No answer.",
+    "partial": "**This report is partial: the budget is used up.**",
 }
 SHARE = {
     "what_happened": "The job is paused because one agent has used up its share of the budget.",
@@ -284,6 +316,40 @@ SHARE = {
         (proofs.refused_at_once, ended(handoffs=0, stop_detail="wait: T1 → T2 → T1"), ""),
         (proofs.refused_at_once, ended(stop_detail="T1 → T2 → T1"), "4 hand-offs of a plan that cannot end"),
         (proofs.refused_at_once, ended(handoffs=0), "the tasks that wait for each other are not named"),
+        (proofs.few_tries, ended(calls(4)), ""),
+        (proofs.few_tries, ended(calls(5)), "5 calls that may all be billed"),
+        (proofs.within_budget, ended(stop_detail="spent USD 0.04"), ""),
+        (proofs.within_budget, ended(), "nobody is told that the money is spent"),
+        (proofs.counted_after_death, ended(struck=(4,), model_calls=4), ""),
+        (proofs.counted_after_death, ended(struck=(4,), model_calls=3), "it knows of 3 calls of at least 4"),
+        (proofs.counted_after_death, ended(), "it ended before it was killed"),
+        (proofs.counted_once, ended(billed(200_000), struck=(1,), cost_usd=0.050001), ""),
+        (
+            proofs.counted_once,
+            ended(billed(200_000), struck=(1,), cost_usd=0.050002),
+            "the job counts $0.000001 that were not billed",
+        ),
+        (proofs.counted_once, ended(), "no human was asked"),
+        (proofs.refused_by_name, ended(errors="house-model-1: set TOLLGATE_PRICES"), ""),
+        (proofs.refused_by_name, ended(errors="house-model-1"), "the error names only ['house-model-1']"),
+        (proofs.refused_by_name, ended(calls(1)), "1 calls of a model without a price"),
+        (proofs.assumed_spent, ended(billed(4), estimated_usd=0.000001), ""),
+        (
+            proofs.assumed_spent,
+            ended(billed(8), estimated_usd=0.000001),
+            "only $0.000001 of it are marked as estimated",
+        ),
+        (proofs.short_history, ended(billed(45_000)), ""),
+        (proofs.short_history, ended(billed(45_001)), "a request of 45001 tokens"),
+        (proofs.limit_kept, ended(billed(1, 8_192)), ""),
+        (proofs.limit_kept, ended(billed(1, 8_193)), "an answer of 8193 tokens, 8192 are allowed"),
+        (proofs.silent_after_cancel, ended(calls(7), struck=(3, 7)), ""),
+        (proofs.silent_after_cancel, ended(calls(8), struck=(3, 7)), "1 calls after the job had been cancelled"),
+        (proofs.silent_after_cancel, ended(calls(8), struck=(3, 8)), "5 calls between the cancel and the end"),
+        (proofs.silent_after_cancel, ended(), "it ended before it was cancelled"),
+        (proofs.findings_reported, ended(report_path="partial", **FOUND), ""),
+        (proofs.findings_reported, ended(report_path="partial"), "what was found before is lost"),
+        (proofs.findings_reported, ended(report_path="silent", **FOUND), "the report does not say that it is partial"),
         (proofs.one_session, ended(asked={"initialize": 1, "tools/call": 1}), ""),
         (proofs.one_session, ended(asked={"initialize": 2, "tools/call": 1}), "2 sessions were opened"),
         (proofs.one_session, ended(asked={"initialize": 1}), "no tool was called before the deadline"),

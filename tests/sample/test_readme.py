@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from evals.incident.__main__ import HEAD
 from evals.incident.drills import DRILLS
+from evals.incident.outcomes import NOT_STARTED
 from tests.docs.pages import blocks, commands, copied_to, page, run
 
 README = page("README.md")
@@ -23,9 +25,18 @@ def test_the_page_is_short() -> None:
 
 
 def test_the_table_of_drills_is_the_one_that_is_printed() -> None:
-    table = README.partition("<!-- incident -->")[2].partition("<!-- /incident -->")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if "| `" in line]
-    assert [(row[0], row[4].strip("`")) for row in rows] == [(each.name, each.reason) for each in DRILLS]
+    rows = table(page("evals/incident/README.md"))
+    assert rows[: len(HEAD.splitlines())] == HEAD.splitlines()
+    cells = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in rows[2:]]
+    assert [(name, kind) for name, kind, *_ in cells] == [(each.name, each.kind) for each in DRILLS]
+    allowed = [each.reasons or (NOT_STARTED,) for each in DRILLS]
+    assert [reason in some for (*_, reason, _), some in zip(cells, allowed, strict=True)] == [True] * len(DRILLS)
+
+
+def test_the_page_shows_rows_of_that_table() -> None:
+    shown = table(README)
+    assert len(shown) > 5
+    assert [row for row in shown if row not in table(page("evals/incident/README.md"))] == []
 
 
 def test_it_names_the_test_command_that_ci_calls() -> None:
@@ -48,6 +59,11 @@ def test_another_question_is_answered(checkout: Path, beside: dict[str, str], co
     ended = run(checkout, command, **beside)
     assert ended.returncode == 0, ended.stderr
     assert "stop reason  answered" in ended.stdout
+
+
+def table(text: str) -> list[str]:
+    """The lines of the page's table of drills."""
+    return text.partition("<!-- incident -->")[2].partition("<!-- /incident -->")[0].strip().splitlines()
 
 
 def normal(line: str) -> str:

@@ -20,7 +20,8 @@ from app.stand_in.dialects.shapes import Shape
 class Dialect:
     """One server.
 
-    `refuses` are asked in turn. With `reads_tools` or `reads_schemas` false, what is offered so is ignored.
+    `refuses` are asked in turn. With `reads_tools` or `reads_schemas` false, what is offered so is ignored, and so are
+    the fields that it `ignores`.
     """
 
     says: str
@@ -28,6 +29,7 @@ class Dialect:
     shape: Shape = shapes.plain
     reads_tools: bool = True
     reads_schemas: bool = True
+    ignores: tuple[str, ...] = ()
 
 
 PLAIN = Dialect("takes everything, answers as documented")
@@ -64,7 +66,10 @@ DIALECTS: Mapping[str, Dialect] = {
     ),
     # ollama/ollama openai/openai.go: `max_completion_tokens` and `tool_choice` are not in its struct.
     "ollama": Dialect(
-        "Ollama, with a model that knows tools", (refusals.broken_history, refusals.empty_content), shapes.ollama
+        "Ollama, with a model that knows tools",
+        (refusals.broken_history, refusals.empty_content),
+        shapes.ollama,
+        ignores=("max_completion_tokens", "tool_choice"),
     ),
     # ollama/ollama#13578, pydantic/pydantic-ai#703.
     "ollama-no-tools": Dialect(

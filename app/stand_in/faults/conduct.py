@@ -10,6 +10,7 @@ from app.stand_in.roles import reply_to, role_of, structured
 from app.stand_in.wire import ChatRequest, Reply
 
 LAST_ID = 99
+TASKS_AT_ONCE = 12
 TEAM = ("researcher", "sales")
 
 Decide = Callable[[SupervisorPacket], SupervisorDecision]
@@ -48,6 +49,18 @@ def one_more_question(packet: SupervisorPacket) -> SupervisorDecision:
     words = wording(_start(packet.question) + 2 * turn)
     task = Task(id=_ids(packet, 1)[0], agent=team[turn % len(team)], objective=words, depends_on=[])
     return SupervisorDecision(action="assign", reason="This has to be clear before anything else.", tasks=[task])
+
+
+def every_task_at_once(packet: SupervisorPacket) -> SupervisorDecision:
+    """Many tasks for one agent that need nothing of each other; then the report."""
+    if packet.tasks:
+        return SupervisorDecision(action="report", reason="All tasks are done.", tasks=[])
+    agent = _team(packet)[-1]
+    tasks = [
+        Task(id=each, agent=agent, objective=wording(number), depends_on=[])
+        for number, each in enumerate(_ids(packet, TASKS_AT_ONCE))
+    ]
+    return SupervisorDecision(action="assign", reason="All of it at once is fastest.", tasks=tasks)
 
 
 def number_of(packet: SpecialistPacket) -> int:

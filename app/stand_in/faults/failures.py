@@ -26,3 +26,8 @@ def sometimes(number: int) -> Failure | None:
 def outage(_: int) -> Failure | None:
     """No request is answered."""
     return OVERLOADED
+
+
+def severed(_: int) -> Failure | None:
+    """Every connection is cut in mid-answer, and the answer is billed."""
+    return CUT
