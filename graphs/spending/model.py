@@ -26,7 +26,7 @@ from graphs.answers.schemas import response_format
 from graphs.errors import AnswerCut, CircuitOpen, LimitReached, NoCompletion, Unaccounted, UnusableAnswer
 from graphs.spending.bounds import refuse_what_has_no_bound
 from graphs.spending.retrying import patiently, refusal_of
-from graphs.spending.sizes import MARGIN, ROOM, Items, Sizes, items_of, kind_of
+from graphs.spending.sizes import MARGIN, Items, Sizes, items_of, kind_of
 from graphs.spending.spend import Account
 from graphs.spending.toll import Answer, Emit, Request, Toll
 from graphs.spending.turnstile import Turnstile
@@ -176,7 +176,7 @@ class GovernedChatOpenAI(ChatOpenAI):
             if choice.get("finish_reason") == "length":
                 if allowed >= asking.most:
                     raise AnswerCut(f"the answer was cut at its token limit of {allowed}; answer more briefly")
-                least = min(asking.most, ROOM * allowed)  # the ledger refuses if there is no money for that
+                least = min(asking.most, 2 * allowed)  # the ledger refuses if there is no money for that
                 continue
             message = message_of(choice, asking.offered)
             self.dialect.has_called |= bool(choice["message"].get("tool_calls"))
@@ -242,8 +242,9 @@ class GovernedChatOpenAI(ChatOpenAI):
         tools = payload.get("tools") or given.get("tools") or []
         most, choices = int(payload.pop(self.dialect.limit)), int(payload.get("n") or 1)
         items, kind = items_of(payload, self.dialect.limit, most), kind_of(self.account.agent, messages)
-        floor = min(most, max(least, limits.answer_floor_tokens))
+        floor = limits.answer_floor_tokens
         allowed = most if least or wanted else self.sizes.answer_limit(kind, floor, most)
+        floor = min(allowed, max(least, floor))
         size = self.sizes.bound(items)
         if size + allowed * choices > limits.request_tokens:
             detail = f"up to {size + allowed * choices} tokens, allowed are {limits.request_tokens}"

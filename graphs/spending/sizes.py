@@ -27,8 +27,8 @@ SAME_BEGINNING = 16  # requests with the same one
 DENSEST = 8  # bytes per token of a prompt; what is reported above that leaves something out, such as what was cached
 FIRST_TURN = 2  # messages: prompt and task
 ANSWERS = 32
-FIRST_ANSWER = 4  # times the floor
-ROOM = 2  # times the longest answer so far
+FIRST_ANSWER = 2  # times the floor
+ROOM_PERCENT = 150  # of the longest answer so far
 
 Json = dict[str, Any]
 
@@ -65,12 +65,12 @@ class Sizes:
         return least
 
     def answer_limit(self, kind: str, floor: int, most: int) -> int:
-        """Tokens to allow for an answer: twice what the longest one of this kind has needed lately.
+        """Tokens to allow for an answer: half as much again as the longest one of this kind has needed lately.
 
         Reserving for the longest possible answer would make parallel calls wait for money that none of them needs. An
         answer that is cut here is asked for again with all that is allowed."""
         longest = self._longest.get(kind)
-        return min(most, max(floor, ROOM * max(longest) if longest else FIRST_ANSWER * floor))
+        return min(most, max(floor // 2, ROOM_PERCENT * max(longest) // 100) if longest else FIRST_ANSWER * floor)
 
     def usual(self, kind: str, floor: int) -> int:
         """The longest answer of this kind lately, in tokens."""
