@@ -53,7 +53,7 @@ class StopReason(StrEnum):
 EXPLAINED: dict[StopReason, str] = {
     StopReason.ANSWERED: "the question was answered",
     StopReason.NOT_IN_DATA: "the data does not contain the answer",
-    StopReason.BUDGET: "the rest of the budget does not pay for another model call",
+    StopReason.BUDGET: "the rest of the budget does not pay for another call",
     StopReason.BUDGET_WRAP_UP: "most of the budget is used up, so the work was wrapped up",
     StopReason.AGENT_BUDGET: "one agent has used up its share of the budget",
     StopReason.SPEND_RATE: "the spending limit per minute is reached",

@@ -96,6 +96,9 @@ class Progress:
         self._calls += 1
         self._cost += event["cost_micro_usd"]
 
+    def _on_tool_cost(self, event: Json) -> None:
+        self._cost += event["cost_micro_usd"]
+
     def _on_budget(self, event: Json) -> None:
         self._cost, self._budget, self._steps = event["micro_usd"], event["budget_micro_usd"], event["steps"]
         if "stop_reason" in event:

@@ -2,20 +2,25 @@
 
 import difflib
 import re
+from decimal import Decimal
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, TypeAdapter, model_validator
 from pydantic_settings import BaseSettings
 
 from agents import AGENTS
 from app.config.servers import NAMES, SERVERS, OwnServer
+from graphs.spending.limits import MOST_USD
+from graphs.spending.money import micro_usd
 from graphs.tools.limits import ToolLimits
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # no __, which separates server and tool in names for models
 _MOST_OF_A_NAME = 30
 _NEAR = 0.75  # similar enough: salse to sales, but not salesforce
 _URL = TypeAdapter(HttpUrl)
+
+Dollars = Annotated[Decimal, Field(ge=0, le=MOST_USD)]
 
 
 class McpServer(BaseModel):
@@ -77,6 +82,10 @@ class DataSettings(BaseSettings):
     tool_calls_waiting: int = Field(1000, ge=0, description="Calls that may wait for a slot; further ones are refused.")
     tool_calls_per_minute: int = Field(6000, ge=1, description="Calls of one tool per minute, over all workers.")
     tool_rates: dict[str, int] = Field({}, description='Exceptions to that, by server.tool: {"web.search_web": 60}.')
+    tool_prices: dict[str, Dollars] = Field(
+        {},
+        description='US dollars a call of a tool may cost, if not what its server says: {"web.search_web": 0.008}.',
+    )
     tavily_api_key: SecretStr | None = Field(
         None, validation_alias="TAVILY_API_KEY", description="Key of Tavily; lets the researcher use the web."
     )
@@ -111,6 +120,18 @@ class DataSettings(BaseSettings):
                 raise ValueError(f"{setting}__TOKEN: a server of ours is sent tokens signed with TOLLGATE_MCP_SECRET")
             if name not in known and (near := difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)):
                 raise ValueError(f"{setting}: no agent uses a server {name}; did you mean MCP__{near[0].upper()}?")
+        return self
+
+    @model_validator(mode="after")
+    def _priced_tools_are_there(self) -> Self:
+        known = {*NAMES, *users_of_servers(), *self.mcp}
+        for name in self.tool_prices:
+            server, _, tool = name.partition(".")
+            if server not in known or not tool:
+                raise ValueError(
+                    f"TOLLGATE_TOOL_PRICES: {name} is no tool: give <server>.<tool>; the servers are "
+                    f"{', '.join(sorted(known))}"
+                )
         return self
 
     @property
@@ -148,6 +169,11 @@ class DataSettings(BaseSettings):
             per_minute=self.tool_calls_per_minute,
             rates=self.tool_rates,
         )
+
+    @property
+    def tool_prices_micro_usd(self) -> dict[str, int]:
+        """What operators say that a call of a tool may cost, by `server.tool`."""
+        return {name: micro_usd(price) for name, price in self.tool_prices.items()}
 
 
 def users_of_servers(*, optional: bool = True) -> dict[str, list[str]]:

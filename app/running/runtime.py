@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from openai import DefaultAsyncHttpxClient
 from prometheus_client import CollectorRegistry
@@ -30,7 +29,9 @@ from graphs.deps import Deps
 from graphs.evidence.store import EvidenceStore
 from graphs.research import ResearchGraph, build_research_graph
 from graphs.spending.ledger import Ledger
+from graphs.spending.tool_toll import ToolToll
 from graphs.tools.gateway import ToolGateway
+from graphs.tools.tokens import Signer
 
 READY_S = 30.0
 
@@ -109,13 +110,19 @@ async def assembled(
 
 
 def tool_gateway(
-    settings: Settings, servers: Mapping[str, str], client: Redis | None = None, **other: Any
+    settings: Settings,
+    servers: Mapping[str, str],
+    client: Redis | None = None,
+    registry: CollectorRegistry | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> ToolGateway:
-    """The configured gateway to these servers. Does not connect yet."""
+    """The configured gateway to these servers; without a Redis for looking at them only. Does not connect yet."""
+    signer = Signer(settings.mcp_secret, now, settings.others)
+    toll = None
+    if client:
+        toll = ToolToll(_ledger(settings, client, now), settings.tool_prices_micro_usd, settings.limits)
     limits = settings.tool_limits
-    return ToolGateway(
-        servers, client=client, secret=settings.mcp_secret, others=settings.others, limits=limits, **other
-    )
+    return ToolGateway(servers, client=client, signer=signer, limits=limits, registry=registry, toll=toll)
 
 
 def dependencies(
@@ -127,7 +134,7 @@ def dependencies(
     now: Callable[[], datetime] = utc_now,
 ) -> Deps:
     """The graph's dependencies. Does not connect yet. Raises BadInput for a model without a price."""
-    ledger = Ledger(client, ttl_seconds=settings.ttl_seconds, now=now)
+    ledger = _ledger(settings, client, now)
     models = Models(settings, model_url, ledger=ledger, prices=pricer(settings), client=client, http=http, now=now)
     return Deps(
         supervisor_model=models.named(settings.supervisor_model),
@@ -140,6 +147,10 @@ def dependencies(
         agents=tuple(agent.where(settings.servers) for agent in AGENTS),
         now=now,
     )
+
+
+def _ledger(settings: Settings, client: Redis, now: Callable[[], datetime]) -> Ledger:
+    return Ledger(client, ttl_seconds=settings.ttl_seconds, now=now)
 
 
 async def ready(children: tuple[Server, ...]) -> None:

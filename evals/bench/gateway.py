@@ -34,6 +34,7 @@ from app.store.redis import connect
 from evals.bench.servers import STATEFUL, served
 from graphs.tools.gateway import Asking, ToolGateway
 from graphs.tools.limits import ToolLimits
+from graphs.tools.tokens import Signer
 
 SERVER, TOOL = "analytics", "growth"
 ARGUMENTS = {"series": {"points": [{"label": str(year), "value": 10.0 + year % 7} for year in range(2010, 2025)]}}
@@ -58,7 +59,7 @@ async def ways(address: str, redis_url: str) -> AsyncIterator[dict[str, Call]]:
         client = connect(redis_url)
         stack.push_async_callback(client.aclose)
         session = await stack.enter_async_context(_bare(address))
-        gateway = ToolGateway({SERVER: address}, client=client, secret=secret, limits=limits)
+        gateway = ToolGateway({SERVER: address}, client=client, signer=Signer(secret), limits=limits)
         await stack.enter_async_context(gateway)
         tools = await MultiServerMCPClient({SERVER: connection}).get_tools()
         default = next(tool for tool in tools if tool.name == TOOL)

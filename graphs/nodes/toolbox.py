@@ -20,6 +20,7 @@ from graphs.spending.loops import Loop, ToolCallRecord, in_tool_calls
 from graphs.spending.model import GovernedChatOpenAI
 from graphs.spending.spend import Account
 from graphs.spending.toll import Emit
+from graphs.spending.tool_toll import Payer
 from graphs.state import MAX_ENTRIES, EvidenceRef, Json
 from graphs.tools.session import SEPARATOR, TOOL
 from graphs.untrusted.injections import flags_of, visible
@@ -32,6 +33,7 @@ UNANSWERED = "unanswered"  # marks a call that the server did not answer, with t
 CUT_SHORT = "cut_short"  # marks an answer in the last turns before a limit, with the limit
 FAILED = "failed"  # marks a call that its server failed or refused, with the server's name
 FULL = "full"  # marks a call for whose result there was no room
+OF_A_DAY = {"tenant_day", "deployment_day"}
 TOLD = "error: refused: "  # start of a loop's refusal; the second one ends the task
 _ADDRESS = re.compile(
     r"://|https?:[\\/]*\w|^\s*[\\/]{2}", re.IGNORECASE
@@ -108,6 +110,8 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         except ENDS_THE_RUN:
             raise
         except GraphError as error:
+            if isinstance(error, LimitReached) and error.scope in OF_A_DAY:
+                raise  # which stops models too; other limits the agent may work around
             run.calls.discard(call["id"])
             run.emit({**event, "error": str(error)})
             told = spotlighted(visible(str(error))) if isinstance(error, _ServerFailed) else error
@@ -146,7 +150,8 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         server, tool = name.partition(SEPARATOR)[0], str((allowed[name].metadata or {})[TOOL])
         resolved, called_at = await store.resolved(job_id, arguments), self._deps.now()
         try:
-            result = await gateway.call(self._spec, server, tool, resolved, tenant=run.account.tenant)
+            payer = Payer(run.account, run.emit)
+            result = await gateway.call(self._spec, server, tool, resolved, tenant=run.account.tenant, payer=payer)
         except ToolFailure as failure:
             raise _ServerFailed(str(failure)) from failure
         evidence = Evidence(

@@ -292,7 +292,7 @@ function operations.reserve()
   local job, agent = job_key(given.job), given.agent
   local money = measures_of_day(measures_of_job(), limits)
   local granted = math.min(wanted, math.max(given.least, room(money)))
-  local measures = { measures_of_calls(counted) }
+  local measures = counted and { measures_of_calls(counted) } or {}
   for _, measure in ipairs(money) do measures[#measures + 1] = measure end
   measures[#measures + 1] = { 'spend_per_minute_micro_usd', read(minute_key(this_minute()), given.job),
     number(job, 'reserved_micro_usd'), limits.spend_per_minute_micro_usd, granted }
@@ -303,7 +303,7 @@ function operations.reserve()
   if waits and waits[5] == 1 then return waits end
 
   opened(id, { job = given.job, agent = agent, tenant = given.tenant, day = given.day }, granted)
-  add_to_both(job, agent, counted, 1)
+  if counted then add_to_both(job, agent, counted, 1) end
   return granted
 end
 

@@ -30,12 +30,12 @@ from graphs.errors import Fenced, LedgerUnavailable, LimitReached
 from graphs.redis.failures import STORE_FAILED, explained
 from graphs.redis.script import Script
 from graphs.spending.limits import LIMITS, PERCENT, dollars
+from graphs.spending.money import MAX_MICRO_USD
 from graphs.spending.spend import NO_TOKENS, Account, Amount, DaySpend, Spend, Tokens
 
 DAY_TTL_SECONDS = 40 * 86_400
 CLOSED_TTL_SECONDS = 3600  # a resent command comes within a minute
 REAPED_AT_ONCE = 100
-MAX_MICRO_USD = 2**53 - 1  # Lua's numbers are exact up to here
 
 FENCED = [0]
 
@@ -97,7 +97,7 @@ class Ledger:
         expires_in_s: float,
         least: int | None = None,
         patient: bool = False,
-        counted: Counted = "model_calls",
+        counted: Counted | None = "model_calls",
     ) -> int:
         """Reserve the most that a call can cost, in every scope or in none, and return what was reserved.
 
@@ -111,7 +111,7 @@ class Ledger:
             expires_in_s: seconds until the call counts as lost. A later settle still corrects it.
             least: reserve what is left if `micro_usd` does not fit, but not less than this; by default all or nothing.
             patient: rather refuse, as `passing`, while only other calls' reservations are in the way.
-            counted: what the call counts as.
+            counted: what the call counts as; None: it has been counted.
 
         Raises:
             LimitReached: it does not fit; nothing was reserved.
@@ -119,7 +119,8 @@ class Ledger:
             LedgerUnavailable: no call may be made.
         """
         wanted = _exact(micro_usd)
-        given = _payer(account) | {"tenant": account.tenant, "counted": counted, "patient": patient}
+        given = _payer(account) | {"tenant": account.tenant, "patient": patient}
+        given |= {"counted": counted} if counted else {}
         given |= {"wanted": wanted, "least": wanted if least is None else min(_exact(least), wanted)}
         return await self._reserved("reserve", call_id, wanted, expires_in_s, given)
 

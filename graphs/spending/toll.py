@@ -25,8 +25,9 @@ from graphs.answers.completion import ErrorInside
 from graphs.clock import utc_now
 from graphs.errors import CircuitOpen, LedgerUnavailable, LimitReached, NoCompletion
 from graphs.redis.breaker import Breaker
-from graphs.spending.ledger import MAX_MICRO_USD, Ledger
+from graphs.spending.ledger import Ledger
 from graphs.spending.limits import Limits
+from graphs.spending.money import MAX_MICRO_USD
 from graphs.spending.spend import Account, Tokens
 from graphs.spending.turnstile import Turnstile
 from graphs.state import Json
@@ -139,7 +140,7 @@ class Toll:
         try:
             call_id, reserved = await self._reserved(account, request, emit, at)
         except BaseException:
-            await _to_its_end(self.breaker.abandoned())
+            await to_its_end(self.breaker.abandoned())
             raise
         tokens = self._paid_for(request, reserved, at)
         answer = Answer(ticket=call_id, model=request.model, tokens=tokens, at=at, reserved=reserved)
@@ -147,14 +148,14 @@ class Toll:
             try:
                 yield answer
             except BaseException as error:
-                await _to_its_end(self._closed(answer, account, emit, error, sent=was_sent()))
+                await to_its_end(self._closed(answer, account, emit, error, sent=was_sent()))
                 raise
-        await _to_its_end(self._paid(answer, account, emit))
+        await to_its_end(self._paid(answer, account, emit))
 
     async def _reserved(self, account: Account, request: Request, emit: Emit, at: datetime) -> tuple[str, int]:
         """The id of the reservation, and its micro-dollars. Waits while only open reservations or the
         minute's limit are in the way, because most calls settle below their worst case."""
-        account = self._of_today(account)
+        account = under(self.days, account)
         wanted, least = (self._worst(request, each, at) for each in (request.answer_tokens, request.least_tokens))
         wanted = max(least, min(wanted, account.limits.spend_per_minute_micro_usd))
         call_id = uuid.uuid4().hex
@@ -172,16 +173,12 @@ class Toll:
                 )
                 return call_id, reserved
             except LimitReached as refused:
-                if not _passes(refused, account) or self.clock() >= until:
+                if not passes(refused, account) or self.clock() >= until:
                     raise
                 if not told:
                     emit({"type": "warning", "message": f"{account.agent} waits: {refused}"})
                 told = True
             await self.sleep(random.uniform(0.02, 0.2))  # noqa: S311  jitter, not a secret
-
-    def _of_today(self, account: Account) -> Account:
-        days = {name: getattr(self.days, name) for name in DAYS}
-        return replace(account, limits=account.limits.model_copy(update=days))
 
     def _worst(self, request: Request, answer_tokens: int, at: datetime) -> int:
         return self.prices.worst_case(request.model, request.input_tokens, answer_tokens, at)
@@ -249,6 +246,12 @@ class Toll:
             logger.warning("a reservation could not be released; it will be charged: %s", error)
 
 
+def under(days: Limits, account: Account) -> Account:
+    """The account, with the deployment's limits of a day."""
+    update = {name: getattr(days, name) for name in DAYS}
+    return replace(account, limits=account.limits.model_copy(update=update))
+
+
 def is_outage(error: BaseException) -> bool:
     """Whether the provider is at fault and not the request. Waiting for a connection from our own pool does not
     count."""
@@ -260,7 +263,7 @@ def is_outage(error: BaseException) -> bool:
     return status >= SERVER_ERROR or isinstance(error, TimeoutError | openai.APIConnectionError | NoCompletion)
 
 
-def _passes(refused: LimitReached, account: Account) -> bool:
+def passes(refused: LimitReached, account: Account) -> bool:
     """Whether waiting helps: reservations settle and a minute ends, unless one call alone exceeds a minute's limit."""
     if refused.reason is StopReason.SPEND_RATE:
         return refused.wanted_micro_usd <= account.limits.spend_per_minute_micro_usd
@@ -279,7 +282,7 @@ def may_be_billed(error: BaseException) -> bool:
     return not any(isinstance(each, NOT_BILLED) for each in chain)
 
 
-async def _to_its_end(step: Coroutine[Any, Any, None]) -> None:
+async def to_its_end(step: Coroutine[Any, Any, None]) -> None:
     """Finish this even if the task is cancelled meanwhile: reserved money must be settled."""
     task = asyncio.ensure_future(step)
     try:

@@ -8,9 +8,8 @@ others by itself.
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -18,11 +17,10 @@ import httpx
 from langchain_core.tools import BaseTool
 from mcp import McpError
 from prometheus_client import CollectorRegistry
-from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from graphs.clock import utc_now
-from graphs.errors import ServerUnavailable, ToolFailure
+from graphs.errors import Fenced, LimitReached, ServerUnavailable, ToolFailure
+from graphs.spending.tool_toll import Payer, Payment, ToolToll, unpaid
 from graphs.state import Json
 from graphs.tools.cache import cache_key
 from graphs.tools.limits import ToolLimits
@@ -77,15 +75,15 @@ class ToolGateway:
         servers: each server's address by name: the URLs of its replicas, separated by commas, or a command line for
             stdio.
         client: the Redis that holds breakers and token buckets for all processes; without it there are none.
-        secret: signs the tokens; None if the servers require none.
-        others: the third-party servers among them, each with the token that it is sent, if any.
+        signer: makes the tokens, keeps the time, and knows the third-party servers; None if ours require no tokens and
+            there are no others.
         limits: the bounds of calls.
         registry: gets the metrics.
-        now: the time for tokens and breakers, in UTC.
+        toll: what tools cost; without it calls are free.
 
     Example:
         agent = AgentSpec(name="crm", does="Looks up customers and orders.", tools=("crm.*",))
-        async with ToolGateway({"crm": "http://127.0.0.1:8100/mcp"}, others={"crm": None}) as gateway:
+        async with ToolGateway({"crm": "http://127.0.0.1:8100/mcp"}, signer=Signer(others={"crm": None})) as gateway:
             tools = await gateway.tools(agent)  # for a model, named crm__find, ...
             result = await gateway.call(agent, "crm", "find", {"name": "Acme"})  # or ToolFailure, ServerUnavailable
             result.text, result.cached
@@ -96,18 +94,18 @@ class ToolGateway:
         servers: Mapping[str, str],
         *,
         client: Redis | None = None,
-        secret: SecretStr | None = None,
-        others: Mapping[str, SecretStr | None] | None = None,
+        signer: Signer | None = None,
         limits: ToolLimits | None = None,
         registry: CollectorRegistry | None = None,
-        now: Callable[[], datetime] = utc_now,
+        toll: ToolToll | None = None,
     ) -> None:
         self._limits = limits or ToolLimits()
+        self._toll = toll
         self._metrics = ToolMetrics(registry or CollectorRegistry())
         # Like calls: without the environment's proxies, with its certificates.
         way = httpx.AsyncHTTPTransport(verify=trusted())
         self._probes = httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False, transport=way)
-        self._signer = signer = Signer(secret, now, others or {})
+        self._signer = signer = signer or Signer()
         self._servers = {
             name: ToolServer(name, replicas_of(address), self._limits, self._metrics, self._probes, client, signer)
             for name, address in servers.items()
@@ -153,19 +151,30 @@ class ToolGateway:
             chosen |= {each.name: each for each in wanted}
         return list(chosen.values())
 
-    async def call(self, agent: Agent, server_name: str, tool: str, arguments: Json, *, tenant: str = "") -> ToolResult:
+    async def call(
+        self,
+        agent: Agent,
+        server_name: str,
+        tool: str,
+        arguments: Json,
+        *,
+        tenant: str = "",
+        payer: Payer | None = None,
+    ) -> ToolResult:
         """Call a tool, or answer from the cache. A call that is safe to repeat is retried once. Tenants take turns when
-        calls must wait.
+        calls must wait. The payer pays for calls that are made, not for answers from the cache or of others' calls.
 
         Raises:
             ToolFailure: the tool refused, failed, or returned nothing usable or too much; or it is not on the agent's
                 list.
             ServerUnavailable: the server is unreachable, hangs, is busy or rate limited, or its circuit is open.
+            LimitReached, Fenced, LedgerUnavailable: the call cannot be paid for, and was not made.
+            Unaccounted: it may cost something, and nobody pays.
         """
         server, started, outcome = self._server(server_name), time.monotonic(), "failed"
         caller = _in_the_name_of(agent, server_name, tool, self._signer.pseudonym(tenant, server_name))
         try:
-            answer, cached = await self._answered(server, caller, tool, arguments)
+            answer, cached = await self._answered(server, caller, tool, arguments, payer)
             outcome = "cached" if cached else "answered"
         except ServerUnavailable:
             outcome = "unavailable"
@@ -179,13 +188,31 @@ class ToolGateway:
         text, content = json.loads(answer)
         return ToolResult(text, content, round(seconds * 1000), cached)
 
-    async def _answered(self, server: ToolServer, caller: Caller, tool: str, arguments: Json) -> tuple[bytes, bool]:
-        async def call() -> bytes:
-            return self._as_json(server, await server.ask(caller, tool, arguments))
+    async def _answered(
+        self, server: ToolServer, caller: Caller, tool: str, arguments: Json, payer: Payer | None
+    ) -> tuple[bytes, bool]:
+        offered = (await server.offered()).get(tool)
+        payment, is_mine = self._payment(server, tool, offered, payer), False
 
-        if server.cache is None or not _repeatable((await server.offered()).get(tool)):
+        async def call() -> bytes:
+            nonlocal is_mine
+            is_mine = True
+            return self._as_json(server, await server.ask(caller, tool, arguments, payment))
+
+        if server.cache is None or not _repeatable(offered):
             return await call(), False
-        return await server.cache.answer(cache_key(server.name, tool, arguments), call, caller.tenant)
+        while True:
+            try:
+                return await server.cache.answer(cache_key(server.name, tool, arguments), call, caller.tenant)
+            except (LimitReached, Fenced):
+                if is_mine:
+                    raise  # else another job could not pay for the call that this one waited for
+
+    def _payment(self, server: ToolServer, tool: str, offered: BaseTool | None, payer: Payer | None) -> Payment:
+        if self._toll is None:
+            return unpaid
+        meta = ((offered and offered.metadata) or {}).get("_meta")
+        return self._toll.payment(payer, f"{server.name}.{tool}", meta, is_ours=server.is_ours)
 
     def _as_json(self, server: ToolServer, answer: Answer) -> bytes:
         text, content = read(answer, self._limits.output_chars)

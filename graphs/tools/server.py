@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Literal, TypeVar
@@ -15,11 +14,13 @@ from redis.asyncio import Redis
 
 from graphs.errors import ServerRefused, ServerUnavailable, ToolFailure
 from graphs.redis.breaker import PROBE_LOOK_S, Breaker
+from graphs.spending.tool_toll import Charge, Payment, unpaid
 from graphs.state import Json
 from graphs.tools.buckets import ToolBuckets
 from graphs.tools.cache import ToolCache
 from graphs.tools.limits import ToolLimits
 from graphs.tools.metrics import ToolMetrics
+from graphs.tools.paying import paid
 from graphs.tools.replicas import PROBE_TIMEOUT_S, Replica, Replicas
 from graphs.tools.results import Answer
 from graphs.tools.session import KeptSession, is_url
@@ -28,6 +29,7 @@ from graphs.tools.transport import Transport, Unanswered
 from safe_http.shown import shown
 
 Given = TypeVar("Given")
+Act = Callable[[Replica, Charge], Awaitable[Given]]
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +66,9 @@ class ToolServer:
             def transport() -> Transport:
                 return Transport(name, signer, most)
 
-            return KeptSession(name, address, transport, max_bytes=most, read_s=limits.timeout_s, is_told=self._is_ours)
+            return KeptSession(name, address, transport, max_bytes=most, read_s=limits.timeout_s, is_told=self.is_ours)
 
-        self._is_ours = name not in signer.others
+        self.is_ours = name not in signer.others
         self.name = name
         self.data_version: str | None = None
         self.cache = ToolCache(limits.cache_seconds, keeps=self._is_dated) if limits.cache_seconds else None
@@ -85,7 +87,7 @@ class ToolServer:
             limits,
             probes,
             self.noticed,
-            self._is_ours,
+            self.is_ours,
         )
         metrics.watch(self.replicas)
 
@@ -94,25 +96,31 @@ class ToolServer:
         if kept := self.replicas.kept():
             return kept.tools
         what, until = f"the list of tools of {self.name}", self._deadline()
-        return (await self._guarded(what, "", until, True, Replica.session)).tools
 
-    async def ask(self, caller: Caller, tool: str, arguments: Json) -> Answer:
-        """Call a tool, with one retry if that is safe.
+        async def listed(replica: Replica, _: Charge) -> dict[str, BaseTool]:
+            return (await replica.session()).tools
+
+        return await self._guarded(what, "", until, True, listed)
+
+    async def ask(self, caller: Caller, tool: str, arguments: Json, payment: Payment = unpaid) -> Answer:
+        """Call a tool, with one retry if that is safe; each attempt is paid for.
 
         Raises:
             ToolFailure: the result is too large.
             ServerUnavailable: no answer in time, the server is busy or rate limited, or its circuit is open.
             McpError, ValueError: see `KeptSession.call`.
+            LimitReached, Fenced, LedgerUnavailable: it cannot be paid for, and was not sent.
         """
         again = read_only((await self.offered()).get(tool))
         until = self._deadline()
         if self._buckets:
             await self._buckets.take(caller.tenant, tool, until)
 
-        async def called(replica: Replica) -> Answer:
-            return _unless_busy(await (await replica.session()).call(caller, tool, arguments))
+        async def called(replica: Replica, charge: Charge) -> Answer:
+            session = await replica.session()
+            return await paid(charge, session.call(caller, tool, arguments))
 
-        return await self._guarded(f"{self.name}.{tool}", caller.tenant, until, again, called)
+        return await self._guarded(f"{self.name}.{tool}", caller.tenant, until, again, called, payment)
 
     async def refuses_us(self) -> bool:
         """Whether it rejects our token. An open session means that it does not; whether it is down is for `away` to
@@ -150,13 +158,13 @@ class ToolServer:
         return asyncio.get_running_loop().time() + self._limits.timeout_s
 
     async def _guarded(
-        self, what: str, tenant: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]
+        self, what: str, tenant: str, until: float, again: bool, act: Act[Given], payment: Payment = unpaid
     ) -> Given:
         """Run a call behind the breaker, and report its outcome to it."""
         await self._admitted(until)
         report: Literal["abandoned", "succeeded", "failed"] = "abandoned"
         try:
-            answer = await self._tried(tenant, until, again, act)
+            answer = await self._tried(tenant, until, again, act, payment)
             report = "succeeded"
         except TimeoutError as late:
             report = "failed"
@@ -169,7 +177,7 @@ class ToolServer:
             if problem.refused:
                 report = "succeeded"  # it is up and answers
                 theirs = f"set MCP__{self.name.upper()}__TOKEN"
-                remedy = "give both sides the same TOLLGATE_MCP_SECRET" if self._is_ours else theirs
+                remedy = "give both sides the same TOLLGATE_MCP_SECRET" if self.is_ours else theirs
                 raise ServerRefused(
                     f"the MCP server {self.name} rejects our token ({problem}); the operator must {remedy}"
                 ) from problem
@@ -209,7 +217,7 @@ class ToolServer:
             case "abandoned":
                 await self._breaker.abandoned()
 
-    async def _tried(self, tenant: str, until: float, again: bool, act: Callable[[Replica], Awaitable[Given]]) -> Given:
+    async def _tried(self, tenant: str, until: float, again: bool, act: Act[Given], payment: Payment) -> Given:
         """Try it at a replica, and once more at another one, or later, if that is safe.
 
         Raises Unanswered; TimeoutError if a replica had the full time; ServerUnavailable if the time went by waiting.
@@ -219,11 +227,12 @@ class ToolServer:
         failed: list[Replica] = []
         earlier: Unanswered | None = None
         while True:
-            async with self._place(tenant, failed, until) as replica:
+            seconds = until - asyncio.get_running_loop().time()
+            async with payment(seconds) as charge, self._place(tenant, failed, until) as replica:
                 left = until - asyncio.get_running_loop().time()
                 try:
                     async with asyncio.timeout_at(until):
-                        answer = await act(replica)
+                        answer = await act(replica, charge)
                     self.replicas.answered(replica)
                     self._away_since = None
                     return answer
@@ -275,12 +284,3 @@ class ToolServer:
 def read_only(tool: BaseTool | None) -> bool:
     """Whether the server annotates the tool as read-only."""
     return ((tool and tool.metadata) or {}).get("readOnlyHint") is True
-
-
-def _unless_busy(result: Answer) -> Answer:
-    """The answer; raises Unanswered if it says that the server is busy."""
-    told = result.meta if result.failed is True and isinstance(result.meta, dict) else {}
-    after = told.get("retry_after_s")
-    if isinstance(after, int | float) and 0 <= after < math.inf:
-        raise Unanswered("it is busy", may_be_done=False, retry_after_s=float(after))
-    return result

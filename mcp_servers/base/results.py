@@ -7,10 +7,17 @@ import csv
 import io
 from typing import Literal
 
+from mcp.server.fastmcp.exceptions import ToolError
 from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel, ConfigDict
 
+COST = "cost_usd"  # in the `_meta` of a tool: what a call costs at most; in that of a result: what it did cost
+
 Cell = str | int | float | bool | None
+
+
+class Unbilled(ToolError):
+    """The tool failed in a way that nobody charges for."""
 
 
 class Table(BaseModel):
@@ -109,6 +116,11 @@ def page_result(page: WebPage) -> CallToolResult:
 def chart_result(chart: Chart) -> CallToolResult:
     """One line for the model; the SVG is structured content only."""
     return _result(f"# chart drawn: {chart.title}", chart)
+
+
+def unbilled(message: str) -> CallToolResult:
+    """A failure that cost nothing."""
+    return CallToolResult(content=[TextContent(type="text", text=message)], isError=True, _meta={COST: 0})
 
 
 def _head(document: Document) -> str:

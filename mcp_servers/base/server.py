@@ -15,6 +15,7 @@ from mcp.types import CallToolResult, Resource, ResourceTemplate, TextContent, T
 from pydantic import AnyUrl, ValidationError
 from pydantic_core import to_json
 
+from mcp_servers.base import results
 from mcp_servers.base.access import ANYBODY, Caller, told_by
 from mcp_servers.base.observing import Metrics, log_call
 
@@ -91,7 +92,8 @@ class Server(FastMCP[None]):
         caller, began, outcome, size = self.caller(), time.perf_counter(), "error", 0
         try:
             result = await self._called(caller, name, arguments)
-            outcome, size = "ok", self._checked_size(name, result)
+            size = self._checked_size(name, result)
+            outcome = "error" if result.isError else "ok"
             return result
         except _Stopped as stopped:
             outcome = stopped.outcome
@@ -137,6 +139,8 @@ class Server(FastMCP[None]):
             try:
                 return await super().call_tool(name, arguments)
             except ToolError as error:
+                if isinstance(error.__cause__, results.Unbilled):
+                    return results.unbilled(str(error))
                 raise _explained(error, name) from error
         raise _Stopped("timeout", f"{name} was stopped after {self.limits.seconds:g} s; ask for less, by filters")
 

@@ -31,6 +31,8 @@ TAVILY_URL = "https://api.tavily.com"
 BRAVE_URL = "https://api.search.brave.com"
 
 TOO_MANY = 429
+FREE = "0"
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,10 @@ Json = dict[str, Any]
 
 class SearchFailed(Exception):
     """The provider returned no results; the message says why, and what to do."""
+
+
+class SearchRefused(SearchFailed):
+    """It did not search, and so bills nothing: the request did not reach it, or it answered with an error."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,8 @@ class Hit:
 class Provider:
     """How to query a provider, and how to read its responses.
 
-    `refusals` are status codes that only the operator can fix, each with its message.
+    `refusals` are status codes that only the operator can fix, each with its message. `usd` is its list price of a
+    search, in US dollars.
     """
 
     name: str
@@ -63,10 +70,14 @@ class Provider:
     results: Callable[[Json], list[Json]]
     hit: Callable[[Json], Hit]
     refusals: dict[int, str]
+    usd: str = FREE
 
 
 def tavily(key: str, url: str = TAVILY_URL) -> Provider:
-    """Tavily's basic search: one credit per call."""
+    """Tavily's basic search: one credit per call, USD 0.008 beyond those of a plan.
+
+    https://docs.tavily.com/documentation/api-credits
+    """
 
     def request(query: str, limit: int) -> httpx.Request:
         wanted = {"query": query, "max_results": limit, "search_depth": "basic"}
@@ -74,11 +85,17 @@ def tavily(key: str, url: str = TAVILY_URL) -> Provider:
 
     used_up = "has no credits left; upgrade the plan at Tavily, or wait for the next month"
     refusals = {401: "refuses the key; check TAVILY_API_KEY", 432: used_up, 433: used_up}
-    return Provider("Tavily", request, lambda body: body["results"], _hit("content", "published_date"), refusals)
+    return Provider(
+        "Tavily", request, lambda body: body["results"], _hit("content", "published_date"), refusals, "0.008"
+    )
 
 
 def brave(key: str, url: str = BRAVE_URL) -> Provider:
-    """Brave's web search."""
+    """Brave's web search: USD 5 per 1,000 requests. "Only successful requests are counted and billed."
+
+    https://api-dashboard.search.brave.com/app/plans
+    https://api.search.brave.com/app/documentation/web-search/response-headers
+    """
 
     def request(query: str, limit: int) -> httpx.Request:
         asked: dict[str, str | int] = {"q": " ".join(query.split()[:BRAVE_WORDS]), "count": limit}
@@ -91,11 +108,11 @@ def brave(key: str, url: str = BRAVE_URL) -> Provider:
         return found
 
     refusals = dict.fromkeys((401, 403, 422), "refuses the key; check BRAVE_API_KEY")
-    return Provider("Brave", request, results, _hit("description", "page_age"), refusals)
+    return Provider("Brave", request, results, _hit("description", "page_age"), refusals, "0.005")
 
 
 def searxng(url: str) -> Provider:
-    """A SearXNG, which needs no key, and ignores the limit on results."""
+    """A SearXNG, which needs no key, costs nothing, and ignores the limit on results."""
 
     def request(query: str, _: int) -> httpx.Request:
         return httpx.Request("GET", f"{url}/search", params={"q": query, "format": "json"})
@@ -116,7 +133,8 @@ async def search(provider: Provider, query: str, limit: int) -> list[Hit]:
         ) from error
     except httpx.HTTPError as error:
         logger.warning("%s cannot be reached: %r", provider.name, error)
-        raise SearchFailed(f"{provider.name} cannot be reached; try again, or do without") from error
+        kind = SearchRefused if isinstance(error, NOT_SENT) else SearchFailed
+        raise kind(f"{provider.name} cannot be reached; try again, or do without") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SearchFailed(f"the response of {provider.name} is not a list of results; do without the web") from error
     once: dict[str, Hit] = {}
@@ -132,7 +150,7 @@ async def _asked(provider: Provider, request: httpx.Request) -> Json:
         response = await http.send(request, stream=True)
         try:
             if not response.is_success:
-                raise SearchFailed(_refusal(provider, response))
+                raise SearchRefused(_refusal(provider, response))
             told: Json = json.loads(await body(response, MOST_BYTES))
         except TooLarge as error:
             raise SearchFailed(f"{provider.name} answered with more than {MOST_BYTES} bytes; ask for less") from error

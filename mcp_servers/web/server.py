@@ -15,7 +15,7 @@ from mcp_servers.base.results import WebPage, WebTable
 from mcp_servers.base.server import Server
 from mcp_servers.web.fetching import Fetcher, NotFetched
 from mcp_servers.web.reading import Page
-from mcp_servers.web.search import MOST_TITLE, Hit, Provider, SearchFailed, one_line, search
+from mcp_servers.web.search import FREE, MOST_TITLE, Hit, Provider, SearchFailed, SearchRefused, one_line, search
 
 NAME = "web"
 INSTRUCTIONS = (
@@ -50,7 +50,9 @@ def build(
     """A server that searches with this provider; without one it only fetches. `now` is UTC."""
     server = serving.new_server(NAME, INSTRUCTIONS)
 
-    @server.tool(annotations=FROM_OUTSIDE)
+    price = {results.COST: provider.usd} if provider and provider.usd != FREE else None
+
+    @server.tool(annotations=FROM_OUTSIDE, meta=price)
     async def search_web(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, WebTable]:
         """Pages on the web that fit the query: title, url, date when known, excerpt."""
         if provider is None:
@@ -60,6 +62,8 @@ def build(
             )
         try:
             return results.table_result(_table(query, await search(provider, query, limit)))
+        except SearchRefused as reason:
+            raise results.Unbilled(str(reason)) from reason
         except SearchFailed as reason:
             raise ToolError(str(reason)) from reason
 

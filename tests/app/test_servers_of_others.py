@@ -25,6 +25,7 @@ from graphs.errors import ServerRefused, ServerUnavailable
 from graphs.research import build_research_graph
 from graphs.tools.gateway import Asking, ToolGateway
 from graphs.tools.limits import ToolLimits
+from graphs.tools.tokens import Signer
 from tests.app.command_line import tollgate
 from tests.graphs import odd_program
 from tests.graphs.research import invoked, once, started
@@ -103,7 +104,7 @@ async def test_a_job_answers_from_a_server_that_only_the_settings_and_an_agent_n
 
 
 async def test_it_is_sent_its_own_token_and_told_nothing_of_ours(unruly: Unruly) -> None:
-    async with ToolGateway(unruly.servers, secret=OURS, others={"unruly": THEIRS}, limits=LIMITS) as gateway:
+    async with ToolGateway(unruly.servers, signer=Signer(OURS, others={"unruly": THEIRS}), limits=LIMITS) as gateway:
         await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}, tenant="acme")
         await gateway.call(EVERYTHING, "unruly", "read.odd/name", {"name": "a"}, tenant="acme")
     assert set(unruly.tokens) == {f"Bearer {THEIRS.get_secret_value()}"}
@@ -112,7 +113,7 @@ async def test_it_is_sent_its_own_token_and_told_nothing_of_ours(unruly: Unruly)
 
 
 async def test_without_a_token_it_is_sent_none(unruly: Unruly) -> None:
-    async with ToolGateway(unruly.servers, secret=OURS, others={"unruly": None}, limits=LIMITS) as gateway:
+    async with ToolGateway(unruly.servers, signer=Signer(OURS, others={"unruly": None}), limits=LIMITS) as gateway:
         await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})
     assert set(unruly.tokens) == {""}
 
@@ -120,7 +121,7 @@ async def test_without_a_token_it_is_sent_none(unruly: Unruly) -> None:
 async def test_one_that_refuses_is_told_with_the_setting_that_mends_it() -> None:
     async with (
         raw_server(status("401 Unauthorized")) as there,
-        ToolGateway({"crm": f"{there.url}/mcp"}, secret=OURS, others={"crm": None}, limits=LIMITS) as gateway,
+        ToolGateway({"crm": f"{there.url}/mcp"}, signer=Signer(OURS, others={"crm": None}), limits=LIMITS) as gateway,
     ):
         with pytest.raises(ServerRefused, match="must set MCP__CRM__TOKEN"):
             await gateway.tools(Asking("test", ("crm.*",)))
@@ -136,7 +137,7 @@ async def test_one_that_went_away_is_missed_until_it_answers_again() -> None:
     again = Unruly()
     with again.running():
         pass  # a port that is free from here on
-    async with ToolGateway(again.servers, others={"unruly": None}, limits=limits) as gateway:
+    async with ToolGateway(again.servers, signer=Signer(others={"unruly": None}), limits=limits) as gateway:
         assert await gateway.away(["unruly"]) == []
         with pytest.raises(ServerUnavailable):
             await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"})

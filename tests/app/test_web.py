@@ -17,7 +17,7 @@ from app.config.settings import Settings
 from app.running.processes import mcp_program
 from tests.app.command_line import HELLO, TOLLGATE, answered, environment, tollgate
 from tests.http_server import served
-from tests.search_provider import SearchProvider, search_provider
+from tests.search_provider import KEY, SearchProvider, search_provider
 
 QUESTION = "How many public charging points does Portugal have?"
 SENTENCE = "The agency counted 12,345 public charging points in Portugal at the end of 2025, 25% more."
@@ -64,9 +64,13 @@ def test_a_report_cites_a_page_of_the_web_where_the_documents_say_nothing(
 
 
 @pytest.mark.slow
-def test_a_page_at_a_private_address_is_not_read_unless_that_is_allowed(tmp_path: Path, beside: dict[str, str]) -> None:
+def test_a_search_is_paid_for_and_a_page_at_a_private_address_is_not_read(
+    tmp_path: Path, beside: dict[str, str]
+) -> None:
     with web() as (provider, asked):
-        code, job = answered(tmp_path, "run", QUESTION, **beside, SEARXNG_URL=provider.url)
+        settings = beside | {"TAVILY_API_KEY": KEY, "TOLLGATE_WEB_SEARCH_URL": provider.url}
+        code, job = answered(tmp_path, "run", QUESTION, **settings)
+    assert job["cost_usd"] > 0.008
     assert asked == []
     assert len(provider.requests) == 1
     assert "12,345" not in (tmp_path / job["report_path"]).read_text()

@@ -113,8 +113,7 @@ class Unruly:
         self.tokens.append(headers.get(b"authorization", b"").decode())
         if method == "tools/call":
             self.metas.append(json.loads(body)["params"].get("_meta"))
-        if method == "tools/call" and self.faults:
-            fault = self.faults.pop(0)
+        if method == "tools/call" and (fault := self.fault_of(json.loads(body)["params"]["arguments"])):
             if fault in ODD_ANSWERS:
                 await _answer_oddly(fault, json.loads(body)["id"], receive, send)
             else:
@@ -130,6 +129,10 @@ class Unruly:
             return await receive()
 
         await inner(scope, again, send)
+
+    def fault_of(self, _arguments: Any) -> Fault | None:
+        """How a call with these arguments goes wrong."""
+        return self.faults.pop(0) if self.faults else None
 
     def built(self) -> FastMCP:
         server: FastMCP = FastMCP(

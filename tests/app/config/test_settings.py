@@ -38,6 +38,13 @@ def test_without_any_setting_it_runs_offline() -> None:
         ("MCP__CRM__URLS", "http://a,nowhere", "setting MCP__CRM: Input should be a valid URL"),
         ("MCP__CRM__TOKEN", "t", "setting MCP__CRM: an MCP server needs one of URL, URLS (of its replicas"),
         ("MCP__CRM-2__URL", "http://localhost:1", "MCP__CRM-2: the name of an MCP server begins with a letter"),
+        ("TOLLGATE_TOOL_PRICES", '{"wbe.search_web": 0.01}', "TOLLGATE_TOOL_PRICES: wbe.search_web is no tool: give"),
+        (
+            "TOLLGATE_TOOL_PRICES",
+            '{"web": 0.01}',
+            "TOLLGATE_TOOL_PRICES: web is no tool: give <server>.<tool>",
+        ),
+        ("TOLLGATE_TOOL_PRICES", '{"web.search_web": -1}', "setting TOLLGATE_TOOL_PRICES: Input should be greater"),
         ("TOLLGATE_PRICES", "{bad", "the settings cannot be read: error parsing value for field"),
         (
             "TOLLGATE_WEBHOOK_SECRET",
@@ -116,6 +123,12 @@ def test_an_own_price_is_used() -> None:
     own = {"my-model": {"input": 1, "output": 4}}
     price = pricer(Settings(_env_file=None, model="my-model", prices=own))
     assert price("my-model", {"input_tokens": 1000, "output_tokens": 500, "total_tokens": 1500}) == 3000
+
+
+def test_prices_of_tools_are_exact_and_rounded_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOLLGATE_TOOL_PRICES", '{"web.search_web": 0.008, "crm.find": "0.0000001"}')
+    monkeypatch.setenv("MCP__CRM__URL", "http://localhost:1")
+    assert Settings(_env_file=None).tool_prices_micro_usd == {"web.search_web": 8_000, "crm.find": 1}
 
 
 def test_cached_tokens_are_cheaper_and_not_counted_twice() -> None:

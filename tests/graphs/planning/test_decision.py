@@ -41,7 +41,7 @@ def test_the_question_to_a_human_is_json_and_says_what_may_be_answered() -> None
     payload = escalation(state(), CEILING)
     assert json.loads(json.dumps(payload)) == payload
     assert payload["what_happened"] == (
-        "The job is paused because the rest of the budget does not pay for another model call."
+        "The job is paused because the rest of the budget does not pay for another call."
     )
     assert set(payload["choices"]["discriminator"]["mapping"]) == {
         "approve_more",

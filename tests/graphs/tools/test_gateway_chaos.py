@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from graphs.errors import ServerUnavailable, ToolFailure
 from graphs.tools.gateway import Asking, ToolGateway
 from graphs.tools.limits import ToolLimits
+from graphs.tools.tokens import Signer
 from tests.graphs.unruly_mcp import EVERYTHING, Fault, Unruly, claims
 from tests.mcp_servers.program import metric, served, until
 
@@ -377,7 +378,7 @@ async def test_a_bucket_that_fills_in_time_is_waited_for(unruly: Unruly, redis_c
 
 
 async def test_each_call_carries_a_token_of_its_agent_and_its_tools(unruly: Unruly) -> None:
-    async with ToolGateway(unruly.servers, secret=SECRET, limits=BARE) as gateway:
+    async with ToolGateway(unruly.servers, signer=Signer(SECRET), limits=BARE) as gateway:
         await gateway.call(Asking("one", ("unruly.read", "unruly.wait", "sales.*")), "unruly", "read", {"name": "a"})
         await gateway.call(Asking("all", ("unruly.*",)), "unruly", "read", {"name": "a"})
     one, every = [claims(each, SECRET.get_secret_value()) for each in unruly.tokens[-2:]]

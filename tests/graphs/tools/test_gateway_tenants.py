@@ -41,7 +41,7 @@ async def sales(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     else:
         with served("mcp_servers.sales", tmp_path, *options, TOLLGATE_MCP_SECRET=SECRET) as program:
             servers, secret = {"sales": program.endpoint}, SecretStr(SECRET)
-            async with ToolGateway(servers, limits=BARE, secret=secret) as gateway:
+            async with ToolGateway(servers, limits=BARE, signer=Signer(secret)) as gateway:
                 yield gateway
 
 
@@ -112,7 +112,7 @@ async def test_a_tenant_who_calls_too_often_leaves_tokens_to_others(unruly: Unru
 
 async def test_a_server_is_told_a_pseudonym_of_the_tenant(unruly: Unruly) -> None:
     secret = SecretStr(SECRET)
-    async with ToolGateway(unruly.servers, secret=secret, limits=BARE) as gateway:
+    async with ToolGateway(unruly.servers, signer=Signer(secret), limits=BARE) as gateway:
         for tenant in ("acme", "acme", "umbrella", ""):
             await gateway.call(EVERYTHING, "unruly", "read", {"name": "a"}, tenant=tenant)
     told = [claims(each, SECRET).get("tenant") for each in unruly.tokens[-4:]]

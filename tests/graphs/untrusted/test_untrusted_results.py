@@ -113,9 +113,9 @@ class Noting(ToolGateway):
         super().__init__(servers)
         self._tenants = tenants
 
-    async def call(self, agent: Any, server_name: str, tool: str, arguments: Json, *, tenant: str = "") -> ToolResult:
-        self._tenants.add(tenant)
-        return await super().call(agent, server_name, tool, arguments, tenant=tenant)
+    async def call(self, agent: Any, server_name: str, tool: str, arguments: Json, **by: Any) -> ToolResult:
+        self._tenants.add(by["tenant"])
+        return await super().call(agent, server_name, tool, arguments, **by)
 
 
 @pytest.fixture

@@ -17,11 +17,12 @@ from mcp import ClientSession, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.memory import create_connected_server_and_client_session
 from mcp.types import CallToolResult, TextContent
+from starlette.responses import Response
 
 from mcp_servers.base.formats import in_parts
 from mcp_servers.base.results import WebPage, WebTable
 from mcp_servers.web.fetching import Fetcher
-from mcp_servers.web.search import Provider, searxng
+from mcp_servers.web.search import Provider, brave, searxng, tavily
 from mcp_servers.web.server import PART_CHARACTERS, build
 from tests.mcp_servers.base.test_transports import Served
 from tests.mcp_servers.base.test_transports import started as over_http
@@ -130,6 +131,23 @@ async def test_no_result_is_told_and_so_is_a_provider_that_fails() -> None:
     assert "no pages found" in text_of(nothing)
     assert failed.isError
     assert "cannot be reached" in text_of(failed)
+
+
+async def test_a_search_says_what_it_costs_and_that_a_refused_one_is_free() -> None:
+    with search_provider() as at:
+        prices = {}
+        for provider in (tavily("wrong", at.url), brave("wrong", at.url), searxng(at.url)):
+            async with connected(provider) as client:
+                tools = {tool.name: tool.meta for tool in (await client.list_tools()).tools}
+                prices[provider.name] = (tools["search_web"] or {}).get("cost_usd")
+                assert tools["fetch_page"] is None
+                result = await client.call_tool("search_web", {"query": "points"})
+                assert (result.meta == {"cost_usd": 0}) == bool(result.isError)
+        at.answer = Response("not JSON")  # of a search that was made
+        async with connected(tavily(KEY, at.url)) as client:
+            failed = await client.call_tool("search_web", {"query": "points"})
+    assert prices == {"Tavily": "0.008", "Brave": "0.005", "SearXNG": None}
+    assert (failed.isError, failed.meta) == (True, None)
 
 
 async def test_without_a_provider_a_search_says_what_is_missing() -> None:
