@@ -4,4 +4,5 @@ from app.config.servers import SERVERS
 
 API = 8000
 STAND_IN = 7800
+EMBEDDINGS = 7799
 MCP = {server.name: server.port for server in SERVERS}

@@ -54,9 +54,9 @@ SERVERS = (
             Option("--data", "knowledge_base_data", default=sample.DOCUMENTS),
             Option("--data-dir", "data_dir"),
             Option("--embedding-model", "embedding_model"),
-            Option("--embeddings-url", "model_url", secret=True),
+            Option("--embeddings-url", "embeddings_url", secret=True),
         ),
-        environment=("openai_api_key",),
+        environment=("embeddings_key",),
     ),
     OwnServer(
         "sales",

@@ -5,6 +5,7 @@ Values come from the environment or from `.env`; `.env.example` lists them all w
 
 import base64
 import difflib
+import hmac
 import os
 from pathlib import Path
 from typing import Self
@@ -75,6 +76,14 @@ class Settings(DataSettings, LimitSettings):
         {}, description='Prices of models without a known one: {"my-model": {"input": 0.2, "output": 0.8}}.'
     )
     data_dir: Path = Field(Path(".data"), description="Folder for reports, logs, generated data and the store.")
+    embeddings_gate_url: HttpUrl | None = Field(
+        None, description="An embeddings gate that runs elsewhere; unset: one is started when embeddings cost money."
+    )
+    embeddings_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="The knowledge base's key for that gate; unset: made from TOLLGATE_MCP_SECRET, or at each start.",
+    )
     fallback_model: str | None = Field(
         None, description="Model to use while the provider's circuit is open; needs TOLLGATE_FALLBACK_BASE_URL."
     )
@@ -167,6 +176,13 @@ class Settings(DataSettings, LimitSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _the_gate_has_a_key(self) -> Self:
+        if self.embeddings_key is None and self.mcp_secret:
+            derived = hmac.digest(self.mcp_secret.get_secret_value().encode(), b"embeddings", "sha256").hex()
+            self.embeddings_key = SecretStr(derived)
+        return self
+
     @property
     def offline(self) -> bool:
         """Whether the stand-in model answers, because neither a key nor another server is configured."""
@@ -178,6 +194,14 @@ class Settings(DataSettings, LimitSettings):
         if self.offline:
             return str(self.stand_in_url) if self.stand_in_url else None
         return str(self.openai_base_url) if self.openai_base_url else OPENAI_URL
+
+    @property
+    def embeddings_url(self) -> str | None:
+        """Where the knowledge base gets embeddings: from the gate, or from the stand-in, which is free. It never gets
+        the provider's address or key."""
+        if self.embeddings_gate_url:
+            return str(self.embeddings_gate_url)
+        return self.model_url if self.offline else None
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -1,16 +1,23 @@
 """Starts the programs that a job needs, keeps them running, and ends them all."""
 
 import contextlib
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import SecretStr
+from pydantic import HttpUrl, SecretStr
+from pydantic_core import to_json
 
 from app.config.servers import own_server
 from app.config.settings import Settings, bare_environment, child_environment, variable
 from app.running.keeping import Program, Store
 from app.running.servers import Server
 from app.store.embedded_redis import embedded_redis
+
+GATE_SETTINGS = (
+    *("openai_api_key", "openai_base_url", "model", "supervisor_model", "embedding_model"),
+    *("deployment_day_usd", "job_ttl_days"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,10 @@ def redis_running(settings: Settings) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def running(settings: Settings) -> Iterator[Addresses]:
-    """Run the stand-in model and the MCP servers that do not run elsewhere, until the block ends."""
+def running(settings: Settings, redis_url: str | None = None) -> Iterator[Addresses]:
+    """Run the stand-in model, the embeddings gate and the MCP servers, those that are needed and do not run elsewhere,
+    until the block ends. Without a Redis, which has the ledger, there are no embeddings that cost money.
+    """
     children: list[Server] = []
 
     def started(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -53,6 +62,11 @@ def running(settings: Settings) -> Iterator[Addresses]:
         if (model := settings.model_url) is None:
             model = started("stand_in_model", _stand_in(settings), bare_environment({})) + "/v1"
             settings = settings.model_copy(update={"stand_in_url": model})
+        if redis_url and _needs_a_gate(settings):
+            key = settings.embeddings_key or SecretStr(secrets.token_urlsafe(32))
+            given = child_environment(_of_the_gate(settings, redis_url, key))
+            gate = HttpUrl(started("embeddings", ["-m", "app.embeddings"], given) + "/v1")
+            settings = settings.model_copy(update={"embeddings_gate_url": gate, "embeddings_key": key})
         servers = {name: server.address for name, server in settings.mcp.items()}
         for name in settings.servers:
             if name not in servers:
@@ -73,7 +87,7 @@ def end(programs: Sequence[Program]) -> None:
 @contextlib.contextmanager
 def services(settings: Settings) -> Iterator[tuple[str, Addresses]]:
     """The address of Redis, and those of all programs that a job needs, started here if necessary."""
-    with running(settings) as addresses, redis_running(settings) as redis_url:
+    with redis_running(settings) as redis_url, running(settings, redis_url) as addresses:
         yield redis_url, addresses
 
 
@@ -109,6 +123,18 @@ def _text(settings: Settings, name: str) -> str:
     """The value of a setting; empty when it is unset or false."""
     value = getattr(settings, name)
     return str(value.get_secret_value() if isinstance(value, SecretStr) else value) if value else ""
+
+
+def _needs_a_gate(settings: Settings) -> bool:
+    """Whether the knowledge base runs here, and its embeddings cost money."""
+    return not (settings.offline or settings.embeddings_gate_url or "knowledge_base" in settings.mcp)
+
+
+def _of_the_gate(settings: Settings, redis_url: str, key: SecretStr) -> dict[str, str]:
+    """What it needs of these settings, which need not be those of the environment."""
+    told = {variable(name): _text(settings, name) for name in GATE_SETTINGS}
+    told |= {variable("prices"): to_json(settings.prices, exclude_none=True).decode(), "REDIS_URL": redis_url}
+    return {name: text for name, text in told.items() if text} | {variable("embeddings_key"): key.get_secret_value()}
 
 
 def _stand_in(settings: Settings) -> list[str]:

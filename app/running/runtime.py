@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from openai import DefaultAsyncHttpxClient
 from prometheus_client import CollectorRegistry
@@ -120,7 +121,9 @@ def tool_gateway(
     signer = Signer(settings.mcp_secret, now, settings.others)
     toll = None
     if client:
-        toll = ToolToll(_ledger(settings, client, now), settings.tool_prices_micro_usd, settings.limits)
+        embedding = None if settings.offline else partial(pricer(settings).embedding, settings.embedding_model)
+        prices = settings.tool_prices_micro_usd
+        toll = ToolToll(_ledger(settings, client, now), prices, settings.limits, embedding)
     limits = settings.tool_limits
     return ToolGateway(servers, client=client, signer=signer, limits=limits, registry=registry, toll=toll)
 

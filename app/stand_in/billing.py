@@ -59,11 +59,13 @@ class Bill:
 
 
 class Invoice:
-    """Every request that came in: billed, or failed and free. The last 100,000 bills are kept one by one."""
+    """Every request for a completion, billed, or failed and free, and each one for embeddings. The last 100,000 of both
+    are kept one by one."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.failed = 0
+        self.embedded: deque[Json] = deque(maxlen=MOST_BILLS)
         self._bills: deque[Bill] = deque(maxlen=MOST_BILLS)
 
     def bill(self, model: str, usage: Usage) -> Bill:
@@ -73,7 +75,12 @@ class Invoice:
 
     def body(self) -> Json:
         """The document behind `GET /invoice`."""
-        return {"calls": self.calls, "failed": self.failed, "billed": [each.body() for each in self._bills]}
+        return {
+            "calls": self.calls,
+            "failed": self.failed,
+            "billed": [each.body() for each in self._bills],
+            "embedded": list(self.embedded),
+        }
 
 
 def _beginnings(model: str, prompt: str) -> Iterator[bytes]:

@@ -40,7 +40,7 @@ def build(latency_ms: int = 0, profile: Profile = HONEST, dialect: Dialect = PLA
     return Starlette(
         routes=[
             Route("/v1/chat/completions", chat.answer, methods=["POST"]),
-            Route("/v1/embeddings", _embeddings, methods=["POST"]),
+            Route("/v1/embeddings", chat.embed, methods=["POST"]),
             Route("/v1/models", _models),
             Route("/invoice", chat.bills),
             Route("/healthz", _healthz),
@@ -69,6 +69,13 @@ class Chat:
             return await self._answered(request, await request.body())
         except ClientDisconnect:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+    async def embed(self, request: Request) -> Response:
+        """Embeddings, which the invoice has apart."""
+        answer = embeddings(await request.body())
+        told = {"model": answer["model"], "input_tokens": answer["usage"]["prompt_tokens"]}
+        self._invoice.embedded.append(told)
+        return JSONResponse(answer)
 
     async def _answered(self, request: Request, body: bytes) -> Response:
         self._invoice.calls += 1
@@ -154,10 +161,6 @@ def _events(documents: Iterable[dict[str, Any]]) -> list[str]:
 async def _each(events: Iterable[str]) -> AsyncIterator[str]:
     for event in events:
         yield event
-
-
-async def _embeddings(request: Request) -> Response:
-    return JSONResponse(embeddings(await request.body()))
 
 
 async def _models(_: Request) -> Response:

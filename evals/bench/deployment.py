@@ -57,7 +57,7 @@ async def deployed(latency_ms: int, **given: str) -> AsyncIterator[Deployment]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-bench-")))
         settings = Settings(_env_file=None).model_copy(update=_own(folder, latency_ms))
         redis_url = stack.enter_context(redis_running(settings))
-        addresses = stack.enter_context(running(settings))
+        addresses = stack.enter_context(running(settings, redis_url))
         silent = environment(addresses.model, addresses.servers, folder)
         env = silent | {"REDIS_URL": redis_url, "TOLLGATE_STAND_IN_URL": addresses.model} | given
         async with contextlib.AsyncExitStack() as programs, contextlib.aclosing(connect(redis_url)) as client:

@@ -321,6 +321,19 @@ function operations.reserve_for_the_day()
   return wanted
 end
 
+-- Moves a part of an open call's reservation to a new call of the same account. Returns -1 if there is not that much of it.
+function operations.draw()
+  local id, wanted = given.call, given.wanted
+  reap(REAPED_AT_ONCE)
+  local before, from = load(id), load(given.ticket)
+  if before then return before.reserved end
+  if not from or from.state ~= 'open' or from.reserved < wanted then return -1 end
+  book(from, -wanted, 0)
+  set(call_key(given.ticket), 'reserved', whole(from.reserved - wanted))
+  opened(id, { job = from.job, agent = from.agent, tenant = from.tenant, day = from.day }, wanted)
+  return wanted
+end
+
 -- Sets aside a part of a job's money for another job, or more of it. All of it counts against the agent that asks.
 function operations.grant()
   local job, child, wanted, limits = job_key(given.job), job_key(given.child), given.wanted, given.limits

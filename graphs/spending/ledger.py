@@ -30,7 +30,7 @@ from graphs.errors import Fenced, LedgerUnavailable, LimitReached
 from graphs.redis.failures import STORE_FAILED, explained
 from graphs.redis.script import Script
 from graphs.spending.limits import LIMITS, PERCENT, dollars
-from graphs.spending.money import MAX_MICRO_USD
+from graphs.spending.money import exact
 from graphs.spending.spend import NO_TOKENS, Account, Amount, DaySpend, Spend, Tokens
 
 DAY_TTL_SECONDS = 40 * 86_400
@@ -118,10 +118,10 @@ class Ledger:
             Fenced: another process has taken over the job; nothing was reserved.
             LedgerUnavailable: no call may be made.
         """
-        wanted = _exact(micro_usd)
+        wanted = exact(micro_usd)
         given = _payer(account) | {"tenant": account.tenant, "patient": patient}
         given |= {"counted": counted} if counted else {}
-        given |= {"wanted": wanted, "least": wanted if least is None else min(_exact(least), wanted)}
+        given |= {"wanted": wanted, "least": wanted if least is None else min(exact(least), wanted)}
         return await self._reserved("reserve", call_id, wanted, expires_in_s, given)
 
     async def reserve_for_the_day(
@@ -130,8 +130,14 @@ class Ledger:
         """Reserve on the deployment's day alone, for what no job asked for. Settled, released and reaped like a job's
         calls; raises like `reserve`."""
         limits = {"deployment_day_micro_usd": deployment_day_micro_usd}
-        given = {"wanted": _exact(micro_usd), "limits": limits}
+        given = {"wanted": exact(micro_usd), "limits": limits}
         await self._reserved("reserve_for_the_day", call_id, micro_usd, expires_in_s, given)
+
+    async def draw(self, ticket: str, call_id: str, micro_usd: int, *, expires_in_s: float) -> bool:
+        """Move a part of an open call's reservation to a new call, which is settled on its own. False if the first is
+        not open, or too little is left of it."""
+        given = {"ticket": ticket, "wanted": exact(micro_usd)}
+        return await self._reserved("draw", call_id, micro_usd, expires_in_s, given) == micro_usd
 
     async def _reserved(
         self, operation: str, call_id: str, wanted: int, expires_in_s: float, given: dict[str, Any]
@@ -153,8 +159,8 @@ class Ledger:
         charge of a reaped call is corrected. A settled or released call is left as it is. An unknown or forgotten one
         is charged 0, because its account is not known.
         """
-        cost = {} if micro_usd is None else {"cost": _exact(micro_usd)}
-        used = {f"{name}_tokens": _exact(amount) for name, amount in tokens._asdict().items()}
+        cost = {} if micro_usd is None else {"cost": exact(micro_usd)}
+        used = {f"{name}_tokens": exact(amount) for name, amount in tokens._asdict().items()}
         charged: int = await self._run("settle", self._now(), call=call_id, tokens=used, **cost)
         return charged
 
@@ -164,7 +170,7 @@ class Ledger:
 
     async def count(self, job_id: str, *, steps: int = 0, handoffs: int = 0, fence: int | None = None) -> None:
         """Add to a job's counts, regardless of its limits. Raises Fenced when a newer token is known."""
-        added = {"steps": _exact(steps), "handoffs": _exact(handoffs)}
+        added = {"steps": exact(steps), "handoffs": exact(handoffs)}
         _granted(await self._run("count", self._now(), job=job_id, added=added, **_fenced(fence)))
 
     async def count_tool_call(self, account: Account) -> None:
@@ -186,7 +192,7 @@ class Ledger:
             LimitReached: it does not fit, or a limit of depth or number is reached; nothing was given.
             LedgerUnavailable: nothing was given, or nobody knows: ask again.
         """
-        wanted = _exact(micro_usd)
+        wanted = exact(micro_usd)
         _granted(await self._run("grant", self._now(), **_payer(account), child=child, wanted=wanted), wanted)
 
     async def give_back(self, job_id: str) -> None:
@@ -198,7 +204,7 @@ class Ledger:
         """Set the deployment's budget for today (UTC), or a tenant's, in place of what the settings say."""
         now = self._now()
         of = {} if tenant is None else {"tenant": tenant}
-        await self._run("allow_today", now, day=_day(now), most=_exact(micro_usd), **of)
+        await self._run("allow_today", now, day=_day(now), most=exact(micro_usd), **of)
 
     async def fence(self, job_id: str, token: int) -> None:
         """From now on, refuse runs of this job with an older fencing token. Raises Fenced if this one is older."""
@@ -283,12 +289,6 @@ def _payer(account: Account) -> dict[str, Any]:
 
 def _fenced(token: int | None) -> dict[str, int]:
     return {} if token is None else {"fence": token}
-
-
-def _exact(amount: int) -> int:
-    if not isinstance(amount, int) or not 0 <= amount <= MAX_MICRO_USD:
-        raise ValueError(f"{amount} cannot be booked: give an integer from 0 to {MAX_MICRO_USD}")
-    return amount
 
 
 def _day(now: datetime) -> str:

@@ -16,3 +16,10 @@ def micro_usd(dollars: str | Decimal) -> int:
     except InvalidOperation:  # not a number
         pass
     raise ValueError(f"{str(dollars)[:40]!r} is not an amount of money")
+
+
+def exact(amount: int) -> int:
+    """The amount, if the ledger can book it. Raises ValueError."""
+    if not isinstance(amount, int) or not 0 <= amount <= MAX_MICRO_USD:
+        raise ValueError(f"{amount} cannot be booked: give an integer from 0 to {MAX_MICRO_USD}")
+    return amount

@@ -4,6 +4,10 @@ after.
 Like a model call, one attempt is one reservation. It is settled at what the tool's result reports as `cost_usd` in its
 `_meta`; without a report, at the tool's price. A call that may have been carried out, but was not answered, is charged
 as reserved and flagged as estimated. One that was refused or never sent is free.
+
+A tool of ours that has its arguments embedded says so by `embeds` in its `_meta`. What that can cost is reserved as
+well, and the call carries the reservation's id as a ticket. The embeddings gate (`app/embeddings`) draws on it; what is
+left is released.
 """
 
 import asyncio
@@ -16,13 +20,17 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from graphs.errors import LedgerUnavailable, LimitReached, Unaccounted
 from graphs.spending.ledger import Ledger
 from graphs.spending.limits import Limits
 from graphs.spending.money import micro_usd
 from graphs.spending.spend import Account
 from graphs.spending.toll import RESERVATION_GRACE_S, Emit, passes, to_its_end, under
+from graphs.state import Json
 
+EMBEDS = "embeds"  # in the `_meta` of a tool of ours: its arguments may be embedded
 COST = "cost_usd"  # in the `_meta` of a result: what the call cost; in that of a tool: what a call costs at most
 
 Payment = Callable[[float], contextlib.AbstractAsyncContextManager["Charge"]]
@@ -46,8 +54,10 @@ class Charge:
         may_be_done: whether it was sent, so that it may have been carried out; set by the caller.
         answered: whether it was answered; set by the caller.
         meta: the `_meta` of the answer; set by the caller.
+        ticket: pays for embeddings, if there may be any.
     """
 
+    ticket: str | None = None
     may_be_done: bool = False
     answered: bool = False
     meta: Any = None
@@ -71,28 +81,31 @@ class ToolToll:
         ledger: where cost is reserved and settled.
         prices: micro-dollars of a call, by `server.tool`; what operators set.
         days: the deployment's limits, whose day budgets override those of every account.
+        embedding: what embedding so many tokens costs; None: nothing.
         clock: a monotonic clock, in seconds.
     """
 
     ledger: Ledger
     prices: Mapping[str, int]
     days: Limits
+    embedding: Callable[[int], int] | None = None
     clock: Callable[[], float] = time.monotonic
     _reported: dict[str, int] = field(default_factory=dict)
 
-    def payment(self, payer: Payer | None, name: str, meta: Any, *, is_ours: bool) -> Payment:
+    def payment(self, payer: Payer | None, name: str, meta: Any, arguments: Json, *, is_ours: bool) -> Payment:
         """How the attempts at one call of a tool are paid, `unpaid` if it is known to be free.
 
         Args:
             payer: who pays.
             name: `server.tool`.
             meta: the tool's `_meta`.
+            arguments: of the call.
             is_ours: whether its server is one of ours, which never report a cost without a price.
 
         Raises Unaccounted if nobody pays for what may cost something.
         """
-        price = self._price(name, meta)
-        if is_ours and not price:
+        price, words = self._price(name, meta), self._words(meta, arguments) if is_ours else 0
+        if is_ours and not price + words:
             return unpaid
         if payer is None:
             raise Unaccounted(f"{name} may cost something; pass the account that pays for it to `ToolGateway.call`")
@@ -100,11 +113,18 @@ class ToolToll:
 
         @contextlib.asynccontextmanager
         async def attempt(seconds: float) -> AsyncIterator[Charge]:
-            call_id, charge = await self._reserved(paid, name, max(price, 1), seconds), Charge()
+            try:
+                call_id = await self._reserved(paid, name, max(price + words, 1), seconds)
+            except LimitReached:
+                if price or not words:
+                    raise
+                call_id = ""  # without a ticket nothing is embedded, and a search is by words
+            charge = Charge(ticket=call_id if words else None)
             try:
                 yield charge
             finally:
-                await to_its_end(self._closed(call_id, charge, paid, name, price))
+                if call_id:
+                    await to_its_end(self._closed(call_id, charge, paid, name, price))
 
         return attempt
 
@@ -112,6 +132,12 @@ class ToolToll:
         if (configured := self.prices.get(name)) is not None:
             return configured
         return max(_told(name, meta) or 0, self._reported.get(name, 0))
+
+    def _words(self, meta: Any, arguments: Json) -> int:
+        """The most that embedding the arguments can cost: a token is at least one byte."""
+        if self.embedding is None or not isinstance(meta, dict) or meta.get(EMBEDS) is not True:
+            return 0
+        return self.embedding(len(orjson.dumps(arguments, default=str)))
 
     async def _reserved(self, payer: Payer, name: str, micro_usd: int, seconds: float) -> str:
         """The id of the reservation. Waits while that helps, for at most `seconds`."""

@@ -192,7 +192,7 @@ class ToolGateway:
         self, server: ToolServer, caller: Caller, tool: str, arguments: Json, payer: Payer | None
     ) -> tuple[bytes, bool]:
         offered = (await server.offered()).get(tool)
-        payment, is_mine = self._payment(server, tool, offered, payer), False
+        payment, is_mine = self._payment(server, offered, payer, tool, arguments), False
 
         async def call() -> bytes:
             nonlocal is_mine
@@ -208,11 +208,13 @@ class ToolGateway:
                 if is_mine:
                     raise  # else another job could not pay for the call that this one waited for
 
-    def _payment(self, server: ToolServer, tool: str, offered: BaseTool | None, payer: Payer | None) -> Payment:
+    def _payment(
+        self, server: ToolServer, offered: BaseTool | None, payer: Payer | None, tool: str, arguments: Json
+    ) -> Payment:
         if self._toll is None:
             return unpaid
         meta = ((offered and offered.metadata) or {}).get("_meta")
-        return self._toll.payment(payer, f"{server.name}.{tool}", meta, is_ours=server.is_ours)
+        return self._toll.payment(payer, f"{server.name}.{tool}", meta, arguments, is_ours=server.is_ours)
 
     def _as_json(self, server: ToolServer, answer: Answer) -> bytes:
         text, content = read(answer, self._limits.output_chars)

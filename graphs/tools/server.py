@@ -118,7 +118,7 @@ class ToolServer:
 
         async def called(replica: Replica, charge: Charge) -> Answer:
             session = await replica.session()
-            return await paid(charge, session.call(caller, tool, arguments))
+            return await paid(charge, session.call(caller, tool, arguments, charge.ticket))
 
         return await self._guarded(f"{self.name}.{tool}", caller.tenant, until, again, called, payment)
 

@@ -97,8 +97,8 @@ class KeptSession:
         """The session, once it is open and has listed its tools. Raises Unanswered."""
         return await asyncio.shield(self._ready)
 
-    async def call(self, caller: Caller, tool: str, arguments: Json) -> Answer:
-        """Call a tool. The request is cancelled with its caller.
+    async def call(self, caller: Caller, tool: str, arguments: Json, ticket: str | None = None) -> Answer:
+        """Call a tool; the ticket pays for embeddings. The request is cancelled with its caller.
 
         Raises:
             Unanswered: no answer; raised as soon as the connection ends. McpError, ValueError: a protocol error, or a
@@ -107,6 +107,8 @@ class KeptSession:
         session = await self.opened()
         number = next(self._numbers)
         meta: Json = {"caller": caller.claims(), "call": number} if self._is_told else {"call": number}
+        if ticket:
+            meta["ticket"] = ticket
         call = asyncio.create_task(_asked(session, tool, arguments, meta))
         try:
             await asyncio.wait({call, self._owner}, return_when=asyncio.FIRST_COMPLETED)

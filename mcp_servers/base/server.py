@@ -19,6 +19,8 @@ from mcp_servers.base import results
 from mcp_servers.base.access import ANYBODY, Caller, told_by
 from mcp_servers.base.observing import Metrics, log_call
 
+TICKET_CHARS = 64
+
 logger = logging.getLogger(__name__)
 
 
@@ -129,6 +131,15 @@ class Server(FastMCP[None]):
             return cast("Caller", context.request.scope["caller"])
         told = context.meta.model_extra if context.meta else {}
         return told_by(ANYBODY, {"_meta": told}, "")  # over stdio
+
+    def ticket(self) -> str:
+        """What pays for embeddings that the current request needs; "" for nothing."""
+        try:
+            meta = self.get_context().request_context.meta
+        except ValueError:  # no request
+            return ""
+        told = (meta and meta.model_extra) or {}
+        return str(told.get("ticket") or "")[:TICKET_CHARS]
 
     async def _called(self, caller: Caller, name: str, arguments: dict[str, Any]) -> Any:
         if not caller.may_use(name):

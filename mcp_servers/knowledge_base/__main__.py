@@ -1,6 +1,7 @@
 """`python -m mcp_servers.knowledge_base`: the knowledge base over streamable HTTP or stdio."""
 
 import argparse
+import os
 from pathlib import Path
 
 from mcp_servers.base import serving
@@ -8,6 +9,8 @@ from mcp_servers.base.formats import KINDS
 from mcp_servers.base.server import Server
 from mcp_servers.knowledge_base.embeddings import DEFAULT_MODEL, Embeddings
 from mcp_servers.knowledge_base.server import REFRESH_S, build
+
+KEY = "TOLLGATE_EMBEDDINGS_KEY"  # of the endpoint, where it is Tollgate's gate; else OPENAI_API_KEY
 
 
 def main() -> None:
@@ -33,7 +36,7 @@ def main() -> None:
 
 def _build(options: argparse.Namespace) -> Server:
     url = serving.url(options, "embeddings")
-    embeddings = Embeddings(url, options.embedding_model, options.data_dir) if url else None
+    embeddings = Embeddings(url, options.embedding_model, options.data_dir, os.environ.get(KEY)) if url else None
     return build(options.data, embeddings, options.refresh_s, options.data_dir)
 
 

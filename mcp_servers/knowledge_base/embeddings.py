@@ -12,8 +12,12 @@ class EmbeddingsUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Embeddings:
-    """A model at an OpenAI-compatible endpoint, and the folder in which vectors of passages are kept."""
+    """A model at an OpenAI-compatible endpoint, and the folder in which vectors of passages are kept.
+
+    `key` None: that in OPENAI_API_KEY, if any.
+    """
 
     url: str
     model: str
     cache_folder: Path
+    key: str | None = None

@@ -39,19 +39,19 @@ class Searcher:
         async with self._building:
             return await run_sync(self._by_words, query, limit)
 
-    async def by_meaning(self, query: str, limit: int) -> list[Hit]:
-        """Passages nearest to the query, with cosine similarity. Raises `EmbeddingsUnavailable`."""
+    async def by_meaning(self, query: str, limit: int, ticket: str = "") -> list[Hit]:
+        """Passages nearest to the query, with cosine similarity; the ticket pays. Raises `EmbeddingsUnavailable`."""
         vectors = await self._vectors.of_passages([passage.searched for passage in self._passages])
-        query_vector = await self._vectors.of_query(query)
+        query_vector = await self._vectors.of_query(query, ticket)
         if query_vector.shape != vectors.shape[1:]:
             raise EmbeddingsUnavailable("the endpoint changed the length of its vectors; restart this server")
         return self._best(vectors @ query_vector, limit)
 
-    async def fused(self, query: str, limit: int) -> tuple[list[Hit], str | None]:
+    async def fused(self, query: str, limit: int, ticket: str = "") -> tuple[list[Hit], str | None]:
         """Both rankings fused; without embeddings, the ranking by words and the reason."""
         by_words = await self.by_words(query, FUSED_DEPTH)
         try:
-            by_meaning = await self.by_meaning(query, FUSED_DEPTH)
+            by_meaning = await self.by_meaning(query, FUSED_DEPTH, ticket)
         except EmbeddingsUnavailable as reason:
             return by_words[:limit], str(reason)
         return fuse([by_words, by_meaning])[:limit], None

@@ -60,13 +60,13 @@ def build(
     Raises `StartupError` for a bad folder.
     """
     reader = Reader(data_dir and data_dir / "documents")
-    return serve(Newest(Folder(data, embeddings, reader), refresh_s))
+    return serve(Newest(Folder(data, embeddings, reader), refresh_s), embeds=embeddings is not None)
 
 
-def serve(current: Current) -> Server:
-    """A server for these documents."""
+def serve(current: Current, *, embeds: bool = False) -> Server:
+    """A server for these documents; `embeds`: whether queries are embedded, which may cost money."""
     server = serving.new_server(NAME, INSTRUCTIONS, current)
-    _add_search_tools(server, current)
+    _add_search_tools(server, current, {"embeds": True} if embeds else None)
     _add_reading(server, current)
     return server
 
@@ -83,7 +83,7 @@ async def _answered(current: Current, ask: Callable[[Shelf], Awaitable[Answer]])
         return await ask(await current.whole())
 
 
-def _add_search_tools(server: Server, current: Current) -> None:
+def _add_search_tools(server: Server, current: Current, meta: dict[str, bool] | None) -> None:
     @server.tool(annotations=serving.READ_ONLY)
     async def search_keyword(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
         """Passages that contain the words of the query (BM25). Best for names, numbers and exact terms."""
@@ -93,24 +93,25 @@ def _add_search_tools(server: Server, current: Current) -> None:
 
         return await _answered(current, ask)
 
-    @server.tool(annotations=serving.READ_ONLY)
+    @server.tool(annotations=serving.READ_ONLY, meta=meta)
     async def search_semantic(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
         """Passages near to the query in meaning (embeddings). Best when the wording is unknown."""
 
         async def ask(shelf: Shelf) -> CallToolResult:
-            return _hits(shelf.library, query, await shelf.searcher.by_meaning(query, limit), [current.note])
+            hits = await shelf.searcher.by_meaning(query, limit, server.ticket())
+            return _hits(shelf.library, query, hits, [current.note])
 
         try:
             return await _answered(current, ask)
         except EmbeddingsUnavailable as reason:
             raise ToolError(f"no semantic search now ({reason}); use search_keyword instead") from reason
 
-    @server.tool(annotations=serving.READ_ONLY)
+    @server.tool(annotations=serving.READ_ONLY, meta=meta)
     async def search(query: Query, limit: Limit = 5) -> Annotated[CallToolResult, Table]:
         """Keyword and semantic search fused by reciprocal rank (Cormack et al., 2009). The default choice."""
 
         async def ask(shelf: Shelf) -> CallToolResult:
-            hits, missing = await shelf.searcher.fused(query, limit)
+            hits, missing = await shelf.searcher.fused(query, limit, server.ticket())
             lack = f"keyword search alone: {missing}" if missing else None
             return _hits(shelf.library, query, hits, [lack, current.note])
 

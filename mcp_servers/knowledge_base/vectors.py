@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 20.0
 BATCH = 64
+TICKET = "x-tollgate-ticket"  # header with what pays for a query; without it the server pays by itself
+PAYMENT_REQUIRED = 402
 
 # Endpoints may serve different vectors under one model name: the vector of this text tells them apart.
 PROBE = "How many orders came in?"
@@ -31,19 +33,20 @@ SAME = 0.999
 
 
 class Vectors:
-    """Unit vectors. The client reads its key from OPENAI_API_KEY."""
+    """Unit vectors. Those of passages are computed on this server's own account, those of queries on a ticket's."""
 
     def __init__(self, embeddings: Embeddings) -> None:
         self._url = embeddings.url
+        self._key = embeddings.key
         self._model = embeddings.model
         self._file = embeddings.cache_folder / f"embeddings-{_digest(embeddings.model)}.npz"
         self._known: dict[str, Vector] = {}
         self._checked = False
         self._lock = anyio.Lock()
 
-    async def of_query(self, text: str) -> Vector:
+    async def of_query(self, text: str, ticket: str) -> Vector:
         """The vector of one text, not cached. Raises `EmbeddingsUnavailable`."""
-        return (await self._compute([text]))[0]
+        return (await self._compute([text], {TICKET: ticket}))[0]
 
     async def of_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One row per text. Raises `EmbeddingsUnavailable`."""
@@ -59,11 +62,13 @@ class Vectors:
         if not self._checked:
             await self._check()
         missing = [text for text in texts if _digest(text) not in self._known]
-        for start in range(0, len(missing), BATCH):
-            batch = missing[start : start + BATCH]
-            self._known |= zip(map(_digest, batch), await self._compute(batch), strict=True)
-        if missing:
-            await run_sync(self._save)
+        try:
+            for start in range(0, len(missing), BATCH):
+                batch = missing[start : start + BATCH]
+                self._known |= zip(map(_digest, batch), await self._compute(batch), strict=True)
+        finally:  # what was paid for is kept
+            if missing:
+                await run_sync(self._save)
 
     async def _check(self) -> None:
         """Keep cached vectors only if the endpoint still returns the same vector for the probe."""
@@ -74,10 +79,12 @@ class Vectors:
         self._known = {**(earlier if same else {}), _digest(PROBE): probe}
         self._checked = True
 
-    async def _compute(self, texts: Sequence[str]) -> list[Vector]:
+    async def _compute(self, texts: Sequence[str], headers: dict[str, str] | None = None) -> list[Vector]:
         try:
             async with self._client() as client:
-                answer = await client.embeddings.create(model=self._model, input=list(texts), encoding_format="float")
+                answer = await client.embeddings.create(
+                    model=self._model, input=list(texts), encoding_format="float", extra_headers=headers
+                )
             return _unit_vectors(answer.data, len(texts))
         except OpenAIError as error:
             raise EmbeddingsUnavailable(self._logged(error)) from error
@@ -87,6 +94,8 @@ class Vectors:
     def _logged(self, error: OpenAIError) -> str:
         """The kind of error. Its text is only logged, because it may contain keys and addresses."""
         logger.warning("%s: %s", shown(self._url), _one_line(error))
+        if isinstance(error, APIStatusError) and error.status_code == PAYMENT_REQUIRED:
+            return "there is no money for embeddings"
         if isinstance(error, APIStatusError):
             return f"the embeddings endpoint answered with status {error.status_code}"
         if isinstance(error, APITimeoutError):
@@ -96,6 +105,8 @@ class Vectors:
     def _client(self) -> AsyncOpenAI:
         # No retries: the caller's gateway retries the whole tool call once.
         options: dict[str, Any] = {"base_url": self._url, "max_retries": 0, "timeout": TIMEOUT_S}
+        if self._key:
+            return AsyncOpenAI(api_key=self._key, **options)
         try:
             return AsyncOpenAI(**options)
         except OpenAIError:  # no key in the environment: local servers need none

@@ -60,7 +60,7 @@ def test_no_program_and_no_line_shows_one(tmp_path: Path, beside: dict[str, str]
             keys = " ".join(map(str, admin.scan_iter()))
     assert "tollgate:breaker:http://127.0.0.1:9" in keys
     logs = {path.name: path.read_text() for path in (tmp_path / ".data" / "logs").iterdir()}
-    assert {"web.log", "knowledge_base.log"} == set(logs)
+    assert {"web.log", "knowledge_base.log", "embeddings.log"} == set(logs)
     assert "mcp_servers.web" in " ".join(commands.values())
     assert "127.0.0.1:9/mcp" in doctor.stdout, "where it is may be seen"
     assert "LangSmith" in run.stderr, "a library tells where it fails"

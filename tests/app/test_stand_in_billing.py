@@ -204,8 +204,15 @@ async def test_the_invoice_is_what_the_answers_said(http: httpx.AsyncClient, cli
 
 async def test_a_refused_request_is_free(http: httpx.AsyncClient) -> None:
     await http.post("/chat/completions", content=b"{")
-    await http.post("/embeddings", json={"model": "e", "input": "not a completion"})
-    assert await invoice(http) == {"calls": 1, "failed": 1, "billed": []}
+    await http.post("/embeddings", json={"model": "e", "input": []})
+    assert await invoice(http) == {"calls": 1, "failed": 1, "billed": [], "embedded": []}
+
+
+async def test_embeddings_are_on_the_invoice_apart(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/embeddings", json={"model": "e", "input": ["12345", "1"]})
+    assert answer.json()["usage"]["prompt_tokens"] == 3
+    told = await invoice(http)
+    assert (told["calls"], told["embedded"]) == (0, [{"model": "e", "input_tokens": 3}])
 
 
 async def test_what_is_read_costs_no_more_tokens_than_it_has_bytes(http: httpx.AsyncClient) -> None:

@@ -148,9 +148,11 @@ def test_who_is_called_shares_a_network_with_the_caller_and_listens_on_that_port
 
 def test_what_has_no_password_is_on_networks_without_a_way_out() -> None:
     closed = {name for name, network in COMPOSE["networks"].items() if network and network["internal"]}
-    for name in ("redis", "sales", "analytics", "stand-in"):
+    for name in ("redis", "knowledge-base", "sales", "analytics", "stand-in"):
         assert set(SERVICES[name]["networks"]) <= closed
-    assert [name for name, service in SERVICES.items() if "store" in service["networks"]] == ["api", "worker", "redis"]
+    assert [name for name, service in SERVICES.items() if "store" in service["networks"]] == [
+        *("api", "worker", "embeddings", "redis")
+    ]
 
 
 def test_every_program_listens_where_it_does_by_default() -> None:
@@ -160,7 +162,8 @@ def test_every_program_listens_where_it_does_by_default() -> None:
         if "--port" in service["command"]
     }
     servers = {name.replace("_", "-"): port for name, port in ports.MCP.items()}
-    assert listening == {"api": ports.API, "stand-in": ports.STAND_IN, **servers}
+    own = {"api": ports.API, "stand-in": ports.STAND_IN, "embeddings": ports.EMBEDDINGS}
+    assert listening == {**own, **servers}
     assert json.loads(only("CMD")) == SERVICES["api"]["command"]
 
 

@@ -50,6 +50,7 @@ LIMITS = st.builds(
     children=st.integers(0, 2),
     depth=st.integers(0, 2),
 )
+NOTHING = "nothing"
 START = datetime(2026, 2, 28, 23, 58, 30, tzinfo=UTC)
 EXPIRES_IN_S = 50
 
@@ -158,7 +159,7 @@ class Books:
             StopReason.DEPLOYMENT_DAY: (self.spent(**today), self.reserved(**today), most),
         }
 
-    def refusals(self, account: Account, wanted: int, counted: str) -> dict[StopReason, bool]:
+    def refusals(self, account: Account, wanted: int, counted: str | None) -> dict[StopReason, bool]:
         """Every reason to refuse, and whether it passes when what is reserved is settled."""
         limits, job = account.limits, {"job": account.job_id}
         agent = {**job, "agent": account.agent}
@@ -166,6 +167,8 @@ class Books:
         recent, rate = self.spent(**job, minute=minute(self.now)), limits.spend_per_minute_micro_usd
         if recent + self.reserved_by(account.job_id) + wanted > rate:
             found[StopReason.SPEND_RATE] = recent + wanted <= rate
+        if counted is None:
+            return found
         final = {
             f"{name}_limit": self.made(counted, **which) >= getattr(limits, f"{name}s")
             for name, which in ((counted[:-1], job), (f"agent_{counted[:-1]}", agent))
@@ -229,10 +232,10 @@ class Machine(RuleBasedStateMachine):
         least=AMOUNTS,
         patient=st.booleans(),
         set_aside=st.sampled_from([0, 0, 20]),
-        counted=st.sampled_from(["model_calls", "model_calls", "tool_calls"]),
+        counted=st.sampled_from(["model_calls", "model_calls", "tool_calls", None]),
     )
     def reserve(
-        self, job: str, agent: str, wanted: int, least: int, patient: bool, set_aside: int, counted: Counted
+        self, job: str, agent: str, wanted: int, least: int, patient: bool, set_aside: int, counted: Counted | None
     ) -> None:
         account = Account(job, TENANT_OF[job], agent, self.limits, START, set_aside_micro_usd=set_aside)
         least = min(least, wanted)
@@ -256,7 +259,7 @@ class Machine(RuleBasedStateMachine):
         else:
             assert self.wait(reserve) == granted
             expires = self.books.now + timedelta(seconds=EXPIRES_IN_S)
-            self.books.calls[call_id] = Call(account, day(self.books.now), granted, expires, counted)
+            self.books.calls[call_id] = Call(account, day(self.books.now), granted, expires, counted or NOTHING)
 
     @rule(wanted=AMOUNTS)
     def reserve_for_no_job(self, wanted: int) -> None:
@@ -271,7 +274,21 @@ class Machine(RuleBasedStateMachine):
         else:
             self.wait(reserve)
             expires = self.books.now + timedelta(seconds=EXPIRES_IN_S)
-            self.books.calls[call_id] = Call(nobody(self.limits), day(self.books.now), wanted, expires, "nothing")
+            self.books.calls[call_id] = Call(nobody(self.limits), day(self.books.now), wanted, expires, NOTHING)
+
+    @precondition(lambda self: self.books.calls)
+    @rule(place=PLACES, wanted=AMOUNTS)
+    def draw(self, place: int, wanted: int) -> None:
+        """As the embeddings gate does, on the reservation of a tool call."""
+        self.books.reap()
+        ticket, call = self.some(place)
+        call_id = f"call-{len(self.books.calls)}"
+        enough = call.state == "open" and call.reserved >= wanted
+        assert self.wait(self.ledger.draw(ticket, call_id, wanted, expires_in_s=EXPIRES_IN_S)) is enough
+        if enough:
+            call.reserved -= wanted
+            expires = self.books.now + timedelta(seconds=EXPIRES_IN_S)
+            self.books.calls[call_id] = Call(call.account, call.day, wanted, expires, NOTHING)
 
     @rule(child=st.sampled_from(sorted(PARENT_OF)), agent=st.sampled_from(AGENTS), wanted=AMOUNTS)
     def grant(self, child: str, agent: str, wanted: int) -> None:
