@@ -10,6 +10,7 @@ GraphError
 │       └── AnswerWithheld  the model refused, or a content filter withheld it
 ├── HumanMustAct            a human decides whether it goes on
 │   └── LimitReached        a limit refused what was about to happen
+│       └── DayUsedUp       the limit of a day: it ends by itself, so the job waits and nobody decides
 └── OperatorMustAct         retrying will not help until somebody fixes it
     ├── ServerUnavailable   an MCP server gave no answer: down, hanging, busy, or rate limited
     │   └── ServerRefused   an MCP server rejects our token
@@ -26,11 +27,13 @@ All are RuntimeErrors, which LangGraph's default retry policy does not retry. No
 """
 
 from langchain_core.messages.ai import UsageMetadata
+from langgraph.errors import GraphBubbleUp
 
 from graphs.redis.failures import STORE_FAILED
 from graphs.stop_reasons import EXPLAINED, ScopeName, StopReason
 
 INTERNAL = "an internal error, which the log has"  # what tenants see of unexpected errors
+DAYS: frozenset[ScopeName] = frozenset({"tenant_day", "deployment_day"})  # limits that begin anew each day
 STORE = "the store of jobs and money cannot be used"  # and of those that the operator must fix
 
 
@@ -108,6 +111,11 @@ class LimitReached(HumanMustAct):
         return spent_micro_usd + 2 * self.wanted_micro_usd if self.wanted_micro_usd else 0
 
 
+class DayUsedUp(LimitReached, GraphBubbleUp):
+    """The day's budget of the tenant or of the deployment pays for no more. LangGraph lets parallel siblings finish
+    before it ends the run with a GraphBubbleUp; what they did is kept."""
+
+
 class ServerUnavailable(OperatorMustAct):
     """An MCP server that gave no answer: it is down, hangs, is busy, or is rate limited. The message names it.
 
@@ -163,9 +171,9 @@ class Fenced(OperatorMustAct):
     """A process that no longer holds the job's lease tried to write. Nothing was written; another process goes on."""
 
 
-# The store of money and state is unreachable, or another process has the job: no fault of a task, its model or a tool,
-# so no agent is told to go on without it. Another run goes on from the last checkpoint.
-ENDS_THE_RUN = (LedgerUnavailable, Fenced, *STORE_FAILED)
+# The store of money and state is unreachable, another process has the job, or the day is used up: no fault of a task,
+# its model or a tool, so no agent is told to go on without it. Another run goes on from the last checkpoint.
+ENDS_THE_RUN = (LedgerUnavailable, Fenced, DayUsedUp, *STORE_FAILED)
 
 
 def for_tenants(error: Exception) -> str:

@@ -263,6 +263,17 @@ local function fenced()
   return false
 end
 
+-- Notes what was left of a day when it refused a call for good: nobody need ask again while no more is left.
+local function noted(refused)
+  local limit, used, _, most, passing = unpack(refused)
+  local day, all = day_key(given.day), limit == 'deployment_day_micro_usd'
+  if passing == 0 and (all or limit == 'tenant_day_micro_usd' or limit == 'tenant_share_percent') then
+    set(day, 'refused_micro_usd' .. (all and '' or ':' .. given.tenant), whole(math.max(0, most - used)))
+    expire(day, DAY_S)
+  end
+  return refused
+end
+
 local operations = {}
 
 function operations.fence() return fenced() and FENCED or 0 end
@@ -298,7 +309,7 @@ function operations.reserve()
     number(job, 'reserved_micro_usd'), limits.spend_per_minute_micro_usd, granted }
 
   local refused = refusal(measures, granted)
-  if refused then return refused end
+  if refused then return noted(refused) end
   local waits = given.patient and granted < wanted and refusal(money, wanted)
   if waits and waits[5] == 1 then return waits end
 

@@ -26,7 +26,7 @@ from typing import Any, Literal, cast
 from redis.asyncio import Redis, RedisCluster
 
 from graphs.clock import utc_now
-from graphs.errors import Fenced, LedgerUnavailable, LimitReached
+from graphs.errors import DAYS, DayUsedUp, Fenced, LedgerUnavailable, LimitReached
 from graphs.redis.failures import STORE_FAILED, explained
 from graphs.redis.script import Script
 from graphs.spending.limits import LIMITS, PERCENT, dollars
@@ -223,17 +223,20 @@ class Ledger:
 
     async def spent_today(self, tenant: str) -> DaySpend:
         """What the tenant and the deployment have used of today's (UTC) budgets."""
-        counters = ["micro_usd", "reserved_micro_usd", "allowed_micro_usd"]
+        counters = ["micro_usd", "reserved_micro_usd", "allowed_micro_usd", "refused_micro_usd"]
         fields = [*(f"{counter}:{tenant}" for counter in counters), *counters]
         with _available():
             key = f"{_PREFIX}:day:{_day(self._now())}"
             found = await cast("Awaitable[list[bytes | None]]", self._client.hmget(key, fields))
-        spent, reserved, allowed, all_spent, all_reserved, all_allowed = (value and int(value) for value in found)
+        values = [value and int(value) for value in found]
+        spent, reserved, allowed, refused, all_spent, all_reserved, all_allowed, all_refused = values
         return DaySpend(
             tenant=Amount(micro_usd=spent or 0, reserved_micro_usd=reserved or 0),
             deployment=Amount(micro_usd=all_spent or 0, reserved_micro_usd=all_reserved or 0),
             tenant_allowed_micro_usd=allowed,
             deployment_allowed_micro_usd=all_allowed,
+            tenant_refused_micro_usd=refused,
+            deployment_refused_micro_usd=all_refused,
         )
 
     async def reap(self) -> int:
@@ -278,7 +281,8 @@ def _granted(answer: Any, wanted: int = 0) -> int:
         raise LimitReached(limit.reason, limit.scope, f"{used} of {most} {limit.unit.name} made", passing=bool(passing))
     named = {"spent": used, "reserved": reserved, "wanted": wanted, "limit": most}
     detail = ", ".join(f"{name} {dollars(amount)}" for name, amount in named.items())
-    raise LimitReached(limit.reason, limit.scope, detail, passing=bool(passing), wanted_micro_usd=wanted)
+    kind = DayUsedUp if limit.scope in DAYS else LimitReached
+    raise kind(limit.reason, limit.scope, detail, passing=bool(passing), wanted_micro_usd=wanted)
 
 
 def _payer(account: Account) -> dict[str, Any]:

@@ -58,8 +58,11 @@ class Spend(AgentSpend):
 
 
 class DaySpend(BaseModel):
-    """What a tenant and the whole deployment have used on one UTC day, and the budgets that an admin set for it; None:
-    the settings apply."""
+    """What a tenant and the whole deployment have used on one UTC day.
+
+    `allowed` is the budget that an admin set for it; None: the settings apply. `refused` is what was left when a call
+    was last refused for it; None: none was.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,6 +70,8 @@ class DaySpend(BaseModel):
     deployment: Amount
     tenant_allowed_micro_usd: int | None = None
     deployment_allowed_micro_usd: int | None = None
+    tenant_refused_micro_usd: int | None = None
+    deployment_refused_micro_usd: int | None = None
 
 
 @dataclass(frozen=True)

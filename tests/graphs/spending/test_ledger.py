@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
-from graphs.errors import LimitReached
+from graphs.errors import DayUsedUp, LimitReached
+from graphs.spending.days import used_up
 from graphs.spending.ledger import Ledger
 from graphs.spending.limits import LIMITS, MODEL_CALLS, TOOL_CALLS, USD
 from graphs.spending.spend import Account, AgentSpend, Amount, Spend, Tokens
@@ -122,8 +123,42 @@ async def test_each_limit_refuses_in_its_own_name(
         await reserved(ledger, limited(limits), 60)
 
     assert (refused.value.reason, refused.value.scope, refused.value.passing) == (reason, scope, False)
-    assert (await ledger.spend("job"), await ledger.spent_today("acme")) == before
+    noted = dict.fromkeys(["tenant_refused_micro_usd", "deployment_refused_micro_usd"])
+    today = (await ledger.spent_today("acme")).model_copy(update=noted)
+    assert (await ledger.spend("job"), today) == before
     await reserved(ledger, limited({name: value + 2 for name, value in limits.items()}), 60)
+
+
+@pytest.mark.parametrize(
+    ("limits", "tenant", "reason"),
+    [
+        ({"tenant_day_micro_usd": 99}, "acme", StopReason.TENANT_DAY),
+        ({"deployment_day_micro_usd": 198, "tenant_share_percent": 50}, "acme", StopReason.TENANT_DAY),
+        ({"deployment_day_micro_usd": 99, "tenant_share_percent": 100}, None, StopReason.DEPLOYMENT_DAY),
+    ],
+)
+async def test_a_day_is_used_up_from_a_refusal_until_there_is_more(
+    ledger: Ledger, clock: Clock, limits: dict[str, int], tenant: str | None, reason: StopReason
+) -> None:
+    async def seen() -> StopReason | None:
+        return used_up(await ledger.spent_today("acme"), payer.limits)
+
+    payer = limited(limits)
+    open_call = await reserved(ledger, payer, 60)
+    with pytest.raises(DayUsedUp) as passing:
+        await reserved(ledger, payer, 40)
+    assert (passing.value.passing, await seen()) == (True, None), "it waits for the other call"
+    await ledger.settle(open_call, 60)
+    with pytest.raises(DayUsedUp) as refused:
+        await reserved(ledger, payer, 40)
+    assert (refused.value.reason, await seen()) == (reason, reason)
+    for allowed, outcome in ((60, reason), (99, reason), (100, None)):
+        await ledger.allow_today(allowed, tenant)
+        assert await seen() is outcome
+    await spent(ledger, payer, 40)
+    assert await seen() is reason, "nothing is left"
+    clock.advance(days=1)
+    assert await seen() is None
 
 
 @pytest.mark.parametrize(
