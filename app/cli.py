@@ -69,7 +69,7 @@ def run(
     on_limit: Annotated[OnLimit | None, typer.Option(help="What happens at a limit.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Answer QUESTION in a report. Exits with 0 completed, 3 partial, 4 waiting for a human, 1 failed."""
+    """Answer QUESTION in a report. Exits with 0 completed, 3 partial, 4 waiting for a human or a new day, 1 failed."""
     _leave(_ask(question, budget_usd, deadline, on_limit), as_json=as_json)
 
 
@@ -81,7 +81,7 @@ def resume(job: JobId, as_json: AsJson = False) -> None:
 
 @cli.command(rich_help_panel=RUN)
 def watch(job: JobId, url: client_cli.Url = None) -> None:
-    """Show the events of a job that another process drives, until it has ended or waits for a human.
+    """Show the events of a job that another process drives, until it has ended, or waits for a human or a new day.
 
     With --url or TOLLGATE_URL, a job of that API; exit codes as for `run`.
     """

@@ -5,6 +5,7 @@ AppError
 │   ├── NoSuchJob       the user: the job is unknown
 │   └── IdempotencyKeyReused  the submitter: the key was used for another request
 ├── QueueFull           the submitter: too many of their jobs are waiting
+├── NoBudgetToday       the submitter: the day's budget is used up
 ├── Busy                the caller: another process drives the job
 │   └── LeaseLost       nobody: its lease could not be renewed, because the store did not answer
 ├── StoreOutage         the worker: the run ended because the store is broken, which is no fault of the job
@@ -42,6 +43,14 @@ class IdempotencyKeyReused(BadInput):
 
 class QueueFull(AppError):
     """A submission of a tenant that has the maximum number of jobs waiting."""
+
+
+class NoBudgetToday(AppError):
+    """A submission on a day whose budget is used up; the day ends in `left_s` seconds."""
+
+    def __init__(self, message: str, left_s: float) -> None:
+        super().__init__(message)
+        self.left_s = left_s
 
 
 class DecisionRefused(AppError):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from app.client.http_requests import IS_IT, Ask, Json, Requests, events
 from app.errors import ApiFailed
-from app.jobs.states import MEDIA, TERMINAL, Format
+from app.jobs.states import MEDIA, TERMINAL, WAITING, Format
 
 BRIEFLY_S = 3.0  # of retries for reads: the user is waiting
 PATIENTLY_S = 30.0  # of retries for submissions and decisions
@@ -49,7 +49,9 @@ class Job(Summary):
     cost_usd: float
     cancel_requested: bool = False
     stop_reason: str | None = None
+    stop_detail: str = ""
     escalation: Json | None = None
+    resumes_at: str | None = None
 
 
 class _Jobs(BaseModel):
@@ -146,7 +148,7 @@ class Client:
             after = page.next_after
 
     def watch(self, job_id: str, on_event: Callable[[Json], None], after: str | None = None) -> str:
-        """Pass on each event after this one, once, until the job has ended or waits for a human; return its status."""
+        """Pass on each event after this one, once, until the job has ended or waits; return its status."""
         status = ""
         with contextlib.closing(self._events(job_id, after)) as told:
             for event_id, event in told:
@@ -154,7 +156,7 @@ class Client:
                 if event["type"] != "job" or "status" not in event:
                     continue
                 status = str(event["status"])
-                if status == "awaiting_human" and not self._trace(job_id, event_id, 1).events:  # nobody has decided
+                if status in WAITING and not self._trace(job_id, event_id, 1).events:  # it has not gone on
                     return status
         return status or self.job(job_id).status
 

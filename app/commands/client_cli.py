@@ -205,6 +205,8 @@ def _show(api: Api, job: "Job", *, as_json: bool) -> None:
     console.print(f"cost         ${job.cost_usd:.6f} of {in_full(round(job.budget_usd * MICRO))}")
     if job.status in {"completed", "partial"}:
         console.print(f"report       {api.hint(f'report {job.id}')}")
+    if job.resumes_at:
+        console.print(f"waiting      {job.stop_detail}; then it goes on by itself")
     if job.escalation:
         from app.commands.progress import ask  # noqa: PLC0415  heavy
 

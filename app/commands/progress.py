@@ -52,8 +52,9 @@ class Progress:
 
     def _on_job(self, event: Json) -> None:
         shown = str(event.get("status", event["job_id"]))
+        until = f": {event['stop_detail']}" if event.get("stop_detail") else ""
         if shown != "running":
-            self._console.print(f"        job  {shown.replace('_', ' ')}")
+            self._console.print(f"        job  {shown.replace('_', ' ')}{until}", soft_wrap=True)
 
     def _on_decision(self, event: Json) -> None:
         self._say("human", f"decides: {event['action']}")
@@ -168,6 +169,9 @@ def summary(console: Terminal, result: JobResult, program: str) -> None:
         console.print(f"             including ${result.estimated_usd:.6f} estimated: the provider reported no usage")
     if result.reserved_usd:
         console.print(f"             up to ${result.reserved_usd:.6f} more for calls of a process that died")
+    if result.resumes_at:
+        again = f"then, or with a larger budget, go on with: {program} resume {result.job_id}"
+        console.print(f"waiting      {result.stop_detail}; {again}")
     if result.escalation:
         ask(console, result.escalation, lambda choice: f"{program} decide {result.job_id} {choice}", "a resume")
 

@@ -10,12 +10,15 @@ from rich.segment import Segment
 
 from app.config import settings as configuration
 from app.config.settings import Settings
+from app.jobs.states import WAITING
 from app.observing.logs import configure
 from app.observing.redaction import Redaction
 from app.observing.terminals import harmless, raw
 from graphs.spending.limits import dollars
 
-EXIT = {"completed": 0, "failed": 1, "cancelled": 1, "dead": 1, "partial": 3, "awaiting_human": 4}
+WAITS = 4
+EXIT: dict[str, int] = {"completed": 0, "failed": 1, "cancelled": 1, "dead": 1, "partial": 3}
+EXIT |= dict.fromkeys(WAITING, WAITS)
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 # How `--help` groups the commands.

@@ -6,11 +6,12 @@ from app.config.settings import Settings
 from app.jobs.driver import OnEvent
 from app.jobs.events import EventLog
 from app.jobs.records import Records
+from app.jobs.states import WAITING
 from app.store.redis import connect
 
 
 async def watched(settings: Settings, redis_url: str, job_id: str, on_event: OnEvent) -> None:
-    """Pass on the job's events, from the first until it has ended or waits for a human.
+    """Pass on the job's events, from the first until it has ended or waits for a human or a new day.
 
     Raises:
         NoSuchJob: there is no such job.
@@ -23,5 +24,5 @@ async def watched(settings: Settings, redis_url: str, job_id: str, on_event: OnE
                 if event is None:
                     continue
                 on_event(event.data)
-                if event.data.get("status") == "awaiting_human" and not await log.read(job_id, event.id, most=1):
+                if event.data.get("status") in WAITING and not await log.read(job_id, event.id, most=1):
                     return

@@ -20,11 +20,14 @@ from app.jobs.reports import ReportFolder
 from app.jobs.results import JobResult, result_of
 from app.jobs.states import TERMINAL
 from app.observing.redaction import Redaction, redacted
-from graphs.deps import Deps
-from graphs.errors import for_tenants
+from graphs.checkpoint.saver import RedisSaver
+from graphs.clock import end_of_day
+from graphs.deps import WAITED, Deps
+from graphs.errors import DayUsedUp, for_tenants
 from graphs.redis.failures import STORE_FAILED, is_outage
 from graphs.redis.fencing import FENCE
 from graphs.research import ResearchGraph
+from graphs.spending.days import told
 from graphs.state import SCHEMA_VERSION, Json, ResearchState
 from graphs.stop_reasons import EXPLAINED, StopReason
 from graphs.upgrade import upgraded
@@ -85,8 +88,10 @@ class Driver:
                 if answer is None:
                     return await self._concluded(run, record)
                 given = Command(resume=answer)
-            if await self._begun(run, record, before):
-                return await self._concluded(run, record, await self._streamed(run, record, given))
+            elif used_up := await self.deps.used_up(record.tenant):
+                return await self._concluded(run, record, self._suspended(used_up))
+            if begun := await self._begun(run, record, before):
+                return await self._concluded(run, begun, await self._streamed(run, begun, given))
             return await self._concluded(run, record, {"status": "dead"})
         return await self._concluded(run, record, {} if ended else {"status": "cancelled"})
 
@@ -99,17 +104,20 @@ class Driver:
         await self._write(run, told)
         return await self._concluded(run, record.model_copy(update=told), {"status": "dead"})
 
-    async def _begun(self, run: Run, record: Record, before: StateSnapshot) -> bool:
-        """Count this attempt; return whether it may begin."""
+    async def _begun(self, run: Run, record: Record, before: StateSnapshot) -> Record | None:
+        """Count this attempt, and how long the job was suspended before it; None if it may not begin."""
         position = before.config["configurable"].get("checkpoint_id", "")
         attempts = record.attempts + 1 if record.attempts and position == record.attempted_at else 1
         if run.attempts is not None and attempts > run.attempts:
-            return False
-        counted = {"status": "running", "attempts": attempts, "attempted_at": position}
+            return None
+        counted: Json = {"status": "running", "attempts": attempts, "attempted_at": position}
+        if record.suspended_at:
+            waited_s = record.waited_s + (self.deps.now() - record.suspended_at).total_seconds()
+            counted |= {"suspended_at": None, "waited_s": waited_s}
         await self._write(run, counted)
         run.attempt = attempts
         await self._tell(run, {"type": "job", "job_id": run.job_id, "status": "running"})
-        return True
+        return record.model_copy(update=counted)
 
     async def _streamed(self, run: Run, record: Record, given: Any) -> Json:
         """Run the graph to its end, an escalation or a limit; return how it stopped if the state does not say."""
@@ -125,6 +133,8 @@ class Driver:
                 return {"status": "cancelled"}
             await self._write(run, {"status": "queued", "attempts": 0})
             raise Draining(f"{run.job_id} was stopped at a step; another run continues from there") from None
+        except DayUsedUp as used_up:
+            return self._suspended(used_up.reason)
         except GraphRecursionError:
             # The nodes normally stop earlier; this is the last safety net.
             await self._tell(run, {"type": "warning", "message": EXPLAINED[StopReason.STEPS]})
@@ -134,6 +144,11 @@ class Driver:
                 await self._write(run, last_words(error, self.redact))
             raise
         return {}
+
+    def _suspended(self, reason: StopReason) -> Json:
+        ends = end_of_day(self.deps.now())
+        why = {"stop_reason": reason.value, "stop_detail": told(reason, ends)}
+        return {"status": "suspended", **why, "resumes_at": ends.isoformat()}
 
     @contextlib.asynccontextmanager
     async def _watched(self, run: Run, record: Record) -> AsyncIterator[None]:
@@ -169,10 +184,15 @@ class Driver:
         last = await self.log.last(run.job_id)
         if last is None or last.type != "job" or last.data.get("status") != result.status:
             ended = {"job_id": run.job_id, "status": result.status, "stop_reason": result.stop_reason}
-            await self._tell(run, {"type": "job", **ended, "cost_usd": result.cost_usd})
+            until: Json = {name: stopped[name] for name in ("stop_detail", "resumes_at") if name in stopped}
+            await self._tell(run, {"type": "job", **ended, **until, "cost_usd": result.cost_usd})
         if result.status in TERMINAL - {"dead"}:  # a dead letter may be requeued
             await self.deps.ledger.give_back(run.job_id)
-        await self._write(run, {"status": result.status, "result": result.model_dump(mode="json")})
+        fields: Json = {"status": result.status, "result": result.model_dump(mode="json")}
+        if result.status == "suspended":  # no fault of the job: neither its time nor this attempt counts
+            fields["suspended_at"] = (record.suspended_at or self.deps.now()).isoformat()
+            fields["attempts"] = max(0, record.attempts - bool(run.attempt))
+        await self._write(run, fields)
         return result
 
     async def snapshot(self, job_id: str) -> StateSnapshot:
@@ -196,11 +216,13 @@ class Driver:
     async def _write(self, run: Run, fields: Json) -> None:
         await self.records.write(run.job_id, fields, fence=run.token)
         await self.deps.evidence.renew(run.job_id)
+        if isinstance(self.graph.checkpointer, RedisSaver):
+            await self.graph.checkpointer.renew(run.job_id)
 
     def _config(self, record: Record, token: int) -> RunnableConfig:
         limits = record.limits
         return {
-            "configurable": {"thread_id": record.job_id, FENCE: token},
+            "configurable": {"thread_id": record.job_id, FENCE: token, WAITED: record.waited_s},
             "run_name": "research job",
             "recursion_limit": limits.steps + 20,
             "callbacks": list(self.callbacks),

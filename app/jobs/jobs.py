@@ -22,7 +22,7 @@ from app.jobs.states import TERMINAL
 from app.observing.redaction import Redaction, redacted
 from graphs.deps import Deps
 from graphs.errors import Fenced
-from graphs.planning.decision import ApproveMore, Redirect, decided, in_the_way
+from graphs.planning.decision import ApproveMore, Redirect, decided
 from graphs.redis.failures import STORE_FAILED, explained, is_outage
 from graphs.research import ResearchGraph
 from graphs.spending.limits import MICRO, Limits
@@ -177,9 +177,9 @@ class Jobs:
         if not before.interrupts or record.status in TERMINAL:
             raise DecisionRefused(f"{job_id} waits for no decision; its status is {record.status}")
         state: ResearchState = before.values  # type: ignore[assignment]
-        used, blocked = await self._deps.ledger.spend(job_id), await in_the_way(state, self._deps)
+        used = await self._deps.ledger.spend(job_id)
         try:
-            decision = decided(state, used, answer, self._deps.ceiling, blocked)
+            decision = decided(state, used, answer, self._deps.ceiling)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(each) for each in first["loc"][1:]) or "action"

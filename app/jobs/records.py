@@ -29,7 +29,8 @@ class Record(BaseModel):
     """A job as submitted, and its status. Times are UTC, ISO 8601.
 
     `result` is the `JobResult` of the last run that ended or escalated. `attempts` counts runs that began at the
-    checkpoint `attempted_at` without progress. `cancel_at` is when cancellation was requested. `last_error` is the
+    checkpoint `attempted_at` without progress. `suspended_at` is since when it waits for a new day, and `waited_s` how
+    long it has waited before. `cancel_at` is when cancellation was requested. `last_error` is the
     error of the last failed run, for the operator; `last_reason` is what the submitter is told. `notified` is the id of
     the last queued webhook. `parent` is the job or budget whose money this job spends.
     """
@@ -47,6 +48,8 @@ class Record(BaseModel):
     metadata: dict[str, Any] = {}
     webhook_url: str | None = None
     parent: str | None = None
+    suspended_at: datetime | None = None
+    waited_s: float = 0
     cancel_at: datetime | None = None
     result: Json | None = None
     attempts: int = 0

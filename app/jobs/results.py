@@ -22,7 +22,8 @@ class JobResult(BaseModel):
 
     `estimated_usd` is the part of the cost for which the provider reported no usage; it is an upper bound.
     `reserved_usd` may be added for calls of a process that died: it is charged when it expires. `secured_usd` is what
-    was reserved for the calls that are in `cost_usd`, before each of them.
+    was reserved for the calls that are in `cost_usd`, before each of them. `resumes_at` is when a suspended job goes on
+    at the latest.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +49,7 @@ class JobResult(BaseModel):
     evidence: list[Json]
     gaps: list[str]
     escalation: Json | None
+    resumes_at: str | None = None
 
 
 def result_of(record: Record, snapshot: StateSnapshot, used: Spend, report: Path | None) -> JobResult:

@@ -2,7 +2,10 @@
 
 from typing import Literal
 
-Status = Literal["queued", "running", "awaiting_human", "completed", "partial", "failed", "cancelled", "dead"]
+Status = Literal[
+    "queued", "running", "suspended", "awaiting_human", "completed", "partial", "failed", "cancelled", "dead"
+]
+WAITING: frozenset[Status] = frozenset({"suspended", "awaiting_human"})  # for another day, or for a human
 TERMINAL: frozenset[Status] = frozenset({"completed", "partial", "failed", "cancelled", "dead"})
 
 Format = Literal["md", "html", "pdf", "json"]

@@ -67,7 +67,7 @@ async def opened_worker(
             _registry(settings, parts),
             Queue(parts.client, JOBS, ttl_seconds=settings.ttl_seconds),
             Queue(parts.client, WEBHOOKS, ttl_seconds=settings.ttl_seconds),
-            parts.deps.ledger,
+            parts.deps,
             trail(settings, parts.client),
             settings.job_attempts,
             webhooks,

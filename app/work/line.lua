@@ -3,6 +3,8 @@
 -- of their last turn. `<prefix>turn`: the number of the newest turn. `<prefix>bell`: wakes workers.
 -- `<prefix>later`, `taken`: "<tenant>/<call>" by when it is due, and by when its worker counts as dead.
 -- `<prefix>takers`, `again`: the workers of taken calls, and when to repeat the call. `<prefix>workers`: live workers.
+-- `<prefix>suspended`, `suspended:<tenant>`: tenants with suspended calls, and those calls, each since when; they are
+-- among the later ones, or still taken.
 
 -- By default Redis 7.2 turns 100000000 into 1e+8 (redis/redis#13113).
 local function whole(number) return string.format('%.0f', number) end

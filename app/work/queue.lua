@@ -5,6 +5,7 @@
 local PREFIX = KEYS[1]:sub(1, -(#'turns' + 1))
 local LATER, TAKEN, TAKERS = PREFIX .. 'later', PREFIX .. 'taken', PREFIX .. 'takers'
 local AGAIN, WORKERS, TURNS, TURN = PREFIX .. 'again', PREFIX .. 'workers', PREFIX .. 'turns', PREFIX .. 'turn'
+local SUSPENDED = PREFIX .. 'suspended'
 local now, TTL = now_ms(ARGV[2]), ARGV[3]
 local DUE_AT_ONCE = 1000
 
@@ -58,6 +59,7 @@ local function next_of(tenant, worker, silent)
   redis.call('ZADD', TAKEN, whole(now + silent), member)
   redis.call('HSET', TAKERS, member, worker)
   redis.call('ZADD', TURNS, redis.call('INCR', TURN), tenant)
+  redis.call('ZREM', SUSPENDED .. ':' .. tenant, first)
   redis.call('ZREM', calls, first)
   if redis.call('EXISTS', calls) == 0 then redis.call('ZREM', TURNS, tenant) end
   kept(TAKEN, TAKERS, TURN)
@@ -144,12 +146,35 @@ local function ensure(member)
   return 1
 end
 
+local function suspend(member)
+  local tenant, call = split(member)
+  local calls = SUSPENDED .. ':' .. tenant
+  redis.call('ZADD', calls, whole(now), call)
+  redis.call('ZADD', SUSPENDED, whole(now), tenant)
+  kept(calls, SUSPENDED)
+  return 1
+end
+
+local function wake(tenant)
+  local calls = SUSPENDED .. ':' .. tenant
+  for _, call in ipairs(redis.call('ZRANGE', calls, '0', tostring(DUE_AT_ONCE - 1))) do
+    put(tenant .. '/' .. call, 0)
+    redis.call('ZREM', calls, call)
+  end
+  if redis.call('EXISTS', calls) == 0 then redis.call('ZREM', SUSPENDED, tenant) end
+  return redis.call('ZCARD', calls)
+end
+
 local function look()
   local waiting = 0
   for _, tenant in ipairs(redis.call('ZRANGE', TURNS, '0', '-1')) do
     waiting = waiting + redis.call('ZCARD', PREFIX .. 'of:' .. tenant)
   end
-  return { waiting, redis.call('ZCARD', LATER), redis.call('ZCARD', TAKEN), seen() }
+  local suspended = 0
+  for _, tenant in ipairs(redis.call('ZRANGE', SUSPENDED, '0', '-1')) do
+    suspended = suspended + redis.call('ZCARD', SUSPENDED .. ':' .. tenant)
+  end
+  return { waiting, redis.call('ZCARD', LATER), redis.call('ZCARD', TAKEN), seen(), suspended }
 end
 
 local operation, given = ARGV[1], { unpack(ARGV, 4) }
@@ -163,5 +188,11 @@ elseif operation == 'put' then
   return put(given[1], tonumber(given[2]))
 elseif operation == 'ensure' then
   return ensure(given[1])
+elseif operation == 'suspend' then
+  return suspend(given[1])
+elseif operation == 'suspended' then
+  return redis.call('ZRANGE', SUSPENDED, '0', '-1')
+elseif operation == 'wake' then
+  return wake(given[1])
 end
 return look()

@@ -44,12 +44,13 @@ class Taken(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """Calls waiting for a place, delayed calls, calls in progress, and the places of all workers."""
+    """Calls waiting for a place, delayed calls, calls in progress, the places of all workers, and suspended calls."""
 
     waiting: int
     later: int
     taken: int
     places: int
+    suspended: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,19 @@ class Queue:
         """Report that the call is done; with `again_s`, repeat it after that many seconds. Does nothing if another
         worker has got it meanwhile."""
         await self._run("done", worker.name, call.member, "" if again_s is None else _ms(again_s))
+
+    async def suspend(self, call: Call) -> None:
+        """Note that this call, which is about to be done, is delayed until its tenant can pay again: see `wake`."""
+        await self._run("suspend", call.member)
+
+    async def suspended(self) -> list[str]:
+        """The tenants with suspended calls."""
+        return [each.decode() for each in await self._run("suspended")]
+
+    async def wake(self, tenant: str) -> None:
+        """Let the tenant's suspended calls wait for a place, as if they came now."""
+        while await self._run("wake", tenant):
+            pass
 
     async def rung(self, seconds: float) -> None:
         """Wait at most `seconds` until there may be something to take."""

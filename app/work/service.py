@@ -10,13 +10,15 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from app.errors import DecisionRefused, IdempotencyKeyReused, NoSuchJob, QueueFull
+from app.errors import DecisionRefused, IdempotencyKeyReused, NoBudgetToday, NoSuchJob, QueueFull
 from app.jobs.events import EventLog
 from app.jobs.jobs import Jobs
 from app.jobs.records import Record, Records
 from app.work.queue import Call, Queue
 from app.work.registry import Registry
+from graphs.clock import end_of_day
 from graphs.deps import Deps
+from graphs.spending.days import told
 from graphs.spending.limits import Limits
 from graphs.state import Json
 
@@ -60,11 +62,14 @@ class Service:
         Raises:
             BadInput: the question or a limit is invalid, or the parent does not pay for the job.
             IdempotencyKeyReused: the key was used for another request.
+            NoBudgetToday: the day's budget is used up.
             QueueFull: too many jobs of this tenant are waiting. redis.exceptions.RedisError: Redis failed; the job is
                 either fully accepted or not at all.
         """
         if key is not None and (before := await self.registry.entered(submission.tenant, key, body)):
             return await self.records.get(before), False
+        if closed := await self._closed(submission.tenant):
+            raise closed
         record = await self.jobs.submit(
             submission.question,
             submission.limits,
@@ -141,6 +146,7 @@ class Service:
         return {
             "jobs_waiting": now.waiting,
             "jobs_running": now.taken,
+            "jobs_suspended": now.suspended,
             "worker_places": now.places,
             "dead_letters": await self.registry.dead_letters(),
         }
@@ -182,6 +188,15 @@ class Service:
         await self.queue.put(Call(tenant, job_id), NET_S)
         yield
         await self.queue.put(Call(tenant, job_id))
+
+    async def _closed(self, tenant: str) -> NoBudgetToday | None:
+        """Why no new job of this tenant is accepted today, if so."""
+        reason = await self.deps.used_up(tenant)
+        if reason is None:
+            return None
+        now = self.deps.now()
+        ends = end_of_day(now)
+        return NoBudgetToday(told(reason, ends), (ends - now).total_seconds())
 
     async def _dead(self, tenant: str, job_id: str) -> Record:
         record = await self.get(tenant, job_id)

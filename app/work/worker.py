@@ -24,9 +24,9 @@ from app.work.queue import Call, Queue, Worker
 from app.work.queue_worker import QueueWorker, ended
 from app.work.registry import Registry
 from app.work.webhooks import Webhooks, delay
+from graphs.deps import Deps
 from graphs.errors import LedgerUnavailable, OperatorMustAct
 from graphs.redis.failures import STORE_FAILED, explained
-from graphs.spending.ledger import Ledger
 from graphs.state import Json
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 REDELIVER = 1.5  # leases of silence after which another worker gets a call, and then the lease
 BUSY_S = 1.0
 LATE_ENOUGH_S = 1.0  # after the time to decide; clocks agree about as well
-REAP_S, TIDY_S = 15.0, 600.0
+REAP_S, TIDY_S, WAKE_S = 15.0, 600.0, 2.0
 SOON_S, LATE_S = 1.0, 60.0  # waits after an error: an internal one, and one that an operator must fix
 LONGEST_S = 600.0
 WEBHOOKS_AT_ONCE, OF_ONE_TENANT = 20, 5
@@ -53,7 +53,7 @@ class Work:
     registry: Registry
     queue: Queue
     calls: Queue
-    ledger: Ledger
+    deps: Deps
     audit: Audit
     attempts: int
     webhooks: Webhooks | None
@@ -63,8 +63,8 @@ class Work:
     draining: bool = False
 
     async def run(self, call: Call) -> float | None:
-        """Run the job and what follows: its time limit for a decision, its webhook, its dead-lettering. Returns the
-        seconds after which to run it again, or None."""
+        """Run the job and what follows: a new day, its time limit for a decision, its webhook, its dead-lettering.
+        Returns the seconds after which to run it again, or None."""
         job_id = call.name
         control = RunControl()
         self.running.add(control)
@@ -97,6 +97,12 @@ class Work:
         async for tenant, job_ids in self.registry.all():
             for job_id in await self.records.not_ended(job_ids):
                 await self.queue.ensure(Call(tenant, job_id))
+
+    async def wake(self) -> None:
+        """Let suspended jobs go on whose day has ended, or got a larger budget: by an admin, or by new settings."""
+        for tenant in await self.queue.suspended():
+            if not await self.deps.used_up(tenant):
+                await self.queue.wake(tenant)
 
     async def notify(self, call: Call) -> float | None:
         """Call the job's webhook once, and schedule a retry if worthwhile."""
@@ -176,19 +182,25 @@ class Work:
             return 0
 
     async def _follow(self, record: Record, result: JobResult) -> float | None:
-        """Handle what follows a run; return the seconds until the time to decide is over, or None."""
+        """Handle what follows a run; return the seconds until the day or the time to decide is over, or None."""
         if result.status == "dead":
             await self.registry.bury(record.tenant, record.job_id)
+        if result.resumes_at:
+            await self.queue.suspend(Call(record.tenant, record.job_id))
+            return self._left(result.resumes_at)
         told, left = "", None
         if result.escalation:
             told = str(result.escalation["escalation_id"])
-            answer_by = datetime.fromisoformat(result.escalation["answer_by"])
-            left = max(0, (answer_by - self.conditions.clock()).total_seconds()) + LATE_ENOUGH_S
+            left = self._left(result.escalation["answer_by"])
         webhook_id = f"{record.job_id}/{result.status}/{told or record.requeued}"
         if record.webhook_url and (told or result.status in TERMINAL) and record.notified != webhook_id:
             await self.calls.put(Call(record.tenant, f"{webhook_id}/1"))
             await self.records.write(record.job_id, {"notified": webhook_id})
         return left
+
+    def _left(self, until: str) -> float:
+        """Seconds until shortly after this time."""
+        return max(0, (datetime.fromisoformat(until) - self.deps.now()).total_seconds()) + LATE_ENOUGH_S
 
 
 def backoff(attempt: int, error: Exception) -> float:
@@ -217,7 +229,8 @@ async def work_until(stop: asyncio.Event, work: Work, settings: Settings) -> Non
         asyncio.create_task(QueueWorker(work.calls, webhooks, work.notify).until(stop), name="webhooks"),
     ]
     beside = [
-        asyncio.create_task(_regularly(work.ledger.reap, REAP_S), name="reaps reservations"),
+        asyncio.create_task(_regularly(work.deps.ledger.reap, REAP_S), name="reaps reservations"),
+        asyncio.create_task(_regularly(work.wake, WAKE_S), name="wakes suspended jobs"),
         asyncio.create_task(_regularly(work.jobs.tidy, TIDY_S), name="removes files of jobs that are gone"),
     ]
     stopping = asyncio.create_task(stop.wait(), name="waits for the signal")

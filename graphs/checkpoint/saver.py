@@ -139,6 +139,10 @@ class RedisSaver(BaseCheckpointSaver[float]):
                 left -= 1
                 yield each
 
+    async def renew(self, thread_id: str) -> None:
+        """Keep a thread that waits for as long as one that was just written."""
+        await self._store.renew(thread_id)
+
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete all checkpoints, blobs and writes of a thread."""
         await self._store.delete(str(thread_id))

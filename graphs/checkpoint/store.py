@@ -116,6 +116,11 @@ class Store:
         """Delete checkpoints and the blobs that only they use."""
         await self._run(_DROP, thread, *names)
 
+    async def renew(self, thread: str) -> None:
+        """Renew the keys' TTL, as a write does."""
+        for key in _keys(thread) if self._ttl else ():
+            await self._client.expire(key, int(self._ttl))
+
     async def delete(self, thread: str) -> None:
         """Delete a thread."""
         await self._client.unlink(*_keys(thread))

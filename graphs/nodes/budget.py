@@ -55,7 +55,7 @@ def after_budget(state: ResearchState) -> str | list[Send]:
 
 def _verdict(state: ResearchState, used: Spend, limits: Limits, deps: Deps) -> Verdict:
     """Limits first. A loop counts only if more work is wanted: a team that stops by itself is not in a loop."""
-    verdict = assess(state, used, deps.now())
+    verdict = assess(state, used, deps.job_time(get_config()))
     if verdict.course != "limit" and (loop := in_handoffs(state["handoffs"], limits)):
         return Verdict("limit", loop.reason, loop.detail)
     return verdict

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from langgraph.config import get_config
 from langgraph.types import interrupt
 from pydantic import ValidationError
 
@@ -18,7 +19,7 @@ def escalate(deps: Deps) -> Any:
         answer = interrupt(escalation(state, deps.ceiling))
         used = await deps.ledger.spend(state["job_id"])
         try:
-            return applied(state, used, answer, deps.ceiling, deps.now())
+            return applied(state, used, answer, deps.ceiling, deps.job_time(get_config()))
         except ValidationError as error:  # from Studio; the command line refuses it earlier
             return {
                 "route": "escalate",

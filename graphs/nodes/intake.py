@@ -28,7 +28,7 @@ def intake(deps: Deps) -> Any:
             "questions": questions,
             "limits": limits.model_dump(mode="json"),
             "first_limits": limits.model_dump(mode="json"),
-            "deadline_at": (deps.now() + timedelta(seconds=limits.deadline_s)).isoformat(),
+            "deadline_at": (deps.job_time(config) + timedelta(seconds=limits.deadline_s)).isoformat(),
             # In Studio a thread may get a second question: nothing from the first may answer it.
             "tasks": None,
             "findings": None,

@@ -10,7 +10,15 @@ from langgraph.runtime import Runtime
 from agents.base import SupervisorDecision
 from graphs.answers.asking import asked
 from graphs.deps import Deps
-from graphs.errors import AccountRefused, LimitReached, ModelMustAct, ModelRefused, ModelUnavailable, PlanError
+from graphs.errors import (
+    ENDS_THE_RUN,
+    AccountRefused,
+    LimitReached,
+    ModelMustAct,
+    ModelRefused,
+    ModelUnavailable,
+    PlanError,
+)
 from graphs.planning.handoff import newest
 from graphs.planning.plan import decision_for, ready, validated
 from graphs.prompts import prompt
@@ -29,7 +37,7 @@ def supervisor(deps: Deps) -> Any:
 
     async def supervisor_node(state: ResearchState, config: RunnableConfig, runtime: Runtime) -> dict[str, Any]:
         known = ready(state["tasks"]) and state.get("note") is None
-        if known or assess(state, await deps.ledger.spend(state["job_id"]), deps.now()).course != "go":
+        if known or assess(state, await deps.ledger.spend(state["job_id"]), deps.job_time(config)).course != "go":
             return {"wanted": "assign"}  # at a limit the budget node decides how to end
         update = await _decide(state, config, runtime)
         tasks = list(update.get("tasks", {}).values())
@@ -45,6 +53,8 @@ def supervisor(deps: Deps) -> Any:
             return await asked(
                 model, SupervisorDecision, messages, lambda decision: _update(state, decision, deps), narrowed=sensible
             )
+        except ENDS_THE_RUN:
+            raise
         except LimitReached as error:
             used = await deps.ledger.spend(state["job_id"])
             kept = deps.costs_of_report(Limits.model_validate(state["limits"]))

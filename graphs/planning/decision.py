@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from graphs.deps import Deps
 from graphs.spending.limits import LIMITS, MICRO, MOST_USD, USD, Limit, Limits, dollars
 from graphs.spending.spend import Spend
 from graphs.state import Json, ResearchState, of_status
@@ -50,12 +49,9 @@ DECISION: TypeAdapter[ApproveMore | Redirect | FinishPartial | Abort] = TypeAdap
 
 # Limits of the deployment, which no decision about a job can raise.
 REMEDIES = {
-    StopReason.TENANT_DAY: "wait until the day ends at 00:00 UTC, or raise TOLLGATE_TENANT_DAY_USD",
-    StopReason.DEPLOYMENT_DAY: "wait until the day ends at 00:00 UTC, or raise TOLLGATE_DEPLOYMENT_DAY_USD",
     StopReason.MODEL_ACCOUNT: "fix the key, the quota or the bill at the model provider; no task is lost until then",
     StopReason.SPEND_RATE: "raise TOLLGATE_SPEND_PER_MINUTE_USD: it does not pay for one call of this model",
 }
-NEARLY_PERCENT = 95  # a day with less left than this is as good as used up
 NO_ANSWER: Json = {"action": "no_answer"}  # stands for the decision when nobody decided in time
 
 
@@ -87,24 +83,10 @@ def escalation(state: ResearchState, ceiling: Limits) -> Json:
     }
 
 
-async def in_the_way(state: ResearchState, deps: Deps) -> str:
-    """What must happen before the job can go on at all; empty if a decision is enough."""
-    reason = StopReason(state["stop_reason"] or StopReason.BUDGET)
-    today = await deps.ledger.spent_today(state["tenant"])
-    days = {
-        StopReason.TENANT_DAY: (today.tenant, deps.limits.tenant_day_micro_usd),
-        StopReason.DEPLOYMENT_DAY: (today.deployment, deps.limits.deployment_day_micro_usd),
-    }
-    if reason in days:
-        spent, limit = days[reason]
-        return REMEDIES[reason] if spent.micro_usd * 100 >= limit * NEARLY_PERCENT else ""
-    return ""
-
-
 def decided(
-    state: ResearchState, used: Spend, answer: object, ceiling: Limits, blocked: str = ""
+    state: ResearchState, used: Spend, answer: object, ceiling: Limits
 ) -> ApproveMore | Redirect | FinishPartial | Abort:
-    """The validated decision. `blocked` comes from `in_the_way`.
+    """The validated decision.
 
     Raises:
         ValueError: it is not one of the choices, adds so little that the job would stop again at once, or passes the
@@ -112,8 +94,6 @@ def decided(
     """
     decision = DECISION.validate_python(answer)
     if isinstance(decision, ApproveMore | Redirect):
-        if blocked:
-            raise ValueError(f"{decision.action} would stop again at once: {blocked}")
         amount = round(decision.amount_usd * MICRO)
         least, most = _least(state, used.micro_usd), _most(Limits.model_validate(state["limits"]), ceiling)
         if amount > most:

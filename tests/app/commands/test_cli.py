@@ -1,6 +1,7 @@
 """The commands as a person types them: what they print, how they exit, what they leave behind."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -107,6 +108,22 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         ended = tollgate(tmp_path, "mcp", "analytics", "--port", str(port))
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"error: cannot listen on 127.0.0.1:{port}")
+
+
+@pytest.mark.slow
+def test_on_a_day_that_is_used_up_it_says_until_when_and_how_to_go_on(tmp_path: Path, beside: dict[str, str]) -> None:
+    nothing = {**beside, "TOLLGATE_TENANT_DAY_USD": "0.000001"}
+    told = tollgate(tmp_path, "run", QUESTION, **nothing)
+    line = r"waiting      the tenant's budget for today is used up; it begins anew at .* 00:00 UTC; "
+    found = re.search(rf"{line}then, or with a larger budget, go on with: \S+ resume (job-\S+)\n", told.stdout)
+    assert (told.returncode, bool(found)) == (4, True), told.stdout
+    assert "job  suspended: the tenant's budget for today is used up" in told.stderr
+    assert found
+    assert "job  suspended: the tenant's budget" in tollgate(tmp_path, "watch", found[1], **nothing).stdout
+    code, waiting = answered(tmp_path, "resume", found[1], **nothing)
+    assert (code, waiting["status"], waiting["stop_reason"]) == (4, "suspended", "tenant_day_budget")
+    code, ended = answered(tmp_path, "resume", found[1], **beside)
+    assert (code, ended["status"]) == (0, "completed")
 
 
 @pytest.mark.slow

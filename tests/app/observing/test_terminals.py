@@ -52,7 +52,7 @@ EVENTS: list[dict[str, Any]] = [
     {"type": "verified", "findings": {HOSTILE: 1}},
     {"type": "decision", "action": HOSTILE},
     {"type": "warning", "message": HOSTILE},
-    {"type": "job", "job_id": HOSTILE, "status": "completed", "stop_reason": HOSTILE, "cost_usd": 0.1},
+    {"type": "job", "job_id": HOSTILE, "status": "completed", "stop_detail": HOSTILE, "cost_usd": 0.1},
 ]
 NUMBERED = list(enumerate(EVENTS, start=1))
 QUESTION_ASKED = {
@@ -69,7 +69,7 @@ TOLD = {
     "metadata": {HOSTILE: HOSTILE},
     "budget_usd": 1.0,
     "cost_usd": 0.1,
-    "stop_reason": HOSTILE,
+    **dict.fromkeys(("stop_reason", "stop_detail", "resumes_at"), HOSTILE),
     "escalation": QUESTION_ASKED,
 }
 

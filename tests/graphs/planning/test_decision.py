@@ -143,15 +143,6 @@ def test_a_decision_that_was_taken_is_carried_out_whatever_has_changed_since(
         assert update["route"] == "assign"
 
 
-def test_what_no_answer_can_mend_is_said_and_refused() -> None:
-    paused = state()
-    paused["stop_reason"] = "tenant_day_budget"
-    assert "TOLLGATE_TENANT_DAY_USD" in escalation(paused, CEILING)["remedy"]
-    with pytest.raises(ValueError, match="would stop again at once: wait"):
-        decided(paused, USED, {"action": "approve_more", "amount_usd": 1}, CEILING, "wait")
-    assert decided(paused, USED, {"action": "finish_partial"}, CEILING, "wait")
-
-
 @pytest.mark.parametrize("answer", [{"action": "finish_partial"}, NO_ANSWER])
 def test_there_is_time_to_write_the_report_however_long_a_human_thought(answer: Any) -> None:
     later = NOW + timedelta(days=1)
