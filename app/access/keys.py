@@ -34,7 +34,7 @@ _REMEMBERED = 10_000
 _INDEX, _REQUIRED = "tollgate:{keys}:index", "tollgate:{keys}:required"
 _ID = re.compile(r"[a-z]{12}", re.ASCII)
 _KEY = re.compile(r"tg_([a-z]{12})_[A-Za-z0-9_-]{43}", re.ASCII)
-_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}", re.ASCII)
+TENANT = r"[a-z0-9][a-z0-9_-]{0,39}"
 _LONGEST_NAME = 80
 
 
@@ -193,7 +193,7 @@ class Keys:
 
 def checked_tenant(tenant: str) -> str:
     """The tenant's name, unchanged. Raises BadInput if it is invalid."""
-    if not _TENANT.fullmatch(tenant):
+    if not re.fullmatch(TENANT, tenant, re.ASCII):
         raise BadInput("a tenant's name has 1 to 40 of a-z, 0-9, _ and -, and begins with a letter or a digit")
     return tenant
 

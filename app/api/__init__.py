@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match
 
-from app.api import budgets, docs_page, jobs, operations, outcomes
+from app.api import budgets, docs_page, jobs, operations, outcomes, spending
 from app.api.auth import Gate
 from app.api.backend import Backend, State
 from app.api.limits import BodyLimit
@@ -58,7 +58,14 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
         ],
         exception_handlers={HTTPException: _raised, RequestValidationError: _raised},
     )
-    for router in (jobs.router(metrics), budgets.router(), outcomes.router(), operations.router(metrics)):
+    routers = (
+        jobs.router(metrics),
+        budgets.router(),
+        outcomes.router(),
+        spending.router(),
+        operations.router(metrics),
+    )
+    for router in routers:
         for route in router.routes:
             app.router.routes.append(route)
     app.openapi = functools.cache(lambda: openapi(app, settings))  # type: ignore[method-assign]

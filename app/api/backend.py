@@ -33,7 +33,7 @@ class Backend:
     readiness: Readiness
 
     async def noted(
-        self, action: str, actor: str, tenant: str, job_id: str, detail: Json | None, trace_id: str
+        self, action: str, actor: str, tenant: str, job_id: str | None, detail: Json | None, trace_id: str
     ) -> None:
         """Record an action in the audit trail.
 

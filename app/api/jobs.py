@@ -23,7 +23,7 @@ from app.api.models import (
 )
 from app.api.problems import Refused, documented
 from app.jobs.records import JOB_ID, Record
-from app.jobs.states import TERMINAL, Status
+from app.jobs.states import TERMINAL, WAITING, Status
 from app.work.service import Submission
 from app.work.webhooks import checked_webhook_url
 from graphs.spending.limits import MICRO
@@ -66,7 +66,7 @@ def router(metrics: Metrics) -> APIRouter:
         responses={
             202: {"headers": _HEADERS},
             **WITH_BODY,
-            **documented("invalid", "idempotency-key-reused", "too-many-requests", "queue-full"),
+            **documented("invalid", "idempotency-key-reused", "too-many-requests", "queue-full", "no-budget-today"),
         },
     )
     async def submit(
@@ -164,6 +164,8 @@ async def document(here: Backend, record: Record, used: Spend | None = None) -> 
         told["stop_detail"] = result.get("stop_detail") or ""
     elif record.status == "awaiting_human":
         told = {"escalation": result.get("escalation")}
+    elif record.status == "suspended":
+        told = {name: result.get(name) for name in ("stop_reason", "stop_detail", "resumes_at")}
     return JobDocument(
         **summary(record),
         **told,
@@ -177,7 +179,7 @@ async def document(here: Backend, record: Record, used: Spend | None = None) -> 
 async def _budget_usd(here: Backend, record: Record) -> float:
     if record.result is None:
         return record.limits.budget_micro_usd / MICRO
-    if record.status in TERMINAL or record.status == "awaiting_human":
+    if record.status in TERMINAL | WAITING:
         return float(record.result.get("budget_usd", record.limits.budget_micro_usd / MICRO))
     state = (await here.service.jobs.snapshot(record.job_id)).values  # in progress: a human may have raised it
     limits: Json = state.get("limits", record.limits.model_dump())

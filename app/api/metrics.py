@@ -28,6 +28,7 @@ class Metrics:
             name: Gauge(f"tollgate_{name}", text, registry=registry)
             for name, text in (
                 ("jobs_waiting", "Jobs waiting for a worker; NaN: unknown."),
+                ("jobs_suspended", "Jobs that wait for a new day's budget; NaN: unknown."),
                 ("jobs_running", "Jobs taken by workers; NaN: unknown."),
                 ("worker_places", "Concurrent jobs of all workers; NaN: unknown."),
                 ("dead_letters", "Jobs dead-lettered after repeated failures; NaN: unknown."),

@@ -1,6 +1,6 @@
 """Request and response bodies. Money is in US dollars with at most six decimals: exact in micro-dollars."""
 
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -10,7 +10,7 @@ from app.jobs.budgets import BUDGET_ID
 from app.jobs.records import JOB_ID, Record
 from app.jobs.states import Status
 from graphs.spending.limits import MICRO, MOST_S, MOST_USD, OnLimit, asked_for
-from graphs.spending.spend import Amount, Spend
+from graphs.spending.spend import Spend
 from graphs.state import Json
 from graphs.untrusted.screening import MAX_QUESTION
 
@@ -25,27 +25,27 @@ def _number(value: object) -> object:
     return value
 
 
-def _usd(**least: int) -> Any:
+def usd(most: int = MOST_USD, **least: int) -> Any:
     """US dollars, as a JSON number, with the same bounds for validation and OpenAPI."""
     bounds = {"exclusiveMinimum" if name == "gt" else "minimum": value for name, value in least.items()}
     return (
         BeforeValidator(_number),
-        Field(le=MOST_USD, decimal_places=6, allow_inf_nan=False, **least),  # type: ignore[call-overload]
-        WithJsonSchema({"type": "number", **bounds, "maximum": MOST_USD, "multipleOf": 0.000001}),
+        Field(le=most, decimal_places=6, allow_inf_nan=False, **least),  # type: ignore[call-overload]
+        WithJsonSchema({"type": "number", **bounds, "maximum": most, "multipleOf": 0.000001}),
     )
 
 
-Usd = Annotated[Decimal, *_usd(gt=0)]
-UsdOrNone = Annotated[Decimal, *_usd(ge=0)]
+Usd = Annotated[Decimal, *usd(gt=0)]
+UsdOrNone = Annotated[Decimal, *usd(ge=0)]
 MetadataKey = Annotated[str, Field(min_length=1, max_length=40)]
 MetadataValue = Annotated[str, Field(max_length=500)]
 
 
-class _Sent(BaseModel):
+class Sent(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class JobRequest(_Sent):
+class JobRequest(Sent):
     """A job. Omitted limits default to the deployment's; budget and deadline can be raised up to its maximum."""
 
     model_config = ConfigDict(
@@ -76,7 +76,7 @@ class JobRequest(_Sent):
         return asked_for(self.budget_usd, self.deadline_s, self.on_limit)
 
 
-class DecisionRequest(_Sent):
+class DecisionRequest(Sent):
     """A decision about an escalation. The job's `escalation` lists the valid choices."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"action": "approve_more", "amount_usd": 0.1}]})
@@ -96,7 +96,7 @@ class DecisionRequest(_Sent):
         )
 
 
-class BudgetRequest(_Sent):
+class BudgetRequest(Sent):
     """A budget without a job."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"budget_usd": 0.5}]})
@@ -155,7 +155,8 @@ class JobDocument(JobSummary):
     The costs of a job include those of the jobs that it is the `parent` of.
 
     `stop_reason`, `stop_detail`, `findings` and `gaps` are set when it has ended, `escalation` while it waits for a
-    decision. With `cancel_requested` it stops at its next step.
+    decision. A suspended job waits because a budget of the day is used up, as the first two say; it goes on by itself
+    at `resumes_at`, or as soon as an admin raises that budget. With `cancel_requested` it stops at its next step.
     """
 
     budget_usd: float
@@ -164,6 +165,7 @@ class JobDocument(JobSummary):
     parent: str | None = None
     stop_reason: str | None = None
     stop_detail: str = ""
+    resumes_at: datetime | None = None
     escalation: Json | None = None
     findings: list[Json] | None = None
     gaps: list[str] | None = None
@@ -221,22 +223,6 @@ class Trace(BaseModel):
     next_after: str | None
 
 
-class DayBudget(BaseModel):
-    """Today's (UTC) spend, what calls in flight may cost on top, and the day's limit."""
-
-    spent_usd: float
-    reserved_usd: float
-    limit_usd: float
-
-
-class SpendDocument(BaseModel):
-    """Today's spend. `deployment` is included for keys with the scope admin."""
-
-    day: date
-    tenant: DayBudget
-    deployment: DayBudget | None
-
-
 class ReportDocument(BaseModel):
     """A job's result (as `tollgate run --json` prints it), and its report as Markdown."""
 
@@ -269,14 +255,6 @@ def summary(record: Record) -> Json:
 def links(job_id: str) -> Links:
     here = f"/v1/jobs/{job_id}"
     return Links(self=here, **{name: f"{here}/{name}" for name in Links.model_fields if name != "self"})
-
-
-def day_budget(amount: Amount, limit_micro_usd: int) -> DayBudget:
-    return DayBudget(
-        spent_usd=amount.micro_usd / MICRO,
-        reserved_usd=amount.reserved_micro_usd / MICRO,
-        limit_usd=limit_micro_usd / MICRO,
-    )
 
 
 def job_cost(used: Spend) -> tuple[JobCost, dict[str, AgentCost]]:

@@ -1,13 +1,10 @@
-"""Routes for operators: dead letters, spend, health, metrics, and the problem pages."""
-
-from datetime import UTC
+"""Routes for operators: dead letters, health, metrics, and the problem pages."""
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.access.keys import Scope
-from app.api.auth import Admin, Reader
+from app.api.auth import Admin
 from app.api.backend import BackendDep, RequestId
 from app.api.jobs import COMMON, JobId, shown
 from app.api.metrics import Metrics
@@ -18,8 +15,6 @@ from app.api.models import (
     Health,
     JobDocument,
     Readiness,
-    SpendDocument,
-    day_budget,
     summary,
 )
 from app.api.problems import KINDS, RETRY_S, Refused, answer, documented
@@ -59,18 +54,6 @@ def router(metrics: Metrics) -> APIRouter:
         record = await here.service.discard(caller.tenant, job_id)
         await here.noted("discard", caller.id, caller.tenant, job_id, None, request_id)
         return await shown(here, record, caller)
-
-    @routes.get("/v1/spend", summary="Today's spend and limits", responses=COMMON)
-    async def spend(here: BackendDep, caller: Reader) -> SpendDocument:
-        deps = here.service.deps
-        today = await deps.ledger.spent_today(caller.tenant)
-        limits = deps.limits
-        everybody = day_budget(today.deployment, limits.deployment_day_micro_usd)
-        return SpendDocument(
-            day=deps.now().astimezone(UTC).date(),
-            tenant=day_budget(today.tenant, limits.tenant_day_micro_usd),
-            deployment=everybody if Scope.ADMIN in caller.scopes else None,
-        )
 
     @routes.get("/healthz", summary="Liveness: this process is running")
     async def healthz() -> Health:

@@ -3,6 +3,7 @@
 `KINDS` is the only list of them: responses, the pages under `/problems/` and the OpenAPI document are built from it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from app.errors import (
     Busy,
     DecisionRefused,
     IdempotencyKeyReused,
+    NoBudgetToday,
     NoSuchJob,
     NotTypeset,
     OperatorMustAct,
@@ -63,6 +65,7 @@ KINDS = {
         Kind("idempotency-key-reused", 422, "Idempotency-Key reused", "The key was used for another request."),
         Kind("too-many-requests", 429, "Too many requests", "Wait for the seconds in Retry-After."),
         Kind("queue-full", 429, "Queue full", "You have too many jobs waiting; submit more when some have started."),
+        Kind("no-budget-today", 429, "No budget today", "The day's budget is used up; the detail says until when."),
         Kind("internal", 500, "Internal error", "An error on our side; our log has the request_id."),
         Kind("unavailable", 503, "Unavailable", "A needed part is down or busy; retry with the same Idempotency-Key."),
     )
@@ -127,8 +130,9 @@ def refused(error: Exception) -> Refused:
         return _invalid(error)
     if isinstance(error, _AWAY):
         return Refused("unavailable", headers={"Retry-After": str(RETRY_S)})
-    if isinstance(error, QueueFull):
-        return Refused("queue-full", str(error), headers={"Retry-After": str(QUEUE_S)})
+    if isinstance(error, QueueFull | NoBudgetToday):
+        slug, wait_s = ("queue-full", QUEUE_S) if isinstance(error, QueueFull) else ("no-budget-today", error.left_s)
+        return Refused(slug, str(error), headers={"Retry-After": str(math.ceil(wait_s))})
     slug = next((slug for kind, slug in _RAISED if isinstance(error, kind)), "internal")
     return Refused(slug, "" if slug == "internal" else str(error))
 

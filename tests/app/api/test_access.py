@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,7 @@ async def test_metrics_count_by_template(api: Api) -> None:
     assert 'tollgate_http_request_seconds_count{method="GET",route="/v1/jobs/{job_id}"} 2.0' in text
     assert "tollgate_dead_letters 1.0" in text
     assert "tollgate_jobs_waiting 1.0" in text
+    assert "tollgate_jobs_suspended 0.0" in text
 
 
 # -- money of the day --
@@ -218,6 +220,27 @@ async def test_the_deployments_spend_is_for_admins(api: Api) -> None:
     assert told["deployment"] is None
     async with api.client(await api.key(Scope.READ, Scope.ADMIN)) as client:
         assert (await client.get("/v1/spend")).json()["deployment"]["limit_usd"] == 20
+
+
+async def test_an_admin_sets_budgets_of_today_and_without_one_no_job_is_accepted(api: Api) -> None:
+    admin, other = await api.key(), await api.key(tenant="other")
+    async with api.client(admin) as client, api.client(other) as neighbour:
+        before = (await client.post("/v1/jobs", json={"question": QUESTION})).json()
+        told = (await client.post("/v1/spend/limits", json={"limit_usd": 4})).json()
+        assert (told["tenant"]["limit_usd"], told["deployment"]["limit_usd"]) == (2, 4), "a tenant has half of it"
+        told = (await client.post("/v1/spend/limits", json={"limit_usd": 0, "tenant": "acme"})).json()
+        assert (told["tenant"]["limit_usd"], told["deployment"]["limit_usd"]) == (0, 4)
+        refused = await client.post("/v1/jobs", json={"question": QUESTION})
+        detail = problem(refused, "no-budget-today").detail
+        assert re.fullmatch(r"the tenant's budget for today is used up; it begins anew at .* 00:00 UTC", detail)
+        assert 0 < int(refused.headers["Retry-After"]) <= 86_400
+        assert [each["id"] for each in (await client.get("/v1/jobs")).json()["items"]] == [before["id"]]
+        assert (await neighbour.post("/v1/jobs", json={"question": QUESTION})).status_code == 202
+        for wrong in ({"limit_usd": -1}, {"limit_usd": 1, "tenant": "A B"}, {"tenant": "acme"}, {"limit_usd": 1e7}):
+            problem(await client.post("/v1/spend/limits", json=wrong), "invalid")
+    entries = [each.data for each in await api.backend.audit.read("acme")]
+    changes = [each["detail"] for each in entries if each["action"] == "spend.limit"]
+    assert changes == [{"tenant": None, "limit_usd": 4.0}, {"tenant": "acme", "limit_usd": 0.0}]
 
 
 # -- what fails --

@@ -23,6 +23,7 @@ BODIES: dict[str, Any] = {
     "/v1/budgets": {"budget_usd": 0.5},
     "/v1/jobs": {"question": QUESTION},
     "/v1/jobs/{job_id}/decision": {"action": "abort"},
+    "/v1/spend/limits": {"limit_usd": 10},
 }
 HOSTILE_IDS = [
     "x", "job-1", f"{UNKNOWN_JOB}%0a", f"{UNKNOWN_JOB}0f9", UNKNOWN_JOB.upper(), "%00", "%F0%9F%92%A9", "*", "a" * 5000,
@@ -40,6 +41,7 @@ NEEDED = {
     ("GET", "/v1/budgets/{budget_id}"): Scope.READ,
     ("POST", "/v1/jobs/{job_id}/decision"): Scope.DECIDE,
     ("POST", "/v1/jobs/{job_id}/cancel"): Scope.CANCEL,
+    ("POST", "/v1/spend/limits"): Scope.ADMIN,
     ("GET", "/v1/dead-letters"): Scope.ADMIN,
     ("POST", "/v1/dead-letters/{job_id}/requeue"): Scope.ADMIN,
     ("POST", "/v1/dead-letters/{job_id}/discard"): Scope.ADMIN,
