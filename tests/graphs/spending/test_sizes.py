@@ -80,7 +80,7 @@ def test_counts_that_cannot_be_whole_or_exceed_their_bound_are_not_relied_on(
 
 async def test_the_rest_of_a_budget_pays_for_shorter_answers_down_to_the_floor(toll: Gate, provider: Provider) -> None:
     provider.output_tokens, provider.input_tokens = 500, 150
-    model = toll.charged(budget_micro_usd=6_800, answer_tokens=2000)
+    model = toll.charged(budget_micro_usd=6_500, answer_tokens=2000)
 
     async def until_refused() -> None:
         while True:
@@ -92,7 +92,7 @@ async def test_the_rest_of_a_budget_pays_for_shorter_answers_down_to_the_floor(t
     assert refused.value.reason is StopReason.BUDGET
     assert asked[:3] == [1024, 750, 750]
     assert 512 <= asked[-1] < 750
-    assert 6_800 - 1_250 < provider.billed_micro_usd <= 6_800
+    assert 6_500 - 1_250 < provider.billed_micro_usd <= 6_500
 
 
 async def test_an_answer_that_was_cut_below_its_limit_is_asked_for_with_all_of_it(
