@@ -40,9 +40,19 @@ from graphs.deps import REPORT
 from graphs.state import Json
 from graphs.stop_reasons import StopReason
 
-BUDGETS = (Decimal("0.02"), Decimal("0.05"), Decimal("0.25"), Decimal("1.00"))
 CHEAPEST = "gpt-5-nano"
-MODELS = ("gpt-5-mini", CHEAPEST)  # $0.25 and $2.00, $0.05 and $0.40 per million tokens
+# Two models for each budget, one five times as dear as the other, such that a job makes a hundred calls and more. The
+# parts of 200 jobs that are theirs: a job with a dollar takes as long as ten with a few cents.
+CASES = {
+    (CHEAPEST, Decimal("0.02")): 40,
+    ("gpt-5-mini", Decimal("0.02")): 40,
+    (CHEAPEST, Decimal("0.05")): 40,
+    ("gpt-5-mini", Decimal("0.05")): 40,
+    ("gpt-5-mini", Decimal("0.25")): 15,
+    ("gpt-5", Decimal("0.25")): 15,
+    ("gpt-5-mini", Decimal("1.00")): 5,
+    ("gpt-5", Decimal("1.00")): 5,
+}
 ALWAYS_NEW = {"supervisor", REPORT}  # each of their calls is a conversation
 LEAST_SPENT = Decimal("0.92")
 KILLED_EVERY, LATEST_KILL = 3, 40  # runs; calls
@@ -139,8 +149,9 @@ def insatiable(number: int, seed: int, model: str, budget: Decimal, runs: Runs) 
 
 async def spent(count: int, at_once: int, seed: int, folder: Path) -> dict[tuple[str, Decimal], Runs]:
     """That many jobs, some at once, all at the same MCP servers."""
-    cases = [(model, budget) for budget in BUDGETS for model in MODELS]
-    found = {case: Runs() for case in cases}
+    cases = [case for case, share in CASES.items() for _ in range(share)]
+    random.Random(seed).shuffle(cases)
+    found = {case: Runs() for case in CASES}
     free = asyncio.Semaphore(at_once)
     with running(Settings(_env_file=None).model_copy(update=own_settings(folder))) as addresses:
 
@@ -162,7 +173,7 @@ async def spent(count: int, at_once: int, seed: int, folder: Path) -> dict[tuple
 def parts(found: dict[tuple[str, Decimal], Runs]) -> Table:
     table = Table("model", "budget $", "jobs", "spent at least", "median", "at most", "faults")
     for (model, budget), runs in found.items():
-        least, middle, most = (pick(runs.spent) for pick in (min, statistics.median, max))
+        least, middle, most = (pick(runs.spent or [Decimal(0)]) for pick in (min, statistics.median, max))
         shown = (f"{part:.1%}" for part in (least, middle, most))
         table.add_row(model, str(budget), str(len(runs.spent)), *shown, str(len(runs.problems)))
     return table

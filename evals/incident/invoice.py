@@ -8,6 +8,7 @@ import httpx
 
 # US dollars per million tokens: input, cached input, output.
 LIST_PRICES = {
+    "gpt-5": (Decimal("1.25"), Decimal("0.125"), Decimal("10.00")),
     "gpt-5-mini": (Decimal("0.25"), Decimal("0.025"), Decimal("2.00")),
     "gpt-5-nano": (Decimal("0.05"), Decimal("0.005"), Decimal("0.40")),
     "house-model-1": (Decimal("2.00"), Decimal("0.20"), Decimal("8.00")),  # a contract's, on nobody's list
