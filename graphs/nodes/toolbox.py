@@ -33,7 +33,6 @@ UNANSWERED = "unanswered"  # marks a call that the server did not answer, with t
 CUT_SHORT = "cut_short"  # marks an answer in the last turns before a limit, with the limit
 FAILED = "failed"  # marks a call that its server failed or refused, with the server's name
 FULL = "full"  # marks a call for whose result there was no room
-OF_A_DAY = {"tenant_day", "deployment_day"}
 TOLD = "error: refused: "  # start of a loop's refusal; the second one ends the task
 _ADDRESS = re.compile(
     r"://|https?:[\\/]*\w|^\s*[\\/]{2}", re.IGNORECASE
@@ -110,8 +109,6 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         except ENDS_THE_RUN:
             raise
         except GraphError as error:
-            if isinstance(error, LimitReached) and error.scope in OF_A_DAY:
-                raise  # which stops models too; other limits the agent may work around
             run.calls.discard(call["id"])
             run.emit({**event, "error": str(error)})
             told = spotlighted(visible(str(error))) if isinstance(error, _ServerFailed) else error

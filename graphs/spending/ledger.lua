@@ -235,7 +235,7 @@ local function measures_of_job()
 end
 
 -- What an admin allows for a day replaces the settings.
-local function measures_of_day(measures, limits)
+local function measures_of_day(limits)
   local day, tenant = day_key(given.day), ':' .. given.tenant
   local known = fetch(day, 'micro_usd', 'reserved_micro_usd', 'micro_usd' .. tenant, 'reserved_micro_usd' .. tenant,
     'allowed_micro_usd', 'allowed_micro_usd' .. tenant)
@@ -245,9 +245,10 @@ local function measures_of_day(measures, limits)
   local of_tenant, share = tonumber(known['allowed_micro_usd' .. tenant]), percent(most, limits.tenant_share_percent)
   local name = not of_tenant and share < limits.tenant_day_micro_usd and 'tenant_share_percent' or 'tenant_day_micro_usd'
   of_tenant = of_tenant or math.min(share, limits.tenant_day_micro_usd)
-  measures[#measures + 1] = { 'deployment_day_micro_usd', spent, reserved, most }
-  measures[#measures + 1] = { name, tenant_spent, tenant_reserved, of_tenant }
-  return measures
+  return {
+    { 'deployment_day_micro_usd', spent, reserved, most },
+    { name, tenant_spent, tenant_reserved, of_tenant },
+  }
 end
 
 -- A run whose token is older than one known here has been taken over: it may settle, but not begin anything.
@@ -291,7 +292,7 @@ local function opened(id, call, reserved)
   if redis.call('TTL', OPEN) < longest then expire(OPEN, longest) end
 end
 
--- Returns what was granted: `wanted` or, where that does not fit, what is left, down to `least`. While only other calls'
+-- Returns what was granted: `wanted` or, where that does not fit, what is left of the job's money, down to `least`. While only other calls'
 -- reservations are in the way, a patient call is refused instead, because they usually settle far lower.
 function operations.reserve()
   local id, wanted, counted, limits = given.call, given.wanted, given.counted, given.limits
@@ -301,16 +302,17 @@ function operations.reserve()
   if fenced() then return FENCED end
 
   local job, agent = job_key(given.job), given.agent
-  local money = measures_of_day(measures_of_job(), limits)
-  local granted = math.min(wanted, math.max(given.least, room(money)))
+  local of_job = measures_of_job()
+  local granted = math.min(wanted, math.max(given.least, room(of_job)))
   local measures = counted and { measures_of_calls(counted) } or {}
-  for _, measure in ipairs(money) do measures[#measures + 1] = measure end
+  for _, measure in ipairs(of_job) do measures[#measures + 1] = measure end
+  for _, measure in ipairs(measures_of_day(limits)) do measures[#measures + 1] = measure end
   measures[#measures + 1] = { 'spend_per_minute_micro_usd', read(minute_key(this_minute()), given.job),
     number(job, 'reserved_micro_usd'), limits.spend_per_minute_micro_usd, granted }
 
   local refused = refusal(measures, granted)
   if refused then return noted(refused) end
-  local waits = given.patient and granted < wanted and refusal(money, wanted)
+  local waits = given.patient and granted < wanted and refusal(of_job, wanted)
   if waits and waits[5] == 1 then return waits end
 
   opened(id, { job = given.job, agent = agent, tenant = given.tenant, day = given.day }, granted)

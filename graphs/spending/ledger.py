@@ -109,7 +109,7 @@ class Ledger:
             account: who pays, and the limits that apply.
             micro_usd: the worst case, which must be an upper bound for the limits to hold.
             expires_in_s: seconds until the call counts as lost. A later settle still corrects it.
-            least: reserve what is left if `micro_usd` does not fit, but not less than this; by default all or nothing.
+            least: reserve what is left of the job's money, down to this, if not all fits; by default all or nothing.
             patient: rather refuse, as `passing`, while only other calls' reservations are in the way.
             counted: what the call counts as; None: it has been counted.
 
@@ -127,8 +127,7 @@ class Ledger:
     async def reserve_for_the_day(
         self, call_id: str, micro_usd: int, deployment_day_micro_usd: int, *, expires_in_s: float
     ) -> None:
-        """Reserve on the deployment's day alone, for what no job asked for. Settled, released and reaped like a job's
-        calls; raises like `reserve`."""
+        """Reserve on the deployment's day alone, for what no job asked for. Raises like `reserve`."""
         limits = {"deployment_day_micro_usd": deployment_day_micro_usd}
         given = {"wanted": exact(micro_usd), "limits": limits}
         await self._reserved("reserve_for_the_day", call_id, micro_usd, expires_in_s, given)
@@ -196,8 +195,8 @@ class Ledger:
         _granted(await self._run("grant", self._now(), **_payer(account), child=child, wanted=wanted), wanted)
 
     async def give_back(self, job_id: str) -> None:
-        """Return what a job has left to its parent, for good: the job reserves nothing more. Nothing happens to a job
-        without a parent. A grant is forgotten by itself after half the time that a job is remembered."""
+        """Return what a job has left to its parent, if it has one: from then on the job reserves nothing. It happens by
+        itself after half the time that a job is remembered."""
         await self._run("give_back", self._now(), job=job_id)
 
     async def allow_today(self, micro_usd: int, tenant: str | None = None) -> None:
@@ -214,12 +213,7 @@ class Ledger:
         """What the job has used; zeros for an unknown job."""
         with _available():
             found = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(f"{_PREFIX}:job:{job_id}"))
-        job: dict[str, bytes] = {}
-        agents: dict[str, dict[str, bytes]] = {}
-        for field, value in found.items():
-            counter, of_agent, agent = field.decode().partition(":")
-            (agents.setdefault(agent, {}) if of_agent else job)[counter] = value
-        return Spend.model_validate({**job, "agents": agents})
+        return Spend.counted(found)
 
     async def spent_today(self, tenant: str) -> DaySpend:
         """What the tenant and the deployment have used of today's (UTC) budgets."""

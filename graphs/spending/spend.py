@@ -1,8 +1,9 @@
 """Usage of a job, of its agents and of a day; and the account that pays for a call."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,6 +56,16 @@ class Spend(AgentSpend):
     granted_micro_usd: int = 0
     children: int = 0
     agents: dict[str, AgentSpend] = Field(default_factory=dict)
+
+    @classmethod
+    def counted(cls, counters: Mapping[bytes, bytes]) -> Self:
+        """From the ledger's counters of a job; those of an agent are `<counter>:<agent>`."""
+        job: dict[str, bytes] = {}
+        agents: dict[str, dict[str, bytes]] = {}
+        for field, value in counters.items():
+            counter, of_agent, agent = field.decode().partition(":")
+            (agents.setdefault(agent, {}) if of_agent else job)[counter] = value
+        return cls.model_validate({**job, "agents": agents})
 
 
 class DaySpend(BaseModel):

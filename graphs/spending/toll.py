@@ -9,7 +9,6 @@ billed only if it reports usage.
 import asyncio
 import contextlib
 import logging
-import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -30,13 +29,13 @@ from graphs.spending.limits import Limits
 from graphs.spending.money import MAX_MICRO_USD
 from graphs.spending.spend import Account, Tokens
 from graphs.spending.turnstile import Turnstile
+from graphs.spending.waiting import when_free
 from graphs.state import Json
 from graphs.stop_reasons import StopReason
 
 Emit = Callable[[Json], None]
 SERVER_ERROR = 500
 DAYS = ("tenant_day_micro_usd", "deployment_day_micro_usd", "tenant_share_percent")
-PATIENCE_S = 5.0  # for which a call waits for others' reservations, before it takes what they leave
 RESERVATION_GRACE_S = 30.0  # by which a reservation outlives its call's timeout, so that a slow settle still finds it
 NOT_BILLED = (openai.APIStatusError, ErrorInside, httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
@@ -153,32 +152,19 @@ class Toll:
         await to_its_end(self._paid(answer, account, emit))
 
     async def _reserved(self, account: Account, request: Request, emit: Emit, at: datetime) -> tuple[str, int]:
-        """The id of the reservation, and its micro-dollars. Waits while only open reservations or the
-        minute's limit are in the way, because most calls settle below their worst case."""
+        """The id of the reservation, and its micro-dollars."""
         account = under(self.days, account)
         wanted, least = (self._worst(request, each, at) for each in (request.answer_tokens, request.least_tokens))
         wanted = max(least, min(wanted, account.limits.spend_per_minute_micro_usd))
         call_id = uuid.uuid4().hex
-        since, told = self.clock(), False
-        until = since + self.seconds(account)
-        while True:
-            try:
-                reserved = await self.ledger.reserve(
-                    call_id,
-                    account,
-                    wanted,
-                    expires_in_s=self.seconds(account) + RESERVATION_GRACE_S,
-                    least=least,
-                    patient=self.clock() < since + PATIENCE_S,
-                )
-                return call_id, reserved
-            except LimitReached as refused:
-                if not passes(refused, account) or self.clock() >= until:
-                    raise
-                if not told:
-                    emit({"type": "warning", "message": f"{account.agent} waits: {refused}"})
-                told = True
-            await self.sleep(random.uniform(0.02, 0.2))  # noqa: S311  jitter, not a secret
+
+        async def reserve(patient: bool) -> int:
+            expires = self.seconds(account) + RESERVATION_GRACE_S
+            options: Any = {"least": least, "patient": patient, "expires_in_s": expires}
+            return await self.ledger.reserve(call_id, account, wanted, **options)
+
+        waits: Any = {"seconds": self.seconds(account), "clock": self.clock, "sleep": self.sleep}
+        return call_id, await when_free(reserve, account, emit, **waits)
 
     def _worst(self, request: Request, answer_tokens: int, at: datetime) -> int:
         return self.prices.worst_case(request.model, request.input_tokens, answer_tokens, at)
@@ -261,13 +247,6 @@ def is_outage(error: BaseException) -> bool:
         return error.refusal.kind == "outage"
     status = getattr(error, "status_code", 0)
     return status >= SERVER_ERROR or isinstance(error, TimeoutError | openai.APIConnectionError | NoCompletion)
-
-
-def passes(refused: LimitReached, account: Account) -> bool:
-    """Whether waiting helps: reservations settle and a minute ends, unless one call alone exceeds a minute's limit."""
-    if refused.reason is StopReason.SPEND_RATE:
-        return refused.wanted_micro_usd <= account.limits.spend_per_minute_micro_usd
-    return refused.passing
 
 
 def may_be_billed(error: BaseException) -> bool:

@@ -13,7 +13,6 @@ left is released.
 import asyncio
 import contextlib
 import logging
-import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -27,7 +26,8 @@ from graphs.spending.ledger import Ledger
 from graphs.spending.limits import Limits
 from graphs.spending.money import micro_usd
 from graphs.spending.spend import Account
-from graphs.spending.toll import RESERVATION_GRACE_S, Emit, passes, to_its_end, under
+from graphs.spending.toll import RESERVATION_GRACE_S, Emit, to_its_end, under
+from graphs.spending.waiting import when_free
 from graphs.state import Json
 
 EMBEDS = "embeds"  # in the `_meta` of a tool of ours: its arguments may be embedded
@@ -114,7 +114,7 @@ class ToolToll:
         @contextlib.asynccontextmanager
         async def attempt(seconds: float) -> AsyncIterator[Charge]:
             try:
-                call_id = await self._reserved(paid, name, max(price + words, 1), seconds)
+                call_id = await self._reserved(paid, max(price + words, 1), seconds)
             except LimitReached:
                 if price or not words:
                     raise
@@ -139,22 +139,16 @@ class ToolToll:
             return 0
         return self.embedding(len(orjson.dumps(arguments, default=str)))
 
-    async def _reserved(self, payer: Payer, name: str, micro_usd: int, seconds: float) -> str:
+    async def _reserved(self, payer: Payer, micro_usd: int, seconds: float) -> str:
         """The id of the reservation. Waits while that helps, for at most `seconds`."""
-        account = under(self.days, payer.account)
-        call_id, until, told = uuid.uuid4().hex, self.clock() + seconds, False
-        while True:
-            try:
-                left = max(until - self.clock(), 0) + RESERVATION_GRACE_S
-                await self.ledger.reserve(call_id, account, micro_usd, expires_in_s=left, counted=None)
-                return call_id
-            except LimitReached as refused:
-                if not passes(refused, account) or self.clock() >= until:
-                    raise
-                if not told:
-                    payer.emit({"type": "warning", "message": f"{account.agent} waits to call {name}: {refused}"})
-                told = True
-            await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311  jitter, not a secret
+        account, call_id, until = under(self.days, payer.account), uuid.uuid4().hex, self.clock() + seconds
+
+        async def reserve(_: bool) -> int:
+            left = max(until - self.clock(), 0) + RESERVATION_GRACE_S
+            return await self.ledger.reserve(call_id, account, micro_usd, expires_in_s=left, counted=None)
+
+        await when_free(reserve, account, payer.emit, seconds=seconds, clock=self.clock, sleep=asyncio.sleep)
+        return call_id
 
     async def _closed(self, call_id: str, charge: Charge, payer: Payer, name: str, price: int) -> None:
         cost = self._cost(charge, name, price)

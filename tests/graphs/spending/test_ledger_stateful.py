@@ -240,14 +240,11 @@ class Machine(RuleBasedStateMachine):
         account = Account(job, TENANT_OF[job], agent, self.limits, START, set_aside_micro_usd=set_aside)
         least = min(least, wanted)
         self.books.reap()
-        room = min(
-            most - used - held
-            for used, held, most in (self.books.money(account) | self.books.day_money(account)).values()
-        )
+        room = min(most - used - held for used, held, most in self.books.money(account).values())
         granted = min(wanted, max(least, room))
         expected = self.books.refusals(account, granted, counted)
         if not expected and patient and granted < wanted:
-            missing = exceeded(self.books.money(account) | self.books.day_money(account), wanted)
+            missing = exceeded(self.books.money(account), wanted)
             expected = missing if all(missing.values()) else {}
         call_id = f"call-{len(self.books.calls)}"
         options: dict[str, Any] = {"least": least, "patient": patient, "counted": counted}

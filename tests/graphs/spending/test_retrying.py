@@ -65,6 +65,6 @@ async def test_a_long_prompt_shortens_its_own_answer_and_no_other(redis_client: 
         return JSONResponse({"error": error}, 400)
 
     async with asking(redis_client, answer) as toll:
-        model = toll.charged(answer_floor_tokens=1000)
+        model = toll.charged(answer_floor_tokens=2000)
         assert [(await model.ainvoke(each)).content for each in ("a long one", "short")] == ["fine", "fine"]
     assert asked == [1000, 600, 1000]

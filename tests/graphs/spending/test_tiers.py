@@ -30,11 +30,11 @@ def provider() -> Iterator[Provider]:
 
 
 async def test_a_gateway_that_answers_at_priority_is_paid_for_that(provider: Provider, redis_client: Redis) -> None:
-    provider.is_priority = True
+    provider.is_priority, provider.input_tokens = True, 360
     async with gate(provider, redis_client, openai_base_url=provider.url) as toll:
         await toll.charged().ainvoke("hello")
         first = await toll.ledger.spend(JOB)
-        assert first.micro_usd == provider.billed_micro_usd == 300 * 0.45 + 40 * 3.6
+        assert first.micro_usd == provider.billed_micro_usd == 360 * 0.45 + 40 * 3.6
         provider.behave = lambda _: "no_usage"
         await toll.charged().ainvoke("hello")  # charged as reserved
         spend = await toll.ledger.spend(JOB)
