@@ -66,7 +66,9 @@ def router(metrics: Metrics) -> APIRouter:
         responses={
             202: {"headers": _HEADERS},
             **WITH_BODY,
-            **documented("invalid", "idempotency-key-reused", "too-many-requests", "queue-full", "no-budget-today"),
+            **documented(
+                "invalid", "no-such-job", "idempotency-key-reused", "too-many-requests", "queue-full", "no-budget-today"
+            ),
         },
     )
     async def submit(

@@ -93,9 +93,8 @@ def pricer(settings: Settings) -> Pricer:
     for field in ("model", "supervisor_model"):
         with _naming(field):
             prices.worst_case(getattr(settings, field), 0, 0)
-    if embeds(settings):
-        with _naming("embedding_model"):
-            prices.embedding(settings.embedding_model, 0)
+    with _naming("embedding_model"):
+        prices.embedding(settings.embedding_model, 0)
     return prices
 
 

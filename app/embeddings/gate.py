@@ -174,6 +174,6 @@ def _tokens(answer: bytes) -> int | None:
         counts = [usage[name] for name in ("prompt_tokens", "total_tokens") if name in usage]
     except (ValueError, KeyError, TypeError):
         return None
-    if any(type(each) is not int or not 0 <= each <= MAX_MICRO_USD for each in counts):
+    if any(type(each) is not int or not 0 < each <= MAX_MICRO_USD for each in counts):
         return None
     return max(counts, default=None)

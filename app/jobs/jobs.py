@@ -96,6 +96,11 @@ class Jobs:
         await self._records.add(record)
         return record
 
+    async def accepted(self, record: Record) -> None:
+        """Keep what the parent gave the job, which would go back by itself otherwise."""
+        if record.parent:
+            await self._deps.ledger.keep(record.job_id)
+
     async def withdraw(self, record: Record) -> None:
         """Forget a job that was not accepted."""
         await self._records.remove(record.job_id)

@@ -14,6 +14,7 @@ from app.errors import DecisionRefused, IdempotencyKeyReused, NoBudgetToday, NoS
 from app.jobs.events import EventLog
 from app.jobs.jobs import Jobs
 from app.jobs.records import Record, Records
+from app.jobs.states import TERMINAL
 from app.work.queue import Call, Queue
 from app.work.registry import Registry
 from graphs.clock import end_of_day
@@ -63,8 +64,9 @@ class Service:
             BadInput: the question or a limit is invalid, or the parent does not pay for the job.
             IdempotencyKeyReused: the key was used for another request.
             NoBudgetToday: the day's budget is used up.
-            QueueFull: too many jobs of this tenant are waiting. redis.exceptions.RedisError: Redis failed; the job is
-                either fully accepted or not at all.
+            QueueFull: too many jobs of this tenant are waiting.
+            redis.exceptions.RedisError: Redis failed; the job is either fully accepted or not at all. What its parent
+                gave it goes back later.
         """
         if key is not None and (before := await self.registry.entered(submission.tenant, key, body)):
             return await self.records.get(before), False
@@ -85,7 +87,9 @@ class Service:
         except (IdempotencyKeyReused, QueueFull):
             await self.jobs.withdraw(record)
             raise
-        if first != job_id:
+        if first == job_id:
+            await self.jobs.accepted(record)
+        else:
             await self.jobs.withdraw(record)
             return await self.records.get(first), False
         return record, True
@@ -125,7 +129,7 @@ class Service:
             return await self.jobs.claim(job_id, answer, escalation_id=escalation_id, actor=actor)
 
     async def cancel(self, tenant: str, job_id: str) -> None:
-        """Ask the job to stop; a worker ends it at its next step.
+        """Ask the job, and those that live on its money, to stop; a worker ends each at its next step.
 
         Raises:
             NoSuchJob: there is no such job.
@@ -134,6 +138,21 @@ class Service:
         await self.get(tenant, job_id)
         async with self._waking(tenant, job_id):
             await self.jobs.cancel(job_id)
+        for child in await self._children(tenant, job_id):
+            with contextlib.suppress(DecisionRefused):  # it has ended meanwhile
+                await self.cancel(tenant, child)
+
+    async def _children(self, tenant: str, job_id: str) -> list[str]:
+        """The jobs with this parent that have not ended, of the newest ones."""
+        found, before = list[str](), None
+        for _ in range(SCANNED // PAGE):
+            ids = await self.registry.listed(tenant, before, PAGE)
+            records = await self.records.many(ids)
+            found += [each.job_id for each in records if each.parent == job_id and each.status not in TERMINAL]
+            if len(ids) < PAGE or ids[-1] < job_id:  # children are newer
+                break
+            before = ids[-1]
+        return found
 
     async def dead(self, tenant: str) -> list[Record]:
         """The dead letters of this tenant, newest first."""

@@ -16,7 +16,6 @@ from graphs.evidence.citations import cited
 from graphs.evidence.rendering import assembled, gaps
 from graphs.planning.handoff import newest
 from graphs.prompts import prompt
-from graphs.spending.sizes import MARGIN
 from graphs.spending.spend import Account
 from graphs.state import Report, ResearchState, of_status
 from graphs.stop_reasons import StopReason
@@ -24,6 +23,7 @@ from graphs.stop_reasons import StopReason
 ATTEMPTS = 2
 TITLE = 100
 MOST_FINDINGS = (80, 20, 5)  # that the writer gets: fewer where money for more is lacking
+SCHEMA_BYTES = 1000  # of a draft, and what frames the request
 SHORT_REPORT = 2048  # tokens
 TOKENS_OF_FINDING = 100
 WORDS_PERCENT = 60  # of the tokens
@@ -71,7 +71,7 @@ async def _length(state: ResearchState, account: Account, deps: Deps) -> int:
     """Tokens that the report may have: enough for its findings, as far as the money that is left pays for them."""
     used, limits = await deps.ledger.spend(account.job_id), account.limits
     left = limits.budget_micro_usd - used.micro_usd - used.reserved_micro_usd
-    size = len(_packet(state, MOST_FINDINGS[0], 0).encode()) + MARGIN
+    size = len(_packet(state, MOST_FINDINGS[0], 0).encode()) + len(prompt("report").encode()) + SCHEMA_BYTES
     paid = deps.model.toll.prices.answer_tokens(deps.model.model_name, size, left)
     enough = max(SHORT_REPORT, len(of_status(state, "verified")) * TOKENS_OF_FINDING)
     return max(limits.answer_floor_tokens, min(limits.answer_tokens, enough, paid))

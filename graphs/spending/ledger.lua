@@ -100,19 +100,26 @@ local function book_in(key, part, reserved, spent)
   if spent ~= 0 then add_to_both(key, part, 'micro_usd', spent) end
 end
 
--- What a job was given by its parent and has not spent. It is reserved there.
-local function unspent(key) return math.max(0, number(key, 'granted_micro_usd') - number(key, 'micro_usd')) end
+-- What a job's parent has to keep for it: what it was given and has not spent; once it gave the rest back, what its open
+-- calls and its children may still cost.
+local function held(key)
+  local left = math.max(0, number(key, 'granted_micro_usd') - number(key, 'micro_usd'))
+  return fields[key].returned and math.min(left, number(key, 'reserved_micro_usd')) or left
+end
 
--- A job with a parent spends the parent's money: what it spends moves from reserved to spent, in every ancestor.
-local function book_in_ancestors(job, spent)
-  while spent ~= 0 do
+-- Books on a job, and on its ancestors, whose money it spends: there, what it spends moves from reserved to spent.
+local function book_in_job(job, agent, reserved, spent)
+  local given = 0
+  while reserved ~= 0 or spent ~= 0 do
     local key = job_key(job)
-    local known = fetch(key, 'parent', 'parent_agent', 'granted_micro_usd', 'returned')
+    local known = fetch(key, 'parent', 'parent_agent', 'granted_micro_usd', 'returned', 'micro_usd', 'reserved_micro_usd')
+    local before = known.parent and held(key)
+    book_in(key, agent, reserved, spent)
+    if given ~= 0 then add_to_both(key, agent, 'given_micro_usd', given) end
+    expire(key, JOB_S)
     if not known.parent then return end
-    local before = math.max(0, number(key, 'granted_micro_usd') - number(key, 'micro_usd') + spent)
-    book_in(job_key(known.parent), known.parent_agent, known.returned and 0 or unspent(key) - before, spent)
-    expire(job_key(known.parent), JOB_S)
-    job = known.parent
+    given = held(key) - before
+    reserved, job, agent = given, known.parent, known.parent_agent
   end
 end
 
@@ -126,10 +133,9 @@ local function book(call, reserved, spent)
     add(day, 'micro_usd', spent)
     return
   end
-  book_in(job_key(call.job), call.agent, reserved, spent)
+  book_in_job(call.job, call.agent, reserved, spent)
   book_in(day, call.tenant, reserved, spent)
   expire(job_key(call.job), JOB_S)
-  book_in_ancestors(call.job, spent)
 end
 
 local function load(id)
@@ -164,16 +170,29 @@ local function close(id, call, state, amount)
   return charged
 end
 
+-- Changes what a job's parent keeps for it.
+local function regrant(job, change)
+  local key = job_key(job)
+  local known = fetch(key, 'parent', 'parent_agent', 'granted_micro_usd', 'micro_usd', 'reserved_micro_usd', 'returned')
+  local before = held(key)
+  change(key)
+  local more, parent = held(key) - before, job_key(known.parent)
+  book_in_job(known.parent, known.parent_agent, more, 0)
+  if more ~= 0 then add_to_both(parent, known.parent_agent, 'given_micro_usd', more) end
+end
+
 -- What a job has left of its parent's money goes back. Later corrections of its calls still reach the parent.
 local function give_back(job)
   local key = job_key(job)
-  local known = fetch(key, 'parent', 'parent_agent', 'granted_micro_usd', 'micro_usd', 'returned')
+  local known = fetch(key, 'parent', 'returned')
   removed[#removed + 1] = GRANT .. job
   if not known.parent or known.returned then return end
-  book_in(job_key(known.parent), known.parent_agent, -unspent(key), 0)
-  if number(key, 'model_calls') + number(key, 'tool_calls') == 0 then add(job_key(known.parent), 'children', -1) end
-  expire(job_key(known.parent), JOB_S)
-  set(key, 'returned', '1')
+  regrant(job, function() set(key, 'returned', '1') end)
+  local parent = job_key(known.parent)
+  if number(key, 'model_calls') + number(key, 'tool_calls') == 0 and number(parent, 'children') > 0 then
+    add(parent, 'children', -1)
+    expire(parent, JOB_S)
+  end
 end
 
 local function reap(most)
@@ -189,16 +208,17 @@ local function reap(most)
   return #expired
 end
 
--- Measures are {limit, used, reserved, most, wanted}; those of money have no `wanted` of their own.
+-- Measures are {limit, used, reserved, most, wanted, given}; those of money have no `wanted` of their own. What was given to
+-- other jobs is a part of what is reserved that does not settle soon.
 -- Returns {limit, used, reserved, most, passing} of the first one without room for what is wanted, preferably one where
 -- settling will not help; nothing if all have room. Passing is 1 if only reservations are in the way.
 local function refusal(measures, money)
   local found
   for _, measure in ipairs(measures) do
-    local limit, used, reserved, most, wanted = unpack(measure)
+    local limit, used, reserved, most, wanted, given_away = unpack(measure, 1, 6)
     wanted = wanted or money
     if used + reserved + wanted > most then
-      local passing = used + wanted <= most and 1 or 0
+      local passing = used + (given_away or 0) + wanted <= most and 1 or 0
       if not found or passing < found[5] then found = { limit, used, reserved, most, passing } end
     end
   end
@@ -222,15 +242,15 @@ end
 -- A job with a parent has at most what the parent granted; the set-aside is kept for the report.
 local function measures_of_job()
   local job, agent, limits = job_key(given.job), ':' .. given.agent, given.limits
-  local known = fetch(job, 'micro_usd', 'reserved_micro_usd', 'micro_usd' .. agent, 'reserved_micro_usd' .. agent, 'parent',
-    'granted_micro_usd', 'returned')
-  local spent, reserved, agent_spent, agent_reserved = read(job, 'micro_usd', 'reserved_micro_usd', 'micro_usd' .. agent,
-    'reserved_micro_usd' .. agent)
+  local known = fetch(job, 'micro_usd', 'reserved_micro_usd', 'micro_usd' .. agent, 'reserved_micro_usd' .. agent,
+    'given_micro_usd', 'given_micro_usd' .. agent, 'parent', 'granted_micro_usd', 'returned')
+  local spent, reserved, agent_spent, agent_reserved, given_away, agent_given = read(job, 'micro_usd',
+    'reserved_micro_usd', 'micro_usd' .. agent, 'reserved_micro_usd' .. agent, 'given_micro_usd', 'given_micro_usd' .. agent)
   local budget = limits.budget_micro_usd
   if known.parent then budget = known.returned and spent or math.min(budget, number(job, 'granted_micro_usd')) end
   return {
-    { 'budget_micro_usd', spent, reserved, budget - given.set_aside },
-    { 'agent_share_percent', agent_spent, agent_reserved, percent(budget, limits.agent_share_percent) },
+    { 'budget_micro_usd', spent, reserved, budget - given.set_aside, nil, given_away },
+    { 'agent_share_percent', agent_spent, agent_reserved, percent(budget, limits.agent_share_percent), nil, agent_given },
   }
 end
 
@@ -292,7 +312,7 @@ local function opened(id, call, reserved)
   if redis.call('TTL', OPEN) < longest then expire(OPEN, longest) end
 end
 
--- Returns what was granted: `wanted` or, where that does not fit, what is left of the job's money, down to `least`. While only other calls'
+-- Returns what was granted: `wanted` or, where that does not fit, what is left, down to `least`. While only other calls'
 -- reservations are in the way, a patient call is refused instead, because they usually settle far lower.
 function operations.reserve()
   local id, wanted, counted, limits = given.call, given.wanted, given.counted, given.limits
@@ -302,17 +322,17 @@ function operations.reserve()
   if fenced() then return FENCED end
 
   local job, agent = job_key(given.job), given.agent
-  local of_job = measures_of_job()
-  local granted = math.min(wanted, math.max(given.least, room(of_job)))
+  local money = measures_of_job()
+  for _, measure in ipairs(measures_of_day(limits)) do money[#money + 1] = measure end
+  local granted = math.min(wanted, math.max(given.least, room(money)))
   local measures = counted and { measures_of_calls(counted) } or {}
-  for _, measure in ipairs(of_job) do measures[#measures + 1] = measure end
-  for _, measure in ipairs(measures_of_day(limits)) do measures[#measures + 1] = measure end
+  for _, measure in ipairs(money) do measures[#measures + 1] = measure end
   measures[#measures + 1] = { 'spend_per_minute_micro_usd', read(minute_key(this_minute()), given.job),
     number(job, 'reserved_micro_usd'), limits.spend_per_minute_micro_usd, granted }
 
   local refused = refusal(measures, granted)
   if refused then return noted(refused) end
-  local waits = given.patient and granted < wanted and refusal(of_job, wanted)
+  local waits = given.patient and granted < wanted and refusal(money, wanted)
   if waits and waits[5] == 1 then return waits end
 
   opened(id, { job = given.job, agent = agent, tenant = given.tenant, day = given.day }, granted)
@@ -347,6 +367,11 @@ function operations.draw()
   return wanted
 end
 
+local function keep(job, expires)
+  added[#added + 1] = { whole(expires), GRANT .. job }
+  if redis.call('TTL', OPEN) < JOB_S then expire(OPEN, JOB_S) end
+end
+
 -- Sets aside a part of a job's money for another job, or more of it. All of it counts against the agent that asks.
 function operations.grant()
   local job, child, wanted, limits = job_key(given.job), job_key(given.child), given.wanted, given.limits
@@ -371,15 +396,18 @@ function operations.grant()
     set(child, 'parent_agent', given.agent)
     set(child, 'depth', whole(depth + 1))
   end
-  local before = unspent(child)
-  add(child, 'granted_micro_usd', more)
-  book_in(job, given.agent, unspent(child) - before, 0)
-  -- By then it has ended, or nobody knows of it any more; both keys still exist.
-  added[#added + 1] = { whole(now + JOB_S * 500), GRANT .. given.child }
-  if redis.call('TTL', OPEN) < JOB_S then expire(OPEN, JOB_S) end
+  regrant(given.child, function() add(child, 'granted_micro_usd', more) end)
+  keep(given.child, given.expires)
   expire(job, JOB_S)
   expire(child, JOB_S)
   return wanted
+end
+
+-- By the time that it is given back by itself, the job has ended, or nobody knows of it any more; its key still exists.
+function operations.keep()
+  local known = fetch(job_key(given.job), 'parent', 'returned')
+  if known.parent and not known.returned then keep(given.job, now + JOB_S * 500) end
+  return 0
 end
 
 function operations.give_back()

@@ -31,9 +31,11 @@ from graphs.redis.failures import STORE_FAILED, explained
 from graphs.redis.script import Script
 from graphs.spending.limits import LIMITS, PERCENT, dollars
 from graphs.spending.money import exact
-from graphs.spending.spend import NO_TOKENS, Account, Amount, DaySpend, Spend, Tokens
+from graphs.spending.spend import NO_TOKENS, Account, DaySpend, Spend, Tokens
+from graphs.stop_reasons import StopReason
 
 DAY_TTL_SECONDS = 40 * 86_400
+ENTERED_S = 600  # by which a job is accepted, after its parent gave it money
 CLOSED_TTL_SECONDS = 3600  # a resent command comes within a minute
 REAPED_AT_ONCE = 100
 
@@ -53,7 +55,7 @@ class Ledger:
     for as long as the call is remembered: an hour after it was closed. Counts may then be too high, never too low.
 
     Args:
-        client: a client with `decode_responses=False`.
+        client: with `decode_responses=False`.
         ttl_seconds: how long a job is remembered after its last change, and a reaped call can be corrected; at least 1.
         day_ttl_seconds: how long a day is remembered after its last change; at least a day.
         now: the time, in UTC.
@@ -109,7 +111,7 @@ class Ledger:
             account: who pays, and the limits that apply.
             micro_usd: the worst case, which must be an upper bound for the limits to hold.
             expires_in_s: seconds until the call counts as lost. A later settle still corrects it.
-            least: reserve what is left of the job's money, down to this, if not all fits; by default all or nothing.
+            least: reserve what is left, down to this, if not all fits; by default all or nothing.
             patient: rather refuse, as `passing`, while only other calls' reservations are in the way.
             counted: what the call counts as; None: it has been counted.
 
@@ -148,7 +150,7 @@ class Ledger:
         except (asyncio.CancelledError, LedgerUnavailable):  # it may have happened, or may still
             await asyncio.shield(self._take_back(call_id))
             raise
-        return _granted(answer, wanted)
+        return _granted(answer, wanted, given.get("set_aside", 0))
 
     async def settle(self, call_id: str, micro_usd: int | None, tokens: Tokens = NO_TOKENS) -> int:
         """Charge what the call cost to the scopes and the day of its reservation, and return the charge.
@@ -185,18 +187,24 @@ class Ledger:
         """Give a part of a job's money to another job, or raise that part to this amount.
 
         It is reserved in the job and its agent until the child gives back what it did not spend. What the child spends
-        is spent by its ancestors too, at once and to the micro-dollar; the day is charged once.
+        is spent by its ancestors too, at once and to the micro-dollar; the day is charged once. A job that nobody
+        `keep`s within ten minutes was not accepted: it gives back by itself.
 
         Raises:
             LimitReached: it does not fit, or a limit of depth or number is reached; nothing was given.
             LedgerUnavailable: nothing was given, or nobody knows: ask again.
         """
         wanted = exact(micro_usd)
-        _granted(await self._run("grant", self._now(), **_payer(account), child=child, wanted=wanted), wanted)
+        now = self._now()
+        given = {"child": child, "wanted": wanted, "expires": _ms(now) + ENTERED_S * 1000}
+        _granted(await self._run("grant", now, **_payer(account), **given), wanted)
+
+    async def keep(self, job_id: str) -> None:
+        """Keep what a job was given for half the time that it is remembered, or until it gives back."""
+        await self._run("keep", self._now(), job=job_id)
 
     async def give_back(self, job_id: str) -> None:
-        """Return what a job has left to its parent, if it has one: from then on the job reserves nothing. It happens by
-        itself after half the time that a job is remembered."""
+        """Return what a job has left to its parent, if it has one: from then on the job reserves nothing."""
         await self._run("give_back", self._now(), job=job_id)
 
     async def allow_today(self, micro_usd: int, tenant: str | None = None) -> None:
@@ -217,21 +225,10 @@ class Ledger:
 
     async def spent_today(self, tenant: str) -> DaySpend:
         """What the tenant and the deployment have used of today's (UTC) budgets."""
-        counters = ["micro_usd", "reserved_micro_usd", "allowed_micro_usd", "refused_micro_usd"]
-        fields = [*(f"{counter}:{tenant}" for counter in counters), *counters]
+        fields = [*(f"{counter}:{tenant}" for counter in DaySpend.COUNTERS), *DaySpend.COUNTERS]
         with _available():
             key = f"{_PREFIX}:day:{_day(self._now())}"
-            found = await cast("Awaitable[list[bytes | None]]", self._client.hmget(key, fields))
-        values = [value and int(value) for value in found]
-        spent, reserved, allowed, refused, all_spent, all_reserved, all_allowed, all_refused = values
-        return DaySpend(
-            tenant=Amount(micro_usd=spent or 0, reserved_micro_usd=reserved or 0),
-            deployment=Amount(micro_usd=all_spent or 0, reserved_micro_usd=all_reserved or 0),
-            tenant_allowed_micro_usd=allowed,
-            deployment_allowed_micro_usd=all_allowed,
-            tenant_refused_micro_usd=refused,
-            deployment_refused_micro_usd=all_refused,
-        )
+            return DaySpend.counted(await cast("Awaitable[list[bytes | None]]", self._client.hmget(key, fields)))
 
     async def reap(self) -> int:
         """Charge every expired call as reserved, flagged as estimated; return how many there were."""
@@ -262,7 +259,7 @@ def _available() -> Iterator[None]:
         ) from error
 
 
-def _granted(answer: Any, wanted: int = 0) -> int:
+def _granted(answer: Any, wanted: int = 0, set_aside: int = 0) -> int:
     """What was granted. Raises Fenced or LimitReached if the script refused."""
     if isinstance(answer, int):
         return answer
@@ -275,6 +272,8 @@ def _granted(answer: Any, wanted: int = 0) -> int:
         raise LimitReached(limit.reason, limit.scope, f"{used} of {most} {limit.unit.name} made", passing=bool(passing))
     named = {"spent": used, "reserved": reserved, "wanted": wanted, "limit": most}
     detail = ", ".join(f"{name} {dollars(amount)}" for name, amount in named.items())
+    if set_aside and limit.reason is StopReason.BUDGET:
+        detail += f" beside {dollars(set_aside)} for the report"
     kind = DayUsedUp if limit.scope in DAYS else LimitReached
     raise kind(limit.reason, limit.scope, detail, passing=bool(passing), wanted_micro_usd=wanted)
 

@@ -1,9 +1,9 @@
 """Usage of a job, of its agents and of a day; and the account that pays for a call."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -83,6 +83,23 @@ class DaySpend(BaseModel):
     deployment_allowed_micro_usd: int | None = None
     tenant_refused_micro_usd: int | None = None
     deployment_refused_micro_usd: int | None = None
+
+    COUNTERS: ClassVar = ("micro_usd", "reserved_micro_usd", "allowed_micro_usd", "refused_micro_usd")
+
+    @classmethod
+    def counted(cls, counters: Sequence[bytes | None]) -> Self:
+        """From the values of `COUNTERS`, of the tenant and then of all."""
+        spent, reserved, allowed, refused, all_spent, all_reserved, all_allowed, all_refused = (
+            value and int(value) for value in counters
+        )
+        return cls(
+            tenant=Amount(micro_usd=spent or 0, reserved_micro_usd=reserved or 0),
+            deployment=Amount(micro_usd=all_spent or 0, reserved_micro_usd=all_reserved or 0),
+            tenant_allowed_micro_usd=allowed,
+            deployment_allowed_micro_usd=all_allowed,
+            tenant_refused_micro_usd=refused,
+            deployment_refused_micro_usd=all_refused,
+        )
 
 
 @dataclass(frozen=True)

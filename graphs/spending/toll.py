@@ -222,6 +222,7 @@ class Toll:
                 raise ValueError(f"too large: {answer.usage}")
         except ValueError as error:
             logger.warning("the provider reported invalid usage (%s); charged as reserved", error)
+            answer.usage = None  # nothing is learned from it
             return None, Tokens()
         return cost, tokens
 

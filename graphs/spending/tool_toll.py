@@ -23,11 +23,11 @@ import orjson
 
 from graphs.errors import LedgerUnavailable, LimitReached, Unaccounted
 from graphs.spending.ledger import Ledger
-from graphs.spending.limits import Limits
+from graphs.spending.limits import Limits, dollars
 from graphs.spending.money import micro_usd
 from graphs.spending.spend import Account
 from graphs.spending.toll import RESERVATION_GRACE_S, Emit, to_its_end, under
-from graphs.spending.waiting import when_free
+from graphs.spending.waiting import PATIENCE_S, when_free
 from graphs.state import Json
 
 EMBEDS = "embeds"  # in the `_meta` of a tool of ours: its arguments may be embedded
@@ -113,8 +113,9 @@ class ToolToll:
 
         @contextlib.asynccontextmanager
         async def attempt(seconds: float) -> AsyncIterator[Charge]:
+            waits = min(seconds, PATIENCE_S) if price else 0.0  # a search can do without embeddings
             try:
-                call_id = await self._reserved(paid, max(price + words, 1), seconds)
+                call_id = await self._reserved(paid, max(price + words, 1), waits, seconds)
             except LimitReached:
                 if price or not words:
                     raise
@@ -139,19 +140,19 @@ class ToolToll:
             return 0
         return self.embedding(len(orjson.dumps(arguments, default=str)))
 
-    async def _reserved(self, payer: Payer, micro_usd: int, seconds: float) -> str:
-        """The id of the reservation. Waits while that helps, for at most `seconds`."""
+    async def _reserved(self, payer: Payer, micro_usd: int, waits: float, seconds: float) -> str:
+        """The id of the reservation, for a call that may take so many seconds. Waits while that helps."""
         account, call_id, until = under(self.days, payer.account), uuid.uuid4().hex, self.clock() + seconds
 
         async def reserve(_: bool) -> int:
             left = max(until - self.clock(), 0) + RESERVATION_GRACE_S
             return await self.ledger.reserve(call_id, account, micro_usd, expires_in_s=left, counted=None)
 
-        await when_free(reserve, account, payer.emit, seconds=seconds, clock=self.clock, sleep=asyncio.sleep)
+        await when_free(reserve, account, payer.emit, seconds=waits, clock=self.clock, sleep=asyncio.sleep)
         return call_id
 
     async def _closed(self, call_id: str, charge: Charge, payer: Payer, name: str, price: int) -> None:
-        cost = self._cost(charge, name, price)
+        cost = self._cost(charge, name, price, payer.account.limits.budget_micro_usd)
         try:
             if cost == 0:
                 await self.ledger.release(call_id)
@@ -163,8 +164,9 @@ class ToolToll:
         told = {"type": "tool_cost", "agent": payer.account.agent, "tool": name}
         payer.emit({**told, "cost_micro_usd": charged, "estimated": cost is None})
 
-    def _cost(self, charge: Charge, name: str, price: int) -> int | None:
-        """What the call cost; None if nobody knows."""
+    def _cost(self, charge: Charge, name: str, price: int, budget: int) -> int | None:
+        """What the call cost; None if nobody knows. A server that no operator has given a price may take a job's
+        budget, not everybody's day."""
         if not charge.answered:
             return None if charge.may_be_done and price else 0
         try:
@@ -172,6 +174,9 @@ class ToolToll:
         except ValueError as error:
             logger.warning("%s reported an invalid cost (%s); charged as reserved", name, error)
             return None
+        if cost is not None and name not in self.prices and cost > (most := max(price, budget)):
+            logger.warning("%s reported a cost of %s; charged are %s", name, dollars(cost), dollars(most))
+            cost = most
         if cost is not None:
             self._reported[name] = max(cost, self._reported.get(name, 0))
         return price if cost is None else cost

@@ -108,9 +108,16 @@ class Books:
         return given + self.spent(job=job, **({"agent": agent} if agent else {}))
 
     def reserved_by(self, job: str, agent: str = "") -> int:
-        open_ones = [child for child in self.children(job, agent) if not self.grants[child].returned]
-        given = sum(max(0, self.grants[child].micro_usd - self.spent_by(child)) for child in open_ones)
-        return given + self.reserved(job=job, **({"agent": agent} if agent else {}))
+        return self.given_by(job, agent) + self.reserved(job=job, **({"agent": agent} if agent else {}))
+
+    def given_by(self, job: str, agent: str = "") -> int:
+        """What a job keeps for its children: all that they have not spent, and of those that have given the rest back,
+        what may still come."""
+        return sum(self.held(child) for child in self.children(job, agent))
+
+    def held(self, child: str) -> int:
+        unspent = max(0, self.grants[child].micro_usd - self.spent_by(child))
+        return min(unspent, self.reserved_by(child)) if self.grants[child].returned else unspent
 
     def children(self, job: str, agent: str = "") -> list[str]:
         found = self.grants.items()
@@ -163,7 +170,7 @@ class Books:
         """Every reason to refuse, and whether it passes when what is reserved is settled."""
         limits, job = account.limits, {"job": account.job_id}
         agent = {**job, "agent": account.agent}
-        found = exceeded(self.money(account) | self.day_money(account), wanted)
+        found = self.missing(account, wanted)
         recent, rate = self.spent(**job, minute=minute(self.now)), limits.spend_per_minute_micro_usd
         if recent + self.reserved_by(account.job_id) + wanted > rate:
             found[StopReason.SPEND_RATE] = recent + wanted <= rate
@@ -174,6 +181,15 @@ class Books:
             for name, which in ((counted[:-1], job), (f"agent_{counted[:-1]}", agent))
         }
         return found | {StopReason(reason): False for reason, refused in final.items() if refused}
+
+    def missing(self, account: Account, wanted: int) -> dict[StopReason, bool]:
+        """The budgets without room. What was given to other jobs does not pass soon."""
+        found = exceeded(self.money(account) | self.day_money(account), wanted)
+        for reason, agent in ((StopReason.BUDGET, ""), (StopReason.AGENT_BUDGET, account.agent)):
+            if reason in found:
+                spent, _, most = self.money(account)[reason]
+                found[reason] = spent + self.given_by(account.job_id, agent) + wanted <= most
+        return found
 
 
 def exceeded(money: dict[StopReason, tuple[int, int, int]], wanted: int) -> dict[StopReason, bool]:
@@ -240,11 +256,14 @@ class Machine(RuleBasedStateMachine):
         account = Account(job, TENANT_OF[job], agent, self.limits, START, set_aside_micro_usd=set_aside)
         least = min(least, wanted)
         self.books.reap()
-        room = min(most - used - held for used, held, most in self.books.money(account).values())
+        room = min(
+            most - used - held
+            for used, held, most in (self.books.money(account) | self.books.day_money(account)).values()
+        )
         granted = min(wanted, max(least, room))
         expected = self.books.refusals(account, granted, counted)
         if not expected and patient and granted < wanted:
-            missing = exceeded(self.books.money(account), wanted)
+            missing = self.books.missing(account, wanted)
             expected = missing if all(missing.values()) else {}
         call_id = f"call-{len(self.books.calls)}"
         options: dict[str, Any] = {"least": least, "patient": patient, "counted": counted}

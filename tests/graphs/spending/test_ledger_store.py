@@ -51,6 +51,7 @@ CALLS: dict[str, Callable[[Ledger], Awaitable[object]]] = {
     "count_tool_call": lambda ledger: ledger.count_tool_call(account()),
     "reserve_for_the_day": lambda ledger: ledger.reserve_for_the_day("call", 1, 1, expires_in_s=1),
     "grant": lambda ledger: ledger.grant(account(), "child", 1),
+    "keep": lambda ledger: ledger.keep("child"),
     "give_back": lambda ledger: ledger.give_back("child"),
     "allow_today": lambda ledger: ledger.allow_today(1),
     "spend": lambda ledger: ledger.spend("job"),
