@@ -165,8 +165,8 @@ class ToolToll:
         payer.emit({**told, "cost_micro_usd": charged, "estimated": cost is None})
 
     def _cost(self, charge: Charge, name: str, price: int, budget: int) -> int | None:
-        """What the call cost; None if nobody knows. A server that no operator has given a price may take a job's
-        budget, not everybody's day."""
+        """What the call cost; None if nobody knows. By a report out of the blue a server may take a job's budget, not
+        everybody's day."""
         if not charge.answered:
             return None if charge.may_be_done and price else 0
         try:
@@ -174,9 +174,9 @@ class ToolToll:
         except ValueError as error:
             logger.warning("%s reported an invalid cost (%s); charged as reserved", name, error)
             return None
-        if cost is not None and name not in self.prices and cost > (most := max(price, budget)):
-            logger.warning("%s reported a cost of %s; charged are %s", name, dollars(cost), dollars(most))
-            cost = most
+        if cost is not None and not price and cost > budget:
+            logger.warning("%s reported a cost of %s; charged are %s", name, dollars(cost), dollars(budget))
+            cost = budget
         if cost is not None:
             self._reported[name] = max(cost, self._reported.get(name, 0))
         return price if cost is None else cost

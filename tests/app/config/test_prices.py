@@ -132,14 +132,14 @@ def test_embeddings_cost_their_input_only() -> None:
     assert Pricer({"own": Price(input=1.5)}).embedding("own", 3) == 5
 
 
-def test_an_embedding_model_without_a_price_is_refused_if_it_is_used(settings: Settings) -> None:
+def test_an_embedding_model_without_a_price_is_refused_wherever_the_knowledge_base_runs(settings: Settings) -> None:
     unpriced = settings.model_copy(update={"embedding_model": "nobody-knows"})
-    with pytest.raises(
-        BadInput, match=r"^TOLLGATE_EMBEDDING_MODEL: the model nobody-knows has no known price; set TOLL"
-    ):
-        pricer(unpriced)
     elsewhere = {"knowledge_base": McpServer.model_validate({"url": "http://127.0.0.1:7801/mcp"})}
-    pricer(unpriced.model_copy(update={"mcp": elsewhere}))
+    for mcp in ({}, elsewhere):
+        with pytest.raises(
+            BadInput, match=r"^TOLLGATE_EMBEDDING_MODEL: the model nobody-knows has no known price; set TOLL"
+        ):
+            pricer(unpriced.model_copy(update={"mcp": mcp}))
 
 
 @given(model=st.sampled_from([*MODELS, *OWN]), used=usages(), more=st.integers(0, 600_000))
