@@ -81,8 +81,9 @@ async def test_a_cancelled_parent_s_children_stop_and_spend_no_more(tmp_path: Pa
         async with here.service() as service:
             parent, _ = await submitted(service, order(here.settings))
             child, _ = await submitted(service, _child(here, parent.job_id))
+            grandchild, _ = await submitted(service, _child(here, child.job_id, budget=CHILDS // 2))
             await service.cancel("acme", parent.job_id)
             with here.worker():
-                stopped = [await ended(service, each.job_id, also=WAITS) for each in (parent, child)]
-            assert [each.status for each in stopped] == ["cancelled", "cancelled"]
+                stopped = [await ended(service, each.job_id, also=WAITS) for each in (parent, child, grandchild)]
+            assert [each.status for each in stopped] == ["cancelled"] * 3
             assert (await _amounts(service, parent.job_id))[1] == 0
