@@ -41,12 +41,13 @@ T = TypeVar("T")
 
 
 class _Asking(NamedTuple):
-    """A request with what it is to be reserved, sent and read with. `most` is how many tokens an answer may have,
-    `choices` how many answers are asked for, `offered` are the names of its tools."""
+    """A request with what it is to be reserved, sent and read with. `limit` names its token limit, `most` is how many
+    tokens an answer may have, `choices` how many answers are asked for, `offered` are the names of its tools."""
 
     account: Account
     emit: Emit
     payload: Json
+    limit: str
     request: Request
     items: Items
     kind: str
@@ -166,14 +167,18 @@ class GovernedChatOpenAI(ChatOpenAI):
             try:
                 document, allowed = await self._completed(asking)
             except (openai.APIStatusError, ErrorInside) as error:
-                refusal = refusal_of(error)
-                if refusal and (self.dialect.learns(refusal, asking.payload) or self.dialect.changes > known):
+                refusal, sent = refusal_of(error), {**asking.payload, asking.limit: asking.most}
+                if refusal and (self.dialect.learns(refusal, sent) or self.dialect.changes > known):
                     continue
                 if refusal and room is None and (room := room_beside(refusal)):
                     continue
                 raise
             choice = document["choices"][0]
-            if choice.get("finish_reason") == "length":
+            # Some servers do not say that an answer was cut. One with all that is allowed is taken at its word.
+            is_full = (
+                allowed < asking.most and document["usage"].get("completion_tokens", 0) >= allowed * asking.choices
+            )
+            if is_full or choice.get("finish_reason") == "length":
                 if allowed >= asking.most:
                     raise AnswerCut(f"the answer was cut at its token limit of {allowed}; answer more briefly")
                 least = min(asking.most, 2 * allowed)  # the ledger refuses if there is no money for that
@@ -191,7 +196,7 @@ class GovernedChatOpenAI(ChatOpenAI):
             allowed = min(asking.most, max(asking.request.least_tokens, answer.tokens) // asking.choices)
             try:
                 async with asyncio.timeout(seconds):
-                    document = await self._sent({**asking.payload, self.dialect.limit: allowed}, answer)
+                    document = await self._sent({**asking.payload, asking.limit: allowed}, answer)
             except TimeoutError as error:
                 if seconds < account.limits.call_timeout_s:
                     raise LimitReached(StopReason.DEADLINE, "job") from error
@@ -240,8 +245,9 @@ class GovernedChatOpenAI(ChatOpenAI):
         payload = self.dialect.spoken({key: value for key, value in given.items() if key not in WITHOUT_STREAMS})
         refuse_what_has_no_bound(payload, *self._priced_as)
         tools = payload.get("tools") or given.get("tools") or []
-        most, choices = int(payload.pop(self.dialect.limit)), int(payload.get("n") or 1)
-        items, kind = items_of(payload, self.dialect.limit, most), kind_of(self.account.agent, messages)
+        limit, choices = self.dialect.limit, int(payload.get("n") or 1)
+        most = int(payload.pop(limit))
+        items, kind = items_of(payload, limit, most), kind_of(self.account.agent, messages)
         floor = limits.answer_floor_tokens
         allowed = most if least or wanted else self.sizes.answer_limit(kind, floor, most)
         floor = min(allowed, max(least, floor))
@@ -253,6 +259,7 @@ class GovernedChatOpenAI(ChatOpenAI):
             self.account,
             self.emit,
             payload,
+            limit,
             Request(self.model_name, items.total + MARGIN, size, allowed * choices, floor * choices),
             items,
             kind,

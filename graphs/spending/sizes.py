@@ -27,7 +27,7 @@ SAME_BEGINNING = 16  # requests with the same one
 DENSEST = 8  # bytes per token of a prompt; what is reported above that leaves something out, such as what was cached
 FIRST_TURN = 2  # messages: prompt and task
 ANSWERS = 32
-FIRST_ANSWER = 2  # times the floor
+SHORT = 2  # times the floor, which an answer may have in any case
 ROOM_PERCENT = 150  # of the longest answer so far
 
 Json = dict[str, Any]
@@ -69,8 +69,7 @@ class Sizes:
 
         Reserving for the longest possible answer would make parallel calls wait for money that none of them needs. An
         answer that is cut here is asked for again with all that is allowed."""
-        longest = self._longest.get(kind)
-        return min(most, max(floor // 2, ROOM_PERCENT * max(longest) // 100) if longest else FIRST_ANSWER * floor)
+        return min(most, max(SHORT * floor, ROOM_PERCENT * max(self._longest.get(kind, (0,))) // 100))
 
     def usual(self, kind: str, floor: int) -> int:
         """The longest answer of this kind lately, in tokens."""

@@ -27,7 +27,7 @@ async def test_a_job_is_followed_and_decided_at_another_replica(tmp_path: Path, 
         here.worker(),
     ):
         async with httpx.AsyncClient(base_url=one.url) as first, httpx.AsyncClient(base_url=two.url) as second:
-            order = {"question": QUESTION, "budget_usd": 0.02}
+            order = {"question": QUESTION, "budget_usd": 0.002}
             job = (await first.post("/v1/jobs", json=order, headers={"Idempotency-Key": "k"})).json()
             again = await second.post("/v1/jobs", json=order, headers={"Idempotency-Key": "k"})
             assert again.json()["id"] == job["id"]

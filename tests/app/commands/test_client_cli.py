@@ -80,19 +80,19 @@ def test_the_life_of_a_job(here: Deployment, api: Replica, elsewhere: Path) -> N
 
 def test_a_question_is_answered_from_another_machine(here: Deployment, api: Replica, elsewhere: Path) -> None:
     with here.worker():
-        order = ["submit", QUESTION, "--budget-usd", "0.003", "--wait", "--url", api.url]
+        order = ["submit", QUESTION, "--budget-usd", "0.002", "--wait", "--url", api.url]
         code, waiting = answered(elsewhere, *order)
         assert (code, waiting["status"]) == (4, "awaiting_human")
         shown = tollgate(elsewhere, "status", waiting["id"], "--url", api.url)
         assert shown.returncode == 4
-        assert " of $0.003\n" in shown.stdout
+        assert " of $0.002\n" in shown.stdout
         assert f"decide {waiting['id']} --action finish_partial --url {api.url}" in shown.stdout
         answer = ["decide", waiting["id"], "--action", "approve_more", "--amount-usd", "0.2", "--url", api.url]
         decided = tollgate(elsewhere, *answer)
         assert decided.returncode == 0, decided.stderr
         assert "stop reason  answered" in decided.stdout
         assert decided.stderr.startswith("      human  decides: approve_more\n"), "what was before is not shown again"
-        assert "of $0.203" in decided.stdout
+        assert "of $0.202" in decided.stdout
     assert "waits for no decision" in said(tollgate(elsewhere, *answer), 2)
     whole = tollgate(elsewhere, "watch", waiting["id"], "--url", api.url)
     assert whole.returncode == 0
