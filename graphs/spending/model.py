@@ -175,9 +175,7 @@ class GovernedChatOpenAI(ChatOpenAI):
                 raise
             choice = document["choices"][0]
             # Some servers do not say that an answer was cut. One with all that is allowed is taken at its word.
-            is_full = (
-                allowed < asking.most and document["usage"].get("completion_tokens", 0) >= allowed * asking.choices
-            )
+            is_full = allowed < asking.most and _written(document) >= allowed * asking.choices
             if is_full or choice.get("finish_reason") == "length":
                 if allowed >= asking.most:
                     raise AnswerCut(f"the answer was cut at its token limit of {allowed}; answer more briefly")
@@ -297,3 +295,8 @@ class GovernedChatOpenAI(ChatOpenAI):
                 f"{self.model_name} was called synchronously where no run waits for it; use ainvoke or astream"
             )
         return asyncio.run_coroutine_threadsafe(call, self.home).result()
+
+
+def _written(document: Json) -> int:
+    """The tokens of the answers, 0 if the provider does not say."""
+    return int((document["usage"] or {}).get("completion_tokens") or 0)
