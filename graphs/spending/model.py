@@ -175,7 +175,8 @@ class GovernedChatOpenAI(ChatOpenAI):
                 raise
             choice = document["choices"][0]
             # Some servers do not say that an answer was cut. One with all that is allowed is taken at its word.
-            is_full = allowed < asking.most and _written(document) >= allowed * asking.choices
+            written = (document["usage"] or {"completion_tokens": 0})["completion_tokens"]
+            is_full = allowed < asking.most and written >= allowed * asking.choices
             if is_full or choice.get("finish_reason") == "length":
                 if allowed >= asking.most:
                     raise AnswerCut(f"the answer was cut at its token limit of {allowed}; answer more briefly")
@@ -295,8 +296,3 @@ class GovernedChatOpenAI(ChatOpenAI):
                 f"{self.model_name} was called synchronously where no run waits for it; use ainvoke or astream"
             )
         return asyncio.run_coroutine_threadsafe(call, self.home).result()
-
-
-def _written(document: Json) -> int:
-    """The tokens of the answers, 0 if the provider does not say."""
-    return int((document["usage"] or {}).get("completion_tokens") or 0)
