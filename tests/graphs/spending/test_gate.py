@@ -341,7 +341,7 @@ async def test_an_outage_is_waited_for_and_one_probe_at_a_time_ends_the_wait_of_
         answers = await asyncio.gather(*(toll.charged(outage_s=90).ainvoke("hello") for _ in range(10)))
         spend = await toll.ledger.spend(JOB)
     assert [each.content for each in answers] == ["fine"] * 10
-    assert spend.model_calls == len(provider.requests) <= 2 * 10 + probes + 20, (
+    assert spend.model_calls == len(provider.requests) <= 2 * 10 + probes + 10, (
         "two tries each before it opens, then probes"
     )
     assert spend.micro_usd == provider.billed_micro_usd
