@@ -11,7 +11,7 @@ from rich.text import Text
 from agents import AGENTS
 from app.commands.terminal import Terminal
 from app.config.data_settings import users_of_servers
-from app.config.prices import embeds, fallback_pricer, pricer
+from app.config.prices import fallback_pricer, pricer
 from app.config.servers import SERVERS
 from app.config.settings import Settings, variable
 from app.errors import AppError, BadInput
@@ -94,7 +94,7 @@ def costs(settings: Settings) -> Iterator[Line]:
     for role, model, its in roles:
         most = its.dearest_call(model, limits.request_tokens, limits.answer_tokens)
         yield Line(True, role, f"{model}: a call costs {dollars(most)} at most")
-    if embeds(settings):
+    if "knowledge_base" not in settings.mcp:  # else another machine pays for them
         most = prices.embedding(settings.embedding_model, limits.request_tokens)
         yield Line(True, "embeddings", f"{settings.embedding_model}: a call costs {dollars(most)} at most")
 

@@ -98,11 +98,6 @@ def pricer(settings: Settings) -> Pricer:
     return prices
 
 
-def embeds(settings: Settings) -> bool:
-    """Whether our knowledge base runs here, which computes embeddings at the main provider's address."""
-    return "knowledge_base" not in settings.mcp
-
-
 def fallback_pricer(settings: Settings) -> Pricer:
     """The same for the fallback, which there must be, at its own address."""
     prices = Pricer(settings.prices, str(settings.fallback_base_url))

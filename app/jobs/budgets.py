@@ -4,7 +4,6 @@ A job may name a parent: a job of its tenant, or a budget without a job, whose i
 The job's whole budget is set aside there when it is submitted, and what it has not spent goes back when it has ended.
 """
 
-import json
 import secrets
 from collections.abc import Awaitable
 from datetime import timedelta
@@ -18,7 +17,6 @@ from app.jobs.records import Record, Records
 from app.jobs.states import TERMINAL
 from graphs.deps import Deps
 from graphs.errors import LimitReached
-from graphs.spending.limits import Limits
 from graphs.spending.spend import Account, Spend
 
 BUDGET_ID = r"budget-[0-9a-f]{32}"
@@ -58,7 +56,7 @@ class Budgets:
     async def get(self, tenant: str, budget_id: str) -> tuple[Budget, Spend]:
         """The budget, and what its jobs have spent of it or set aside. Raises NoSuchJob."""
         stored = await cast("Awaitable[bytes | None]", self._client.get(_key(budget_id)))
-        budget = Budget.model_validate(json.loads(stored)) if stored else None
+        budget = Budget.model_validate_json(stored) if stored else None
         if budget is None or budget.tenant != tenant:
             raise NoSuchJob(budget_id)
         return budget, await self._deps.ledger.spend(budget_id)
@@ -78,9 +76,10 @@ class Budgets:
         assert record.parent
         if record.parent.startswith("budget-"):
             budget, _ = await self.get(record.tenant, record.parent)
-            limits = self._deps.limits.model_copy(update={"budget_micro_usd": budget.micro_usd})
+            own = {"budget_micro_usd": budget.micro_usd, "agent_share_percent": 100}
+            limits = self._deps.limits.model_copy(update=own)
             deadline = self._deps.now() + timedelta(seconds=self._ttl)
-            return Account(budget.id, budget.tenant, CHILDREN, _whole(limits), deadline)
+            return Account(budget.id, budget.tenant, CHILDREN, limits, deadline)
         parent = await self._records.get(record.parent)
         if parent.tenant != record.tenant:
             raise NoSuchJob(record.parent)
@@ -88,10 +87,6 @@ class Budgets:
             raise BadInput(f"the parent {record.parent} has ended; its status is {parent.status}")
         state = {"job_id": parent.job_id, "tenant": parent.tenant, "limits": parent.limits.model_dump()}
         return self._deps.account({**state, "deadline_at": self._deps.now().isoformat()}, CHILDREN, {})
-
-
-def _whole(limits: Limits) -> Limits:
-    return limits.model_copy(update={"agent_share_percent": 100})
 
 
 def _key(budget_id: str) -> str:

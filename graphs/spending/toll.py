@@ -22,10 +22,10 @@ from langchain_core.messages.ai import UsageMetadata
 
 from graphs.answers.completion import ErrorInside
 from graphs.clock import utc_now
-from graphs.errors import CircuitOpen, LedgerUnavailable, LimitReached, NoCompletion
+from graphs.errors import DAYS, CircuitOpen, LedgerUnavailable, LimitReached, NoCompletion
 from graphs.redis.breaker import Breaker
 from graphs.spending.ledger import Ledger
-from graphs.spending.limits import Limits
+from graphs.spending.limits import LIMITS, Limits
 from graphs.spending.money import MAX_MICRO_USD
 from graphs.spending.spend import Account, Tokens
 from graphs.spending.turnstile import Turnstile
@@ -35,7 +35,7 @@ from graphs.stop_reasons import StopReason
 
 Emit = Callable[[Json], None]
 SERVER_ERROR = 500
-DAYS = ("tenant_day_micro_usd", "deployment_day_micro_usd", "tenant_share_percent")
+OF_A_DAY = [name for name, limit in LIMITS.items() if limit.scope in DAYS]
 RESERVATION_GRACE_S = 30.0  # by which a reservation outlives its call's timeout, so that a slow settle still finds it
 NOT_BILLED = (openai.APIStatusError, ErrorInside, httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
@@ -160,11 +160,13 @@ class Toll:
 
         async def reserve(patient: bool) -> int:
             expires = self.seconds(account) + RESERVATION_GRACE_S
-            options: Any = {"least": least, "patient": patient, "expires_in_s": expires}
-            return await self.ledger.reserve(call_id, account, wanted, **options)
+            return await self.ledger.reserve(
+                call_id, account, wanted, expires_in_s=expires, least=least, patient=patient
+            )
 
-        waits: Any = {"seconds": self.seconds(account), "clock": self.clock, "sleep": self.sleep}
-        return call_id, await when_free(reserve, account, emit, **waits)
+        seconds = self.seconds(account)
+        granted = await when_free(reserve, account, emit, seconds=seconds, clock=self.clock, sleep=self.sleep)
+        return call_id, granted
 
     def _worst(self, request: Request, answer_tokens: int, at: datetime) -> int:
         return self.prices.worst_case(request.model, request.input_tokens, answer_tokens, at)
@@ -235,7 +237,7 @@ class Toll:
 
 def under(days: Limits, account: Account) -> Account:
     """The account, with the deployment's limits of a day."""
-    update = {name: getattr(days, name) for name in DAYS}
+    update = {name: getattr(days, name) for name in OF_A_DAY}
     return replace(account, limits=account.limits.model_copy(update=update))
 
 
