@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Protocol, cast
@@ -84,6 +85,7 @@ class Server(FastMCP[None]):
         self.limits = CallLimits()
         self.metrics = Metrics()
         self.data = data
+        self.resources: Callable[[], Awaitable[list[Resource]]] = super().list_resources
 
     async def list_tools(self) -> list[Tool]:
         caller = self.caller()
@@ -110,7 +112,7 @@ class Server(FastMCP[None]):
             log_call(tool, caller.agent, outcome, seconds, size)
 
     async def list_resources(self) -> list[Resource]:
-        return [] if self.caller().tools is not None else await super().list_resources()
+        return [] if self.caller().tools is not None else await self.resources()
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         return [] if self.caller().tools is not None else await super().list_resource_templates()

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 from mcp.server.fastmcp.exceptions import ToolError
-from mcp.server.fastmcp.resources import FunctionResource
-from mcp.types import CallToolResult
+from mcp.types import CallToolResult, Resource
 from pydantic import AnyUrl, Field
 
 from mcp_servers.base import results, serving
@@ -137,18 +136,21 @@ def _add_reading(server: Server, current: Current) -> None:
 
         return await _answered(current, ask)
 
-    shelf = current.now()
-    for each in shelf.library.documents.values() if shelf else ():  # later ones are read by the template above
-        server.add_resource(
-            FunctionResource(
-                uri=AnyUrl(f"doc://{each.id}"),
-                name=each.id,
-                title=each.title,
-                description=f"{each.publisher}, {each.date}",
-                mime_type="text/markdown",
-                fn=partial(document, each.id),
-            )
+    server.resources = partial(_listed, current)
+
+
+async def _listed(current: Current) -> list[Resource]:
+    shelf = await current.get()
+    return [
+        Resource(
+            uri=AnyUrl(f"doc://{each.id}"),
+            name=each.id,
+            title=each.title,
+            description=f"{each.publisher}, {each.date}",
+            mimeType="text/markdown",
         )
+        for each in shelf.library.documents.values()
+    ]
 
 
 def _hits(library: Library, query: str, hits: list[Hit], notes: list[str | None]) -> CallToolResult:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
+from redis.asyncio import Redis
 
 from app.config.settings import Settings
 from app.running.processes import Addresses
@@ -58,7 +59,7 @@ def studio(
 
 
 @pytest.fixture
-async def client(studio: str) -> AsyncIterator[LangGraphClient]:
+async def client(studio: str, redis_client: Redis) -> AsyncIterator[LangGraphClient]:
     async with get_client(url=studio) as connected:
         yield connected
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Redis
 
 from app.config.settings import Settings
 from app.jobs.jobs import Jobs
@@ -15,7 +16,7 @@ QUESTION = "What was our revenue in 2024?"
 
 
 @pytest.fixture
-async def jobs(settings: Settings, redis_url: str, addresses: Addresses) -> AsyncIterator[Jobs]:
+async def jobs(settings: Settings, redis_url: str, redis_client: Redis, addresses: Addresses) -> AsyncIterator[Jobs]:
     async with opened(settings, redis_url, addresses, warn=lambda _: None) as ready:
         yield ready
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from redis.asyncio import Redis
 
 from app.config.settings import Settings
 from app.jobs.jobs import Jobs
@@ -34,7 +35,7 @@ UNANSWERABLE = [
 
 
 @pytest.fixture
-async def jobs(settings: Settings, redis_url: str, addresses: Addresses) -> AsyncIterator[Jobs]:
+async def jobs(settings: Settings, redis_url: str, redis_client: Redis, addresses: Addresses) -> AsyncIterator[Jobs]:
     async with opened(settings, redis_url, addresses, lambda _: None) as ready:
         yield ready
 

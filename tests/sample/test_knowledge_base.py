@@ -1,5 +1,6 @@
 """The tools and resources of the knowledge base over the sample, through a real MCP client."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,7 +22,9 @@ PASSAGES = [each for document in LIBRARY.documents.values() for each in passages
 
 @asynccontextmanager
 async def connected() -> AsyncIterator[ClientSession]:
-    async with create_connected_server_and_client_session(build(DOCUMENTS, None)) as client:
+    server = build(DOCUMENTS, None)
+    await asyncio.to_thread(server.data.first_load)  # until then, its answers are of what it has read so far
+    async with create_connected_server_and_client_session(server) as client:
         yield client
 
 

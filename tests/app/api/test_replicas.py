@@ -57,7 +57,7 @@ async def test_a_job_is_followed_and_decided_at_another_replica(tmp_path: Path, 
 
             done = await shown(second, links["self"], "completed")
             assert done["stop_reason"] == "answered"
-            assert done["budget_usd"] == 0.22
+            assert done["budget_usd"] == 0.202
             assert done["findings"]
             await _outcomes(first, links, done["cost_usd"])
             problem(await second.post(links["decision"], json=answer), "conflict")

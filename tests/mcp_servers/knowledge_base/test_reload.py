@@ -69,6 +69,7 @@ async def test_a_resource_shows_the_newest_text(folder: Path) -> None:
     [old] = await server.read_resource("doc://depots")
     [new] = await server.read_resource("doc://trams")
     assert ("8,000" in old.content, "Twelve" in new.content) == (True, True)
+    assert [each.name for each in await server.list_resources()] == ["depots", "trams"]
 
 
 async def test_a_file_that_cannot_be_read_is_named_and_the_others_are_served(folder: Path) -> None:
