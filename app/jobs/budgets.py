@@ -5,7 +5,7 @@ The job's whole budget is set aside there when it is submitted, and what it has 
 """
 
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import cast
 
@@ -17,6 +17,7 @@ from app.jobs.records import Record, Records
 from app.jobs.states import TERMINAL
 from graphs.deps import Deps
 from graphs.errors import LimitReached
+from graphs.spending.limits import Limits
 from graphs.spending.spend import Account, Spend
 
 BUDGET_ID = r"budget-[0-9a-f]{32}"
@@ -34,11 +35,28 @@ class Budget(BaseModel):
 
 
 class Budgets:
-    """Gives jobs their parents' money. `ttl_seconds` is how long a budget without a job can be used."""
+    """Gives jobs their parents' money.
 
-    def __init__(self, client: Redis, records: Records, deps: Deps, *, ttl_seconds: int) -> None:
+    Args:
+        client: of the store.
+        records: of the jobs.
+        limits_of: the limits of a job now: a human may have raised them.
+        deps: has the ledger.
+        ttl_seconds: how long a budget without a job can be used.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        records: Records,
+        limits_of: Callable[[Record], Awaitable[Limits]],
+        deps: Deps,
+        *,
+        ttl_seconds: int,
+    ) -> None:
         self._client = client
         self._records = records
+        self._limits_of = limits_of
         self._deps = deps
         self._ttl = ttl_seconds
 
@@ -85,7 +103,8 @@ class Budgets:
             raise NoSuchJob(record.parent)
         if parent.status in TERMINAL:
             raise BadInput(f"the parent {record.parent} has ended; its status is {parent.status}")
-        state = {"job_id": parent.job_id, "tenant": parent.tenant, "limits": parent.limits.model_dump()}
+        limits = await self._limits_of(parent)
+        state = {"job_id": parent.job_id, "tenant": parent.tenant, "limits": limits.model_dump()}
         return self._deps.account({**state, "deadline_at": self._deps.now().isoformat()}, CHILDREN, {})
 
 

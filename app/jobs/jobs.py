@@ -63,7 +63,7 @@ class Jobs:
         self._leases = Leases(client, ttl_seconds=ttl_seconds, seconds=lease_s, now=deps.now)
         self._log = EventLog(client, ttl_seconds=ttl_seconds, redact=redact)
         self._records = Records(client, ttl_seconds=ttl_seconds, now=deps.now)
-        self.budgets = Budgets(client, self._records, deps, ttl_seconds=ttl_seconds)
+        self.budgets = Budgets(client, self._records, self._limits, deps, ttl_seconds=ttl_seconds)
         parts = (self._records, self._decisions, self._log, reports)
         self._driver = Driver(graph, deps, *parts, callbacks or [], redact)
 
@@ -215,6 +215,10 @@ class Jobs:
     async def snapshot(self, job_id: str) -> StateSnapshot:
         """The job's state at its last checkpoint, and its open interrupts."""
         return await self._driver.snapshot(job_id)
+
+    async def _limits(self, record: Record) -> Limits:
+        state = (await self.snapshot(record.job_id)).values
+        return Limits.model_validate(state["limits"]) if state else record.limits
 
     async def tidy(self) -> None:
         """Remove the files of expired jobs."""

@@ -1,15 +1,20 @@
 """Jobs that spend another job's money, or an outside agent's: set aside, counted there, and the rest goes back."""
 
+import asyncio
 import dataclasses
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
+from app.config.settings import Settings
 from app.errors import BadInput, NoSuchJob
 from app.running.processes import Addresses
+from app.running.runtime import opened
 from app.work.service import Service, Submission
-from graphs.spending.limits import Limits
-from tests.app.queued import WAITS, Deployment, deployment, ended, order, submitted
+from graphs.spending.limits import MICRO, Limits
+from graphs.state import Json
+from tests.app.queued import QUESTION, WAITS, Deployment, deployment, ended, order, submitted
 
 PARENTS, CHILDS = 200_000, 50_000
 
@@ -72,6 +77,25 @@ async def test_a_parent_gives_no_more_than_it_has_and_no_further_than_allowed(tm
             await service.records.write(parent.job_id, {"status": "completed"})
             with pytest.raises(BadInput, match="has ended"):
                 await submitted(service, _child(here, parent.job_id))
+
+
+async def test_a_parent_that_a_human_gave_more_gives_more(
+    settings: Settings, redis_url: str, redis_client: Redis, addresses: Addresses
+) -> None:
+    async with opened(settings, redis_url, addresses, warn=lambda _: None) as jobs:
+        parent = await jobs.create(QUESTION, Limits(budget_micro_usd=2_000))
+        assert (await jobs.run(parent, lambda _: None)).status == "awaiting_human"
+        goes_on = asyncio.Event()
+
+        def seen(event: Json) -> None:
+            if event["type"] == "model_call":
+                goes_on.set()
+
+        answer = {"action": "approve_more", "amount_usd": PARENTS / MICRO}
+        deciding = asyncio.create_task(jobs.decide(parent, answer, seen))
+        await goes_on.wait()
+        await jobs.create(QUESTION, Limits(budget_micro_usd=CHILDS), parent=parent)
+        assert (await deciding).status == "completed"
 
 
 @pytest.mark.slow
