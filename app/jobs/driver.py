@@ -73,7 +73,7 @@ class Driver:
             Fenced: another process has the lease by now.
         """
         await self.deps.ledger.fence(run.job_id, run.token)
-        await self.deps.ledger.reap()  # what a dead process of this job left reserved
+        await self.deps.ledger.reap()  # what dead processes of other jobs have left reserved
         record, before = await self.records.get(run.job_id), await self.snapshot(run.job_id)
         ended = before.values.get("status") or record.status in TERMINAL
         if not ended and record.cancel_at is None:

@@ -295,9 +295,24 @@ local function noted(refused)
   return refused
 end
 
+-- Closes what a run that was taken over has left open. If that run is still alive, its settling corrects the charge.
+local function close_open_calls(job)
+  local reserved, given_away = read(job_key(job), 'reserved_micro_usd', 'given_micro_usd')
+  if reserved == given_away then return end
+  for _, id in ipairs(redis.call('ZRANGE', OPEN, 0, -1)) do
+    local call = id:sub(1, #GRANT) ~= GRANT and load(id)
+    if call and call.job == job and call.state == 'open' then close(id, call, 'reaped') end
+  end
+end
+
 local operations = {}
 
-function operations.fence() return fenced() and FENCED or 0 end
+function operations.fence()
+  local before = read(job_key(given.job), 'fence')
+  if fenced() then return FENCED end
+  if before < given.fence then close_open_calls(given.job) end
+  return 0
+end
 
 local function opened(id, call, reserved)
   book(call, reserved, 0)

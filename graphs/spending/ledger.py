@@ -214,7 +214,8 @@ class Ledger:
         await self._run("allow_today", now, day=_day(now), most=exact(micro_usd), **of)
 
     async def fence(self, job_id: str, token: int) -> None:
-        """From now on, refuse runs of this job with an older fencing token. Raises Fenced if this one is older."""
+        """From now on, refuse runs of this job with an older fencing token. Their open calls are charged as reserved,
+        until they are settled. Raises Fenced if this token is older."""
         _granted(await self._run("fence", self._now(), job=job_id, **_fenced(token)))
 
     async def spend(self, job_id: str) -> Spend:

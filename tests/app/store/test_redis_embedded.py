@@ -196,9 +196,10 @@ def test_after_kill_9_of_the_server_the_next_user_brings_the_data_back(tmp_path:
 
 
 def test_it_is_handed_over_only_when_all_data_is_loaded(tmp_path: Path) -> None:
-    fill = "for i = 1, 300000 do redis.call('SET', 'key:' .. i, i) end"
+    fill = "for i = 1, 30000 do redis.call('SET', 'key:' .. ARGV[1] .. i, i) end"
     with embedded_redis(tmp_path) as url:
-        ask(url, "EVAL", fill, "0")
+        for part in range(10):
+            ask(url, "EVAL", fill, "0", f"{part}:")
     with embedded_redis(tmp_path) as url:
         assert ask(url, "DBSIZE") == 300_000
 

@@ -82,6 +82,7 @@ class Grant:
     agent: str
     micro_usd: int
     returned: bool = False
+    counts: bool = True  # as one of its parent's jobs: it made a call, or still may
 
 
 @dataclass
@@ -131,6 +132,11 @@ class Books:
         for call in expired:
             self.close(call, "reaped", call.reserved)
         return len(expired)
+
+    def take_over(self, job: str) -> None:
+        for call in self.calls.values():
+            if call.state == "open" and call.account.job_id == job:
+                self.close(call, "reaped", call.reserved)
 
     def close(self, call: Call, state: str, charged: int) -> None:
         call.minute = call.minute or minute(self.now)
@@ -231,6 +237,7 @@ class Machine(RuleBasedStateMachine):
         self.loop, self.client = loop, client
         self.books = Books()
         self.ledger = Ledger(client, ttl_seconds=1000, now=lambda: self.books.now)
+        self.runs = 0
         self.kept_to = True  # nobody was charged more than reserved
         self.wait(client.flushall())
 
@@ -319,8 +326,8 @@ class Machine(RuleBasedStateMachine):
             return
         refused = bool(exceeded(books.money(account), more)) or bool(before and before.returned)
         if before is None:
-            full = len(books.children(parent)) >= self.limits.children or books.depth(parent) >= self.limits.depth
-            refused |= full
+            made = sum(books.grants[each].counts for each in books.children(parent))
+            refused |= made >= self.limits.children or books.depth(parent) >= self.limits.depth
             if late:
                 return  # a job gets its parent when it is submitted, not later
         if refused:
@@ -332,8 +339,10 @@ class Machine(RuleBasedStateMachine):
 
     @rule(job=st.sampled_from(sorted(PARENT_OF)))
     def give_back(self, job: str) -> None:
-        if job in self.books.grants:
-            self.books.grants[job].returned = True
+        grant = self.books.grants.get(job)
+        if grant and not grant.returned:
+            grant.returned = True
+            grant.counts = any(self.books.made(counted, job=job) for counted in ("model_calls", "tool_calls"))
         self.wait(self.ledger.give_back(job))
 
     @rule(most=st.integers(100, 400), tenant=st.sampled_from(["", "acme", "zenith"]))
@@ -398,6 +407,14 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 10, 30, 61]))
     def time_passes(self, seconds: int) -> None:
         self.books.now += timedelta(seconds=seconds)
+
+    @rule(job=st.sampled_from(sorted(TENANT_OF)))
+    def take_over(self, job: str) -> None:
+        """Another process continues the job; the one before it may still settle its calls."""
+        self.runs += 1
+        self.books.take_over(job)
+        self.wait(self.ledger.fence(job, self.runs))
+        self.wait(self.ledger.fence(job, self.runs))
 
     @rule()
     def reap(self) -> None:
