@@ -26,7 +26,7 @@ from graphs.answers.schemas import response_format
 from graphs.errors import AnswerCut, CircuitOpen, LimitReached, NoCompletion, Unaccounted, UnusableAnswer
 from graphs.spending.bounds import refuse_what_has_no_bound
 from graphs.spending.retrying import patiently, refusal_of
-from graphs.spending.sizes import MARGIN, Items, Sizes, items_of, kind_of
+from graphs.spending.sizes import MARGIN, MARK, Items, Sizes, items_of, kind_of
 from graphs.spending.spend import Account
 from graphs.spending.toll import Answer, Emit, Request, Toll
 from graphs.spending.turnstile import Turnstile
@@ -165,7 +165,7 @@ class GovernedChatOpenAI(ChatOpenAI):
             known = self.dialect.changes
             asking = self._request(messages, stop, kwargs, room, least)
             try:
-                document, allowed = await self._completed(asking)
+                document, allowed, mark = await self._completed(asking)
             except (openai.APIStatusError, ErrorInside) as error:
                 refusal, sent = refusal_of(error), {**asking.payload, asking.limit: asking.most}
                 if refusal and (self.dialect.learns(refusal, sent) or self.dialect.changes > known):
@@ -184,11 +184,13 @@ class GovernedChatOpenAI(ChatOpenAI):
                 continue
             message = message_of(choice, asking.offered)
             self.dialect.has_called |= bool(choice["message"].get("tool_calls"))
-            return self._create_chat_result({**document, "choices": [{**choice, "message": message}]})
+            result = self._create_chat_result({**document, "choices": [{**choice, "message": message}]})
+            result.generations[0].message.response_metadata[MARK] = mark
+            return result
 
-    async def _completed(self, asking: "_Asking") -> tuple[Json, int]:
-        """The completion of one attempt, and how many tokens it was allowed. A job whose deadline passes meanwhile
-        stops with that reason, which does not count against the provider."""
+    async def _completed(self, asking: "_Asking") -> tuple[Json, int, Json | None]:
+        """The completion of one attempt, how many tokens it was allowed, and its mark by `sizes`. A job whose deadline
+        passes meanwhile stops with that reason, which does not count against the provider."""
         account, request = asking.account, asking.request
         async with self.toll.attempt(account, request, asking.emit) as answer:
             seconds = self.toll.seconds(account)
@@ -200,11 +202,10 @@ class GovernedChatOpenAI(ChatOpenAI):
                 if seconds < account.limits.call_timeout_s:
                     raise LimitReached(StopReason.DEADLINE, "job") from error
                 raise
-        used = answer.usage
-        if used is not None:
-            said, read = used["output_tokens"] // asking.choices, used["input_tokens"]
-            self.sizes.learn(asking.items, request.input_tokens, asking.kind, read, said)
-        return document, allowed
+        if (used := answer.usage) is None:
+            return document, allowed, None
+        said, read = used["output_tokens"] // asking.choices, used["input_tokens"]
+        return document, allowed, self.sizes.learn(asking.items, request.input_tokens, asking.kind, read, said)
 
     async def _sent(self, payload: Json, answer: Answer) -> Json:
         """The completion; `answer` gets its usage."""
@@ -250,7 +251,7 @@ class GovernedChatOpenAI(ChatOpenAI):
         floor = limits.answer_floor_tokens
         allowed = most if least or wanted else self.sizes.answer_limit(kind, floor, most)
         floor = min(allowed, max(least, floor))
-        size = self.sizes.bound(items)
+        size = self.sizes.bound(items, messages)
         if size + allowed * choices > limits.request_tokens:
             detail = f"up to {size + allowed * choices} tokens, allowed are {limits.request_tokens}"
             raise LimitReached(StopReason.REQUEST_SIZE, "request", detail)

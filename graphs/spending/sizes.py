@@ -6,16 +6,19 @@ prompt (a message, a tool) into the next, so an item has as many tokens wherever
 
     tokens(request) <= tokens(earlier request) + bytes(what the earlier one did not have)
 
-It is kept in the process, per model. A process that has not seen the beginning of a conversation goes by its bytes.
+It is kept in the process, per model. A process that continues another one's conversation learns from the answers in it:
+each is marked with the request that it answers.
 """
 
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import openai
 import orjson
+from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import BaseModel
 
 logger = logging.getLogger(__name__)
@@ -29,22 +32,44 @@ FIRST_TURN = 2  # messages: prompt and task
 ANSWERS = 32
 SHORT = 2  # times the floor, which an answer may have in any case
 ROOM_PERCENT = 150  # of the longest answer so far
+KEY_BYTES = 8
+MARK = "prompt"  # in the metadata of an answer
 
 Json = dict[str, Any]
 
 
 class Items(NamedTuple):
-    """A request as its items: the bytes of each by its hash, which of them is first, and the bytes of them all."""
+    """A request to a model as its items: the bytes of each by its key, messages first, then tools, then the rest; how
+    many are messages, and the bytes of them all."""
 
+    model: str
     sizes: Mapping[int, int]
-    first: int
+    messages: int
     total: int
+
+    @property
+    def first(self) -> int:
+        return next(iter(self.sizes))
+
+    def mark(self, tokens: int) -> Json:
+        """What an answer to this request, of so many tokens, remembers of it."""
+        keys = list(self.sizes)
+        said, tools = _key(keys[: self.messages]), _key(keys[self.messages : -1])
+        return {"model": self.model, "tokens": tokens, "messages": self.messages, "said": said, "tools": tools}
+
+    def recalled(self, mark: Json) -> "Answered | None":
+        """The marked request, if this one continues it."""
+        keys = list(self.sizes)
+        said, tools = keys[: min(mark["messages"], self.messages)], keys[self.messages : -1]
+        if (self.model, _key(said)) != (mark["model"], mark["said"]):
+            return None
+        return Answered({*said, *(tools if _key(tools) == mark["tools"] else ())}, mark["tokens"])
 
 
 class Answered(NamedTuple):
     """A request that was answered, and its tokens."""
 
-    items: Mapping[int, int]
+    items: Collection[int]
     tokens: int
 
 
@@ -56,10 +81,15 @@ class Sizes:
         self._longest: dict[str, deque[int]] = {}
         self._holds = True
 
-    def bound(self, items: Items) -> int:
-        """The most tokens that this request can have."""
+    def bound(self, items: Items, messages: Sequence[BaseMessage] = ()) -> int:
+        """The most tokens that this request can have, which asks about these messages."""
         least = items.total + MARGIN
-        for known in self._answered.get(items.first, ()):
+        known_ones = list(self._answered.get(items.first, ()))
+        last = next((each for each in reversed(messages) if isinstance(each, AIMessage)), None)
+        mark = last.response_metadata.get(MARK) if last and self._holds else None
+        if mark and (earlier := items.recalled(mark)):
+            known_ones.append(earlier)
+        for known in known_ones:
             new = sum(size for item, size in items.sizes.items() if item not in known.items)
             least = min(least, known.tokens + new + SLACK)
         return least
@@ -75,8 +105,9 @@ class Sizes:
         """The longest answer of this kind lately, in tokens."""
         return max(floor, *self._longest.get(kind, (0,)))
 
-    def learn(self, items: Items, bound: int, kind: str, tokens: int, answer_tokens: int) -> None:
-        """Take in what the provider says that a request and its answer had."""
+    def learn(self, items: Items, bound: int, kind: str, tokens: int, answer_tokens: int) -> Json | None:
+        """Take in what the provider says that a request and its answer had. Returns a mark for the answer, if later
+        requests can go by these tokens."""
         self._longest.setdefault(kind, deque(maxlen=ANSWERS)).append(answer_tokens)
         if tokens > bound and self._holds:
             logger.warning(
@@ -84,11 +115,13 @@ class Sizes:
             )
             self._holds = False
             self._answered.clear()
-        if self._holds and items.total <= tokens * DENSEST:
-            self._answered.setdefault(items.first, deque(maxlen=SAME_BEGINNING)).append(Answered(items.sizes, tokens))
-            self._answered.move_to_end(items.first)
-            if len(self._answered) > BEGINNINGS:
-                self._answered.popitem(last=False)
+        if not self._holds or items.total > tokens * DENSEST:
+            return None
+        self._answered.setdefault(items.first, deque(maxlen=SAME_BEGINNING)).append(Answered(items.sizes, tokens))
+        self._answered.move_to_end(items.first)
+        if len(self._answered) > BEGINNINGS:
+            self._answered.popitem(last=False)
+        return items.mark(tokens)
 
 
 def kind_of(agent: str, messages: Sequence[object]) -> str:
@@ -105,12 +138,18 @@ def items_of(payload: Json, limit: str, most: int) -> Items:
     rest = {key: value for key, value in payload.items() if key not in {"messages", "tools"}}
     sizes: dict[int, int] = {}
     for item in _dumped([*payload.get("messages", ()), *payload.get("tools", ()), rest]):
-        key = hash(item)
+        key = _key(item)
         while key in sizes:  # the same words said twice are two items
             key += 1
         sizes[key] = len(item) + 1
     around = sum(len(key) + 5 for key in ("messages", "tools") if payload.get(key)) + len(f'"{limit}":{most},')
-    return Items(sizes, next(iter(sizes)), sum(sizes.values()) + around - 1)
+    return Items(str(payload.get("model")), sizes, len(payload.get("messages", ())), sum(sizes.values()) + around - 1)
+
+
+def _key(item: bytes | Sequence[int]) -> int:
+    """The same in every process."""
+    content = item if isinstance(item, bytes) else b"".join(each.to_bytes(KEY_BYTES + 1) for each in item)
+    return int.from_bytes(blake2b(content, digest_size=KEY_BYTES).digest())
 
 
 def _dumped(items: Iterable[Any]) -> Iterable[bytes]:

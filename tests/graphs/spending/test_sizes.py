@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.messages import AIMessage
 
 from graphs.errors import AnswerCut, LimitReached
-from graphs.spending.sizes import MARGIN, SLACK, Sizes, items_of
+from graphs.spending.sizes import MARGIN, MARK, SLACK, Sizes, items_of
 from graphs.stop_reasons import StopReason
 from tests.billing_provider import Provider
 from tests.graphs.gates import JOB, Gate
 
 Json = dict[str, Any]
 WORDS = st.text('aé漢 19{}",', min_size=1, max_size=60)
-STEPS = st.lists(st.tuples(st.sampled_from(["say", "say", "forget", "no tools", "anew"]), WORDS), max_size=12)
+STEPS = st.lists(st.tuples(st.sampled_from(["say", "say", "forget", "no tools", "anew", "die"]), WORDS), max_size=12)
 PROMPT = {"role": "system", "content": "You are an agent."}
 TOOLS = [{"type": "function", "function": {"name": f"tool_{each}", "parameters": {}}} for each in range(3)]
 
@@ -41,15 +42,21 @@ def _after(payload: Json, step: str, words: str) -> Json:
     return {**payload, "messages": messages, "tools": tools}
 
 
+def _answer(mark: Json | None) -> AIMessage:
+    return AIMessage("", response_metadata={MARK: mark})
+
+
 @given(STEPS, st.integers(1, 8))
 def test_no_request_has_more_tokens_than_its_bound(steps: list[tuple[str, str]], dense: int) -> None:
-    sizes, payload = Sizes(), {"model": "m", "messages": [PROMPT], "tools": TOOLS}
+    sizes, payload, answers = Sizes(), {"model": "m", "messages": [PROMPT], "tools": TOOLS}, list[AIMessage]()
     for step, words in steps:
         payload = _after(payload, step, words)
+        if step == "die":  # another process continues, with the answers so far
+            sizes = Sizes()
         items = items_of(payload, "max_tokens", 8192)
-        tokens, bound = _tokens(payload, dense), sizes.bound(items)
+        tokens, bound = _tokens(payload, dense), sizes.bound(items, answers)
         assert tokens <= bound <= items.total + MARGIN
-        sizes.learn(items, bound, "agent", tokens, 10)
+        answers.append(_answer(sizes.learn(items, bound, "agent", tokens, 10)))
         assert sizes.bound(items) <= min(bound, tokens + SLACK)
 
 
@@ -63,6 +70,29 @@ def test_what_an_earlier_request_had_is_not_counted_by_its_bytes_again() -> None
     twice = items_of({"model": "m", "messages": [PROMPT, said, said]}, "max_tokens", 8192)
     assert sizes.bound(after) < 2000 + 200 + SLACK
     assert sizes.bound(twice) > 2000 + 8000
+
+
+@pytest.mark.parametrize(
+    ("changed", "knows"),
+    [
+        ({}, True),
+        ({"tools": []}, True),
+        ({"tools": TOOLS[:1]}, True),
+        ({"messages": [PROMPT, {"role": "user", "content": "y" * 8000}]}, False),
+        ({"messages": [PROMPT]}, False),
+        ({"model": "another"}, False),
+    ],
+    ids=["continued", "without tools", "other tools", "another conversation", "a shorter one", "another model"],
+)
+def test_another_process_goes_by_the_mark_of_the_last_answer(changed: Json, *, knows: bool) -> None:
+    sizes, said = Sizes(), {"role": "user", "content": "x" * 8000}
+    request = {"model": "m", "messages": [PROMPT, said], "tools": TOOLS}
+    items = items_of(request, "max_tokens", 8192)
+    answer = _answer(sizes.learn(items, sizes.bound(items), "agent", 2000, 10))
+    after = {**request, **changed}
+    after["messages"] = [*after["messages"], {"role": "user", "content": "and then?"}]
+    items = items_of(after, "max_tokens", 8192)
+    assert Sizes().bound(items, [answer]) == pytest.approx(2100 if knows else items.total + MARGIN, abs=100)
 
 
 @pytest.mark.parametrize("tokens", [10, 50_000])
