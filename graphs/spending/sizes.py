@@ -30,7 +30,8 @@ SAME_BEGINNING = 16  # requests with the same one
 DENSEST = 8  # bytes per token of a prompt; what is reported above that leaves something out, such as what was cached
 FIRST_TURN = 2  # messages: prompt and task
 ANSWERS = 32
-SHORT = 2  # times the floor, which an answer may have in any case
+ENOUGH = 4  # answers of a kind, to go by them alone
+SHORT = 2  # times the floor, which an answer may have until then
 ROOM_PERCENT = 150  # of the longest answer so far
 KEY_BYTES = 8
 MARK = "prompt"  # in the metadata of an answer
@@ -99,7 +100,9 @@ class Sizes:
 
         Reserving for the longest possible answer would make parallel calls wait for money that none of them needs. An
         answer that is cut here is asked for again with all that is allowed."""
-        return min(most, max(SHORT * floor, ROOM_PERCENT * max(self._longest.get(kind, (0,))) // 100))
+        known = self._longest.get(kind, (0,))
+        least = floor if len(known) >= ENOUGH else SHORT * floor
+        return min(most, max(least, ROOM_PERCENT * max(known) // 100))
 
     def usual(self, kind: str, floor: int) -> int:
         """The longest answer of this kind lately, in tokens."""

@@ -108,6 +108,17 @@ def test_counts_that_cannot_be_whole_or_exceed_their_bound_are_not_relied_on(
     assert ("was billed as 50000" in caplog.text) is (tokens == 50_000)
 
 
+def test_an_answer_may_have_half_as_much_again_as_its_kind_has_needed() -> None:
+    sizes, items, allowed = Sizes(), items_of({"model": "m", "messages": [PROMPT]}, "max_tokens", 8192), list[int]()
+    for needed in (0, 800, 100, 100, 100, *[100] * 32):
+        sizes.learn(items, 300, "sales, first", 20, needed)
+        allowed.append(sizes.answer_limit("sales, first", 512, 8192))
+    assert allowed[:5] == [1024, 1200, 1200, 1200, 1200]
+    assert allowed[-1] == 512
+    assert sizes.answer_limit("sales, later", 512, 8192) == 1024
+    assert sizes.answer_limit("sales, later", 512, 900) == 900
+
+
 async def test_the_rest_of_a_budget_pays_for_shorter_answers_down_to_the_floor(toll: Gate, provider: Provider) -> None:
     provider.output_tokens, provider.input_tokens = 500, 150
     model = toll.charged(budget_micro_usd=6_500, answer_tokens=2000)
