@@ -23,6 +23,7 @@ GIVING = "giving its result"  # as readers of a report see it; the model is told
 CALL = f"Call {RESULT}."
 RESULT_BYTES = 4000  # of a usual tool result
 FOR_THE_RESULT = 2  # of an agent's last calls: one to give the result, one to correct it
+OF_MONEY = (StopReason.BUDGET, StopReason.AGENT_BUDGET)
 LAST = (
     f"\n\nThis is your last turn, and you have no tools any more. Call {RESULT} now: what you found, with the ids of "
     "its evidence; what is still missing goes into `gaps`."
@@ -49,13 +50,18 @@ class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
         """
         run, problems = request.runtime.context, list[UnusableAnswer]()
         if limit := await self._limit(run, request.messages):
-            request = request.override(tools=[], messages=_with(request.messages, LAST))
+            request = _last(request)
         dialect, known = run.model.dialect, run.model.dialect.changes
         asked, attempts = request, ATTEMPTS
         while len(problems) < attempts:
             try:
                 answer = _read(await handler(asked), is_last=bool(limit))
                 return _marked(answer, limit) if limit else answer
+            except LimitReached as refused:
+                if limit or refused.reason not in OF_MONEY or not _has_looked_up(request.messages):
+                    raise
+                limit, request = refused.reason, _last(request)  # which is smaller, and its answer shorter
+                asked = request
             except UnusableAnswer as problem:
                 problems.append(problem)
                 run.emit({"type": "warning", "message": f"{run.account.agent} is asked again: {problem}"})
@@ -83,7 +89,7 @@ class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
 
 def _short_of_money(used: Spend, run: TaskRun, messages: Sequence[AnyMessage]) -> StopReason | None:
     """The budget that may not pay for another turn and for one that gives the result of what was looked up."""
-    if not any(isinstance(each, ToolMessage) for each in messages):
+    if not _has_looked_up(messages):
         return None
     account, limits = run.account, run.account.limits
     own = used.agents.get(account.agent, AgentSpend())
@@ -93,6 +99,10 @@ def _short_of_money(used: Spend, run: TaskRun, messages: Sequence[AnyMessage]) -
     }
     scarce = min(left, key=lambda reason: left[reason])
     return scarce if left[scarce] < _two_turns(run, messages) else None
+
+
+def _has_looked_up(messages: Sequence[AnyMessage]) -> bool:
+    return any(isinstance(each, ToolMessage) for each in messages)
 
 
 def _two_turns(run: TaskRun, messages: Sequence[AnyMessage]) -> int:
@@ -153,6 +163,10 @@ def _from_text(text: str) -> ModelResponse[Any]:
     call = {"name": RESULT, "args": result, "id": new_id(), "type": "tool_call"}
     given = ToolMessage("It is taken as the result.", tool_call_id=call["id"], name=RESULT)
     return ModelResponse(result=[AIMessage("", tool_calls=[call]), given], structured_response=result)
+
+
+def _last(request: ModelRequest[TaskRun]) -> ModelRequest[TaskRun]:
+    return request.override(tools=[], messages=_with(request.messages, LAST))
 
 
 def _with(messages: Sequence[AnyMessage], text: str) -> list[AnyMessage]:

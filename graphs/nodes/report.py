@@ -1,7 +1,6 @@
 """report: the model writes it from verified findings; without money or findings it is assembled without a model."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -39,11 +38,9 @@ def report(deps: Deps) -> Any:
         if not of_status(state, "verified"):
             return {"report": _without_model(state)}
         account = deps.account(state, REPORT, config)
+        model = deps.model.charged_to(account, runtime.stream_writer)
         try:
-            tokens = await _length(state, account, deps)
-            payer = replace(account, limits=account.limits.model_copy(update={"answer_tokens": tokens}))
-            model = deps.model.charged_to(payer, runtime.stream_writer)
-            draft = await _drafted(model, system, state, tokens)
+            draft = await _drafted(model, system, state, await _length(state, account, deps))
         except ENDS_THE_RUN:
             raise
         except GraphError as error:
@@ -59,10 +56,11 @@ def report(deps: Deps) -> Any:
 
 async def _drafted(model: BaseChatModel, system: SystemMessage, state: ResearchState, tokens: int) -> ReportDraft:
     """The draft. With little money left, it is written from as many findings as that pays for."""
+    writer = model.model_copy(update={"max_tokens": tokens})
     for most in MOST_FINDINGS:
         try:
             packet = HumanMessage(_packet(state, most, tokens * WORDS_PERCENT // 100))
-            return await asked(model, ReportDraft, [system, packet], _cites)
+            return await asked(writer, ReportDraft, [system, packet], _cites)
         except LimitReached as limit:
             if limit.reason is not StopReason.BUDGET or most == MOST_FINDINGS[-1]:
                 raise

@@ -36,6 +36,22 @@ async def test_an_agent_whose_money_ends_gives_what_it_found_and_the_report_is_w
     assert budget / 2 < ended["used"]["micro_usd"] <= budget
 
 
+async def test_a_turn_that_turns_out_too_dear_is_followed_by_a_last_one(graph: Run) -> None:
+    """Its answer is cut, and there is no money to ask for a longer one."""
+
+    def cut(request: Json) -> Json:
+        looked = [each["role"] for each in request["messages"]].count("tool")
+        is_cut = looked == 2 and LAST not in str(request["messages"])
+        return {**_counted(request), **({"completion_tokens": request["max_tokens"]} if is_cut else {})}
+
+    script = Script(once(assign(task(1, "sales"))), endless, quoting, usage=cut)
+    async with graph(script) as research:
+        ended = await invoked(research, started(budget_micro_usd=10_000, on_limit="finish_partial"))
+    assert [LAST in str(each["messages"]) for each in script.requests[1:5]] == [False, False, False, True]
+    assert {each["status"] for each in ended["findings"].values()} == {"verified"}
+    assert len(ended["findings"]) == 2
+
+
 async def test_the_report_has_its_share_whatever_the_agents_spend(graph: Run) -> None:
     """Agents get nothing of it: the same calls are refused earlier the larger it is."""
     spent = {}
