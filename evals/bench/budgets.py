@@ -41,11 +41,12 @@ from graphs.state import Json
 from graphs.stop_reasons import StopReason
 
 CHEAPEST = "gpt-5-nano"
-# Two models for each budget, one five times as dear as the other, such that a job makes a hundred calls and more. The
-# parts of 200 jobs that are theirs: a job with a dollar takes as long as ten with a few cents.
+# Two models for each budget, one twice to five times as dear as the other, such that one call at its worst is no more
+# than the part that may be left. The parts of 200 jobs that are theirs: a job with a dollar takes as long as ten with a
+# few cents.
 CASES = {
     (CHEAPEST, Decimal("0.02")): 40,
-    ("gpt-5-mini", Decimal("0.02")): 40,
+    ("gpt-4.1-nano", Decimal("0.02")): 40,
     (CHEAPEST, Decimal("0.05")): 40,
     ("gpt-5-mini", Decimal("0.05")): 40,
     ("gpt-5-mini", Decimal("0.25")): 15,
