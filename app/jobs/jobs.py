@@ -218,7 +218,7 @@ class Jobs:
 
     async def _limits(self, record: Record) -> Limits:
         state = (await self.snapshot(record.job_id)).values
-        return Limits.model_validate(state["limits"]) if state else record.limits
+        return Limits.model_validate(state["limits"]) if "limits" in state else record.limits
 
     async def tidy(self) -> None:
         """Remove the files of expired jobs."""

@@ -11,6 +11,7 @@ LIST_PRICES = {
     "gpt-5": (Decimal("1.25"), Decimal("0.125"), Decimal("10.00")),
     "gpt-5-mini": (Decimal("0.25"), Decimal("0.025"), Decimal("2.00")),
     "gpt-5-nano": (Decimal("0.05"), Decimal("0.005"), Decimal("0.40")),
+    "gpt-4.1-nano": (Decimal("0.10"), Decimal("0.025"), Decimal("0.40")),
     "house-model-1": (Decimal("2.00"), Decimal("0.20"), Decimal("8.00")),  # a contract's, on nobody's list
 }
 # Most tokens per request to either, https://developers.openai.com/api/docs/models/gpt-5-nano; the stand-in allows more.

@@ -247,7 +247,7 @@ class GovernedChatOpenAI(ChatOpenAI):
         tools = payload.get("tools") or given.get("tools") or []
         limit, choices = self.dialect.limit, int(payload.get("n") or 1)
         most = int(payload.pop(limit))
-        items, kind = items_of(payload, limit, most), kind_of(self.account.agent, messages)
+        items, kind = items_of(payload, limit, most, self.openai_api_base), kind_of(self.account.agent, messages)
         floor = limits.answer_floor_tokens
         allowed = most if least or wanted else self.sizes.answer_limit(kind, floor, most)
         floor = min(allowed, max(least, floor))

@@ -30,8 +30,7 @@ SAME_BEGINNING = 16  # requests with the same one
 DENSEST = 8  # bytes per token of a prompt; what is reported above that leaves something out, such as what was cached
 FIRST_TURN = 2  # messages: prompt and task
 ANSWERS = 32
-ENOUGH = 4  # answers of a kind, to go by them alone
-SHORT = 2  # times the floor, which an answer may have until then
+SHORT = 2  # times the floor, which an answer may have in any case
 ROOM_PERCENT = 150  # of the longest answer so far
 KEY_BYTES = 8
 MARK = "prompt"  # in the metadata of an answer
@@ -40,8 +39,8 @@ Json = dict[str, Any]
 
 
 class Items(NamedTuple):
-    """A request to a model as its items: the bytes of each by its key, messages first, then tools, then the rest; how
-    many are messages, and the bytes of them all."""
+    """A request to a model of a server as its items: the bytes of each by its key, messages first, then tools, then
+    the rest; how many are messages, and the bytes of them all."""
 
     model: str
     sizes: Mapping[int, int]
@@ -100,9 +99,7 @@ class Sizes:
 
         Reserving for the longest possible answer would make parallel calls wait for money that none of them needs. An
         answer that is cut here is asked for again with all that is allowed."""
-        known = self._longest.get(kind, (0,))
-        least = floor if len(known) >= ENOUGH else SHORT * floor
-        return min(most, max(least, ROOM_PERCENT * max(known) // 100))
+        return min(most, max(SHORT * floor, ROOM_PERCENT * max(self._longest.get(kind, (0,))) // 100))
 
     def usual(self, kind: str, floor: int) -> int:
         """The longest answer of this kind lately, in tokens."""
@@ -132,9 +129,10 @@ def kind_of(agent: str, messages: Sequence[object]) -> str:
     return f"{agent}, {'later' if len(messages) > FIRST_TURN else 'first'}"
 
 
-def items_of(payload: Json, limit: str, most: int) -> Items:
-    """The request as sent, with this limit, item by item. What is no message and no tool is one item, which is part of
-    the prompt where it is a schema. A schema given as a class is sized like a tool's, which differs by a few words."""
+def items_of(payload: Json, limit: str, most: int, server: str | None = None) -> Items:
+    """The request as sent to this server, with this limit, item by item. What is no message and no tool is one item,
+    which is part of the prompt where it is a schema. A schema given as a class is sized like a tool's, which differs by
+    a few words."""
     given = payload.get("response_format")
     if isinstance(given, type) and issubclass(given, BaseModel):
         payload = {**payload, "response_format": openai.pydantic_function_tool(given)}
@@ -146,7 +144,9 @@ def items_of(payload: Json, limit: str, most: int) -> Items:
             key += 1
         sizes[key] = len(item) + 1
     around = sum(len(key) + 5 for key in ("messages", "tools") if payload.get(key)) + len(f'"{limit}":{most},')
-    return Items(str(payload.get("model")), sizes, len(payload.get("messages", ())), sum(sizes.values()) + around - 1)
+    return Items(
+        f"{payload.get('model')} at {server}", sizes, len(payload.get("messages", ())), sum(sizes.values()) + around - 1
+    )
 
 
 def _key(item: bytes | Sequence[int]) -> int:

@@ -140,7 +140,7 @@ def _add_reading(server: Server, current: Current) -> None:
 
 
 async def _listed(current: Current) -> list[Resource]:
-    shelf = await current.get()
+    shelf = current.now()
     return [
         Resource(
             uri=AnyUrl(f"doc://{each.id}"),
@@ -149,7 +149,7 @@ async def _listed(current: Current) -> list[Resource]:
             description=f"{each.publisher}, {each.date}",
             mimeType="text/markdown",
         )
-        for each in shelf.library.documents.values()
+        for each in (shelf.library.documents.values() if shelf else ())
     ]
 
 

@@ -134,6 +134,8 @@ class Books:
         return len(expired)
 
     def take_over(self, job: str) -> None:
+        if not self.reserved(job=job):
+            return
         for call in self.calls.values():
             if call.state == "open" and call.account.job_id == job:
                 self.close(call, "reaped", call.reserved)

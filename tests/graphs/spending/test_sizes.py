@@ -1,5 +1,6 @@
 """What is learned of one model's calls bounds its next ones, and shrinks to what money is left."""
 
+import copy
 import json
 import logging
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 
 from graphs.errors import AnswerCut, LimitReached
 from graphs.spending.sizes import MARGIN, MARK, SLACK, Sizes, items_of
@@ -108,15 +109,19 @@ def test_counts_that_cannot_be_whole_or_exceed_their_bound_are_not_relied_on(
     assert ("was billed as 50000" in caplog.text) is (tokens == 50_000)
 
 
-def test_an_answer_may_have_half_as_much_again_as_its_kind_has_needed() -> None:
-    sizes, items, allowed = Sizes(), items_of({"model": "m", "messages": [PROMPT]}, "max_tokens", 8192), list[int]()
-    for needed in (0, 800, 100, 100, 100, *[100] * 32):
-        sizes.learn(items, 300, "sales, first", 20, needed)
-        allowed.append(sizes.answer_limit("sales, first", 512, 8192))
-    assert allowed[:5] == [1024, 1200, 1200, 1200, 1200]
-    assert allowed[-1] == 512
-    assert sizes.answer_limit("sales, later", 512, 8192) == 1024
-    assert sizes.answer_limit("sales, later", 512, 900) == 900
+async def test_a_model_of_another_process_continues_by_the_mark(toll: Gate, provider: Provider) -> None:
+    """It reserves what the one that began the conversation would, not what its bytes may be."""
+    provider.input_tokens = 2000
+    reserved, said = list[int](), [HumanMessage("x" * 8000)]
+    answer = await toll.charged().ainvoke(said)
+    for sizes in (toll.model.sizes, Sizes()):
+        for history in ([*said, answer], [*said, AIMessage(answer.content)]):
+            before = (await toll.ledger.spend(JOB)).secured_micro_usd
+            model = toll.charged().model_copy(update={"sizes": copy.deepcopy(sizes)})
+            await model.ainvoke([*history, HumanMessage("and then?")])
+            reserved.append((await toll.ledger.spend(JOB)).secured_micro_usd - before)
+    ours, _, theirs, unmarked = reserved
+    assert ours <= theirs < ours + 20 < unmarked
 
 
 async def test_the_rest_of_a_budget_pays_for_shorter_answers_down_to_the_floor(toll: Gate, provider: Provider) -> None:
