@@ -54,8 +54,7 @@ bench: .venv/dev ## compare checkpointer, gate and tool gateway with their peers
 	$(BIN)/python -m evals.bench.checkpointer
 	$(BIN)/python -m evals.bench.gate
 	$(BIN)/python -m evals.bench.budgets
-	$(BIN)/python -m evals.bench.gate
-	$(BIN)/python -m evals.bench.budgetsway
+	$(BIN)/python -m evals.bench.gateway
 	$(BIN)/python -m evals.bench.tool_load
 	$(BIN)/python -m evals.bench.documents
 	$(BIN)/python -m evals.bench.tables

@@ -162,9 +162,8 @@ def summary(console: Terminal, result: JobResult, program: str) -> None:
     console.print(f"stop reason  {result.stop_reason} ({result.status})")
     console.print(f"cost         ${result.cost_usd:.6f} of {in_full(round(result.budget_usd * MICRO))} for {used}")
     if result.cost_usd:
-        console.print(
-            f"             {result.secured_usd / result.cost_usd:.1f} times as much was reserved before its calls"
-        )
+        times = result.secured_usd / result.cost_usd
+        console.print(f"             before its calls {times:.1f} times as much was reserved; the rest went back")
     if result.estimated_usd:
         console.print(f"             including ${result.estimated_usd:.6f} estimated: the provider reported no usage")
     if result.reserved_usd:

@@ -121,7 +121,7 @@ class Limits(BaseModel):
     deployment_day_micro_usd: Annotated[
         int, Limit("deployment_day_usd", USD, "deployment_day", StopReason.DEPLOYMENT_DAY, 1_000_000 * MICRO)
     ] = 20_000_000
-    """Budget of all jobs per UTC day."""
+    """Budget of all jobs, and of embeddings of documents, per UTC day."""
     tenant_share_percent: Annotated[
         int, Limit("tenant_share_percent", PERCENT, "tenant_day", StopReason.TENANT_DAY, 100)
     ] = 50

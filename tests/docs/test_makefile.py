@@ -1,0 +1,13 @@
+"""Every program that the Makefile runs exists."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+MAKEFILE = Path(__file__).parents[2] / "Makefile"
+
+
+def test_every_module_that_is_run_exists() -> None:
+    named = re.findall(r"-m ([a-z][\w.]*\w)", MAKEFILE.read_text())
+    assert "evals.bench.gateway" in named
+    assert [each for each in named if find_spec(each) is None] == []
