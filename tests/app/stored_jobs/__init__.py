@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,25 @@ def stored(name: str) -> Stored:
 
 
 async def load(client: Any, jobs: Stored) -> None:
-    """Put them into this store."""
+    """Put them into this store, as if they had run today: the time to decide about one that waits has an end."""
+    ran = datetime.strptime(jobs.waiting.split("-")[1], "%Y%m%d").replace(tzinfo=UTC)
+
+    def _now(text: str) -> bytes:
+        value = _raw(text)
+        for days in (timedelta(1), timedelta(0)):  # the next day's first, which would be moved twice otherwise
+            value = value.replace(_day(ran + days), _day(datetime.now(UTC) + days))
+        return value
+
     for stored_key, (kind, value) in jobs.keys.items():
         key = f"tollgate:{stored_key.partition(':')[2]}"  # a fork has a name of its own
         match kind:
             case "hash":
-                await client.hset(key, mapping={_raw(name): _raw(each) for name, each in value.items()})
+                await client.hset(key, mapping={_raw(name): _now(each) for name, each in value.items()})
             case "zset":
                 await client.zadd(key, {_raw(name): score for name, score in value})
             case "stream":
                 for place, fields in value:
-                    await client.xadd(key, {_raw(name): _raw(each) for name, each in fields.items()}, place)
+                    await client.xadd(key, {_raw(name): _now(each) for name, each in fields.items()}, place)
         await client.expire(key, TTL_S)
 
 
@@ -83,6 +92,10 @@ async def _read(client: Any, key: str, kind: str) -> tuple[str, Any]:
 
 def _text(value: bytes) -> str:
     return base64.b64encode(value).decode()
+
+
+def _day(at: datetime) -> bytes:
+    return f"{at:%Y-%m-%d}T".encode()
 
 
 def _raw(text: str) -> bytes:
