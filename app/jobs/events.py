@@ -78,7 +78,7 @@ class EventLog:
         client: Redis,
         *,
         ttl_seconds: int,
-        most: int = 2000,
+        most: int = 5000,
         redact: Redaction = redacted,
         now: Callable[[], datetime] = utc_now,
     ) -> None:

@@ -78,7 +78,7 @@ class Answer:
     `reserved` for it. The reader of the answer fills in its usage.
 
     It is priced as the requested model at the same moment, `at`, as the reservation, whatever model name the provider
-    returns and whenever it answers.
+    returns and whenever it answers. `began` is by the toll's clock, in seconds.
     """
 
     ticket: str
@@ -86,6 +86,8 @@ class Answer:
     tokens: int
     at: datetime
     reserved: int
+    bytes: int
+    began: float
     usage: UsageMetadata | None = None
 
 
@@ -142,7 +144,7 @@ class Toll:
             await to_its_end(self.breaker.abandoned())
             raise
         tokens = self._paid_for(request, reserved, at)
-        answer = Answer(ticket=call_id, model=request.model, tokens=tokens, at=at, reserved=reserved)
+        answer = Answer(call_id, request.model, tokens, at, reserved, request.bytes, self.clock())
         with self.turnstile.opened(call_id, request.bytes) as was_sent:
             try:
                 yield answer
@@ -186,6 +188,10 @@ class Toll:
             await self._release(answer.ticket)
         else:
             await self._settle(account, answer, emit)
+        if kind := failure(error):
+            seconds = round(self.clock() - answer.began, 3)
+            told = {"agent": account.agent, "model": answer.model, "error": kind, "seconds": seconds}
+            emit({"type": "model_failed", **told})
         had_its_time = account.limits.call_timeout_s >= self.days.call_timeout_s  # a caller may set a shorter timeout
         if is_outage(error) and (had_its_time or not isinstance(error, TimeoutError)):
             await self.breaker.failed()
@@ -209,6 +215,8 @@ class Toll:
                 "cost_micro_usd": charged,
                 "reserved_micro_usd": answer.reserved,
                 "estimated": cost is None,
+                "seconds": round(self.clock() - answer.began, 3),
+                "prompt_bytes": answer.bytes,
                 **{f"{name}_tokens": amount for name, amount in tokens._asdict().items()},
             }
         )
@@ -250,6 +258,15 @@ def is_outage(error: BaseException) -> bool:
         return error.refusal.kind == "outage"
     status = getattr(error, "status_code", 0)
     return status >= SERVER_ERROR or isinstance(error, TimeoutError | openai.APIConnectionError | NoCompletion)
+
+
+def failure(error: BaseException) -> str | None:
+    """What kind of failure of the provider this is, for events and metrics; None if it is not the provider's."""
+    if isinstance(error, TimeoutError | openai.APITimeoutError):
+        return "timeout"
+    if is_outage(error):
+        return "outage"
+    return "refused" if isinstance(error, openai.APIStatusError | ErrorInside) else None
 
 
 def may_be_billed(error: BaseException) -> bool:

@@ -144,6 +144,12 @@ async def test_what_may_pass_is_tried_again_each_attempt_on_its_own_reservation(
     await toll.charged().ainvoke("hello")
     assert len(provider.requests) == 4
     assert (await toll.ledger.spend(JOB)).model_calls == 4
+    failed = [each["error"] for each in toll.events if each["type"] == "model_failed"]
+    assert failed == ["outage" if status >= 500 else "refused"] * 3
+    *_, answered = toll.events
+    assert answered["type"] == "model_call"
+    assert 0 <= answered["seconds"] < 60
+    assert answered["prompt_bytes"] >= len("hello")
     await agrees(toll, provider)
 
 
