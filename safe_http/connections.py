@@ -74,7 +74,7 @@ class Turn(enum.Enum):
 
 
 class Connections(ServerState):
-    """All connections of a server."""
+    """All connections of a server. Some may be WebSockets, which have what is asked of a connection here."""
 
     def __init__(self, bounds: Bounds) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class Connections(ServerState):
         self._made_room += 1
         oldest = min(waiting, key=lambda each: (-per_address[each.address], each.since), default=new)
         if oldest is new:
-            oldest.refuse(503, "all connections are in use; try again in a second", {"Retry-After": "1"})
+            new.refuse(503, "all connections are in use; try again in a second", {"Retry-After": "1"})
         else:
             oldest.give_up()
 
@@ -150,7 +150,7 @@ class BoundedConnection(H11Protocol):
             if hasattr(socket, "TCP_USER_TIMEOUT"):  # by default, a dead host is retried for 15 minutes
                 stalled_ms = int(self.server_state.bounds.stalled_s * 1000)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_ms)
-            self.address = _counted_as(self.client[0]) if self.client else ""
+            self.address = counted_as(self.client[0]) if self.client else ""
         self.server_state.make_room_for(self)
 
     def data_received(self, data: bytes) -> None:
@@ -260,7 +260,8 @@ def _phrase(status: int) -> str:
     return http.HTTPStatus(status).phrase
 
 
-def _counted_as(host: str) -> str:
+def counted_as(host: str) -> str:
+    """The address or network as which this address is counted."""
     address = ip_address(host.partition("%")[0])
     if isinstance(address, IPv6Address):
         return str(address.ipv4_mapped or ip_network((address, 64), strict=False))

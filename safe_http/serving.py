@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from safe_http.connections import TOLD_EVERY_S, BoundedConnection, Bounds, Connections
+from safe_http.websockets import MESSAGE_BYTES, BoundedWebSocket
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class HttpServer(uvicorn.Server):
         ending_s: seconds that running requests get at shutdown.
         bounds: number of connections, and their timeouts.
         lifespan: whether the application gets ASGI lifespan events.
+        websockets: whether it accepts WebSockets; it must then check who opens one.
         started: called once it listens.
     """
 
@@ -44,6 +46,7 @@ class HttpServer(uvicorn.Server):
         ending_s: int,
         bounds: Bounds | None = None,
         lifespan: Literal["on", "off"] = "on",
+        websockets: bool = False,
         started: Callable[[], None] = lambda: None,
     ) -> None:
         bounds = bounds or Bounds()
@@ -51,7 +54,8 @@ class HttpServer(uvicorn.Server):
         config = uvicorn.Config(
             app,
             http=BoundedConnection,
-            ws="none",
+            ws=BoundedWebSocket if websockets else "none",
+            ws_max_size=MESSAGE_BYTES,
             lifespan=lifespan,
             log_config=None,
             log_level=logging.ERROR,  # no line per malformed request

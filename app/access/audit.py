@@ -154,6 +154,15 @@ class Audit:
             after = page[-1].id
         return found[:most]
 
+    async def newest_of(self, tenant: str, most: int) -> list[Entry]:
+        """At most `most` entries of one tenant, the newest first. Raises redis.exceptions.RedisError."""
+        found: list[Entry] = []
+        async for entry in self._backwards():
+            found += [entry] if entry.data.get("tenant") == tenant else []
+            if len(found) == most:
+                break
+        return found
+
     async def newest(self) -> Entry | None:
         """The newest entry. Keep its id and MAC elsewhere to detect later whether the newest entries were removed."""
         page = _entries(await self._client.xrevrange(_TRAIL, count=1))

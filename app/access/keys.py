@@ -170,6 +170,11 @@ class Keys:
         """Whether this key exists and is not revoked. Raises redis.exceptions.RedisError."""
         return bool(await self._client.exists(_stored_at(key_id)))
 
+    async def get(self, key_id: str) -> Key | None:
+        """The key, or None if it does not exist or is revoked. Raises redis.exceptions.RedisError."""
+        stored = await self._stored(key_id)
+        return _read(key_id, stored) if stored else None
+
     async def verify(self, secret: str) -> Key | None:
         """The key with this secret, or None if it is invalid or revoked. Raises redis.exceptions.RedisError."""
         parts = _KEY.fullmatch(secret)

@@ -20,6 +20,7 @@ from app.api.limits import BodyLimit
 from app.api.metrics import Metrics
 from app.api.observing import Observed
 from app.api.problems import Refused, refused
+from app.api.report_forms import ReportForms
 from app.api.report_page import POLICY
 from app.api.schema import openapi
 from app.config.settings import Settings
@@ -43,7 +44,7 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
         async with opening as backend:
             yield State(backend=backend)
 
-    metrics, redact = Metrics(registry), Redaction(settings.secrets)
+    metrics, reports, redact = Metrics(registry), ReportForms(), Redaction(settings.secrets)
     app = FastAPI(
         title="Tollgate",
         version=version("tollgate"),
@@ -61,13 +62,14 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
     routers = (
         jobs.router(metrics),
         budgets.router(),
-        outcomes.router(),
+        outcomes.router(reports),
         spending.router(),
         operations.router(metrics),
     )
     for router in routers:
         for route in router.routes:
             app.router.routes.append(route)
+    app.state.metrics, app.state.reports = metrics, reports  # for the console, which is served beside it
     app.openapi = functools.cache(lambda: openapi(app, settings))  # type: ignore[method-assign]
 
     @app.get("/docs", include_in_schema=False)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.access.keys import Keys
@@ -61,7 +62,7 @@ class Gate:
     async def _admit(self, request: Request) -> None:
         backend = backend_of(request)
         caller = await self._caller(request, backend)
-        counted = f"from:{_address(request)}" if isinstance(caller, Refused) or caller is EVERYBODY else caller.id
+        counted = f"from:{address(request)}" if isinstance(caller, Refused) or caller is EVERYBODY else caller.id
         allowance = await backend.rate.take(counted)
         request.state.headers |= allowance.headers()
         if not allowance.allowed:
@@ -76,11 +77,16 @@ class Gate:
             scheme, _, secret = given.partition(" ")
             key = await backend.keys.verify(secret.strip()) if scheme.lower() == "bearer" else None
             return Caller(key.id, key.tenant, key.scopes) if key else _unknown("this key is unknown or revoked")
-        if not self.loopback or await backend.keys.required():
-            return _unknown("this needs an API key")
-        if not _is_local(f"//{request.headers.get('host', '')}") or not _is_local(request.headers.get("origin")):
-            return Refused("misdirected")
-        return EVERYBODY
+        return await everybody(request, backend, loopback=self.loopback)
+
+
+async def everybody(request: HTTPConnection, backend: Backend, *, loopback: bool) -> Caller | Refused:
+    """The caller of a request without a key: everybody on this machine, while there is no key."""
+    if not loopback or await backend.keys.required():
+        return _unknown("this needs an API key")
+    if not _is_local(f"//{request.headers.get('host', '')}") or not _is_local(request.headers.get("origin")):
+        return Refused("misdirected")
+    return EVERYBODY
 
 
 def needs(*scopes: Permission) -> Callable[..., Caller]:
@@ -134,5 +140,6 @@ def _unknown(detail: str) -> Refused:
     return Refused("unauthorized", f"{detail}; send one as `Authorization: Bearer tg_...`", headers=_CHALLENGE)
 
 
-def _address(request: Request) -> str:
+def address(request: HTTPConnection) -> str:
+    """Where a request comes from, for limits."""
     return request.client.host if request.client else "socket"

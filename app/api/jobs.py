@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
 from app.access.keys import Scope
+from app.api import actions
 from app.api.auth import Caller, Canceller, Decider, Reader, Submitter
 from app.api.backend import Backend, BackendDep, RequestId
 from app.api.metrics import Metrics
@@ -24,8 +25,6 @@ from app.api.models import (
 from app.api.problems import Refused, documented
 from app.jobs.records import JOB_ID, Record
 from app.jobs.states import TERMINAL, WAITING, Status
-from app.work.service import Submission
-from app.work.webhooks import checked_webhook_url
 from graphs.spending.limits import MICRO
 from graphs.spending.spend import Spend
 from graphs.state import Json
@@ -80,17 +79,7 @@ def router(metrics: Metrics) -> APIRouter:
         idempotency_key: Annotated[str | None, Header(pattern=_KEY)] = None,
     ) -> JobDocument | Accepted:
         """A repeated request with the same Idempotency-Key returns the first job."""
-        webhook_url = checked_webhook_url(job.webhook_url, here.settings) if job.webhook_url is not None else None
-        limits = here.settings.limits.model_copy(update=job.wanted)
-        submission = Submission(
-            job.question, limits, caller.tenant, caller.id, dict(job.metadata), webhook_url, job.parent
-        )
-        record, new = await here.service.accept(submission, idempotency_key, job.model_dump_json().encode())
-        told = {**job.wanted, "replayed": not new}
-        written = here.noted("submit", caller.id, caller.tenant, record.job_id, told, request_id)
-        if new:
-            metrics.accepted()
-        await written
+        record, new = await actions.submit(here, metrics, caller, job, idempotency_key, request_id)
         if not new:
             response.headers["Idempotency-Replayed"] = "true"
         response.headers["Location"] = f"/v1/jobs/{record.job_id}"
@@ -124,9 +113,7 @@ def router(metrics: Metrics) -> APIRouter:
         job_id: JobId, decision: DecisionRequest, here: BackendDep, caller: Decider, request_id: RequestId
     ) -> Json:
         """The first decision counts and is returned; any other gets 409, or 410 after the time limit."""
-        answer = await here.service.decide(caller.tenant, job_id, decision.answer, decision.escalation_id, caller.id)
-        await here.noted("decide", caller.id, caller.tenant, job_id, answer, request_id)
-        return answer
+        return await actions.decide(here, caller, job_id, decision, request_id)
 
     @routes.post(
         "/{job_id}/cancel",
@@ -138,11 +125,7 @@ def router(metrics: Metrics) -> APIRouter:
         job_id: JobId, here: BackendDep, caller: Canceller, request_id: RequestId
     ) -> JobDocument | Accepted:
         """A key with only the scope submit may cancel the jobs it submitted."""
-        record = await here.service.get(caller.tenant, job_id)
-        if Scope.CANCEL not in caller.scopes and record.actor != caller.id:
-            raise Refused("forbidden", "this needs a key with the scope cancel, or the key that submitted the job")
-        await here.service.cancel(caller.tenant, job_id)
-        await here.noted("cancel", caller.id, caller.tenant, job_id, None, request_id)
+        await actions.cancel(here, caller, job_id, request_id)
         return await shown(here, await here.service.get(caller.tenant, job_id), caller)
 
     return routes

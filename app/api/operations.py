@@ -4,6 +4,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from app.api import actions
 from app.api.auth import Admin
 from app.api.backend import BackendDep, RequestId
 from app.api.jobs import COMMON, JobId, shown
@@ -43,17 +44,13 @@ def router(metrics: Metrics) -> APIRouter:
         responses={**COMMON, **_OF_DEAD},
     )
     async def requeue(job_id: JobId, here: BackendDep, caller: Admin, request_id: RequestId) -> JobDocument | Accepted:
-        record = await here.service.requeue(caller.tenant, job_id)
-        await here.noted("requeue", caller.id, caller.tenant, job_id, None, request_id)
-        return await shown(here, record, caller)
+        return await shown(here, await actions.requeue(here, caller, job_id, request_id), caller)
 
     @routes.post(
         "/v1/dead-letters/{job_id}/discard", summary="Discard a dead-lettered job", responses={**COMMON, **_OF_DEAD}
     )
     async def discard(job_id: JobId, here: BackendDep, caller: Admin, request_id: RequestId) -> JobDocument | Accepted:
-        record = await here.service.discard(caller.tenant, job_id)
-        await here.noted("discard", caller.id, caller.tenant, job_id, None, request_id)
-        return await shown(here, record, caller)
+        return await shown(here, await actions.discard(here, caller, job_id, request_id), caller)
 
     @routes.get("/healthz", summary="Liveness: this process is running")
     async def healthz() -> Health:

@@ -1,6 +1,5 @@
 """A job's live events, its report, and its trace."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
@@ -8,17 +7,14 @@ from fastapi import APIRouter, Header, Query, Response
 from app.api.auth import Reader, still_admitted
 from app.api.backend import BackendDep
 from app.api.jobs import COMMON, JobId
-from app.api.models import ReportDocument, Trace, TraceEvent, job_cost
+from app.api.models import Trace, TraceEvent, job_cost
 from app.api.problems import Refused, documented
-from app.api.report_page import POLICY, page
-from app.api.report_pdf import Typesetter
+from app.api.report_forms import ReportForms
 from app.api.sse import Streams, event_stream
 from app.jobs.events import Event
 from app.jobs.states import MEDIA, Format
 from safe_http.connections import most_connections
-from safe_http.turns import Turns
 
-PAGES_AT_ONCE = 2
 _FORMS = {media: form for form, media in MEDIA.items()}
 _AFTER = "Id of the last event that you received; default: from the start."
 _EVENT = {
@@ -32,11 +28,11 @@ _EVENT = {
 }
 
 
-def router() -> APIRouter:
+def router(reports: ReportForms) -> APIRouter:
     """The routes of outcomes."""
     routes = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], responses={**COMMON, **documented("no-such-job")})
 
-    typesetter, pages, streams = Typesetter(), Turns(lambda: PAGES_AT_ONCE), Streams(most_connections())
+    streams = Streams(most_connections())
 
     @routes.get(
         "/events",
@@ -76,26 +72,7 @@ def router() -> APIRouter:
         wanted: Annotated[Format | None, Query(alias="format", description="Overrides Accept.")] = None,
         accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
     ) -> Response:
-        record = await here.service.get(caller.tenant, job_id)
-        form = wanted or accepted(accept)
-        found = await here.service.jobs.report(record)
-        if found is None:
-            raise Refused("no-report", f"{job_id} has no report; its status is {record.status}")
-        text, result = found
-        match form:
-            case "md":
-                return Response(text, media_type=MEDIA[form])
-            case "html" | "pdf":
-                stored = await here.service.deps.evidence.many(job_id, [each["id"] for each in result.evidence])
-                if form == "pdf":
-                    made = await typesetter.pdf(text, stored, caller.tenant)
-                    return Response(made, media_type=MEDIA[form])
-                async with pages.turn(caller.tenant):  # rendering may take a second; other requests go on meanwhile
-                    shown = await asyncio.to_thread(page, text, stored)
-                return Response(shown, media_type=MEDIA[form], headers={"Content-Security-Policy": POLICY})
-            case "json":
-                told = ReportDocument(result=result.model_dump(mode="json", exclude={"report_path"}), report=text)
-                return Response(told.model_dump_json(), media_type=MEDIA[form])
+        return await reports.made(here, caller.tenant, job_id, wanted or accepted(accept))
 
     @routes.get("/trace", summary="A job's past events and cost", responses=documented("invalid"))
     async def trace(

@@ -27,7 +27,7 @@ POLICY = (
 def page(text: str, evidence: Mapping[str, Evidence]) -> str:
     """The page for this Markdown report and its evidence."""
     tokens = parsed(text, evidence)
-    _inlined(tokens, evidence)
+    inlined(tokens, evidence)
     body = MARKDOWN.renderer.render(tokens, MARKDOWN.options, {})
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title_of(text))}</title>'
@@ -35,9 +35,10 @@ def page(text: str, evidence: Mapping[str, Evidence]) -> str:
     )
 
 
-def _inlined(tokens: Sequence[Token], evidence: Mapping[str, Evidence]) -> None:
+def inlined(tokens: Sequence[Token], evidence: Mapping[str, Evidence]) -> None:
+    """Put the charts into the tokens of their images."""
     for token in tokens:
-        _inlined(token.children or [], evidence)
+        inlined(token.children or [], evidence)
         if token.type == "image":
             svg = evidence[token.meta["chart"]].svg or ""
             token.attrs["src"] = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"

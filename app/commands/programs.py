@@ -13,6 +13,7 @@ from app.api import create_app
 from app.api.auth import is_loopback
 from app.api.backend import opened_backend
 from app.config.settings import Settings
+from app.console.web import beside
 from app.errors import BadInput
 from app.observing.logs import configure
 from app.observing.redaction import Redaction
@@ -88,16 +89,19 @@ async def _api(settings: Settings, redis_url: str, listener: socket.socket, say:
                 "or listen on 127.0.0.1 only"
             )
         state = contextlib.nullcontext(backend)
-        app = create_app(settings, state, loopback=is_loopback(host), registry=_registry())
+        api = create_app(settings, state, loopback=is_loopback(host), registry=_registry())
         shown = f"[{host}]" if ":" in host else host
-        server = HttpServer(app, ending_s=ENDING_S, started=lambda: say(f"api: http://{shown}:{port}"))
-        _keep_what_is_there()
+        async with beside(api, backend, loopback=is_loopback(host)) as app:
+            server = HttpServer(
+                app, ending_s=ENDING_S, websockets=True, started=lambda: say(f"api: http://{shown}:{port}")
+            )
+            _keep_what_is_there()
 
-        def stop() -> None:
-            server.should_exit = True
+            def stop() -> None:
+                server.should_exit = True
 
-        _when_told_to_stop(stop, exit_with_stdin)
-        await server.serve([listener])
+            _when_told_to_stop(stop, exit_with_stdin)
+            await server.serve([listener])
     say("api: stopped")
 
 

@@ -11,14 +11,13 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from app.commands.terminal import Terminal, in_full
+from app.jobs.narration import Line, told
 from app.jobs.results import JobResult
 from graphs.evidence.rendering import counted
 from graphs.spending.limits import MICRO
 from graphs.state import Json
-from graphs.stop_reasons import EXPLAINED, StopReason
 
 _COLOURS = {"supervisor": "magenta", "researcher": "cyan", "sales": "green", "analyst": "yellow", "report": "blue"}
-_ARGUMENTS = 90
 
 
 class Progress:
@@ -45,88 +44,23 @@ class Progress:
 
     def __call__(self, event: Json) -> None:
         """Show one event of the job."""
-        handler = getattr(self, f"_on_{event['type']}", None)
-        if handler is not None:
-            handler(event)
+        for line in told(event):
+            self._say(line)
+        match event["type"]:
+            case "tool_call":
+                self._tools += 1
+            case "model_call":
+                self._calls += 1
+                self._cost += event["cost_micro_usd"]
+            case "tool_cost":
+                self._cost += event["cost_micro_usd"]
+            case "budget":
+                self._cost, self._budget, self._steps = event["micro_usd"], event["budget_micro_usd"], event["steps"]
         self._live.update(self._totals())
 
-    def _on_job(self, event: Json) -> None:
-        shown = str(event.get("status", event["job_id"]))
-        until = f": {event['stop_detail']}" if event.get("stop_detail") else ""
-        if shown != "running":
-            self._console.print(f"        job  {shown.replace('_', ' ')}{until}", soft_wrap=True)
-
-    def _on_decision(self, event: Json) -> None:
-        self._say("human", f"decides: {event['action']}")
-
-    def _on_gap(self, event: Json) -> None:
-        self._say("warning", f"{counted(event['missed'], 'event')} before this were dropped")
-
-    def _on_plan(self, event: Json) -> None:
-        tasks = event["tasks"]
-        self._say("supervisor", f"plans {counted(len(tasks), 'task')}" if tasks else "has enough, asks for the report")
-        for task in tasks:
-            after = f" after {', '.join(task['depends_on'])}" if task["depends_on"] else ""
-            self._console.print(
-                f"             {task['id']} → {task['agent']}{after}: {task['objective']}", soft_wrap=True
-            )
-
-    def _on_task_started(self, event: Json) -> None:
-        self._say(event["agent"], f"starts {event['task']}")
-
-    def _on_tool_call(self, event: Json) -> None:
-        self._tools += 1
-        given = ", ".join(f"{key}={value!r}" for key, value in event["arguments"].items())
-        shown = given if len(given) <= _ARGUMENTS else f"{given[:_ARGUMENTS]}…"
-        took = "from the cache" if event.get("cached") else f"{event.get('ms')} ms"
-        outcome = f"→ {event['evidence']}, {took}" if "evidence" in event else f"→ {event['error']}"
-        if event.get("flags"):
-            outcome += f", reads like instructions ({', '.join(event['flags'])})"
-        self._say(event["agent"], f"{event['tool'].replace('__', '.')}({shown}) {outcome}")
-
-    def _on_task_finished(self, event: Json) -> None:
-        told = f"failed: {event['error']}" if event["error"] else f"finishes {event['id']}"
-        self._say(event["agent"], told)
-        for gap in event["gaps"]:
-            self._say(event["agent"], f"gap: {gap}")
-
-    def _on_task_paused(self, event: Json) -> None:
-        self._say(event["agent"], f"pauses {event['id']}: {event['error']}")
-
-    def _on_model_call(self, event: Json) -> None:
-        self._calls += 1
-        self._cost += event["cost_micro_usd"]
-
-    def _on_tool_cost(self, event: Json) -> None:
-        self._cost += event["cost_micro_usd"]
-
-    def _on_budget(self, event: Json) -> None:
-        self._cost, self._budget, self._steps = event["micro_usd"], event["budget_micro_usd"], event["steps"]
-        if "stop_reason" in event:
-            detail = f" ({event['stop_detail']})" if event["stop_detail"] else ""
-            self._say("budget", f"{event['route']}: {EXPLAINED[StopReason(event['stop_reason'])]}{detail}")
-
-    def _on_verified(self, event: Json) -> None:
-        counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in event["findings"].items())
-        doubtful = f", {event['marked']} of them marked as doubtful" if event.get("marked") else ""
-        self._say("verify", f"findings: {counts or 'none'}{doubtful}")
-
-    def _on_report(self, event: Json) -> None:
-        self._say("report", f"draft {event['attempt']} written")
-
-    def _on_report_verified(self, event: Json) -> None:
-        found = (
-            f"{counted(event['problems'], 'statement')} without evidence"
-            if event["problems"]
-            else "every number is in evidence"
-        )
-        self._say("verify", found + (", sent back" if event["sent_back"] else ""))
-
-    def _on_warning(self, event: Json) -> None:
-        self._say("warning", event["message"])
-
-    def _say(self, who: str, what: str) -> None:
-        self._console.print(Text.assemble((f"{who:>11}", _COLOURS.get(who, "white")), f"  {what}"), soft_wrap=True)
+    def _say(self, line: Line) -> None:
+        who = (f"{line.who:>11}", _COLOURS.get(line.who, "white"))
+        self._console.print(Text.assemble(who, f"  {line.what}"), soft_wrap=True)
 
     def _totals(self) -> Text:
         of = f" of {in_full(self._budget)}" if self._budget else ""

@@ -1,10 +1,11 @@
 """The statuses of a job and the formats of its report, apart from the record, which is slow to import."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 Status = Literal[
     "queued", "running", "suspended", "awaiting_human", "completed", "partial", "failed", "cancelled", "dead"
 ]
+STATUSES: tuple[Status, ...] = get_args(Status)
 WAITING: frozenset[Status] = frozenset({"suspended", "awaiting_human"})  # for another day, or for a human
 TERMINAL: frozenset[Status] = frozenset({"completed", "partial", "failed", "cancelled", "dead"})
 

@@ -53,6 +53,14 @@ class Sizes(NamedTuple):
     suspended: int
 
 
+class Taker(NamedTuple):
+    """A live worker: its name, its places, and the calls that it carries out."""
+
+    name: str
+    places: int
+    calls: list[Call]
+
+
 @dataclass(frozen=True, slots=True)
 class Worker:
     """A worker: its name, its concurrent calls, those of one tenant over all workers, and the seconds of silence after
@@ -96,8 +104,7 @@ class Queue:
         """
         given = (worker.name, worker.places, free, worker.per_tenant, _ms(worker.silence_s))
         due_ms, found = await self._run("take", *given)
-        calls = [Call(*each.decode().split("/", 1)) for each in found]
-        return Taken(calls, due_ms / 1000 if due_ms >= 0 else None)
+        return Taken([_call(each) for each in found], due_ms / 1000 if due_ms >= 0 else None)
 
     async def renew(self, worker: Worker, calls: Sequence[Call]) -> None:
         """Report that the worker is alive and carries out these calls."""
@@ -132,9 +139,32 @@ class Queue:
         """The sizes of the queue."""
         return Sizes(*await self._run("look"))
 
+    async def later(self, tenant: str, most: int) -> list[str]:
+        """The names of the tenant's delayed calls, the next one first, of the next `most` ones of all tenants."""
+        found = await self._client.zrange(f"{self._prefix}later", 0, most - 1)
+        calls = [_call(each) for each in found]
+        return [each.name for each in calls if each.tenant == tenant]
+
+    async def takers(self) -> list[Taker]:
+        """The live workers."""
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.zrange(f"{self._prefix}workers", 0, -1)
+            pipe.hgetall(f"{self._prefix}takers")
+            workers, taken = await pipe.execute()
+        found: list[Taker] = []
+        for each in workers:
+            name, _, places = each.decode().rpartition("/")
+            calls = [_call(member) for member, taker in taken.items() if taker.decode() == name]
+            found.append(Taker(name, int(places), calls))
+        return found
+
     async def _run(self, operation: str, *given: object) -> Any:
         now = "" if self.now_ms is None else self.now_ms
         return await _SCRIPT.run(self._client, [f"{self._prefix}turns"], operation, now, self._ttl, *given)
+
+
+def _call(member: bytes) -> Call:
+    return Call(*member.decode().split("/", 1))
 
 
 def _ms(seconds: float) -> int:

@@ -24,6 +24,7 @@ from graphs.spending.limits import Limits
 from graphs.state import Json
 
 NET_S = 2.0  # delay of the call that a worker gets in case this process dies
+MOST_LATER = 5000  # delayed calls of all tenants that are looked at
 SCANNED, PAGE = 1000, 100  # records scanned for one filtered listing, and per batch
 
 
@@ -102,14 +103,20 @@ class Service:
         return record
 
     async def listed(
-        self, tenant: str, *, status: str | None = None, before: str | None = None, most: int = 20
+        self, tenant: str, *, status: str | None = None, text: str = "", before: str | None = None, most: int = 20
     ) -> tuple[list[Record], str | None]:
-        """Jobs of this tenant, newest first, and the start of the next page; None after the last one."""
+        """Jobs of this tenant, newest first, and the start of the next page; None after the last one.
+
+        With `text`, those whose question or id contains it, regardless of case.
+        """
         found: list[Record] = []
         for _ in range(SCANNED // PAGE):
             ids = await self.registry.listed(tenant, before, PAGE)
             for record in await self.records.many(ids):
-                if status in {None, record.status}:
+                if (
+                    status in {None, record.status}
+                    and text.casefold() in f"{record.job_id} {record.question.casefold()}"
+                ):
                     found.append(record)
                     if len(found) == most:
                         return found, None if record.job_id == ids[-1] and len(ids) < PAGE else record.job_id
@@ -117,6 +124,11 @@ class Service:
                 return found, None
             before = ids[-1]
         return found, before
+
+    async def waiting(self, tenant: str) -> list[Record]:
+        """The jobs that wait for a human, the one with the earliest time limit first."""
+        found = await self.records.many(await self.queue.later(tenant, MOST_LATER))
+        return [each for each in found if each.status == "awaiting_human"]
 
     async def decide(self, tenant: str, job_id: str, answer: Json, escalation_id: str | None, actor: str) -> Json:
         """Decide about the open escalation, and let a worker continue the job. Returns the complete decision.

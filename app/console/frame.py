@@ -1,0 +1,208 @@
+"""What all pages share: who looks, the header, how errors are shown, how pages follow what happens."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fastapi.exceptions import RequestValidationError
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import escape
+from nicegui import ui
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from app.access.keys import Scope
+from app.api.auth import EVERYBODY, Caller, still_admitted
+from app.api.backend import Backend
+from app.api.metrics import Metrics
+from app.api.problems import refused
+from app.api.report_forms import ReportForms
+from app.console import PATH
+from graphs.redis.failures import is_outage
+from graphs.spending.limits import MICRO
+
+logger = logging.getLogger(__name__)
+
+HERE = Path(__file__).parent
+TEMPLATES = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+PAGES = {"": "Jobs", "inbox": "Inbox", "spend": "Spend", "operations": "Operations", "audit": "Audit"}
+REQUEST_ID = "console"  # in the audit trail, in place of an HTTP request's
+
+
+@dataclass(frozen=True)
+class Console:
+    """What the pages work with. `drawn` is the graph as Mermaid."""
+
+    backend: Backend
+    metrics: Metrics
+    reports: ReportForms
+    drawn: str
+
+
+@dataclass
+class Viewer:
+    """Who looks at a page."""
+
+    console: Console
+    caller: Caller
+
+    @property
+    def tenant(self) -> str:
+        """Whose jobs are shown."""
+        return self.caller.tenant
+
+    def may(self, *scopes: Scope) -> bool:
+        """Whether the key has one of these scopes."""
+        return not self.caller.scopes.isdisjoint(scopes)
+
+    async def admitted(self) -> bool:
+        """Whether the key is still valid."""
+        return await still_admitted(self.caller, self.console.backend.keys)()
+
+    async def does(self, act: Callable[[], Awaitable[object]], done: str = "") -> bool:
+        """Do something, and say so; or say why it cannot be done. Returns whether it was done."""
+        if not await self.admitted():
+            ui.navigate.to("/login")
+            return False
+        try:
+            await act()
+        except Exception as error:
+            ui.notify(_said(error), type="negative", close_button="OK", timeout=0)
+            return False
+        if done:
+            ui.notify(done, type="positive")
+        return True
+
+    def follow(self, every_s: float, look: Callable[[], Awaitable[object]]) -> ui.timer:
+        """Look regularly for as long as the page is open. An error is shown until it is over."""
+        trouble = ui.label().classes("trouble").props("role=alert")
+        trouble.set_visibility(False)
+
+        async def looked() -> None:
+            try:
+                if not await self.admitted():
+                    ui.navigate.to("/login")
+                    return
+                await look()
+            except Exception as error:
+                trouble.set_text(f"{_said(error)} This page goes on by itself.")
+                trouble.set_visibility(True)
+            else:
+                trouble.set_visibility(False)
+
+        return ui.timer(every_s, looked)
+
+
+Build = Callable[..., Awaitable[None]]
+
+
+def page(console: Console, path: str, title: str, build: Build, *scopes: Scope) -> None:
+    """Serve a page at this path, to callers with one of these scopes. `build` gets the viewer and the path's values."""
+
+    async def shown(request: Request) -> None:
+        viewer = Viewer(console, request.state.caller)
+        _header(viewer, path)
+        if not viewer.may(*scopes):
+            empty("This key may not see this page", f"It needs the scope {' or '.join(scopes)}.")
+            return
+        try:
+            await build(viewer, **request.path_params)
+        except Exception as error:
+            empty(refused(error).kind.title, _said(error))
+
+    ui.page(f"/{path}", title=f"{title} · Console", dark=None)(shown)
+
+
+def empty(title: str, text: str) -> None:
+    """A panel where there is nothing else to show."""
+    with ui.element("section").classes("empty"):
+        heading(title, 2)
+        ui.label(text)
+
+
+def heading(text: str, level: int = 1) -> None:
+    """A heading."""
+    ui.html(str(escape(text)), sanitize=False, tag=f"h{level}")
+
+
+def shown(template: str, **given: Any) -> str:
+    """HTML of a template; what is given is escaped."""
+    return TEMPLATES.get_template(template).render(**given)
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def checked(model: type[T], **given: Any) -> T:
+    """What was entered in a form, as in a request's body. Raises RequestValidationError."""
+    try:
+        return model(**given)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
+
+
+class Panel:
+    """A part of a page that is drawn anew when its data change."""
+
+    def __init__(self, template: str) -> None:
+        self._template = template
+        self._html = ui.html(sanitize=True).classes("panel")
+
+    def show(self, **given: Any) -> None:
+        """Draw it with these data; nothing is sent if it looks the same."""
+        made = shown(self._template, **given)
+        if made != self._html.content:
+            self._html.set_content(made)
+
+
+def usd(micro_usd: float) -> str:
+    """An amount for reading: 0.0123 dollars as $0.0123."""
+    amount = micro_usd / MICRO
+    return f"${amount:,.2f}" if amount >= 100 or amount == 0 else f"${amount:,.4f}"
+
+
+def size(count: float) -> str:
+    """A number of bytes or tokens for reading."""
+    return f"{count:,.0f}" if count < 10_000 else f"{count / 1000:,.0f} k"
+
+
+def clock(at: datetime) -> str:
+    """A UTC time of day."""
+    return f"{at:%H:%M:%S}"
+
+
+def moment(at: datetime) -> str:
+    """A UTC date and time."""
+    return f"{at:%Y-%m-%d %H:%M}"
+
+
+ui.button.default_props("no-caps unelevated")
+ui.tab.default_props("no-caps")
+TEMPLATES.filters |= {"usd": usd, "size": size, "clock": clock, "moment": moment}
+
+
+def _header(viewer: Viewer, here: str) -> None:
+    ui.add_css(HERE / "console.css")
+    ui.colors(primary="#1d4ed8", negative="#b91c1c", positive="#166534")
+    named = None if viewer.caller is EVERYBODY else viewer.caller
+    made = shown("header.html", path=PATH, pages=PAGES, here=here.partition("/")[0], caller=named)
+    layout, content = ui.context.client.layout, ui.context.client.content
+    ui.html(made, sanitize=False, tag="header").move(layout, 0)  # the framework puts all else into <main>
+    ui.skip_link(target=content)
+
+
+def _said(error: Exception) -> str:
+    """What the reader is told of an error; the log has the rest."""
+    problem = refused(error)
+    if problem.kind.status >= 500 and not is_outage(error):
+        logger.error("a page of the console failed", exc_info=error)
+    return str(problem.detail)

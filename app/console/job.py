@@ -1,0 +1,155 @@
+"""One job: what it does now, what it costs, every call, its report, and its question if it waits."""
+
+from collections.abc import Callable
+
+from nicegui import ui
+
+from app.access.keys import Scope
+from app.api import actions
+from app.api.jobs import document
+from app.api.models import JobDocument
+from app.console import PATH, drawings
+from app.console.escalation import asked
+from app.console.frame import REQUEST_ID, Panel, Viewer, heading
+from app.console.report import linked
+from app.console.story import Story
+from app.jobs.states import MEDIA, TERMINAL
+from graphs.spending.spend import Spend
+
+EVERY_S = 1.0
+READ_AT_ONCE = 1000
+LINES, CALLS = 400, 500  # shown at most, the newest
+TABS = ("Now", "Calls", "Sequence", "Report")
+MERMAID = {"theme": "neutral", "securityLevel": "strict"}
+
+
+class Page:
+    """The page of one job. Its parts are drawn when they are looked at and something has changed."""
+
+    def __init__(self, viewer: Viewer, job_id: str) -> None:
+        self.viewer, self.job_id = viewer, job_id
+        self.story = Story()
+        self.job: JobDocument | None = None
+        self.used = Spend()
+        self.reported = False
+        self.escalation = ""
+
+    async def opened(self) -> None:
+        """Read the job, and draw all."""
+        await self._read()
+        assert self.job
+        heading(self.job.question)
+        self.summary = Panel("summary.html")
+        with ui.element("div").classes("actions"):
+            self.cancel = ui.button("Cancel", on_click=self._cancel).props("color=negative")
+        self.question = ui.element("div")
+        with ui.tabs().props("align=left") as tabs:
+            for name in TABS:
+                ui.tab(name)
+        chosen = "Report" if self.job.status in TERMINAL else "Now"
+        with ui.tab_panels(tabs, value=chosen, animated=False) as panels:
+            with ui.tab_panel("Now"):
+                with ui.element("div").classes("pictures"):
+                    self.plan = self._picture("Plan")
+                    self.graph = self._picture("Graph")
+                self.agents = Panel("agents.html")
+                self.log = Panel("log.html")
+            with ui.tab_panel("Calls"):
+                self.flame, self.calls = Panel("flame.html"), Panel("calls.html")
+            with ui.tab_panel("Sequence"):
+                self.talk = self._picture("Who asked whom for what, the newest messages")
+            with ui.tab_panel("Report"):
+                self.report = ui.html(sanitize=True).classes("report")
+        self.draws: dict[str, Callable[[], None]] = {"Now": self._now, "Calls": self._calls, "Sequence": self._talk}
+        self.panels = panels
+        panels.on_value_change(self._draw)
+        await self._draw()
+        self.timer = self.viewer.follow(EVERY_S, self._look)
+
+    def _picture(self, label: str) -> ui.mermaid:
+        with ui.element("figure").classes("picture"):
+            with ui.element("figcaption"):
+                ui.label(label)
+            return (
+                ui.mermaid("graph LR;", config=MERMAID).props("role=region tabindex=0").props(f'aria-label="{label}"')
+            )
+
+    async def _look(self) -> None:
+        before = (self.story.last, self.job)
+        await self._read()
+        if (self.story.last, self.job) != before:
+            await self._draw()
+
+    async def _read(self) -> None:
+        here, tenant = self.viewer.console.backend, self.viewer.tenant
+        record = await here.service.get(tenant, self.job_id)
+        while events := await here.service.log.read(self.job_id, self.story.last, most=READ_AT_ONCE):
+            self.story.read(events)
+            if len(events) < READ_AT_ONCE:
+                break
+        self.used = await here.service.deps.ledger.spend(self.job_id)
+        self.job = await document(here, record, self.used)
+
+    async def _draw(self) -> None:
+        job = self.job
+        assert job
+        self.summary.show(job=job, used=self.used, forms=list(MEDIA), path=PATH, reported=self.reported)
+        self.cancel.set_visibility(job.status not in TERMINAL and not job.cancel_requested and self._may_cancel())
+        self._ask(job)
+        if draw := self.draws.get(self.panels.value):
+            draw()
+        if job.status in TERMINAL and not self.reported:
+            await self._report()
+
+    def _now(self) -> None:
+        console, story = self.viewer.console, self.story
+        self.graph.set_content(drawings.graph(console.drawn, story.at_work))
+        self.plan.set_content(drawings.plan(story.tasks) if story.tasks else "graph LR; none[no plan yet];")
+        self.agents.show(used=self.used, tasks=story.tasks)
+        self.log.show(lines=story.lines[-LINES:], left_out=max(0, len(story.lines) - LINES), gone=story.gone)
+
+    def _calls(self) -> None:
+        calls = sorted(self.story.calls, key=lambda each: each.starts)
+        self.flame.show(**drawings.flame(self.story))
+        self.calls.show(calls=calls[-CALLS:], left_out=max(0, len(calls) - CALLS))
+
+    def _talk(self) -> None:
+        self.talk.set_content(drawings.sequence(self.story.talk))
+
+    async def _report(self) -> None:
+        service = self.viewer.console.backend.service
+        found = await service.jobs.report(await service.get(self.viewer.tenant, self.job_id))
+        self.reported = True
+        if found is None:
+            self.report.set_content("<p>This job ended without a report.</p>")
+            return
+        text, result = found
+        evidence = await service.deps.evidence.many(self.job_id, [each["id"] for each in result.evidence])
+        body, sources = linked(text, evidence)
+        self.report.set_content(f"{body}<h2>Evidence</h2>{sources}" if sources else body)
+        self.summary.show(job=self.job, used=self.used, forms=list(MEDIA), path=PATH, reported=True)
+
+    def _ask(self, job: JobDocument) -> None:
+        asks = str((job.escalation or {}).get("escalation_id", ""))
+        if asks != self.escalation:
+            self.escalation = asks
+            self.question.clear()
+            with self.question:
+                if job.escalation:
+                    asked(self.viewer, self.job_id, job.escalation, self._look)
+
+    def _may_cancel(self) -> bool:
+        return self.viewer.may(Scope.CANCEL, Scope.SUBMIT)
+
+    async def _cancel(self) -> None:
+        console = self.viewer.console
+        await self.viewer.does(
+            lambda: actions.cancel(console.backend, self.viewer.caller, self.job_id, REQUEST_ID),
+            "The job stops at its next step.",
+        )
+        await self._look()
+
+
+async def job(viewer: Viewer, job_id: str) -> None:
+    """The page."""
+    await Page(viewer, job_id).opened()

@@ -1,0 +1,126 @@
+"""The list of jobs, and the form that submits one."""
+
+import asyncio
+
+from nicegui import ui
+
+from app.access.keys import Scope
+from app.api import actions
+from app.api.models import JobRequest
+from app.console import PATH
+from app.console.frame import REQUEST_ID, Panel, Viewer, checked, empty, heading
+from app.jobs.records import Record
+from app.jobs.states import STATUSES, TERMINAL
+from graphs.evidence.rendering import counted
+from graphs.spending.limits import MICRO, OnLimit
+from graphs.state import Json
+
+EVERY_S = 2.0
+PAGE = 25
+ON_LIMIT: dict[OnLimit, str] = {"escalate": "ask me", "finish_partial": "finish a partial report", "fail": "fail"}
+
+
+async def jobs(viewer: Viewer) -> None:
+    """The page."""
+    heading("Jobs")
+    if viewer.may(Scope.SUBMIT):
+        _form(viewer)
+    if not viewer.may(Scope.READ):
+        empty("This key may not read jobs", "It needs the scope read.")
+        return
+    with ui.element("form").classes("filters").props("role=search onsubmit='return false'"):
+        status = ui.select({"": "all", **{each: each.replace("_", " ") for each in STATUSES}}, value="", label="Status")
+        text = ui.input("Question or id").props("debounce=300 clearable type=search")
+    panel = Panel("jobs.html")
+    starts: list[str | None] = [None]  # where each page up to this one begins
+    with ui.element("nav").classes("paging").props("aria-label='Pages of jobs'"):
+        newer, older = ui.button("Newer"), ui.button("Older")
+
+    async def look() -> None:
+        here = viewer.console.backend.service
+        wanted, words = status.value or None, (text.value or "").strip()
+        records, after = await here.listed(viewer.tenant, status=wanted, text=words, before=starts[-1], most=PAGE)
+        rows = await asyncio.gather(*(_row(viewer, each) for each in records))
+        panel.show(rows=rows, filtered=bool(wanted or words), path=PATH, may_submit=viewer.may(Scope.SUBMIT))
+        newer.set_enabled(len(starts) > 1)
+        older.set_enabled(after is not None)
+        following[0] = after
+
+    following: list[str | None] = [None]
+
+    async def back() -> None:
+        if len(starts) > 1:
+            starts.pop()
+        await look()
+
+    async def forth() -> None:
+        if following[0]:
+            starts.append(following[0])
+        await look()
+
+    async def anew() -> None:
+        del starts[1:]
+        await look()
+
+    newer.on_click(back)
+    older.on_click(forth)
+    status.on_value_change(anew)
+    text.on_value_change(anew)
+    viewer.follow(EVERY_S, look)
+
+
+async def _row(viewer: Viewer, record: Record) -> Json:
+    used = await viewer.console.backend.service.deps.ledger.spend(record.job_id)
+    budget = record.limits.budget_micro_usd
+    return {
+        "id": record.job_id,
+        "question": record.question,
+        "status": "stopping" if record.cancel_at and record.status not in TERMINAL else record.status,
+        "spent": used.micro_usd,
+        "budget": max(budget, used.micro_usd),
+        "progress": [
+            counted(used.model_calls, "model call"),
+            counted(used.tool_calls, "tool call"),
+            counted(used.steps, "step"),
+        ],
+        "created_at": record.created_at,
+    }
+
+
+def _form(viewer: Viewer) -> None:
+    """The form of a new job."""
+    settings = viewer.console.backend.settings
+    limits, ceiling = settings.limits, settings.ceiling
+    with ui.element("section").classes("card").props("aria-label='New job'"):
+        question = ui.textarea("Question").props("autogrow rows=2").classes("wide")
+        with ui.element("div").classes("fields"):
+            most_usd = ceiling.budget_micro_usd / MICRO
+            budget = ui.number(
+                "Budget in US dollars", value=limits.budget_micro_usd / MICRO, min=0.000001, max=most_usd
+            )
+            budget.props("step=0.01")
+            deadline = ui.number("Deadline in seconds", value=limits.deadline_s, min=1, max=ceiling.deadline_s)
+            on_limit = ui.select(ON_LIMIT, value=limits.on_limit, label="At a limit")
+            button = ui.button("Submit")
+
+    async def submit() -> None:
+        made: list[Record] = []
+
+        async def act() -> None:
+            job = checked(
+                JobRequest,
+                question=question.value or "",
+                budget_usd=budget.value,
+                deadline_s=int(deadline.value) if deadline.value is not None else None,
+                on_limit=on_limit.value,
+            )
+            console = viewer.console
+            record, _ = await actions.submit(console.backend, console.metrics, viewer.caller, job, None, REQUEST_ID)
+            made.append(record)
+
+        button.disable()
+        if await viewer.does(act):
+            ui.navigate.to(f"/jobs/{made[0].job_id}")
+        button.enable()
+
+    button.on_click(submit)
