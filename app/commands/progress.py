@@ -1,6 +1,5 @@
 """Live progress of one job on stderr: activity, spend against budget, steps."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from app.commands.terminal import Terminal, in_full
 from app.jobs.narration import Line, told
 from app.jobs.results import JobResult
 from graphs.evidence.rendering import counted
+from graphs.planning.decision import proposed_usd
 from graphs.spending.limits import MICRO
 from graphs.state import Json
 
@@ -122,12 +122,11 @@ def ask(console: Terminal, escalation: Json, command: Callable[[str], str], who:
     console.print(f"waiting      {escalation['what_happened']}{detail}")
     if escalation["remedy"]:
         console.print(f"to go on     {escalation['remedy']}")
-    least, most = escalation["least_amount_usd"], escalation["most_amount_usd"]
-    if least <= most:
-        console.print(f"amount       from ${least:.6f} to ${most:.6f}")
     choices = ["finish_partial", "abort"]
-    if least <= most:
-        amount = f"{min(most, max(0.1, math.ceil(least * 100) / 100)):.6f}".rstrip("0").rstrip(".")
+    if (proposed := proposed_usd(escalation)) is not None:
+        least, most = escalation["least_amount_usd"], escalation["most_amount_usd"]
+        console.print(f"amount       from ${least:.6f} to ${most:.6f}")
+        amount = f"{proposed:.6f}".rstrip("0").rstrip(".")
         choices = [f"approve_more --amount-usd {amount}", f"redirect --note '...' --amount-usd {amount}", *choices]
     for before, choice in zip(["answer with", *["or"] * 3], choices, strict=False):
         console.print(f"{before:<11}  {command(f'--action {choice}')}")

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from app.errors import DecisionRefused, TooLate
 from app.jobs.records import record_key
 from graphs.planning.decision import NO_ANSWER
+from graphs.planning.review import Review
 from graphs.state import Json
 
 
@@ -77,11 +78,13 @@ class Decisions:
 
 
 def escalated(snapshot: StateSnapshot) -> Json | None:
-    """The job's open escalation with its id; None if there is none."""
+    """The job's open escalation with its id, in our own form; None if there is none."""
     if not snapshot.interrupts:
         return None
     checkpoint = snapshot.config["configurable"]["checkpoint_id"]
-    return {"escalation_id": f"{snapshot.interrupts[0].id}@{checkpoint}", **snapshot.interrupts[0].value}
+    asked = snapshot.interrupts[0]
+    ours = {name: value for name, value in asked.value.items() if name not in Review.__annotations__}
+    return {"escalation_id": f"{asked.id}@{checkpoint}", **ours}
 
 
 def _open(paused: StateSnapshot) -> Json:

@@ -8,22 +8,29 @@ from langgraph.types import interrupt
 from pydantic import ValidationError
 
 from graphs.deps import Deps
-from graphs.planning.decision import applied, escalation
+from graphs.planning.decision import applied, decided, escalation
+from graphs.planning.review import choice, review
 from graphs.state import ResearchState
+
+_LONGEST = 300  # characters of what is wrong with an answer; it may quote it
 
 
 def escalate(deps: Deps) -> Any:
-    """The node. The answer is a `graphs.planning.decision.Decision`, or NO_ANSWER when nobody answered in time."""
+    """The node. The answer is a `graphs.planning.decision.Decision`, what `graphs.planning.review` makes one of, or
+    NO_ANSWER when nobody answered in time. Any other is refused, and the question asked again."""
 
     async def escalate_node(state: ResearchState) -> dict[str, Any]:
-        answer = interrupt(escalation(state, deps.ceiling))
+        question = escalation(state, deps.ceiling)
+        answer = interrupt({**question, **review(question)})
         used = await deps.ledger.spend(state["job_id"])
         try:
+            if (chosen := choice(answer, question)) is not None:
+                answer = decided(state, used, chosen, deps.ceiling).model_dump()
             return applied(state, used, answer, deps.ceiling, deps.job_time(get_config()))
-        except ValidationError as error:  # from Studio; the command line refuses it earlier
+        except ValueError as error:  # from another client; ours refuse it earlier
             return {
                 "route": "escalate",
-                "stop_detail": f"the last answer was not one of the choices: {error.errors()[0]['msg']}",
+                "stop_detail": f"the last answer was not one of the choices: {_wrong(error)[:_LONGEST]}",
             }
 
     return escalate_node
@@ -32,3 +39,11 @@ def escalate(deps: Deps) -> Any:
 def after_escalate(planner: str) -> Callable[[ResearchState], str]:
     """More budget or a new direction go back to the planner. After an invalid answer the question is asked again."""
     return lambda state: planner if state["route"] == "assign" else state["route"]
+
+
+def _wrong(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    place = ".".join(str(each) for each in first["loc"][1:])
+    return f"{place}: {first['msg']}" if place else first["msg"]

@@ -1,5 +1,6 @@
 """The choices that an escalation offers a human, and how each changes the job."""
 
+import math
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
@@ -81,6 +82,12 @@ def escalation(state: ResearchState, ceiling: Limits) -> Json:
         "answer_by": state.get("answer_by"),
         "choices": DECISION.json_schema(),
     }
+
+
+def proposed_usd(question: Json) -> float | None:
+    """The amount to propose for this escalation, in whole cents if possible; None if no amount is enough to go on."""
+    least, most = question["least_amount_usd"], question["most_amount_usd"]
+    return min(most, max(0.1, math.ceil(least * 100) / 100)) if least <= most else None
 
 
 def decided(

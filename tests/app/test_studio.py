@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from app.config.settings import Settings
 from app.running.processes import Addresses
 from tests.app.command_line import environment
+from tests.graphs.planning.clients import chat_sends, chat_shows, inbox_sends, inbox_shows
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +95,79 @@ async def test_it_interrupts_and_resumes_with_the_human_s_answer(client: LangGra
     answer: Any = {"resume": {"action": "approve_more", "amount_usd": 0.1}}
     ended: Any = await client.runs.wait(thread["thread_id"], "research", command=answer)
     assert ended["status"] == "completed"
+
+
+async def test_agent_inbox_finds_shows_and_answers_it(client: LangGraphClient) -> None:
+    thread_id, value = await interrupted(client)
+    refused = inbox_sends(inbox_shows(value), "edit", edits={"amount_usd": "a little"})
+    async for part in client.runs.stream(thread_id, "research", command={"resume": refused}, stream_mode="events"):
+        assert part.event != "error"
+    again = await asked(client, thread_id)
+    assert "the last answer was not one of the choices" in again["description"]
+    more = inbox_sends(inbox_shows(again), "edit", edits={"amount_usd": "0.2"})
+    async for part in client.runs.stream(thread_id, "research", command={"resume": more}, stream_mode="events"):
+        assert part.event != "error"
+    ended = await client.threads.get(thread_id)
+    values: Any = ended["values"]
+    assert (ended["status"], values["status"]) == ("idle", "completed")
+    assert values["limits"]["budget_micro_usd"] == 200_010
+
+
+async def test_an_older_agent_inbox_ignores_it(client: LangGraphClient) -> None:
+    thread_id, value = await interrupted(client)
+    ignored = inbox_sends(inbox_shows(value, older=True), "ignore")
+    run = await client.runs.create(thread_id, "research", command={"resume": ignored})
+    values: Any = await client.runs.join(thread_id, run["run_id"])
+    assert (values["status"], values["stop_reason"]) == ("partial", "finished_by_human")
+
+
+async def test_agent_inbox_marks_it_as_resolved(client: LangGraphClient) -> None:
+    """The question is gone without an answer, and so is the job: nothing more runs or is spent."""
+    thread_id, _ = await interrupted(client)
+    await client.threads.update_state(thread_id, None, as_node="__end__")
+    state = await client.threads.get_state(thread_id)
+    assert (state["next"], state["tasks"]) == ([], [])
+    assert (await client.threads.get(thread_id))["status"] == "idle"
+    next_one: dict[str, Any] = {**QUESTION, "limits": {"budget_micro_usd": 500_000}}
+    new: Any = await client.runs.wait(thread_id, "research", input=next_one)
+    assert (new["status"], new["job_id"]) == ("completed", f"{thread_id}-2")
+
+
+async def test_agent_chat_ui_shows_and_answers_it(client: LangGraphClient) -> None:
+    thread_id, value = await interrupted(client)
+    answer: Any = {"resume": chat_sends(chat_shows(value), "approve")}
+    modes: Any = ["values", "messages-tuple", "custom"]
+    parts = client.runs.stream(
+        thread_id, "research", input={}, command=answer, stream_mode=modes, stream_subgraphs=True, stream_resumable=True
+    )
+    last: Any = [part.data async for part in parts if part.event == "values"][-1]
+    assert last["status"] == "completed"
+
+
+async def test_agent_chat_ui_cannot_mark_it_as_resolved(client: LangGraphClient) -> None:
+    """Its command goes to the end, which in LangGraph answers no interrupt: the job still waits."""
+    thread_id, value = await interrupted(client)
+    over: Any = {"goto": "__end__"}
+    async for part in client.runs.stream(thread_id, "research", input={}, command=over):
+        assert part.event != "error"
+    assert await asked(client, thread_id) == value
+
+
+async def interrupted(client: LangGraphClient) -> tuple[str, Any]:
+    """A thread that waits for a human, and its question."""
+    thread = await client.threads.create(graph_id="research")
+    await client.runs.wait(thread["thread_id"], "research", input=POOR)
+    return thread["thread_id"], await asked(client, thread["thread_id"])
+
+
+async def asked(client: LangGraphClient, thread_id: str) -> Any:
+    """The thread's question, as clients find it: by the status among the graph's threads, and in the state."""
+    found = await client.threads.search(metadata={"graph_id": "research"}, status="interrupted", limit=100)
+    [listed] = [each for each in found if each["thread_id"] == thread_id]
+    [[one]] = listed["interrupts"].values()
+    state = await client.threads.get_state(thread_id)
+    assert state["tasks"][-1]["interrupts"][-1]["value"] == one["value"]
+    return one["value"]
 
 
 async def test_a_run_can_be_forked_from_an_earlier_checkpoint(client: LangGraphClient) -> None:

@@ -20,6 +20,7 @@ from app.jobs.results import JobResult
 from app.running.processes import Addresses
 from app.running.runtime import dependencies
 from graphs.checkpoint.saver import RedisSaver
+from graphs.planning.review import Review
 from graphs.research import build_research_graph
 from graphs.tools.gateway import ToolGateway
 from tests.app.command_line import answered, started
@@ -106,6 +107,7 @@ async def test_an_answer_to_an_earlier_question_is_refused(
     async with over(script(), settings, addresses, redis_client) as jobs:
         first = await paused(jobs, settings)
         assert first.escalation
+        assert not set(Review.__annotations__) & set(first.escalation), "they are for other clients"
         stale = first.escalation["escalation_id"]
         second = await jobs.decide(first.job_id, APPROVE, quiet, escalation_id=stale)
         assert second.escalation
