@@ -31,7 +31,7 @@ class BadInput(AppError):
 
 
 class NoSuchJob(BadInput):
-    """There is no record of this job: it never existed, or it expired."""
+    """There is no record of this job: it never existed, it expired, or it was deleted."""
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"there is no job {job_id}")

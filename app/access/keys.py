@@ -45,6 +45,7 @@ class Scope(StrEnum):
     READ = "read"
     DECIDE = "decide"
     CANCEL = "cancel"
+    DELETE = "delete"
     ADMIN = "admin"
 
 

@@ -104,6 +104,7 @@ def needs(*scopes: Permission) -> Callable[..., Caller]:
 Submitter = Annotated[Caller, Depends(needs(Permission.SUBMIT))]
 Reader = Annotated[Caller, Depends(needs(Permission.READ))]
 Canceller = Annotated[Caller, Depends(needs(Permission.CANCEL, Permission.SUBMIT))]  # the latter for its own jobs
+Deleter = Annotated[Caller, Depends(needs(Permission.DELETE))]
 Decider = Annotated[Caller, Depends(needs(Permission.DECIDE))]
 Admin = Annotated[Caller, Depends(needs(Permission.ADMIN))]
 

@@ -1,4 +1,4 @@
-"""Submitting jobs, reading them, deciding, cancelling."""
+"""Submitting jobs, reading them, deciding, cancelling, deleting."""
 
 import base64
 import binascii
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
 from app.access.keys import Scope
 from app.api import actions
-from app.api.auth import Caller, Canceller, Decider, Reader, Submitter
+from app.api.auth import Caller, Canceller, Decider, Deleter, Reader, Submitter
 from app.api.backend import Backend, BackendDep, RequestId
 from app.api.metrics import Metrics
 from app.api.models import (
@@ -127,6 +127,19 @@ def router(metrics: Metrics) -> APIRouter:
         """A key with only the scope submit may cancel the jobs it submitted."""
         await actions.cancel(here, caller, job_id, request_id)
         return await shown(here, await here.service.get(caller.tenant, job_id), caller)
+
+    @routes.delete(
+        "/{job_id}",
+        status_code=204,
+        summary="Delete an ended job with all that is kept of it",
+        responses=documented("no-such-job", "conflict"),
+    )
+    async def delete(job_id: JobId, here: BackendDep, caller: Deleter, request_id: RequestId) -> None:
+        """State, evidence, events, decisions, report and record are gone; what it has cost stays in the ledger, and
+        who did what in the audit trail. Files on workers' machines follow within ten minutes. Deleting a job once more
+        is answered 204, too."""
+        await here.service.delete(caller.tenant, job_id)
+        await here.noted("delete", caller.id, caller.tenant, job_id, None, request_id)
 
     return routes
 

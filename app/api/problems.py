@@ -52,7 +52,7 @@ KINDS = {
         Kind("unauthorized", 401, "API key needed", "Send a valid key as `Authorization: Bearer tg_...`."),
         Kind("forbidden", 403, "Scope missing", "The key is valid but lacks the scope that the detail names."),
         Kind("not-found", 404, "No such route", "There is nothing at this path; /openapi.json lists all routes."),
-        Kind("no-such-job", 404, "No such job", "You have no job with this id: it never existed, or it expired."),
+        Kind("no-such-job", 404, "No such job", "You have no job with this id: it never was, expired, or was deleted."),
         Kind("method-not-allowed", 405, "Method not allowed", "The header Allow lists the methods of this path."),
         Kind("not-acceptable", 406, "Not acceptable", "The report is not available in this form."),
         Kind("conflict", 409, "Conflict", "The job is not, or no longer, in a state for this; the detail says why."),

@@ -121,6 +121,10 @@ class Client:
         """Ask the job to stop."""
         return self._sent(Named, Ask("POST", f"{_path(job_id)}/cancel"), self._patiently_s)
 
+    def delete(self, job_id: str) -> None:
+        """Delete an ended job."""
+        self._requests.send(Ask("DELETE", _path(job_id)), self._patiently_s)
+
     def decide(self, job_id: str, answer: Json, escalation_id: str | None) -> None:
         """Decide about an escalation of the job: this one, or the open one."""
         if escalation_id is None and (asked := self.job(job_id).escalation):

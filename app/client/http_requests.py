@@ -38,7 +38,7 @@ _HINTS = {
 class Ask:
     """A request. `path` is relative to the API's address; `body` is sent as JSON; `headers` are added to the key."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     body: Json | None = None
     params: Mapping[str, str] | None = None

@@ -1,4 +1,4 @@
-"""`tollgate submit`, `status`, `list`, `cancel`, `report`, and `watch` and `decide` over HTTP."""
+"""`tollgate submit`, `status`, `list`, `cancel`, `delete`, `report`, and `watch` and `decide` over HTTP."""
 
 import contextlib
 import re
@@ -132,6 +132,14 @@ def cancel(job: JobId, as_json: AsJson = False, url: Url = None) -> None:
     with _client(api_of(url)) as client:
         found = client.cancel(job)
     typer.echo(_document(found) if as_json else f"{found.id} stops at its next step")
+
+
+@cli.command(rich_help_panel=RUN)
+def delete(job: JobId, url: Url = None) -> None:
+    """Delete an ended job with all that is kept of it, also its report."""
+    with _client(api_of(url)) as client:
+        client.delete(job)
+    typer.echo(f"{job} is deleted")
 
 
 @cli.command(rich_help_panel=RUN)

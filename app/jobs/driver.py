@@ -200,6 +200,15 @@ class Driver:
         snapshot = await self.graph.aget_state({"configurable": {"thread_id": job_id}})
         return snapshot._replace(values=upgraded(snapshot.values))
 
+    async def forget(self, job_id: str) -> None:
+        """Delete the job's state, evidence, events and files; and its record last, so that this can be repeated."""
+        if isinstance(self.graph.checkpointer, RedisSaver):
+            await self.graph.checkpointer.adelete_thread(job_id)
+        await self.deps.evidence.remove(job_id)
+        await self.log.remove(job_id)
+        await self.reports.remove(job_id)
+        await self.records.remove(job_id)
+
     async def result(self, record: Record, snapshot: StateSnapshot) -> JobResult:
         state: ResearchState = snapshot.values  # type: ignore[assignment]
         report = state.get("report") if state.get("status") else None

@@ -108,7 +108,7 @@ class EventLog:
         told: list[str | bytes] = []
         for event in events:
             told += [_type(event), _document(self._redact(event), now)]
-        keys = [_stream(job_id), lease_key(job_id), f"tollgate:{{{job_id}}}:events:seen"]
+        keys = [_stream(job_id), lease_key(job_id), _seen(job_id)]
         limits = [uuid.uuid4().hex, int(now.timestamp() * 1000), self._most, self._ttl]
         token = await _APPEND.run(self._client, keys, "" if fence is None else fence, *limits, *told)
         if token:
@@ -127,6 +127,10 @@ class EventLog:
         """The newest event. Raises RedisError."""
         found = _events(await self._client.xrevrange(_stream(job_id), count=1))
         return found[0] if found else None
+
+    async def remove(self, job_id: str) -> None:
+        """Delete the job's log. Raises RedisError."""
+        await self._client.delete(_stream(job_id), _seen(job_id))
 
     def follow(self, job_id: str, after: str | None, *, heartbeat_s: float = 15) -> AsyncGenerator[Event | None, None]:
         """All events after this id, then new ones, until the job's last event.
@@ -194,6 +198,10 @@ class EventLog:
 
 def _stream(job_id: str) -> str:
     return f"tollgate:{{{job_id}}}:events"
+
+
+def _seen(job_id: str) -> str:
+    return f"{_stream(job_id)}:seen"
 
 
 def _events(entries: Any) -> list[Event]:

@@ -29,6 +29,8 @@ from graphs.spending.limits import MICRO, Limits
 from graphs.state import Json, ResearchState
 from graphs.untrusted.screening import refused
 
+_AGAIN_S = 86_400.0  # for how long deletions are repeated
+
 
 class Jobs:
     """Jobs over one compiled graph.
@@ -220,8 +222,25 @@ class Jobs:
         state = (await self.snapshot(record.job_id)).values
         return Limits.model_validate(state["limits"]) if "limits" in state else record.limits
 
+    async def delete(self, record: Record) -> None:
+        """Delete everything of an ended job but its sums in the ledger. Can be repeated.
+
+        Raises:
+            Busy: a process still drives it.
+        """
+        job_id = record.job_id
+        async with self._leases.held(job_id):
+            await self._records.mark_deleted(record.tenant, job_id)
+            await self._deps.ledger.give_back(job_id)
+            await self._driver.forget(job_id)
+        await self._leases.forget(job_id)
+
     async def tidy(self) -> None:
-        """Remove the files of expired jobs."""
+        """Remove the files of expired and deleted jobs, and what is left of deleted ones: a deletion may have been cut
+        off, and a process that was suspended meanwhile may have written afterwards."""
+        for job_id in await self._records.deleted(_AGAIN_S):
+            await self._driver.forget(job_id)
+            await self._leases.forget(job_id)
         await self._reports.tidy(self._records)
 
     async def report(self, record: Record) -> tuple[str, JobResult] | None:

@@ -77,6 +77,10 @@ class Leases:
                 with contextlib.suppress(*STORE_FAILED):  # then it expires
                     await self._run("release", job_id, owner)
 
+    async def forget(self, job_id: str) -> None:
+        """Delete the lease of a job that nobody can drive any more."""
+        await self._client.delete(lease_key(job_id))
+
     async def _acquired(self, job_id: str, owner: str, waiting: Callable[[], None] | None) -> int:
         clock = asyncio.get_running_loop().time
         token = await self._run("acquire", job_id, owner)

@@ -1,6 +1,7 @@
 """The record of a job: the submission and its submitter, the status, the result.
 
 One hash per job, beside its checkpoints; each field is JSON. Claims of decisions (`app.jobs.decisions`) are fields too.
+`tollgate:{deleted}:jobs` has the ids of deleted jobs by time, and `tollgate:{deleted}:jobs:<tenant>` those of a tenant.
 """
 
 import json
@@ -22,6 +23,7 @@ from graphs.state import Json
 
 JOB_ID = r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6,12}"
 _GONE, _OTHERWISE = -1, -2
+_DELETED = "tollgate:{deleted}:jobs"
 _WRITE = Script(Path(__file__).with_name("record.lua"))
 
 
@@ -32,7 +34,8 @@ class Record(BaseModel):
     checkpoint `attempted_at` without progress. `suspended_at` is since when it waits for a new day, and `waited_s` how
     long it has waited before. `cancel_at` is when cancellation was requested. `last_error` is the
     error of the last failed run, for the operator; `last_reason` is what the submitter is told. `notified` is the id of
-    the last queued webhook. `parent` is the job or budget whose money this job spends.
+    the last queued webhook. `parent` is the job or budget whose money this job spends. `once` is the hash of its
+    idempotency key.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +61,7 @@ class Record(BaseModel):
     last_reason: str = ""
     requeued: int = 0
     notified: str = ""
+    once: str = ""
 
 
 class Records:
@@ -153,8 +157,28 @@ class Records:
         return bool(await self._client.hexists(record_key(job_id), "cancel_at"))
 
     async def remove(self, job_id: str) -> None:
-        """Delete a record whose job was not accepted."""
+        """Delete a record."""
         await self._client.delete(record_key(job_id))
+
+    async def mark_deleted(self, tenant: str, job_id: str) -> None:
+        """Remember that this tenant's job was deleted, for as long as an expired one could have left anything."""
+        now = self._now().timestamp()
+        async with self._client.pipeline(transaction=True) as pipe:
+            for each in (_DELETED, f"{_DELETED}:{tenant}"):
+                pipe.zremrangebyscore(each, "-inf", now - self._ttl)
+                pipe.zadd(each, {job_id: now})
+                pipe.expire(each, self._ttl)
+            await pipe.execute()
+
+    async def was_deleted(self, tenant: str, job_id: str) -> bool:
+        """Whether this tenant's job was deleted."""
+        return await self._client.zscore(f"{_DELETED}:{tenant}", job_id) is not None
+
+    async def deleted(self, within_s: float) -> list[str]:
+        """The jobs of all tenants that were deleted within the last `within_s` seconds."""
+        since = self._now().timestamp() - within_s
+        found = cast("list[bytes]", await self._client.zrangebyscore(_DELETED, since, "+inf"))
+        return [each.decode() for each in found]
 
 
 def record_key(job_id: str) -> str:

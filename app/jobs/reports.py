@@ -45,13 +45,20 @@ class ReportFolder:
         evidence = await self._store.many(state["job_id"], state["evidence"])
         return await asyncio.to_thread(self._write, state, self.text(state, report), evidence)
 
-    async def tidy(self, records: Records) -> None:
-        """Remove the files of expired jobs: without a record, and old enough, so that switching or losing the store
-        deletes no reports."""
-        for job_id in await records.gone(await asyncio.to_thread(lambda: list(self._old()))):
-            await asyncio.to_thread(shutil.rmtree, self.root / job_id, ignore_errors=True)
+    async def remove(self, job_id: str) -> None:
+        """Remove the job's folder, if there is one."""
+        await asyncio.to_thread(shutil.rmtree, self.root / job_id, ignore_errors=True)
 
-    def _old(self) -> Iterator[str]:
+    async def tidy(self, records: Records) -> None:
+        """Remove the files of jobs without a record that were deleted, or are old enough to have expired: switching or
+        losing the store deletes no reports."""
+        deleted = set(await records.deleted(self._ttl))
+        folders = await asyncio.to_thread(lambda: list(self._folders()))
+        for job_id in await records.gone([job_id for job_id, is_old in folders if is_old or job_id in deleted]):
+            await self.remove(job_id)
+
+    def _folders(self) -> Iterator[tuple[str, bool]]:
+        """Each job with a folder, and whether that is older than an expired job's."""
         if not self.root.is_dir():
             return
         for folder in self.root.iterdir():
@@ -60,8 +67,7 @@ class ReportFolder:
                     written = (folder / REPORT).stat().st_mtime
                 except FileNotFoundError:  # it was interrupted, or is being written
                     written = folder.stat().st_mtime
-                if written + self._ttl < time.time():
-                    yield folder.name
+                yield folder.name, written + self._ttl < time.time()
 
     def _write(self, state: ResearchState, text: str, evidence: dict[str, Evidence]) -> Path:
         folder = private(self.root) / state["job_id"]

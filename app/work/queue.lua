@@ -146,6 +146,15 @@ local function ensure(member)
   return 1
 end
 
+local function forget(member)
+  if redis.call('ZSCORE', TAKEN, member) then return 0 end
+  local tenant, call = split(member)
+  redis.call('ZREM', SUSPENDED .. ':' .. tenant, call)
+  redis.call('ZREM', PREFIX .. 'of:' .. tenant, call)
+  redis.call('ZREM', LATER, member)
+  return 1
+end
+
 local function suspend(member)
   local tenant, call = split(member)
   local calls = SUSPENDED .. ':' .. tenant
@@ -188,6 +197,8 @@ elseif operation == 'put' then
   return put(given[1], tonumber(given[2]))
 elseif operation == 'ensure' then
   return ensure(given[1])
+elseif operation == 'forget' then
+  return forget(given[1])
 elseif operation == 'suspend' then
   return suspend(given[1])
 elseif operation == 'suspended' then

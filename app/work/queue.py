@@ -116,6 +116,10 @@ class Queue:
         worker has got it meanwhile."""
         await self._run("done", worker.name, call.member, "" if again_s is None else _ms(again_s))
 
+    async def forget(self, call: Call) -> bool:
+        """Remove a call that waits, for whatever. False, and nothing is removed, if a worker carries it out."""
+        return bool(await self._run("forget", call.member))
+
     async def suspend(self, call: Call) -> None:
         """Note that this call, which is about to be done, is delayed until its tenant can pay again: see `wake`."""
         await self._run("suspend", call.member)

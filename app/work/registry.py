@@ -117,6 +117,17 @@ class Registry:
                 pipe.zrem(each, job_id)
             await pipe.execute()
 
+    async def forget(self, tenant: str, job_id: str, once: str) -> None:
+        """Remove a job from all lists, and its idempotency key, whose hash is `once`, if that is still its own."""
+        key = f"{_PREFIX}:once:{tenant}:{once}"
+        entered = await self._client.get(key) if once else None
+        async with self._client.pipeline(transaction=True) as pipe:
+            for each in (f"{_PREFIX}:of:{tenant}", _DEAD, _dead_of(tenant)):
+                pipe.zrem(each, job_id)
+            if entered and entered.decode().partition(" ")[0] == job_id:
+                pipe.delete(key)
+            await pipe.execute()
+
     async def dead(self, tenant: str, most: int = 1000) -> list[str]:
         """The tenant's dead letters, newest first, then those of all, where older versions entered them."""
         async with self._client.pipeline(transaction=False) as pipe:
@@ -129,8 +140,13 @@ class Registry:
         return round(self._now().timestamp() * 1000)
 
 
+def hashed(key: str) -> str:
+    """The hash of an idempotency key."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
 def _once(tenant: str, key: str) -> str:
-    return f"{_PREFIX}:once:{tenant}:{hashlib.sha256(key.encode()).hexdigest()}"
+    return f"{_PREFIX}:once:{tenant}:{hashed(key)}"
 
 
 def _same(entered: bytes, fingerprint: str) -> str:

@@ -1,4 +1,4 @@
-"""The operations behind the HTTP API: submit, read, decide and cancel jobs, and handle dead letters.
+"""The operations behind the HTTP API: submit, read, decide, cancel and delete jobs, and handle dead letters.
 
 Every call names the tenant; another tenant's jobs are invisible to it.
 """
@@ -10,13 +10,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from app.errors import DecisionRefused, IdempotencyKeyReused, NoBudgetToday, NoSuchJob, QueueFull
+from app.errors import Busy, DecisionRefused, IdempotencyKeyReused, NoBudgetToday, NoSuchJob, QueueFull
 from app.jobs.events import EventLog
 from app.jobs.jobs import Jobs
 from app.jobs.records import Record, Records
 from app.jobs.states import TERMINAL
 from app.work.queue import Call, Queue
-from app.work.registry import Registry
+from app.work.registry import Registry, hashed
 from graphs.clock import end_of_day
 from graphs.deps import Deps
 from graphs.spending.days import told
@@ -81,6 +81,7 @@ class Service:
             metadata=submission.metadata,
             webhook_url=submission.webhook_url,
             parent=submission.parent,
+            once=hashed(key) if key is not None else "",
         )
         job_id = record.job_id
         try:
@@ -211,6 +212,29 @@ class Service:
         await self.deps.ledger.give_back(job_id)
         await self.log.append(job_id, [{"type": "job", "job_id": job_id, "status": "failed"}])
         return await self.records.get(job_id)
+
+    async def delete(self, tenant: str, job_id: str) -> None:
+        """Delete everything of an ended job but its sums in the ledger. Deleting it once more does nothing.
+
+        Raises:
+            NoSuchJob: there is no such job.
+            DecisionRefused: it has not ended.
+            Busy: a worker has not finished with it yet.
+        """
+        try:
+            record = await self.get(tenant, job_id)
+        except NoSuchJob:
+            if await self.records.was_deleted(tenant, job_id):
+                return
+            raise
+        if record.status not in TERMINAL:
+            raise DecisionRefused(f"{job_id} has not ended; its status is {record.status}; cancel it first")
+        if record.status == "dead":
+            await self.discard(tenant, job_id)  # nobody can requeue it now
+        if not await self.queue.forget(Call(tenant, job_id)):
+            raise Busy(f"a worker has not finished with {job_id} yet; try again in some seconds")
+        await self.registry.forget(tenant, job_id, record.once)
+        await self.jobs.delete(record)
 
     @contextlib.asynccontextmanager
     async def _waking(self, tenant: str, job_id: str) -> AsyncIterator[None]:

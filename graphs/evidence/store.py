@@ -165,6 +165,10 @@ class EvidenceStore:
         """Renew the TTL, so that a waiting job keeps its evidence as long as its state."""
         await self._client.expire(_key(job_id), self._ttl)
 
+    async def remove(self, job_id: str) -> None:
+        """Delete all evidence of the job."""
+        await self._client.delete(_key(job_id))
+
     async def many(self, job_id: str, ids: Iterable[str]) -> dict[str, Evidence]:
         """The evidence under these ids; unknown ids are absent."""
         wanted = list(dict.fromkeys(ids))

@@ -33,6 +33,7 @@ NEEDED = {
     ("POST", "/v1/jobs"): Scope.SUBMIT,
     ("GET", "/v1/jobs"): Scope.READ,
     ("GET", "/v1/jobs/{job_id}"): Scope.READ,
+    ("DELETE", "/v1/jobs/{job_id}"): Scope.DELETE,
     ("GET", "/v1/jobs/{job_id}/events"): Scope.READ,
     ("GET", "/v1/jobs/{job_id}/report"): Scope.READ,
     ("GET", "/v1/jobs/{job_id}/trace"): Scope.READ,

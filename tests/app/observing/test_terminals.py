@@ -95,7 +95,7 @@ def hostile_api() -> Iterator[str]:
             return JSONResponse({"events": [], "next_after": None})
         return JSONResponse({"items": [TOLD]} if path == "/v1/jobs" and request.method == "GET" else TOLD)
 
-    with served(Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])) as url:
+    with served(Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST", "DELETE"])])) as url:
         yield url
 
 
@@ -148,6 +148,7 @@ def walk(job_id: str, url: str) -> list[list[str]]:
         ["list", *at],
         ["list", "--json", *at],
         ["cancel", JOB, *at],
+        ["delete", JOB, *at],
         *(["report", JOB, "--format", form, *at] for form in ("md", "html", "json")),
     ]
 

@@ -20,6 +20,7 @@ from graphs.checkpoint.saver import UnsupportedValueError as Unsupported
 from graphs.errors import INTERNAL, STORE, LedgerUnavailable
 from graphs.redis.failures import STORE_FAILED
 from graphs.state import SCHEMA_VERSION
+from tests.app.left_behind import files_of, keys_of
 from tests.app.queued import WAITS, deployment, ended, order, stopped, submitted, told
 from tests.chaos.soundness import assert_sound
 from tests.graphs.insides import INSIDES
@@ -123,6 +124,24 @@ async def test_a_refused_request_wakes_nobody_and_leaves_nothing(tmp_path: Path)
             assert (await service.sizes())["jobs_waiting"] == 1, "as it was"
             records = [key async for key in service.client.scan_iter("tollgate:{job-*}:job")]
             assert len(records) == 1
+
+
+@pytest.mark.slow
+async def test_of_a_deleted_job_only_what_it_cost_is_left(tmp_path: Path, addresses: Addresses) -> None:
+    with deployment(tmp_path, servers=addresses.servers) as here:
+        async with here.service() as service:
+            job_id = (await submitted(service, order(here.settings), "key", b"?"))[0].job_id
+            with here.worker():
+                await ended(service, job_id)
+            ledger = service.deps.ledger
+            used, today = await ledger.spend(job_id), await ledger.spent_today("acme")
+            assert used.micro_usd
+            assert files_of(tmp_path, job_id)
+            assert await keys_of(service.client, job_id)
+            await service.delete("acme", job_id)
+            assert await keys_of(service.client, job_id) == set()
+            assert files_of(tmp_path, job_id) == []
+            assert (await ledger.spend(job_id), await ledger.spent_today("acme")) == (used, today)
 
 
 @pytest.mark.slow
