@@ -59,6 +59,11 @@ class Entry:
             return {"unreadable": repr(self.json[:_LONGEST])}
         return data
 
+    @property
+    def line(self) -> str:
+        """The entry and its MAC, as a line of JSON."""
+        return f"{json.dumps({**self.data, 'mac': self.mac})}\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Broken:
@@ -162,6 +167,12 @@ class Audit:
             if len(found) == most:
                 break
         return found
+
+    async def pages(self, tenant: str | None = None, after: str = "0") -> AsyncIterator[list[Entry]]:
+        """All entries after this id, in pages. Raises as `read`."""
+        while page := await self.read(tenant, after, _PAGE):
+            yield page
+            after = page[-1].id
 
     async def newest(self) -> Entry | None:
         """The newest entry. Keep its id and MAC elsewhere to detect later whether the newest entries were removed."""

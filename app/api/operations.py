@@ -1,9 +1,13 @@
-"""Routes for operators: dead letters, health, metrics, and the problem pages."""
+"""Routes for operators: dead letters, the audit trail, health, metrics, and the problem pages."""
 
-from fastapi import APIRouter, Response
-from fastapi.responses import PlainTextResponse
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from app.access.audit import Entry
 from app.api import actions
 from app.api.auth import Admin
 from app.api.backend import BackendDep, RequestId
@@ -23,6 +27,7 @@ from app.observing.redaction import redacted
 from app.work.readiness import OK, lacking
 from graphs.redis.failures import STORE_FAILED
 
+NDJSON = "application/x-ndjson"
 _OF_DEAD = documented("no-such-job", "conflict")
 
 
@@ -51,6 +56,32 @@ def router(metrics: Metrics) -> APIRouter:
     )
     async def discard(job_id: JobId, here: BackendDep, caller: Admin, request_id: RequestId) -> JobDocument | Accepted:
         return await shown(here, await actions.discard(here, caller, job_id, request_id), caller)
+
+    @routes.get(
+        "/v1/audit",
+        summary="Export the audit trail, oldest entry first",
+        response_class=Response,
+        responses={
+            200: {"content": {NDJSON: {"schema": {"type": "string"}}}, "description": "An entry per line, as JSON."},
+            **COMMON,
+            **documented("invalid"),
+        },
+    )
+    async def exported(
+        here: BackendDep,
+        caller: Admin,
+        after: Annotated[str, Query(description="Id of the last entry that you received; default: all.")] = "0",
+    ) -> StreamingResponse:
+        """The entries of the key's tenant, each with its MAC. An export that was cut off has no proper end."""
+        pages = here.audit.pages(caller.tenant, after)
+        first: list[Entry] = await anext(pages, [])  # an error can be answered only before the first line
+
+        async def lines() -> AsyncIterator[str]:
+            yield "".join(entry.line for entry in first)
+            async for page in pages:
+                yield "".join(entry.line for entry in page)
+
+        return StreamingResponse(lines(), media_type=NDJSON)
 
     @routes.get("/healthz", summary="Liveness: this process is running")
     async def healthz() -> Health:

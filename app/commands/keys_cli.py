@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from app.access.keys import Key, Keys
 
 ACTOR = "command line"
-PAGE = 500
 
 cli = typer.Typer()
 keys_commands = typer.Typer(no_args_is_help=True, help="API keys: create, list and revoke them.")
@@ -27,7 +25,7 @@ cli.add_typer(keys_commands, name="keys", rich_help_panel=OPERATE)
 Act = Callable[["Keys", "Audit"], Awaitable[None]]
 Tenant = Annotated[str, typer.Option(help="The key's tenant: 1 to 40 of a-z, 0-9, _ and -.")]
 Scopes = Annotated[
-    list[str], typer.Option("--scope", help="submit, read, decide, cancel or admin; repeat for several.")
+    list[str], typer.Option("--scope", help="submit, read, decide, cancel, delete or admin; repeat for several.")
 ]
 Name = Annotated[str, typer.Option(help="What the key is for.")]
 
@@ -110,11 +108,8 @@ def audit(
         raise BadInput("the audit trail is one chain of all tenants; give --tenant or --verify, not both")
 
     async def show(keys: "Keys", trail: "Audit") -> None:  # noqa: ARG001
-        after = "0"
-        while page := await trail.read(tenant, after, PAGE):
-            for entry in page:
-                typer.echo(json.dumps({**entry.data, "mac": entry.mac}))
-            after = page[-1].id
+        async for page in trail.pages(tenant):
+            typer.echo("".join(entry.line for entry in page), nl=False)
 
     async def check(keys: "Keys", trail: "Audit") -> None:  # noqa: ARG001
         newest = await trail.newest()

@@ -38,6 +38,7 @@ ANSWERS = [
     "human  decides: approve_more",
     "",
     QUESTION,
+    "is deleted",
     '"id":"budget-',
 ]
 

@@ -142,7 +142,7 @@ async def test_a_tenant_needs_a_proper_name(keys: Keys, tenant: str) -> None:
 
 @pytest.mark.parametrize("scopes", [[], ["write"], ["read", "all"], ["READ"]])
 async def test_a_key_needs_scopes_that_exist(keys: Keys, scopes: list[str]) -> None:
-    with pytest.raises(BadInput, match="one or more of submit, read, decide, cancel, admin"):
+    with pytest.raises(BadInput, match="one or more of submit, read, decide, cancel, delete, admin"):
         await keys.create("acme", scopes)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import json
 import logging
 import re
 from pathlib import Path
@@ -148,6 +149,23 @@ async def test_every_change_is_in_the_audit_trail(api: Api) -> None:
     ]
     assert {(each["actor"], each["tenant"]) for each in entries} == {(key.id, "acme")}
     assert await api.backend.audit.verify() is None
+
+
+async def test_the_audit_trail_is_exported_by_tenant_and_from_any_entry_on(api: Api) -> None:
+    audit = api.backend.audit
+    for number in range(1100):
+        await audit.append(f"act {number}", "test", "other" if number % 10 == 0 else "acme")
+    async with api.client(await api.key(Scope.ADMIN)) as client:
+        answer = await client.get("/v1/audit")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson")
+        entries = [json.loads(line) for line in answer.text.splitlines()]
+        assert [each["action"] for each in entries] == [f"act {number}" for number in range(1100) if number % 10]
+        assert [each["mac"] for each in entries] == [each.mac for each in await audit.read("acme", most=1000)]
+        rest = await client.get("/v1/audit", params={"after": entries[-3]["id"]})
+        assert [json.loads(line) for line in rest.text.splitlines()] == entries[-2:]
+        assert (await client.get("/v1/audit", params={"after": entries[-1]["id"]})).text == ""
+        problem(await client.get("/v1/audit", params={"after": "yesterday"}), "invalid")
+    assert [len(page) for page in [page async for page in audit.pages("acme")]] == [500, 490], "it keeps one at a time"
 
 
 async def test_what_is_done_is_told_also_when_the_trail_cannot_be_written(

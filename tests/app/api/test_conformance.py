@@ -46,6 +46,7 @@ NEEDED = {
     ("GET", "/v1/dead-letters"): Scope.ADMIN,
     ("POST", "/v1/dead-letters/{job_id}/requeue"): Scope.ADMIN,
     ("POST", "/v1/dead-letters/{job_id}/discard"): Scope.ADMIN,
+    ("GET", "/v1/audit"): Scope.ADMIN,
     ("GET", "/metrics"): Scope.ADMIN,
 }
 OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/problems/{slug}")}
