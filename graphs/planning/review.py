@@ -12,7 +12,7 @@ action, whose arguments can be edited. Each of their buttons means one choice:
 | reject | `finish_partial`: no more money, whatever the reason | `abort` |
 | ignore | `finish_partial`, as if nobody had answered | `finish_partial` |
 
-A text that is only `finish_partial` or `abort` is that choice.
+A text that is only `finish_partial` or `abort`, in whatever field, is that choice.
 """
 
 from typing import Any, Literal, TypedDict
@@ -108,6 +108,8 @@ def _proposal(amount_usd: float | None) -> tuple[str, Json]:
 def _named(name: str, args: dict[Any, Any]) -> Json:
     """The choice with this name and these arguments. Clients send an empty text for what was left out."""
     given = {key: value for key, value in args.items() if value != ""}
+    if bare := _bare(str(given.get("note"))):
+        return bare
     return {**given, "action": "redirect" if name == "approve_more" and "note" in given else name}
 
 
@@ -142,7 +144,7 @@ def _answers(question: Json) -> str:
         "A note says what to do instead of the open tasks.\n"
         f"- Respond: your text is such a note, and {_usd(amount)} is added.\n"
         "- Reject or ignore: add nothing, and write the report from what there is.\n"
-        "- The text `abort`, as response or reason: end without a report."
+        "- The text `abort`, as response, reason or note: end without a report."
     )
 
 

@@ -69,6 +69,7 @@ def test_every_button_that_a_client_shows_is_a_decision_that_is_accepted(
         assert means(inbox_sends(inbox, "response", "only Italy")) == redirected
         assert means({"decisions": [{"type": "respond", "message": "only Italy"}]}) == redirected
         assert means(inbox_sends(inbox, "response", "abort")) == Abort()
+        assert means(inbox_sends(inbox, "edit", edits={"note": "abort"})) == Abort()
 
 
 @given(DECISIONS, st.sampled_from([lambda one: [one], lambda one: {"decisions": [one]}, lambda one: one]))
