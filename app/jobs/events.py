@@ -5,6 +5,7 @@ numbers have no gaps, so that readers notice missed events.
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import uuid
@@ -133,7 +134,7 @@ class EventLog:
         await self._client.delete(_stream(job_id), _seen(job_id))
 
     def follow(self, job_id: str, after: str | None, *, heartbeat_s: float = 15) -> AsyncGenerator[Event | None, None]:
-        """All events after this id, then new ones, until the job's last event.
+        """All events after this id, then new ones, until the job's last event, or until the log is deleted.
 
         An event `gap` replaces unread events that were trimmed, and says how many. Yields None after `heartbeat_s`
         seconds without an event, and while Redis does not answer. It can be closed or cancelled at any time without
@@ -168,6 +169,8 @@ class EventLog:
                     return
                 while not await _within(heartbeat_s, grown):
                     yield None
+                    if await self._is_gone(job_id, position):
+                        return
 
     async def _some(self, job_id: str, position: str) -> tuple[list[Event], bool]:
         """The next events, as many as a slow reader may buffer, and whether there may be more."""
@@ -188,6 +191,12 @@ class EventLog:
         async with self._turns:
             last = await self.last(job_id)
         return last is not None and last.ends and _order(last.id) <= _order(position)
+
+    async def _is_gone(self, job_id: str, position: str) -> bool:
+        """Whether the log, of which something was read, was deleted."""
+        with contextlib.suppress(*STORE_AWAY):
+            return position != _START and not await self._client.exists(_stream(job_id))
+        return False
 
     def _gap(self, event: Event, missed: int) -> Event:
         """The gap before `event`. A reader that resumes after it gets `event` next, and no second gap."""

@@ -290,6 +290,14 @@ async def test_it_goes_on_after_a_job_that_was_queued_again(log: EventLog, other
     assert told(await following) == [1, "dead", "queued", "completed"]
 
 
+async def test_a_follower_of_a_deleted_log_is_let_go(log: EventLog) -> None:
+    await log.append(JOB, [{"type": "plan"}])
+    async with contextlib.aclosing(log.follow(JOB, None, heartbeat_s=0.02)) as events:
+        assert [event.type for event in [await anext(events)] if event] == ["plan"]
+        await log.remove(JOB)
+        assert [event async for event in events] == [None]
+
+
 async def test_a_heartbeat_comes_while_nothing_happens(log: EventLog) -> None:
     await log.append(JOB, steps(1))
     async with contextlib.aclosing(log.follow(JOB, None, heartbeat_s=0.02)) as events:
