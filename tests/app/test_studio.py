@@ -134,7 +134,12 @@ async def test_agent_inbox_marks_it_as_resolved(client: LangGraphClient) -> None
 
 
 async def test_agent_chat_ui_shows_and_answers_it(client: LangGraphClient) -> None:
+    """Its "Mark as Resolved" goes to the end, which in LangGraph answers no interrupt: the job still waits."""
     thread_id, value = await interrupted(client)
+    over: Any = {"goto": "__end__"}
+    async for part in client.runs.stream(thread_id, "research", input={}, command=over):
+        assert part.event != "error"
+    assert await asked(client, thread_id) == value
     answer: Any = {"resume": chat_sends(chat_shows(value), "approve")}
     modes: Any = ["values", "messages-tuple", "custom"]
     parts = client.runs.stream(
@@ -142,15 +147,6 @@ async def test_agent_chat_ui_shows_and_answers_it(client: LangGraphClient) -> No
     )
     last: Any = [part.data async for part in parts if part.event == "values"][-1]
     assert last["status"] == "completed"
-
-
-async def test_agent_chat_ui_cannot_mark_it_as_resolved(client: LangGraphClient) -> None:
-    """Its command goes to the end, which in LangGraph answers no interrupt: the job still waits."""
-    thread_id, value = await interrupted(client)
-    over: Any = {"goto": "__end__"}
-    async for part in client.runs.stream(thread_id, "research", input={}, command=over):
-        assert part.event != "error"
-    assert await asked(client, thread_id) == value
 
 
 async def interrupted(client: LangGraphClient) -> tuple[str, Any]:
