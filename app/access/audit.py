@@ -159,15 +159,6 @@ class Audit:
             after = page[-1].id
         return found[:most]
 
-    async def newest_of(self, tenant: str, most: int) -> list[Entry]:
-        """At most `most` entries of one tenant, the newest first. Raises redis.exceptions.RedisError."""
-        found: list[Entry] = []
-        async for entry in self._backwards():
-            found += [entry] if entry.data.get("tenant") == tenant else []
-            if len(found) == most:
-                break
-        return found
-
     async def pages(self, tenant: str | None = None, after: str = "0") -> AsyncIterator[list[Entry]]:
         """All entries after this id, in pages. Raises as `read`."""
         while page := await self.read(tenant, after, _PAGE):
@@ -192,7 +183,7 @@ class Audit:
         broken: Broken | None = None
         newer: Json | None = None  # the previously checked entry, if trusted
         keeps_from = self._keeps_from(self._now())
-        async for entry in self._backwards():
+        async for entry in self.backwards():
             reached = reached or _order(entry.id) >= _order(last)
             if newer and newer["previous"] != [entry.id, entry.mac]:
                 broken = Broken(newer["id"], f"it does not follow {entry.id}: entries were deleted, added or changed")
@@ -245,7 +236,8 @@ class Audit:
             return None
         return entry.data if entry.data["id"] == entry.id else None
 
-    async def _backwards(self) -> AsyncIterator[Entry]:
+    async def backwards(self) -> AsyncIterator[Entry]:
+        """All entries, the newest first. Raises redis.exceptions.RedisError."""
         before = "+"
         while page := _entries(await self._client.xrevrange(_TRAIL, before, "-", _PAGE)):
             for entry in page:

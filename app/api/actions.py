@@ -43,6 +43,12 @@ async def cancel(here: Backend, caller: Caller, job_id: str, request_id: str) ->
     await here.noted("cancel", caller.id, caller.tenant, job_id, None, request_id)
 
 
+async def delete(here: Backend, caller: Caller, job_id: str, request_id: str) -> None:
+    """Delete an ended job. Raises as `Service.delete`."""
+    await here.service.delete(caller.tenant, job_id)
+    await here.noted("delete", caller.id, caller.tenant, job_id, None, request_id)
+
+
 async def requeue(here: Backend, caller: Caller, job_id: str, request_id: str) -> Record:
     """Requeue a dead letter. Raises as `Service.requeue`."""
     record = await here.service.requeue(caller.tenant, job_id)

@@ -138,8 +138,7 @@ def router(metrics: Metrics) -> APIRouter:
         """State, evidence, events, decisions, report and record are gone; what it has cost stays in the ledger, and
         who did what in the audit trail. Files on workers' machines follow within ten minutes. Deleting a job once more
         is answered 204, too."""
-        await here.service.delete(caller.tenant, job_id)
-        await here.noted("delete", caller.id, caller.tenant, job_id, None, request_id)
+        await actions.delete(here, caller, job_id, request_id)
 
     return routes
 

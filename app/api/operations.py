@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from app.access.audit import Entry
 from app.api import actions
 from app.api.auth import Admin
-from app.api.backend import BackendDep, RequestId
+from app.api.backend import Backend, BackendDep, RequestId
 from app.api.jobs import COMMON, JobId, shown
 from app.api.metrics import Metrics
 from app.api.models import (
@@ -73,15 +73,7 @@ def router(metrics: Metrics) -> APIRouter:
         after: Annotated[str, Query(description="Id of the last entry that you received; default: all.")] = "0",
     ) -> StreamingResponse:
         """The entries of the key's tenant, each with its MAC. An export that was cut off has no proper end."""
-        pages = here.audit.pages(caller.tenant, after)
-        first: list[Entry] = await anext(pages, [])  # an error can be answered only before the first line
-
-        async def lines() -> AsyncIterator[str]:
-            yield "".join(entry.line for entry in first)
-            async for page in pages:
-                yield "".join(entry.line for entry in page)
-
-        return StreamingResponse(lines(), media_type=NDJSON)
+        return await audit_lines(here, caller.tenant, after)
 
     @routes.get("/healthz", summary="Liveness: this process is running")
     async def healthz() -> Health:
@@ -126,3 +118,16 @@ def router(metrics: Metrics) -> APIRouter:
         return PlainTextResponse(f"{kind.status} {kind.title}: {kind.meaning}\n")
 
     return routes
+
+
+async def audit_lines(here: Backend, tenant: str, after: str = "0") -> StreamingResponse:
+    """The tenant's audit trail after this entry, a line each. Raises as `Audit.read`."""
+    pages = here.audit.pages(tenant, after)
+    first: list[Entry] = await anext(pages, [])  # an error can be answered only before the first line
+
+    async def lines() -> AsyncIterator[str]:
+        yield "".join(entry.line for entry in first)
+        async for page in pages:
+            yield "".join(entry.line for entry in page)
+
+    return StreamingResponse(lines(), media_type=NDJSON)

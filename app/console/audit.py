@@ -2,6 +2,8 @@
 
 from nicegui import ui
 
+from app.access.audit import Audit, Entry
+from app.console import PATH
 from app.console.frame import Panel, Viewer, heading
 
 SHOWN = 200
@@ -12,7 +14,7 @@ async def audit(viewer: Viewer) -> None:
     heading("Audit")
     trail = viewer.console.backend.audit
     panel, verdict = Panel("audit.html"), ui.label().props("role=status")
-    panel.show(entries=[each.data for each in await trail.newest_of(viewer.tenant, SHOWN)], most=SHOWN)
+    panel.show(entries=[each.data for each in await _newest(trail, viewer.tenant)], most=SHOWN)
 
     async def verify() -> None:
         async def act() -> None:
@@ -22,4 +24,15 @@ async def audit(viewer: Viewer) -> None:
 
         await viewer.does(act)
 
-    ui.button("Verify the chain", on_click=verify)
+    with ui.element("div").classes("actions"):
+        ui.button("Verify the chain", on_click=verify)
+        ui.html(f'<a href="{PATH}/audit.jsonl" download>Export all as JSON lines</a>', sanitize=True)
+
+
+async def _newest(trail: Audit, tenant: str) -> list[Entry]:
+    found: list[Entry] = []
+    async for entry in trail.backwards():
+        found += [entry] if entry.data.get("tenant") == tenant else []
+        if len(found) == SHOWN:
+            break
+    return found

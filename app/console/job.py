@@ -42,6 +42,7 @@ class Page:
         self.summary = Panel("summary.html")
         with ui.element("div").classes("actions"):
             self.cancel = ui.button("Cancel", on_click=self._cancel).props("color=negative")
+            self.delete = ui.button("Delete", on_click=self._delete).props("color=negative")
         self.question = ui.element("div")
         with ui.tabs().props("align=left") as tabs:
             for name in TABS:
@@ -95,6 +96,7 @@ class Page:
         assert job
         self.summary.show(job=job, used=self.used, forms=list(MEDIA), path=PATH, reported=self.reported)
         self.cancel.set_visibility(job.status not in TERMINAL and not job.cancel_requested and self._may_cancel())
+        self.delete.set_visibility(job.status in TERMINAL and self.viewer.may(Scope.DELETE))
         self._ask(job)
         if draw := self.draws.get(self.panels.value):
             draw()
@@ -148,6 +150,18 @@ class Page:
             "The job stops at its next step.",
         )
         await self._look()
+
+    async def _delete(self) -> None:
+        console = self.viewer.console
+        with ui.dialog() as sure, ui.card():
+            ui.label("Delete this job with its report, evidence and events? What it cost stays in the ledger.")
+            with ui.element("div").classes("actions"):
+                ui.button("Keep it", on_click=lambda: sure.submit(False))
+                ui.button("Delete it", on_click=lambda: sure.submit(True)).props("color=negative")
+        if await sure and await self.viewer.does(
+            lambda: actions.delete(console.backend, self.viewer.caller, self.job_id, REQUEST_ID)
+        ):
+            ui.navigate.to("/")
 
 
 async def job(viewer: Viewer, job_id: str) -> None:

@@ -40,7 +40,7 @@ async def beside(api: FastAPI, backend: Backend, *, loopback: bool) -> AsyncIter
     page(console, "operations", "Operations", operations, Scope.ADMIN)
     page(console, "audit", "Audit", audit, Scope.ADMIN)
     web = FastAPI(openapi_url=None)
-    web.add_api_route(PATH + "/jobs/{job_id}/report.{form}", downloads(console), include_in_schema=False)
+    web.router.routes.extend(downloads(console))
     app.config.quasar_config["loadingBar"] = {"skipHijack": True}  # it would flash at each refresh
     ui.run_with(
         web, mount_path=PATH, language="en-US", tailwind=False, show_welcome_message=False, reconnect_timeout=10.0
