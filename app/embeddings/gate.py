@@ -9,7 +9,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import httpx
 import orjson
@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from graphs.errors import LedgerUnavailable, LimitReached
 from graphs.spending.ledger import Ledger
 from graphs.spending.money import MAX_MICRO_USD
+from graphs.spending.parts import EMBEDDING
 from graphs.spending.toll import RESERVATION_GRACE_S, to_its_end
 from safe_http.bodies import body
 
@@ -116,11 +117,12 @@ class Gate:
 
     async def _reserved(self, micro_usd: int, ticket: str | None) -> str:
         """The id of the reservation. Raises Refused."""
-        call_id, expires = uuid.uuid4().hex, TIMEOUT_S + RESERVATION_GRACE_S
+        call_id, ledger = uuid.uuid4().hex, self.ledger
+        how: Any = {"expires_in_s": TIMEOUT_S + RESERVATION_GRACE_S, "item": EMBEDDING + self.model}
         try:
             if ticket is None:
-                await self.ledger.reserve_for_the_day(call_id, micro_usd, self.day_micro_usd, expires_in_s=expires)
-            elif not await self.ledger.draw(ticket, call_id, micro_usd, expires_in_s=expires):
+                await ledger.reserve_for_the_day(call_id, micro_usd, self.day_micro_usd, **how)
+            elif not await ledger.draw(ticket, call_id, micro_usd, **how):
                 raise Refused(402, "no open reservation pays for this; send the ticket of a tool call")
         except LimitReached as error:
             raise Refused(402, str(error)) from error

@@ -9,12 +9,14 @@ local PREFIX = OPEN:sub(1, -(#'open' + 1))
 local now, JOB_S, DAY_S, CLOSED_S = given.now, given.job_s, given.day_s, given.closed_s
 local MINUTE_S = 120
 local REAPED_AT_ONCE = 16
+local SLOT_MS, DAY_MS = 900000, 86400000
+local MOST_NAMES = 64 -- of one kind in a day's parts; names of tools come from their servers
 local FENCED = { 0 }
 local GRANT = 'grant:' -- begins the member of OPEN that stands for a job's money from its parent
 
 -- An operation's changes are computed first and written last, by `commit`, so that a refusal by the store leaves nothing
--- half booked. By key: current or future fields, the fields to write, and the key's new TTL in seconds.
-local fields, changed, order, lives = {}, {}, {}, {}
+-- half booked. By key: current or future fields, the fields to write, the key's new TTL in seconds; scores by member.
+local fields, changed, order, lives, scores = {}, {}, {}, {}, {}
 local added, removed = {}, {}
 
 -- By default Redis 7.2 turns 100000000 into 1e+8 (redis/redis#13113).
@@ -60,6 +62,12 @@ end
 -- No counter goes below zero: if a key has expired meanwhile, nothing is left to take back.
 local function add(key, field, amount) set(key, field, whole(math.max(0, number(key, field) + amount))) end
 
+local function add_score(key, member, amount)
+  local known = scores[key] or {}
+  scores[key] = known
+  known[member] = math.max(0, (known[member] or tonumber(redis.call('ZSCORE', key, member) or 0)) + amount)
+end
+
 -- A command that this user may not send is tried first, so that it is refused before any write. Redis 6.2 cannot be
 -- asked; there, the reaper corrects what was written before a refusal.
 local function commit()
@@ -73,6 +81,9 @@ local function commit()
       write[#write + 1] = fields[key][field]
     end
     writes[#writes + 1] = write
+  end
+  for key, members in pairs(scores) do
+    for member, score in pairs(members) do writes[#writes + 1] = { 'ZADD', key, whole(score), member } end
   end
   for _, id in ipairs(removed) do writes[#writes + 1] = { 'ZREM', OPEN, id } end
   for key, seconds in pairs(lives) do writes[#writes + 1] = { 'EXPIRE', key, seconds } end
@@ -88,6 +99,55 @@ local function day_key(day) return PREFIX .. 'day:' .. day end
 local function minute_key(minute) return PREFIX .. 'minute:' .. minute end
 local function call_key(id) return PREFIX .. 'call:' .. id end
 local function this_minute() return whole(math.floor(now / 60000)) end
+local function this_slot() return whole(math.floor(now % DAY_MS / SLOT_MS)) end
+
+-- The hashes with the parts of a day's sum: of the deployment's, and of the tenant's if it was for a job.
+local function parts_keys(call)
+  local all = PREFIX .. 'parts:' .. call.day
+  return call.job == '' and { all } or { all, all .. ':' .. call.tenant }
+end
+
+-- The field of a part, which is called `<kind>:<name>`. When there are too many names, the others are one part.
+local function part(key, called)
+  local kind = called:match('^%a*')
+  local known = fetch(key, called, kind .. 's')
+  if known[called] then return called end
+  if number(key, kind .. 's') >= MOST_NAMES then return kind .. ':other' end
+  add(key, kind .. 's', 1)
+  set(key, called, '0')
+  return called
+end
+
+-- Everything that is charged to a day is in its sum and in one part of each kind, so that the parts add up to the sum.
+local function book_parts(call, spent)
+  for _, key in ipairs(parts_keys(call)) do
+    local agent, slot = 'agent:' .. call.agent, 'slot:' .. call.slot
+    fetch(key, agent, 'agents', call.item, slot)
+    add(key, part(key, agent), spent)
+    add(key, part(key, call.item), spent)
+    add(key, slot, spent)
+    expire(key, DAY_S)
+  end
+  local dearest = PREFIX .. 'dearest:' .. call.day
+  add_score(dearest, call.tenant, spent)
+  expire(dearest, DAY_S)
+  if call.job == '' then return end
+  dearest = dearest .. ':' .. call.tenant
+  add_score(dearest, call.job, spent)
+  expire(dearest, DAY_S)
+end
+
+-- Tokens, and what caching saved.
+local function book_used(call, used)
+  if not next(used) then return end
+  for _, key in ipairs(parts_keys(call)) do
+    local field, names = part(key, call.item), {}
+    for name in pairs(used) do names[#names + 1] = name .. ':' .. field end
+    fetch(key, unpack(names))
+    for name, amount in pairs(used) do add(key, name .. ':' .. field, amount) end
+    expire(key, DAY_S)
+  end
+end
 
 local function add_to_both(key, part, field, amount)
   add(key, field, amount)
@@ -127,6 +187,7 @@ end
 local function book(call, reserved, spent)
   local day = day_key(call.day)
   expire(day, DAY_S)
+  if spent ~= 0 then book_parts(call, spent) end
   if call.job == '' then
     fetch(day, 'reserved_micro_usd', 'micro_usd')
     add(day, 'reserved_micro_usd', reserved)
@@ -140,11 +201,12 @@ end
 
 local function load(id)
   local key = call_key(id)
-  local found = fetch(key, 'state', 'job', 'agent', 'tenant', 'day', 'reserved', 'charged', 'estimated', 'minute')
+  local found = fetch(key, 'state', 'job', 'agent', 'tenant', 'day', 'reserved', 'charged', 'estimated', 'minute',
+    'item', 'slot')
   if not found.state then return nil end
   local call = { state = found.state, job = found.job, agent = found.agent, tenant = found.tenant, day = found.day }
   call.reserved, call.charged, call.estimated = read(key, 'reserved', 'charged', 'estimated')
-  call.minute = found.minute or nil
+  call.minute, call.item, call.slot = found.minute or nil, found.item or 'other:', found.slot or '0' -- of an older version
   return call
 end
 
@@ -350,7 +412,8 @@ function operations.reserve()
   local waits = given.patient and granted < wanted and refusal(money, wanted)
   if waits and waits[5] == 1 then return waits end
 
-  opened(id, { job = given.job, agent = agent, tenant = given.tenant, day = given.day }, granted)
+  opened(id, { job = given.job, agent = agent, tenant = given.tenant, day = given.day, item = given.item,
+    slot = this_slot() }, granted)
   if counted then add_to_both(job, agent, counted, 1) end
   return granted
 end
@@ -365,7 +428,7 @@ function operations.reserve_for_the_day()
   local most = tonumber(known.allowed_micro_usd) or given.limits.deployment_day_micro_usd
   local refused = refusal({ { 'deployment_day_micro_usd', spent, reserved, most, wanted } })
   if refused then return refused end
-  opened(id, { job = '', agent = '', tenant = '', day = given.day }, wanted)
+  opened(id, { job = '', agent = '', tenant = '', day = given.day, item = given.item, slot = this_slot() }, wanted)
   return wanted
 end
 
@@ -378,7 +441,8 @@ function operations.draw()
   if not from or from.state ~= 'open' or from.reserved < wanted then return -1 end
   book(from, -wanted, 0)
   set(call_key(given.ticket), 'reserved', whole(from.reserved - wanted))
-  opened(id, { job = from.job, agent = from.agent, tenant = from.tenant, day = from.day }, wanted)
+  opened(id, { job = from.job, agent = from.agent, tenant = from.tenant, day = from.day, item = given.item,
+    slot = from.slot }, wanted)
   return wanted
 end
 
@@ -445,9 +509,10 @@ function operations.settle()
   if not call then return 0 end
   if call.state == 'closed' then return call.charged end
   if call.job ~= '' then
-    fetch(job_key(call.job), 'input_tokens', 'cached_tokens', 'output_tokens', 'estimated_micro_usd')
-    for name, amount in pairs(given.tokens) do add(job_key(call.job), name, amount) end
+    fetch(job_key(call.job), 'input_tokens', 'cached_tokens', 'output_tokens', 'saved_micro_usd', 'estimated_micro_usd')
+    for name, amount in pairs(given.used) do add(job_key(call.job), name, amount) end
   end
+  book_used(call, given.used)
   return close(id, call, 'closed', given.cost)
 end
 
@@ -483,6 +548,16 @@ function operations.count_tool_call()
 end
 
 function operations.reap() return reap(given.most) end
+
+-- Returns the amounts of the day, its parts, and its dearest tenants, or jobs of the tenant, all of one moment.
+function operations.day()
+  local which = given.day .. (given.tenant and ':' .. given.tenant or '')
+  return {
+    redis.call('HMGET', day_key(given.day), unpack(given.fields)),
+    redis.call('HGETALL', PREFIX .. 'parts:' .. which),
+    redis.call('ZREVRANGE', PREFIX .. 'dearest:' .. which, 0, given.most - 1, 'WITHSCORES'),
+  }
+end
 
 local answer = operations[given.operation]()
 commit()

@@ -9,6 +9,9 @@ Everything is in Redis, outside the state, so that no resume or fork restarts a 
 
     tollgate:{ledger}:job:<job id>    hash of counters; `<counter>:<agent>` is one agent's part
     tollgate:{ledger}:day:<date>      hash of counters of the deployment; `<counter>:<tenant>` is one tenant's part
+    tollgate:{ledger}:parts:<date>    hash of what the deployment spent, by agent, by item and by quarter of an hour
+    tollgate:{ledger}:dearest:<date>  sorted set of its tenants, by what they spent
+    ...:<date>:<tenant>               the same two of one tenant, whose sorted set has its jobs
     tollgate:{ledger}:minute:<n>      hash of what was settled in that minute, by job id
     tollgate:{ledger}:call:<call id>  hash, one call
     tollgate:{ledger}:open            sorted set of the open calls, by expiry
@@ -19,27 +22,25 @@ import contextlib
 import json
 import math
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from redis.asyncio import Redis, RedisCluster
 
 from graphs.clock import utc_now
-from graphs.errors import DAYS, DayUsedUp, Fenced, LedgerUnavailable, LimitReached
+from graphs.errors import LedgerUnavailable
 from graphs.redis.failures import STORE_FAILED, explained
 from graphs.redis.script import Script
-from graphs.spending.limits import LIMITS, PERCENT, dollars
 from graphs.spending.money import exact
+from graphs.spending.parts import DEAREST, LONGEST_ITEM, OTHER, DayParts
+from graphs.spending.refusals import granted
 from graphs.spending.spend import NO_TOKENS, Account, DaySpend, Spend, Tokens
-from graphs.stop_reasons import StopReason
 
 DAY_TTL_SECONDS = 40 * 86_400
 ENTERED_S = 600  # by which a job is accepted, after its parent gave it money
 CLOSED_TTL_SECONDS = 3600  # a resent command comes within a minute
 REAPED_AT_ONCE = 100
-
-FENCED = [0]
 
 Counted = Literal["model_calls", "tool_calls"]
 
@@ -90,7 +91,7 @@ class Ledger:
         self._lives = {"job_s": ttl_seconds, "day_s": day_ttl_seconds, "closed_s": CLOSED_TTL_SECONDS}
         self._now = now
 
-    async def reserve(
+    async def reserve(  # noqa: PLR0913
         self,
         call_id: str,
         account: Account,
@@ -100,6 +101,7 @@ class Ledger:
         least: int | None = None,
         patient: bool = False,
         counted: Counted | None = "model_calls",
+        item: str = OTHER,
     ) -> int:
         """Reserve the most that a call can cost, in every scope or in none, and return what was reserved.
 
@@ -114,6 +116,7 @@ class Ledger:
             least: reserve what is left, down to this, if not all fits; by default all or nothing.
             patient: rather refuse, as `passing`, while only other calls' reservations are in the way.
             counted: what the call counts as; None: it has been counted.
+            item: what is paid for, as `MODEL + name`: see `graphs.spending.parts`.
 
         Raises:
             LimitReached: it does not fit; nothing was reserved.
@@ -124,20 +127,21 @@ class Ledger:
         given = _payer(account) | {"tenant": account.tenant, "patient": patient}
         given |= {"counted": counted} if counted else {}
         given |= {"wanted": wanted, "least": wanted if least is None else min(exact(least), wanted)}
+        given["item"] = item[:LONGEST_ITEM]
         return await self._reserved("reserve", call_id, wanted, expires_in_s, given)
 
     async def reserve_for_the_day(
-        self, call_id: str, micro_usd: int, deployment_day_micro_usd: int, *, expires_in_s: float
+        self, call_id: str, micro_usd: int, deployment_day_micro_usd: int, *, expires_in_s: float, item: str = OTHER
     ) -> None:
         """Reserve on the deployment's day alone, for what no job asked for. Raises like `reserve`."""
         limits = {"deployment_day_micro_usd": deployment_day_micro_usd}
-        given = {"wanted": exact(micro_usd), "limits": limits}
+        given = {"wanted": exact(micro_usd), "limits": limits, "item": item[:LONGEST_ITEM]}
         await self._reserved("reserve_for_the_day", call_id, micro_usd, expires_in_s, given)
 
-    async def draw(self, ticket: str, call_id: str, micro_usd: int, *, expires_in_s: float) -> bool:
+    async def draw(self, ticket: str, call_id: str, micro_usd: int, *, expires_in_s: float, item: str = OTHER) -> bool:
         """Move a part of an open call's reservation to a new call, which is settled on its own. False if the first is
         not open, or too little is left of it."""
-        given = {"ticket": ticket, "wanted": exact(micro_usd)}
+        given = {"ticket": ticket, "wanted": exact(micro_usd), "item": item[:LONGEST_ITEM]}
         return await self._reserved("draw", call_id, micro_usd, expires_in_s, given) == micro_usd
 
     async def _reserved(
@@ -150,10 +154,14 @@ class Ledger:
         except (asyncio.CancelledError, LedgerUnavailable):  # it may have happened, or may still
             await asyncio.shield(self._take_back(call_id))
             raise
-        return _granted(answer, wanted, given.get("set_aside", 0))
+        return granted(answer, wanted, given.get("set_aside", 0))
 
-    async def settle(self, call_id: str, micro_usd: int | None, tokens: Tokens = NO_TOKENS) -> int:
+    async def settle(
+        self, call_id: str, micro_usd: int | None, tokens: Tokens = NO_TOKENS, saved_micro_usd: int = 0
+    ) -> int:
         """Charge what the call cost to the scopes and the day of its reservation, and return the charge.
+
+        Tokens, and what their caching saved, are counted beside it.
 
         If `micro_usd` is None (unknown), the reserved amount is charged and flagged as estimated. A cost above the
         reservation is charged too, which can take a scope past its limit; its next `reserve` is then refused. The
@@ -161,8 +169,10 @@ class Ledger:
         is charged 0, because its account is not known.
         """
         cost = {} if micro_usd is None else {"cost": exact(micro_usd)}
-        used = {f"{name}_tokens": exact(amount) for name, amount in tokens._asdict().items()}
-        charged: int = await self._run("settle", self._now(), call=call_id, tokens=used, **cost)
+        counted = {f"{name}_tokens": amount for name, amount in tokens._asdict().items()}
+        counted["saved_micro_usd"] = saved_micro_usd
+        used = {name: exact(amount) for name, amount in counted.items() if amount}
+        charged: int = await self._run("settle", self._now(), call=call_id, used=used, **cost)
         return charged
 
     async def release(self, call_id: str) -> None:
@@ -172,7 +182,7 @@ class Ledger:
     async def count(self, job_id: str, *, steps: int = 0, handoffs: int = 0, fence: int | None = None) -> None:
         """Add to a job's counts, regardless of its limits. Raises Fenced when a newer token is known."""
         added = {"steps": exact(steps), "handoffs": exact(handoffs)}
-        _granted(await self._run("count", self._now(), job=job_id, added=added, **_fenced(fence)))
+        granted(await self._run("count", self._now(), job=job_id, added=added, **_fenced(fence)))
 
     async def count_tool_call(self, account: Account) -> None:
         """Count a tool call that costs nothing for both the job and the agent, or for neither.
@@ -181,7 +191,7 @@ class Ledger:
             LimitReached: a limit of tool calls is reached; nothing was counted.
             LedgerUnavailable: no call may be made.
         """
-        _granted(await self._run("count_tool_call", self._now(), **_payer(account)))
+        granted(await self._run("count_tool_call", self._now(), **_payer(account)))
 
     async def grant(self, account: Account, child: str, micro_usd: int) -> None:
         """Give a part of a job's money to another job, or raise that part to this amount.
@@ -197,7 +207,7 @@ class Ledger:
         wanted = exact(micro_usd)
         now = self._now()
         given = {"child": child, "wanted": wanted, "expires": _ms(now) + ENTERED_S * 1000}
-        _granted(await self._run("grant", now, **_payer(account), **given), wanted)
+        granted(await self._run("grant", now, **_payer(account), **given), wanted)
 
     async def keep(self, job_id: str) -> None:
         """Keep what a job was given for half the time that it is remembered, or until it gives back."""
@@ -216,7 +226,7 @@ class Ledger:
     async def fence(self, job_id: str, token: int) -> None:
         """From now on, refuse runs of this job with an older fencing token. Their open calls are charged as reserved,
         until they are settled. Raises Fenced if this token is older."""
-        _granted(await self._run("fence", self._now(), job=job_id, **_fenced(token)))
+        granted(await self._run("fence", self._now(), job=job_id, **_fenced(token)))
 
     async def spend(self, job_id: str) -> Spend:
         """What the job has used; zeros for an unknown job."""
@@ -226,10 +236,16 @@ class Ledger:
 
     async def spent_today(self, tenant: str) -> DaySpend:
         """What the tenant and the deployment have used of today's (UTC) budgets."""
-        fields = [*(f"{counter}:{tenant}" for counter in DaySpend.COUNTERS), *DaySpend.COUNTERS]
         with _available():
             key = f"{_PREFIX}:day:{_day(self._now())}"
-            return DaySpend.counted(await cast("Awaitable[list[bytes | None]]", self._client.hmget(key, fields)))
+            found = self._client.hmget(key, DaySpend.fields(tenant))
+            return DaySpend.counted(await cast("Awaitable[list[bytes | None]]", found))
+
+    async def parts(self, day: date, tenant: str | None = None, most: int = DEAREST) -> DayParts:
+        """What the deployment, or the tenant, spent on this day (UTC), and on what; `most` of its tenants, or jobs."""
+        given = {"day": day.isoformat(), "fields": DaySpend.fields(tenant or ""), "most": most}
+        given |= {} if tenant is None else {"tenant": tenant}
+        return DayParts.counted(*await self._run("day", self._now(), **given))
 
     async def reap(self) -> int:
         """Charge every expired call as reserved, flagged as estimated; return how many there were."""
@@ -258,25 +274,6 @@ def _available() -> Iterator[None]:
         raise LedgerUnavailable(
             f"the ledger is unavailable, so nothing may be spent: {explained(error)}, then resume"
         ) from error
-
-
-def _granted(answer: Any, wanted: int = 0, set_aside: int = 0) -> int:
-    """What was granted. Raises Fenced or LimitReached if the script refused."""
-    if isinstance(answer, int):
-        return answer
-    if answer == FENCED:
-        raise Fenced("another process has taken over this job; this one spends nothing more")
-    name, used, reserved, most, passing = answer
-    limit = LIMITS[name.decode()]
-    assert limit.reason
-    if limit.unit.scale == 1 and limit.unit is not PERCENT:
-        raise LimitReached(limit.reason, limit.scope, f"{used} of {most} {limit.unit.name} made", passing=bool(passing))
-    named = {"spent": used, "reserved": reserved, "wanted": wanted, "limit": most}
-    detail = ", ".join(f"{name} {dollars(amount)}" for name, amount in named.items())
-    if set_aside and limit.reason is StopReason.BUDGET:
-        detail += f" beside {dollars(set_aside)} for the report"
-    kind = DayUsedUp if limit.scope in DAYS else LimitReached
-    raise kind(limit.reason, limit.scope, detail, passing=bool(passing), wanted_micro_usd=wanted)
 
 
 def _payer(account: Account) -> dict[str, Any]:

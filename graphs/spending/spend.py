@@ -41,8 +41,9 @@ class Spend(AgentSpend):
     """What a job has used, over all its resumes.
 
     `micro_usd` includes `estimated_micro_usd`, for calls whose true cost is unknown; `input_tokens` include
-    `cached_tokens`. `model_calls` counts attempts, failed ones included. `secured_micro_usd` is what was reserved for
-    the calls that were charged. A job with a parent has `granted_micro_usd` of its money.
+    `cached_tokens`, which cost `saved_micro_usd` less than others. `model_calls` counts attempts, failed ones included.
+    `secured_micro_usd` is what was reserved for the calls that were charged. A job with a parent has
+    `granted_micro_usd` of its money.
     """
 
     estimated_micro_usd: int = 0
@@ -52,6 +53,7 @@ class Spend(AgentSpend):
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    saved_micro_usd: int = 0
     parent: str = ""
     granted_micro_usd: int = 0
     children: int = 0
@@ -87,8 +89,13 @@ class DaySpend(BaseModel):
     COUNTERS: ClassVar = ("micro_usd", "reserved_micro_usd", "allowed_micro_usd", "refused_micro_usd")
 
     @classmethod
+    def fields(cls, tenant: str) -> list[str]:
+        """The fields of a day in the ledger: `COUNTERS`, of the tenant and then of all."""
+        return [*(f"{counter}:{tenant}" for counter in cls.COUNTERS), *cls.COUNTERS]
+
+    @classmethod
     def counted(cls, counters: Sequence[bytes | None]) -> Self:
-        """From the values of `COUNTERS`, of the tenant and then of all."""
+        """From the values of `fields`."""
         spent, reserved, allowed, refused, all_spent, all_reserved, all_allowed, all_refused = (
             value and int(value) for value in counters
         )

@@ -27,6 +27,7 @@ from graphs.redis.breaker import Breaker
 from graphs.spending.ledger import Ledger
 from graphs.spending.limits import LIMITS, Limits
 from graphs.spending.money import MAX_MICRO_USD
+from graphs.spending.parts import MODEL
 from graphs.spending.spend import Account, Tokens
 from graphs.spending.turnstile import Turnstile
 from graphs.spending.waiting import when_free
@@ -161,10 +162,8 @@ class Toll:
         call_id = uuid.uuid4().hex
 
         async def reserve(patient: bool) -> int:
-            expires = self.seconds(account) + RESERVATION_GRACE_S
-            return await self.ledger.reserve(
-                call_id, account, wanted, expires_in_s=expires, least=least, patient=patient
-            )
+            how: Any = {"expires_in_s": self.seconds(account) + RESERVATION_GRACE_S, "item": MODEL + request.model}
+            return await self.ledger.reserve(call_id, account, wanted, least=least, patient=patient, **how)
 
         seconds = self.seconds(account)
         granted = await when_free(reserve, account, emit, seconds=seconds, clock=self.clock, sleep=self.sleep)
@@ -203,7 +202,7 @@ class Toll:
     async def _settle(self, account: Account, answer: Answer, emit: Emit) -> None:
         cost, tokens = self._priced(answer)
         try:
-            charged = await self.ledger.settle(answer.ticket, cost, tokens)
+            charged = await self.ledger.settle(answer.ticket, cost, tokens, self._saved(answer, cost, tokens))
         except LedgerUnavailable as error:  # the answer is paid for, so keep it
             logger.warning("a call could not be settled; it will be charged as reserved: %s", error)
             return
@@ -235,6 +234,13 @@ class Toll:
             answer.usage = None  # nothing is learned from it
             return None, Tokens()
         return cost, tokens
+
+    def _saved(self, answer: Answer, cost: int | None, tokens: Tokens) -> int:
+        """What the call would have cost more without cached tokens."""
+        if answer.usage is None or cost is None or not tokens.cached:
+            return 0
+        details: Any = {**answer.usage["input_token_details"], "cache_read": 0}
+        return max(0, self.prices(answer.model, {**answer.usage, "input_token_details": details}, answer.at) - cost)
 
     async def _release(self, call_id: str) -> None:
         try:

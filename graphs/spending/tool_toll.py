@@ -25,6 +25,7 @@ from graphs.errors import LedgerUnavailable, LimitReached, Unaccounted
 from graphs.spending.ledger import Ledger
 from graphs.spending.limits import Limits, dollars
 from graphs.spending.money import micro_usd
+from graphs.spending.parts import TOOL
 from graphs.spending.spend import Account
 from graphs.spending.toll import RESERVATION_GRACE_S, Emit, to_its_end, under
 from graphs.spending.waiting import PATIENCE_S, when_free
@@ -115,7 +116,7 @@ class ToolToll:
         async def attempt(seconds: float) -> AsyncIterator[Charge]:
             waits = min(seconds, PATIENCE_S) if price else 0.0  # a search can do without embeddings
             try:
-                call_id = await self._reserved(paid, max(price + words, 1), waits, seconds)
+                call_id = await self._reserved(paid, name, max(price + words, 1), waits, seconds)
             except LimitReached:
                 if price or not words:
                     raise
@@ -140,13 +141,15 @@ class ToolToll:
             return 0
         return self.embedding(len(orjson.dumps(arguments, default=str)))
 
-    async def _reserved(self, payer: Payer, micro_usd: int, waits: float, seconds: float) -> str:
+    async def _reserved(self, payer: Payer, name: str, micro_usd: int, waits: float, seconds: float) -> str:
         """The id of the reservation, for a call that may take so many seconds. Waits while that helps."""
         account, call_id, until = under(self.days, payer.account), uuid.uuid4().hex, self.clock() + seconds
 
         async def reserve(_: bool) -> int:
             left = max(until - self.clock(), 0) + RESERVATION_GRACE_S
-            return await self.ledger.reserve(call_id, account, micro_usd, expires_in_s=left, counted=None)
+            return await self.ledger.reserve(
+                call_id, account, micro_usd, expires_in_s=left, counted=None, item=TOOL + name
+            )
 
         await when_free(reserve, account, payer.emit, seconds=waits, clock=self.clock, sleep=asyncio.sleep)
         return call_id

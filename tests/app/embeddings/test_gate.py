@@ -18,7 +18,9 @@ from starlette.routing import Route
 
 from app.embeddings.gate import Gate, Refused
 from app.embeddings.server import build
+from graphs.clock import utc_now
 from graphs.spending.ledger import Ledger
+from graphs.spending.parts import EMBEDDING
 from tests.graphs.ledgers import AMPLE, account, reserved
 from tests.http_server import served
 
@@ -114,6 +116,9 @@ async def test_the_ledger_is_the_invoice_whatever_becomes_of_the_requests(
         assert (spent.micro_usd, spent.reserved_micro_usd) == (PRICE * provider.invoice[job], 0)
     today = (await ledger.spent_today("acme")).deployment
     assert (today.micro_usd, today.reserved_micro_usd) == (PRICE * sum(provider.invoice.values()), 0)
+    parts = await ledger.parts(utc_now().date())
+    assert parts.of(EMBEDDING)[MODEL].micro_usd == today.micro_usd
+    assert parts.dearest[""] == parts.agents[""] == PRICE * provider.invoice[""], "of no tenant: for no job"
 
 
 async def test_a_ticket_pays_for_no_more_than_it_has_and_for_nothing_once_its_call_has_ended(

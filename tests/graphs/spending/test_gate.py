@@ -26,9 +26,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from typing_extensions import TypedDict
 
+from graphs.clock import utc_now
 from graphs.errors import LedgerUnavailable, LimitReached, ModelRefused, ModelUnavailable, Unaccounted, UnusableAnswer
 from graphs.redis.breaker import Breaker
 from graphs.spending.ledger import Ledger
+from graphs.spending.parts import MODEL, ItemSpend
 from graphs.stop_reasons import StopReason
 from tests.billing_provider import Provider, billing
 from tests.graphs.gates import JOB, Gate, account, gate
@@ -308,6 +310,13 @@ async def test_cached_tokens_are_counted_and_cheaper(toll: Gate, provider: Provi
     await toll.charged().ainvoke("hello")
     spend = await toll.ledger.spend(JOB)
     assert (spend.input_tokens, spend.cached_tokens, spend.output_tokens) == (3000, 2048, 40)
+    assert (spend.micro_usd, spend.saved_micro_usd) == (370, 830 - 370)  # 2,048 at $0.025 per million, not at $0.25
+    used = (await toll.ledger.parts(utc_now().date())).of(MODEL)
+    assert used == {
+        "gpt-5-mini": ItemSpend(
+            micro_usd=370, input_tokens=3000, cached_tokens=2048, output_tokens=40, saved_micro_usd=460
+        )
+    }
     await agrees(toll, provider)
 
 

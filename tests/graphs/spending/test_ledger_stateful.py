@@ -4,9 +4,9 @@ One script is one atomic step on the server, so that any interleaving of workers
 """
 
 import asyncio
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -28,11 +28,13 @@ from graphs.spending.spend import Account, Amount, Tokens
 from graphs.stop_reasons import StopReason
 from tests.examples import at_most
 from tests.graphs.redis_servers import Client, Connect
+from tests.graphs.spending.books import NOTHING, START, Books, Call, Grant, by, day, exceeded, nobody
 
 TENANT_OF = {"job-a": "acme", "job-b": "acme", "job-c": "zenith"}
 PARENT_OF = {"job-a1": "job-a", "job-a2": "job-a", "job-a11": "job-a1"}  # who may give to whom
 TENANT_OF |= dict.fromkeys(PARENT_OF, TENANT_OF["job-a"])
 AGENTS = ("sales", "analyst")
+ITEMS = ("model:large", "model:small", "tool:web.search", "other:")
 AMOUNTS = st.integers(0, 60)
 PLACES = st.integers(0, 1000)
 LIMITS = st.builds(
@@ -50,185 +52,8 @@ LIMITS = st.builds(
     children=st.integers(0, 2),
     depth=st.integers(0, 2),
 )
-NOTHING = "nothing"
-START = datetime(2026, 2, 28, 23, 58, 30, tzinfo=UTC)
 EXPIRES_IN_S = 50
-
-
-@dataclass
-class Call:
-    """One call, as a list of calls keeps it."""
-
-    account: Account
-    day: str
-    reserved: int
-    expires: datetime
-    counted: str = "model_calls"
-    state: str = "open"
-    charged: int = 0
-    minute: str = ""
-    tokens: Tokens = field(default_factory=Tokens)
-
-    @property
-    def estimated(self) -> bool:
-        return self.state in {"reaped", "estimated"}
-
-
-@dataclass
-class Grant:
-    """What a job was given by its parent."""
-
-    parent: str
-    agent: str
-    micro_usd: int
-    returned: bool = False
-    counts: bool = True  # as one of its parent's jobs: it made a call, or still may
-
-
-@dataclass
-class Books:
-    """The model: all amounts are sums over the calls, and over what was given to other jobs."""
-
-    calls: dict[str, Call] = field(default_factory=dict)
-    grants: dict[str, Grant] = field(default_factory=dict)
-    allowed: dict[tuple[str, str], int] = field(default_factory=dict)  # by day and tenant
-    now: datetime = START
-
-    def spent(self, **which: str) -> int:
-        return sum(call.charged for call in self.calls.values() if _is(call, which))
-
-    def reserved(self, **which: str) -> int:
-        return sum(call.reserved for call in self.calls.values() if call.state == "open" and _is(call, which))
-
-    def made(self, counted: str, **which: str) -> int:
-        return sum(1 for call in self.calls.values() if call.counted == counted and _is(call, which))
-
-    def spent_by(self, job: str, agent: str = "") -> int:
-        """By the job, and by those who live on its money."""
-        given = sum(self.spent_by(child) for child in self.children(job, agent))
-        return given + self.spent(job=job, **({"agent": agent} if agent else {}))
-
-    def reserved_by(self, job: str, agent: str = "") -> int:
-        return self.given_by(job, agent) + self.reserved(job=job, **({"agent": agent} if agent else {}))
-
-    def given_by(self, job: str, agent: str = "") -> int:
-        """What a job keeps for its children: all that they have not spent, and of those that have given the rest back,
-        what may still come."""
-        return sum(self.held(child) for child in self.children(job, agent))
-
-    def held(self, child: str) -> int:
-        unspent = max(0, self.grants[child].micro_usd - self.spent_by(child))
-        return min(unspent, self.reserved_by(child)) if self.grants[child].returned else unspent
-
-    def children(self, job: str, agent: str = "") -> list[str]:
-        found = self.grants.items()
-        return [child for child, grant in found if grant.parent == job and agent in ("", grant.agent)]
-
-    def depth(self, job: str) -> int:
-        return 1 + self.depth(self.grants[job].parent) if job in self.grants else 0
-
-    def reap(self) -> int:
-        expired = [call for call in self.calls.values() if call.state == "open" and call.expires <= self.now]
-        for call in expired:
-            self.close(call, "reaped", call.reserved)
-        return len(expired)
-
-    def take_over(self, job: str) -> None:
-        if not self.reserved(job=job):
-            return
-        for call in self.calls.values():
-            if call.state == "open" and call.account.job_id == job:
-                self.close(call, "reaped", call.reserved)
-
-    def close(self, call: Call, state: str, charged: int) -> None:
-        call.minute = call.minute or minute(self.now)
-        call.state, call.charged = state, charged
-
-    def budget(self, job: str, limits: Limits) -> int:
-        grant = self.grants.get(job)
-        if grant is None:
-            return limits.budget_micro_usd
-        return self.spent_by(job) if grant.returned else min(limits.budget_micro_usd, grant.micro_usd)
-
-    def money(self, account: Account) -> dict[StopReason, tuple[int, int, int]]:
-        """Spent, reserved and the most, of each budget: of the job and its agent, then of the day."""
-        limits, job, agent = account.limits, account.job_id, account.agent
-        budget = self.budget(job, limits)
-        return {
-            StopReason.BUDGET: (self.spent_by(job), self.reserved_by(job), budget - account.set_aside_micro_usd),
-            StopReason.AGENT_BUDGET: (
-                self.spent_by(job, agent),
-                self.reserved_by(job, agent),
-                budget * limits.agent_share_percent // 100,
-            ),
-        }
-
-    def day_money(self, account: Account) -> dict[StopReason, tuple[int, int, int]]:
-        limits, today = account.limits, {"day": day(self.now)}
-        tenant = {**today, "tenant": account.tenant}
-        most = self.allowed.get((today["day"], ""), limits.deployment_day_micro_usd)
-        share = min(limits.tenant_day_micro_usd, most * limits.tenant_share_percent // 100)
-        of_tenant = self.allowed.get((today["day"], account.tenant), share)
-        return {
-            StopReason.TENANT_DAY: (self.spent(**tenant), self.reserved(**tenant), of_tenant),
-            StopReason.DEPLOYMENT_DAY: (self.spent(**today), self.reserved(**today), most),
-        }
-
-    def refusals(self, account: Account, wanted: int, counted: str | None) -> dict[StopReason, bool]:
-        """Every reason to refuse, and whether it passes when what is reserved is settled."""
-        limits, job = account.limits, {"job": account.job_id}
-        agent = {**job, "agent": account.agent}
-        found = self.missing(account, wanted)
-        recent, rate = self.spent(**job, minute=minute(self.now)), limits.spend_per_minute_micro_usd
-        if recent + self.reserved_by(account.job_id) + wanted > rate:
-            found[StopReason.SPEND_RATE] = recent + wanted <= rate
-        if counted is None:
-            return found
-        final = {
-            f"{name}_limit": self.made(counted, **which) >= getattr(limits, f"{name}s")
-            for name, which in ((counted[:-1], job), (f"agent_{counted[:-1]}", agent))
-        }
-        return found | {StopReason(reason): False for reason, refused in final.items() if refused}
-
-    def missing(self, account: Account, wanted: int) -> dict[StopReason, bool]:
-        """The budgets without room. What was given to other jobs does not pass soon."""
-        found = exceeded(self.money(account) | self.day_money(account), wanted)
-        for reason, agent in ((StopReason.BUDGET, ""), (StopReason.AGENT_BUDGET, account.agent)):
-            if reason in found:
-                spent, _, most = self.money(account)[reason]
-                found[reason] = spent + self.given_by(account.job_id, agent) + wanted <= most
-        return found
-
-
-def exceeded(money: dict[StopReason, tuple[int, int, int]], wanted: int) -> dict[StopReason, bool]:
-    return {
-        reason: spent + wanted <= most
-        for reason, (spent, reserved, most) in money.items()
-        if spent + reserved + wanted > most
-    }
-
-
-def _is(call: Call, which: dict[str, str]) -> bool:
-    facts = {
-        "job": call.account.job_id,
-        "agent": call.account.agent,
-        "tenant": call.account.tenant,
-        "day": call.day,
-        "minute": call.minute,
-    }
-    return all(facts[name] == value for name, value in which.items())
-
-
-def nobody(limits: Limits) -> Account:
-    return Account("", "", "", limits, START)
-
-
-def minute(now: datetime) -> str:
-    return now.strftime("%H:%M")
-
-
-def day(now: datetime) -> str:
-    return now.date().isoformat()
+EMBEDDED = "embedding:words"
 
 
 class Machine(RuleBasedStateMachine):
@@ -258,9 +83,18 @@ class Machine(RuleBasedStateMachine):
         patient=st.booleans(),
         set_aside=st.sampled_from([0, 0, 20]),
         counted=st.sampled_from(["model_calls", "model_calls", "tool_calls", None]),
+        item=st.sampled_from(ITEMS),
     )
-    def reserve(
-        self, job: str, agent: str, wanted: int, least: int, patient: bool, set_aside: int, counted: Counted | None
+    def reserve(  # noqa: PLR0917
+        self,
+        job: str,
+        agent: str,
+        wanted: int,
+        least: int,
+        patient: bool,
+        set_aside: int,
+        counted: Counted | None,
+        item: str,
     ) -> None:
         account = Account(job, TENANT_OF[job], agent, self.limits, START, set_aside_micro_usd=set_aside)
         least = min(least, wanted)
@@ -275,7 +109,7 @@ class Machine(RuleBasedStateMachine):
             missing = self.books.missing(account, wanted)
             expected = missing if all(missing.values()) else {}
         call_id = f"call-{len(self.books.calls)}"
-        options: dict[str, Any] = {"least": least, "patient": patient, "counted": counted}
+        options: dict[str, Any] = {"least": least, "patient": patient, "counted": counted, "item": item}
         reserve = self.ledger.reserve(call_id, account, wanted, expires_in_s=EXPIRES_IN_S, **options)
         if expected:
             with pytest.raises(LimitReached) as refused:
@@ -284,7 +118,7 @@ class Machine(RuleBasedStateMachine):
         else:
             assert self.wait(reserve) == granted
             expires = self.books.now + timedelta(seconds=EXPIRES_IN_S)
-            self.books.calls[call_id] = Call(account, day(self.books.now), granted, expires, counted or NOTHING)
+            self.books.calls[call_id] = Call(account, self.books.now, granted, expires, counted or NOTHING, item)
 
     @rule(wanted=AMOUNTS)
     def reserve_for_no_job(self, wanted: int) -> None:
@@ -292,14 +126,14 @@ class Machine(RuleBasedStateMachine):
         self.books.reap()
         spent, held, most = self.books.day_money(nobody(self.limits))[StopReason.DEPLOYMENT_DAY]
         call_id, limit = f"call-{len(self.books.calls)}", self.limits.deployment_day_micro_usd
-        reserve = self.ledger.reserve_for_the_day(call_id, wanted, limit, expires_in_s=EXPIRES_IN_S)
+        reserve = self.ledger.reserve_for_the_day(call_id, wanted, limit, expires_in_s=EXPIRES_IN_S, item=EMBEDDED)
         if spent + held + wanted > most:
             with pytest.raises(LimitReached):
                 self.wait(reserve)
         else:
             self.wait(reserve)
             expires = self.books.now + timedelta(seconds=EXPIRES_IN_S)
-            self.books.calls[call_id] = Call(nobody(self.limits), day(self.books.now), wanted, expires, NOTHING)
+            self.books.calls[call_id] = Call(nobody(self.limits), self.books.now, wanted, expires, NOTHING, EMBEDDED)
 
     @precondition(lambda self: self.books.calls)
     @rule(place=PLACES, wanted=AMOUNTS)
@@ -309,11 +143,12 @@ class Machine(RuleBasedStateMachine):
         ticket, call = self.some(place)
         call_id = f"call-{len(self.books.calls)}"
         enough = call.state == "open" and call.reserved >= wanted
-        assert self.wait(self.ledger.draw(ticket, call_id, wanted, expires_in_s=EXPIRES_IN_S)) is enough
+        draw = self.ledger.draw(ticket, call_id, wanted, expires_in_s=EXPIRES_IN_S, item=EMBEDDED)
+        assert self.wait(draw) is enough
         if enough:
             call.reserved -= wanted
             expires = self.books.now + timedelta(seconds=EXPIRES_IN_S)
-            self.books.calls[call_id] = Call(call.account, call.day, wanted, expires, NOTHING)
+            self.books.calls[call_id] = Call(call.account, call.began, wanted, expires, NOTHING, EMBEDDED)
 
     @rule(child=st.sampled_from(sorted(PARENT_OF)), agent=st.sampled_from(AGENTS), wanted=AMOUNTS)
     def grant(self, child: str, agent: str, wanted: int) -> None:
@@ -390,8 +225,8 @@ class Machine(RuleBasedStateMachine):
         tokens = Tokens(input=cost, cached=cost // 2, output=1)
         if call.state in {"open", "reaped"}:
             self.books.close(call, "settled", cost)
-            call.tokens = tokens
-        assert self.wait(self.ledger.settle(call_id, cost, tokens)) == call.charged
+            call.tokens, call.saved = tokens, cost // 3
+        assert self.wait(self.ledger.settle(call_id, cost, tokens, cost // 3)) == call.charged
 
     @precondition(lambda self: self.books.calls)
     @rule(place=PLACES)
@@ -462,6 +297,31 @@ class Machine(RuleBasedStateMachine):
             spent, held, most = found[StopReason.TENANT_DAY]
             assert today.tenant == Amount(micro_usd=spent, reserved_micro_usd=held)
             self.bound(spent + held, most)
+        for whose in (None, *sorted(set(TENANT_OF.values()))):
+            await self.compare_parts(whose)
+
+    async def compare_parts(self, tenant: str | None) -> None:
+        """Every kind of part of a day adds up to its sum, and each part is the sum of its calls."""
+        parts = await self.ledger.parts(self.books.now.date(), tenant)
+        ours = list(self.books.those(day=day(self.books.now), **({"tenant": tenant} if tenant else {})))
+        spend = parts.spend.tenant if tenant else parts.spend.deployment
+        assert spend.micro_usd == sum(call.charged for call in ours)
+        assert spend.reserved_micro_usd == sum(call.reserved for call in ours if call.state == "open")
+        kinds: list[tuple[Mapping[Any, int], Callable[[Call], Any]]] = [
+            (parts.agents, lambda call: call.account.agent),
+            ({name: each.micro_usd for name, each in parts.items.items()}, lambda call: call.item),
+            (parts.slots, lambda call: call.slot),
+            (parts.dearest, lambda call: call.account.job_id if tenant else call.account.tenant),
+        ]
+        for kind, name in kinds:
+            assert +Counter(kind) == by(ours, name)
+            assert sum(kind.values()) == spend.micro_usd
+        for item, used in parts.items.items():
+            its = [call for call in ours if call.item == item]
+            tokens = (used.input_tokens, used.cached_tokens, used.output_tokens, used.saved_micro_usd)
+            assert tokens == tuple(
+                sum(each) for each in zip(*((*call.tokens, call.saved) for call in its), strict=True)
+            )
 
     @property
     def share(self) -> int:

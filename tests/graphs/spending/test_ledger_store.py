@@ -56,6 +56,7 @@ CALLS: dict[str, Callable[[Ledger], Awaitable[object]]] = {
     "allow_today": lambda ledger: ledger.allow_today(1),
     "spend": lambda ledger: ledger.spend("job"),
     "spent_today": lambda ledger: ledger.spent_today("acme"),
+    "parts": lambda ledger: ledger.parts(NOON.date(), "acme"),
     "reap": lambda ledger: ledger.reap(),
 }
 
@@ -90,6 +91,8 @@ async def test_every_key_expires_and_each_write_puts_that_off(client: Client) ->
 
     minute = f"minute:{int(NOON.timestamp()) // 60}"
     _near(await seconds_to_live(client, *keys[:3], minute), [9 * TTL, DAY_TTL_SECONDS, CLOSED_TTL_SECONDS, 120])
+    days = [f"{kind}:2026-03-01{of}" for kind in ("parts", "dearest") for of in ("", ":acme")]
+    _near(await seconds_to_live(client, *days), [DAY_TTL_SECONDS] * 4)
     await long.release("early")
     _near(await seconds_to_live(client, "call:early"), [CLOSED_TTL_SECONDS])
 

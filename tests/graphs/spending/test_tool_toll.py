@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from graphs.clock import utc_now
 from graphs.errors import LedgerUnavailable, LimitReached, ServerUnavailable, ToolFailure, Unaccounted
 from graphs.spending.ledger import Ledger
 from graphs.spending.limits import Limits
+from graphs.spending.parts import TOOL
 from graphs.spending.tool_toll import Payer, ToolToll
 from graphs.stop_reasons import StopReason
 from graphs.tools.gateway import Asking, ToolGateway
@@ -85,7 +87,10 @@ async def test_what_is_charged_is_the_invoice_whatever_becomes_of_the_calls(
             spent, _, reserved = await here.spent(job)
             assert (spent, reserved) == (shop.owed[job], 0)
         today = await here.ledger.spent_today("local")
+        parts = await here.ledger.parts(utc_now().date(), "local")
     assert today.tenant.micro_usd == today.deployment.micro_usd == shop.owed.total()
+    assert sum(each.micro_usd for each in parts.of(TOOL).values()) == shop.owed.total()
+    assert set(parts.of(TOOL)) == {"unruly.buy", "unruly.read"}
     assert sum(each["cost_micro_usd"] for each in here.events) == shop.owed.total()
     assert {"tool_cost"} == {each["type"] for each in here.events}
     assert {PRICE, 1_235, 20_000, 1} <= told
