@@ -1,22 +1,26 @@
-"""Today's spend and limits, and an admin's change of them."""
+"""A day's spend and limits, and an admin's change of them."""
 
-from datetime import UTC, date
+from datetime import date
 from decimal import Decimal
 from typing import Annotated
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict, Field
 
 from app.access.keys import TENANT, Scope
 from app.api.auth import Admin, Reader
-from app.api.backend import Backend, BackendDep, RequestId
+from app.api.backend import BackendDep, RequestId
 from app.api.jobs import COMMON, WITH_BODY
 from app.api.models import Sent, usd
-from app.api.problems import documented
-from graphs.spending.days import deployment_limit, tenant_limit
+from app.api.problems import Refused, documented
+from app.work.spending import SpendDocument
 from graphs.spending.limits import LIMITS, MICRO
-from graphs.spending.spend import Amount
 
+Day = Annotated[date | None, Query(description="A day in UTC, of those that are kept; default: today.")]
+Tenant = Annotated[
+    str | None,
+    Query(pattern=f"^{TENANT}$", description="Of which tenant; default: the key's. Others need the scope admin."),
+]
 UsdADay = Annotated[Decimal, *usd(LIMITS["deployment_day_micro_usd"].most // MICRO, ge=0)]
 
 
@@ -26,7 +30,9 @@ class DayLimitRequest(Sent):
     model_config = ConfigDict(json_schema_extra={"examples": [{"limit_usd": 10, "tenant": "acme"}]})
 
     limit_usd: UsdADay = Field(description="The day's budget, with what is spent of it already; 0 stops all work.")
-    tenant: str | None = Field(None, pattern=TENANT, description="Default: the deployment, which is all tenants.")
+    tenant: str | None = Field(
+        None, pattern=f"^{TENANT}$", description="Default: the deployment, which is all tenants."
+    )
 
     @property
     def micro_usd(self) -> int:
@@ -34,29 +40,16 @@ class DayLimitRequest(Sent):
         return int(self.limit_usd * MICRO)
 
 
-class DayBudget(BaseModel):
-    """Today's (UTC) spend, what calls in flight may cost on top, and the day's limit."""
-
-    spent_usd: float
-    reserved_usd: float
-    limit_usd: float
-
-
-class SpendDocument(BaseModel):
-    """Today's spend. `deployment` is included for keys with the scope admin."""
-
-    day: date
-    tenant: DayBudget
-    deployment: DayBudget | None
-
-
 def router() -> APIRouter:
     """The routes of spending."""
     routes = APIRouter(prefix="/v1/spend", tags=["operations"], responses=COMMON)
 
-    @routes.get("", summary="Today's spend and limits")
-    async def spend(here: BackendDep, caller: Reader) -> SpendDocument:
-        return await _spent(here, caller.tenant, everybody=Scope.ADMIN in caller.scopes)
+    @routes.get("", summary="A day's spend and limits, and what it was spent on", responses=documented("invalid"))
+    async def spend(here: BackendDep, caller: Reader, day: Day = None, tenant: Tenant = None) -> SpendDocument:
+        is_admin = Scope.ADMIN in caller.scopes
+        if tenant not in {None, caller.tenant} and not is_admin:
+            raise Refused("forbidden", f"another tenant's spend needs a key with the scope {Scope.ADMIN}")
+        return await here.service.spend(tenant or caller.tenant, day, everybody=is_admin)
 
     @routes.post(
         "/limits",
@@ -68,24 +61,6 @@ def router() -> APIRouter:
         await here.service.deps.ledger.allow_today(wanted.micro_usd, wanted.tenant)
         tenant, detail = wanted.tenant or caller.tenant, {"tenant": wanted.tenant, "limit_usd": float(wanted.limit_usd)}
         await here.noted("spend.limit", caller.id, tenant, None, detail, request_id)
-        return await _spent(here, tenant, everybody=True)
+        return await here.service.spend(tenant, everybody=True)
 
     return routes
-
-
-async def _spent(here: Backend, tenant: str, *, everybody: bool) -> SpendDocument:
-    deps = here.service.deps
-    today, limits = await deps.ledger.spent_today(tenant), deps.limits
-    return SpendDocument(
-        day=deps.now().astimezone(UTC).date(),
-        tenant=_budget(today.tenant, tenant_limit(today, limits)),
-        deployment=_budget(today.deployment, deployment_limit(today, limits)) if everybody else None,
-    )
-
-
-def _budget(amount: Amount, limit_micro_usd: int) -> DayBudget:
-    return DayBudget(
-        spent_usd=amount.micro_usd / MICRO,
-        reserved_usd=amount.reserved_micro_usd / MICRO,
-        limit_usd=limit_micro_usd / MICRO,
-    )

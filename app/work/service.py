@@ -6,6 +6,7 @@ Every call names the tenant; another tenant's jobs are invisible to it.
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, date
 from typing import Any
 
 from redis.asyncio import Redis
@@ -17,6 +18,8 @@ from app.jobs.records import Record, Records
 from app.jobs.states import TERMINAL
 from app.work.queue import Call, Queue
 from app.work.registry import Registry, hashed
+from app.work.spending import SpendDocument, Spending, checked_day, spending
+from app.work.suggestions import suggestions
 from graphs.clock import end_of_day
 from graphs.deps import Deps
 from graphs.spending.days import told
@@ -26,6 +29,7 @@ from graphs.state import Json
 NET_S = 2.0  # delay of the call that a worker gets in case this process dies
 MOST_LATER = 5000  # delayed calls of all tenants that are looked at
 SCANNED, PAGE = 1000, 100  # records scanned for one filtered listing, and per batch
+JOBS_READ, EVENTS_READ = 3, 300  # the dearest jobs of a day, and events of each, that suggestions are computed from
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,29 @@ class Service:
             raise Busy(f"a worker has not finished with {job_id} yet; try again in some seconds")
         await self.registry.forget(tenant, job_id, record.once)
         await self.jobs.delete(record)
+
+    async def spending(self, tenant: str | None, day: date | None = None) -> Spending:
+        """What the tenant, or without one the deployment, has spent on a day (UTC), by default today; on what, and what
+        is to be expected.
+
+        Raises:
+            BadInput: the day is not kept.
+            LedgerUnavailable, redis.exceptions.RedisError: Redis failed.
+        """
+        now = self.deps.now().astimezone(UTC)
+        day = checked_day(day, now.date())
+        parts = await self.deps.ledger.parts(day, tenant)
+        dearest = [] if tenant is None else list(parts.dearest)
+        found = spending(parts, tenant, day, self.deps.limits, now, await self.records.many(dearest))
+        told = {job: await self.log.read(job, most=EVENTS_READ) for job in dearest[:JOBS_READ]}
+        events = {job: [each.data for each in events] for job, events in told.items()}
+        return found.model_copy(update={"suggestions": suggestions(parts, events)})
+
+    async def spend(self, tenant: str, day: date | None = None, *, everybody: bool) -> SpendDocument:
+        """The spending of a tenant, and with `everybody` of the deployment. Raises like `spending`."""
+        day = checked_day(day, self.deps.now().astimezone(UTC).date())
+        deployment = await self.spending(None, day) if everybody else None
+        return SpendDocument(day=day, tenant=await self.spending(tenant, day), deployment=deployment)
 
     @contextlib.asynccontextmanager
     async def _waking(self, tenant: str, job_id: str) -> AsyncIterator[None]:
