@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 from rich.text import Text
 
-from app.commands import client_cli, data_cli, keys_cli, serve_cli
+from app.commands import client_cli, data_cli, keys_cli, serve_cli, spend_cli
 from app.commands.terminal import (
     BAD_INPUT,
     DEVELOP,
@@ -47,6 +47,7 @@ cli.add_typer(keys_cli.cli)
 cli.add_typer(serve_cli.cli)
 cli.add_typer(data_cli.cli)
 cli.add_typer(client_cli.cli)
+cli.add_typer(spend_cli.cli)
 progress = Terminal(stderr=True)
 
 Act = Callable[["Jobs", "OnEvent"], Awaitable["JobResult"]]

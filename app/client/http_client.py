@@ -4,6 +4,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Generator, Iterator
+from datetime import date
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from app.client.http_requests import IS_IT, Ask, Json, Requests, events
 from app.errors import ApiFailed
 from app.jobs.states import MEDIA, TERMINAL, WAITING, Format
+from app.work.spending import SpendDocument
 
 BRIEFLY_S = 3.0  # of retries for reads: the user is waiting
 PATIENTLY_S = 30.0  # of retries for submissions and decisions
@@ -140,6 +142,11 @@ class Client:
         if not response.headers.get("content-type", "").startswith(MEDIA[form]):
             raise ApiFailed(f"{self._requests.url} sent something other than the report; {IS_IT}")
         return response.content
+
+    def spend(self, day: date | None, tenant: str | None) -> SpendDocument:
+        """What was spent on that day (UTC), by default today, and by that tenant, by default the key's."""
+        params = ({"day": day.isoformat()} if day else {}) | ({"tenant": tenant} if tenant else {})
+        return self._sent(SpendDocument, Ask("GET", "v1/spend", params=params))
 
     def newest_event(self, job_id: str) -> str | None:
         """The id of the newest event."""

@@ -90,7 +90,7 @@ def submit(  # noqa: PLR0913, PLR0917  its options
     key = idempotency_key if idempotency_key is not None else str(uuid.uuid4())
     if not _KEY.fullmatch(key):
         raise BadInput("--idempotency-key must be 1 to 200 printable ASCII characters without blanks")
-    with _client(api) as client:
+    with connected(api) as client:
         try:
             job = client.submit(request, key)
         except ApiFailed as error:
@@ -106,7 +106,7 @@ def submit(  # noqa: PLR0913, PLR0917  its options
 def status(job: JobId, as_json: AsJson = False, url: Url = None) -> None:
     """Print a job's status. Exit codes as for `run`, and 0 while it is queued or running."""
     api = api_of(url)
-    with _client(api) as client:
+    with connected(api) as client:
         found = client.job(job)
     _show(api, found, as_json=as_json)
     raise SystemExit(EXIT.get(found.status, 0))
@@ -120,7 +120,7 @@ def list_jobs(
     url: Url = None,
 ) -> None:
     """List jobs, newest first: id, state, question."""
-    with _client(api_of(url)) as client:
+    with connected(api_of(url)) as client:
         for each in client.jobs(status, limit):
             line = f"{each.id}  {each.status:<14}  {_line(each.question)}"
             typer.echo(harmless_json(each.model_dump_json()) if as_json else line)
@@ -129,7 +129,7 @@ def list_jobs(
 @cli.command(rich_help_panel=RUN)
 def cancel(job: JobId, as_json: AsJson = False, url: Url = None) -> None:
     """Stop a job at its next step."""
-    with _client(api_of(url)) as client:
+    with connected(api_of(url)) as client:
         found = client.cancel(job)
     typer.echo(_document(found) if as_json else f"{found.id} stops at its next step")
 
@@ -152,7 +152,7 @@ def report(
     """Print a job's report, or write it to a file."""
     if form == "pdf" and output is None and raw(sys.stdout).isatty():
         raise BadInput("a PDF cannot be printed to a terminal; choose a file with -o")
-    with _client(api_of(url)) as client:
+    with connected(api_of(url)) as client:
         content = client.report(job, form)
     if output is None:
         _print_report(content, form)
@@ -173,14 +173,14 @@ def _print_report(content: bytes, form: Format) -> None:
 
 def watch(api: Api, job_id: str) -> NoReturn:
     """`tollgate watch`, at this API."""
-    with _client(api) as client:
+    with connected(api) as client:
         client.job(job_id)  # fails at once if there is no such job
         _follow(client, api, job_id, as_json=False, console=Terminal())
 
 
 def decide(api: Api, job_id: str, answer: dict[str, Any], escalation_id: str | None, *, as_json: bool) -> NoReturn:
     """`tollgate decide`, at this API: a worker continues the job, and its events are shown here."""
-    with _client(api) as client:
+    with connected(api) as client:
         seen = client.newest_event(job_id)
         client.decide(job_id, answer, escalation_id)
         _follow(client, api, job_id, seen, as_json=as_json, console=Terminal(stderr=True))
@@ -222,7 +222,8 @@ def _show(api: Api, job: "Job", *, as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def _client(api: Api) -> Iterator["Client"]:
+def connected(api: Api) -> Iterator["Client"]:
+    """A client of this API, until the block ends."""
     from app.client.http_client import Client  # noqa: PLC0415  heavy
     from app.client.http_requests import opened  # noqa: PLC0415
 

@@ -74,6 +74,14 @@ def test_the_life_of_a_job(here: Deployment, api: Replica, elsewhere: Path) -> N
     assert (code, status["status"], status["metadata"]) == (0, "completed", {"team": "sales", "x": "a=b"})
     assert tollgate(elsewhere, "list", "--status", "completed", **at).stdout == f"{job}  completed       {QUESTION}\n"
     assert tollgate(elsewhere, "list", "--status", "queued", **at).stdout == ""
+    _, spent = answered(elsewhere, "spend", "--tenant", "local", **at)
+    _, spent_here = answered(here.folder, "spend", REDIS_URL=here.redis_url)
+    assert spent["tenant"] | {"projection": None} == spent_here["tenant"] | {"projection": None}
+    assert [each["id"] for each in spent["tenant"]["jobs"]] == [job]
+    assert spent["deployment"]["spent_usd"] == status["cost_usd"]
+    shown = tollgate(elsewhere, "spend", **at).stdout
+    assert f"tenant local on {spent['day']}: ${status['cost_usd']} of $5.00 spent" in shown
+    assert f"{job}  ${status['cost_usd']}" in shown
     kept = {each.name for each in elsewhere.iterdir()}
     assert kept == {"report.html", "report.pdf"}, "nothing of a job is kept here"
 

@@ -74,6 +74,21 @@ TOLD = {
 }
 
 
+PARTS = [{"name": HOSTILE, "cost_usd": 0.1}]
+TOKENS = dict.fromkeys(("input_tokens", "cached_tokens", "output_tokens", "saved_usd"), 7)
+SPENDING = {
+    "tenant": HOSTILE,
+    **dict.fromkeys(("spent_usd", "reserved_usd", "limit_usd", "saved_usd"), 0.1),
+    **dict.fromkeys(("agents", "tools", "embeddings", "tenants"), PARTS),
+    "models": [PARTS[0] | TOKENS],
+    "jobs": [{"id": HOSTILE, "question": HOSTILE, "cost_usd": 0.1}],
+    "quarters": [],
+    "projection": {"low_usd": 0.1, "high_usd": 0.2, "limit_at": None, "basis": HOSTILE},
+    "suggestions": [{"about": HOSTILE, "text": HOSTILE}],
+}
+SPENT = {"day": "2026-03-01", "tenant": SPENDING, "deployment": None}
+
+
 @pytest.fixture
 def hostile_api() -> Iterator[str]:
     """An API that means no good."""
@@ -91,6 +106,8 @@ def hostile_api() -> Iterator[str]:
             form = request.query_params["format"]
             text = json.dumps({"report": HOSTILE}, ensure_ascii=False) if form == "json" else HOSTILE
             return PlainTextResponse(text, media_type=MEDIA[form])  # type: ignore[index]
+        if path == "/v1/spend":
+            return JSONResponse(SPENT)
         if path.endswith("/trace"):
             return JSONResponse({"events": [], "next_after": None})
         return JSONResponse({"items": [TOLD]} if path == "/v1/jobs" and request.method == "GET" else TOLD)
@@ -134,6 +151,9 @@ def walk(job_id: str, url: str) -> list[list[str]]:
         ["keys", "waive"],
         ["keys", "revoke", HOSTILE],
         ["token", HOSTILE],
+        ["spend", "--tenant", HOSTILE],
+        ["spend", *at],
+        ["spend", "--json", *at],
         ["audit"],
         ["audit", "--verify"],
         ["data", "check", HOSTILE],
