@@ -105,6 +105,9 @@ class Settings(DataSettings, LimitSettings):
     webhook_secret: SecretStr | None = Field(
         None, description="Signs webhooks: whsec_ and base64 of 24 to 64 random bytes; unset: none are sent."
     )
+    alert_webhook_url: HttpUrl | None = Field(
+        None, description="Where alerts at 50, 80 and 100 % of a day's budget go; needs TOLLGATE_WEBHOOK_SECRET."
+    )
     webhook_allow_private: bool = Field(False, description="true lets webhooks go to private addresses too.")
     webhook_attempts: int = Field(8, ge=1, le=20, description="Attempts at sending one webhook.")
     webhook_timeout_s: float = Field(10, gt=0, le=60, description="Seconds one attempt at a webhook may take.")
@@ -167,6 +170,8 @@ class Settings(DataSettings, LimitSettings):
 
     @model_validator(mode="after")
     def _webhook_secret_can_sign(self) -> Self:
+        if self.alert_webhook_url and not self.webhook_secret:
+            raise ValueError("TOLLGATE_ALERT_WEBHOOK_URL needs TOLLGATE_WEBHOOK_SECRET, which signs what is sent there")
         if self.webhook_secret and not _is_webhook_secret(self.webhook_secret.get_secret_value()):
             raise ValueError(
                 "TOLLGATE_WEBHOOK_SECRET is not whsec_ and base64 of 24 to 64 bytes; "

@@ -20,7 +20,7 @@ from app.work.queue import JOBS, WEBHOOKS, Queue
 from app.work.readiness import telling
 from app.work.registry import Registry
 from app.work.service import Service
-from app.work.webhooks import Webhooks
+from app.work.webhooks import Webhooks, checked_alert_url
 from app.work.worker import Work
 from graphs.research import build_research_graph
 from safe_http import public
@@ -73,6 +73,7 @@ async def opened_worker(
             webhooks,
             settings.webhook_attempts,
             conditions,
+            checked_alert_url(settings),
         )
         await work.adopt()
         yield work

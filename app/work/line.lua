@@ -3,6 +3,7 @@
 -- of their last turn. `<prefix>turn`: the number of the newest turn. `<prefix>bell`: wakes workers.
 -- `<prefix>later`, `taken`: "<tenant>/<call>" by when it is due, and by when its worker counts as dead.
 -- `<prefix>takers`, `again`: the workers of taken calls, and when to repeat the call. `<prefix>workers`: live workers.
+-- `<prefix>mark:<name>`: the level of a mark that lets each call be queued once.
 -- `<prefix>suspended`, `suspended:<tenant>`: tenants with suspended calls, and those calls, each since when; they are
 -- among the later ones, or still taken.
 

@@ -139,6 +139,15 @@ local function put(member, delay)
   return 1
 end
 
+-- The call comes first: if the mark cannot be set, it is queued again, under the same name.
+local function rise(mark, level, member)
+  local key = PREFIX .. 'mark:' .. mark
+  if tonumber(redis.call('GET', key) or '0') >= tonumber(level) then return 0 end
+  put(member, 0)
+  redis.call('SET', key, level, 'EX', TTL)
+  return 1
+end
+
 local function ensure(member)
   local tenant, call = split(member)
   local known = redis.call('ZSCORE', TAKEN, member) or redis.call('ZSCORE', LATER, member)
@@ -195,6 +204,8 @@ elseif operation == 'done' then
   return done(given[1], given[2], given[3])
 elseif operation == 'put' then
   return put(given[1], tonumber(given[2]))
+elseif operation == 'rise' then
+  return rise(given[1], given[2], given[3])
 elseif operation == 'ensure' then
   return ensure(given[1])
 elseif operation == 'forget' then

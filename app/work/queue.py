@@ -93,6 +93,11 @@ class Queue:
         """Queue the call, to run after `delay_s` seconds, or earlier if it is already queued for an earlier time."""
         await self._run("put", call.member, _ms(delay_s))
 
+    async def rise(self, mark: str, level: int, call: Call) -> bool:
+        """Queue the call and raise the mark to this level, unless it is there; say whether it was done. A mark lasts as
+        long as the queue without use."""
+        return bool(await self._run("rise", mark, level, call.member))
+
     async def ensure(self, call: Call) -> None:
         """Queue the call unless it is already queued, for whatever time."""
         await self._run("ensure", call.member)

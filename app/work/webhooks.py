@@ -109,6 +109,16 @@ def checked_webhook_url(url: str, settings: Settings) -> str:
         raise BadInput(f"webhook_url: {error}") from error
 
 
+def checked_alert_url(settings: Settings) -> str | None:
+    """Where alerts go. Raises BadInput if that cannot be reached."""
+    if settings.alert_webhook_url is None:
+        return None
+    try:
+        return checked_url(str(settings.alert_webhook_url), settings.webhook_allow_private)
+    except Unusable as error:
+        raise BadInput(f"TOLLGATE_ALERT_WEBHOOK_URL: {error}") from error
+
+
 def delay(attempt: int) -> float:
     """Seconds to wait after this many failed attempts: exponential backoff with full jitter."""
     longest: float = min(LONGEST_S, FIRST_S * GROWTH ** min(attempt - 1, 10))

@@ -7,7 +7,7 @@ import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from langgraph.runtime import RunControl
 
@@ -19,6 +19,7 @@ from app.jobs.jobs import Jobs
 from app.jobs.records import Record, Records
 from app.jobs.results import JobResult
 from app.jobs.states import TERMINAL
+from app.work.alerts import KIND, Alert, of_deployment, of_tenant
 from app.work.conditions import Conditions
 from app.work.queue import Call, Queue, Worker
 from app.work.queue_worker import QueueWorker, ended
@@ -34,7 +35,8 @@ logger = logging.getLogger(__name__)
 REDELIVER = 1.5  # leases of silence after which another worker gets a call, and then the lease
 BUSY_S = 1.0
 LATE_ENOUGH_S = 1.0  # after the time to decide; clocks agree about as well
-REAP_S, TIDY_S, WAKE_S = 15.0, 600.0, 2.0
+REAP_S, TIDY_S, WAKE_S, ALERT_S = 15.0, 600.0, 2.0, 5.0
+TENANTS_AT_ONCE = 500
 SOON_S, LATE_S = 1.0, 60.0  # waits after an error: an internal one, and one that an operator must fix
 LONGEST_S = 600.0
 WEBHOOKS_AT_ONCE, OF_ONE_TENANT = 20, 5
@@ -45,7 +47,7 @@ class Work:
     """A worker's handling of calls.
 
     `queue` has the jobs, `calls` the webhooks. `attempts` is how many runs may fail or die at the same checkpoint.
-    Without `webhooks` none are sent.
+    Without `webhooks` none are sent; `alert_url` is where alerts go.
     """
 
     jobs: Jobs
@@ -59,6 +61,7 @@ class Work:
     webhooks: Webhooks | None
     webhook_attempts: int
     conditions: Conditions
+    alert_url: str | None = None
     running: set[RunControl] = field(default_factory=set)  # a job may have two, one of which will be refused
     draining: bool = False
 
@@ -104,9 +107,24 @@ class Work:
             if not await self.deps.used_up(tenant):
                 await self.queue.wake(tenant)
 
+    async def alert(self) -> None:
+        """Queue an alert for each budget of today that is used up to another threshold, once over all workers."""
+        now, ledger, limits = self.deps.now(), self.deps.ledger, self.deps.limits
+        everybody = await ledger.parts(now.astimezone(UTC).date(), most=0)
+        found = [*of_deployment(everybody.spend, limits, now)]
+        tenants = sorted({*everybody.dearest, *await self.queue.suspended()} - {""})
+        for at in range(0, len(tenants), TENANTS_AT_ONCE):
+            for tenant, today in (await ledger.spent_today_by(tenants[at : at + TENANTS_AT_ONCE])).items():
+                found += of_tenant(tenant, today, limits, now)
+        for each in found:
+            await self.calls.rise(each.mark, each.percent, each.call())
+
     async def notify(self, call: Call) -> float | None:
-        """Call the job's webhook once, and schedule a retry if worthwhile."""
-        webhook_id, _, attempt = call.name.rpartition("/")
+        """Call the webhook once, of a job or an alert, and schedule a retry if worthwhile."""
+        if alert := Alert.of(call):
+            await self._alerted(call, alert)
+            return None
+        webhook_id = call.name.rpartition("/")[0]
         job_id, status, _ = webhook_id.split("/", 2)
         try:
             record = await self.records.get(job_id)
@@ -118,18 +136,30 @@ class Work:
             return None
         shown = ("job_id", "status", "stop_reason", "stop_detail", "cost_usd", "budget_usd", "escalation")
         data = {name: (record.result or {}).get(name) for name in shown} | {"metadata": record.metadata}
-        kind = f"job.{status}"
+        await self._attempt(call, record.webhook_url, webhook_id, f"job.{status}", data, record.updated_at)
+        return None
+
+    async def _alerted(self, call: Call, alert: Alert) -> None:
+        """Log the alert, at its first attempt, and send it where alerts go."""
+        if call == alert.call():
+            logger.warning("%s", alert.told)
+        if self.webhooks and self.alert_url:
+            await self._attempt(call, self.alert_url, alert.webhook_id, KIND, alert.data, alert.at)
+
+    async def _attempt(self, call: Call, url: str, webhook_id: str, kind: str, data: Json, at: datetime) -> None:
+        """Send a webhook once, and schedule a retry if worthwhile."""
+        assert self.webhooks
+        name, _, attempt = call.name.rpartition("/")
         try:
-            await self.webhooks.send(record.webhook_url, webhook_id, kind, data, at=record.updated_at)
+            await self.webhooks.send(url, webhook_id, kind, data, at=at)
         except WebhookRefused as error:
-            logger.warning("%s: webhook %s is abandoned: %s", job_id, kind, error)
+            logger.warning("webhook %s %s is abandoned: %s", kind, webhook_id, error)
         except WebhookFailed as error:
             if int(attempt) >= self.webhook_attempts:
-                logger.warning("%s: webhook %s is abandoned after %s attempts: %s", job_id, kind, attempt, error)
-                return None
+                logger.warning("webhook %s %s is abandoned after %s attempts: %s", kind, webhook_id, attempt, error)
+                return
             wait = delay(int(attempt)) if error.retry_after_s is None else error.retry_after_s
-            await self.calls.put(Call(call.tenant, f"{webhook_id}/{int(attempt) + 1}"), wait)
-        return None
+            await self.calls.put(Call(call.tenant, f"{name}/{int(attempt) + 1}"), wait)
 
     def drain(self) -> None:
         """Start nothing more, and make running jobs stop at their next step, to be handed over."""
@@ -231,6 +261,7 @@ async def work_until(stop: asyncio.Event, work: Work, settings: Settings) -> Non
     beside = [
         asyncio.create_task(_regularly(work.deps.ledger.reap, REAP_S), name="reaps reservations"),
         asyncio.create_task(_regularly(work.wake, WAKE_S), name="wakes suspended jobs"),
+        asyncio.create_task(_regularly(work.alert, ALERT_S), name="looks at the day's budgets"),
         asyncio.create_task(_regularly(work.jobs.tidy, TIDY_S), name="removes files of jobs that are gone"),
     ]
     stopping = asyncio.create_task(stop.wait(), name="waits for the signal")

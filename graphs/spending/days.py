@@ -1,10 +1,12 @@
-"""Whether a day's budget is used up. Pure; `measures_of_day` in `ledger.lua` enforces the same limits."""
+"""How much of a day's budget is used. Pure; `measures_of_day` in `ledger.lua` enforces the same limits."""
 
 from datetime import datetime
 
 from graphs.spending.limits import Limits
-from graphs.spending.spend import DaySpend
+from graphs.spending.spend import Amount, DaySpend
 from graphs.stop_reasons import EXPLAINED, StopReason
+
+ALL = 100
 
 
 def deployment_limit(today: DaySpend, limits: Limits) -> int:
@@ -22,11 +24,26 @@ def tenant_limit(today: DaySpend, limits: Limits) -> int:
 
 def used_up(today: DaySpend, limits: Limits) -> StopReason | None:
     """Which budget of this day is used up: nothing is left, or no more than when a call was refused."""
-    if deployment_limit(today, limits) - today.deployment.micro_usd <= (today.deployment_refused_micro_usd or 0):
+    if deployment_percent(today, limits) == ALL:
         return StopReason.DEPLOYMENT_DAY
-    if tenant_limit(today, limits) - today.tenant.micro_usd <= (today.tenant_refused_micro_usd or 0):
+    if tenant_percent(today, limits) == ALL:
         return StopReason.TENANT_DAY
     return None
+
+
+def deployment_percent(today: DaySpend, limits: Limits) -> int:
+    """Percent of the deployment's budget that are spent; 100 when it is used up."""
+    return _percent(today.deployment, deployment_limit(today, limits), today.deployment_refused_micro_usd)
+
+
+def tenant_percent(today: DaySpend, limits: Limits) -> int:
+    """Percent of the tenant's budget that are spent; 100 when it is used up."""
+    return _percent(today.tenant, tenant_limit(today, limits), today.tenant_refused_micro_usd)
+
+
+def _percent(amount: Amount, limit: int, refused: int | None) -> int:
+    left = limit - amount.micro_usd
+    return ALL if left <= (refused or 0) else ALL * amount.micro_usd // limit
 
 
 def told(reason: StopReason, ends: datetime) -> str:

@@ -21,7 +21,7 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -236,13 +236,18 @@ class Ledger:
 
     async def spent_today(self, tenant: str) -> DaySpend:
         """What the tenant and the deployment have used of today's (UTC) budgets."""
+        return (await self.spent_today_by([tenant]))[tenant]
+
+    async def spent_today_by(self, tenants: Sequence[str]) -> dict[str, DaySpend]:
+        """The same for each of these tenants."""
+        fields = [each for tenant in tenants for each in DaySpend.fields(tenant)]
+        key, wide = f"{_PREFIX}:day:{_day(self._now())}", len(DaySpend.fields(""))
         with _available():
-            key = f"{_PREFIX}:day:{_day(self._now())}"
-            found = self._client.hmget(key, DaySpend.fields(tenant))
-            return DaySpend.counted(await cast("Awaitable[list[bytes | None]]", found))
+            found = await cast("Awaitable[list[bytes | None]]", self._client.hmget(key, fields))
+        return {tenant: DaySpend.counted(found[at * wide : (at + 1) * wide]) for at, tenant in enumerate(tenants)}
 
     async def parts(self, day: date, tenant: str | None = None, most: int = DEAREST) -> DayParts:
-        """What the deployment, or the tenant, spent on this day (UTC), and on what; `most` of its tenants, or jobs."""
+        """What the deployment, or the tenant, spent on this day (UTC), and on what; 0: all of its tenants, or jobs."""
         given = {"day": day.isoformat(), "fields": DaySpend.fields(tenant or ""), "most": most}
         given |= {} if tenant is None else {"tenant": tenant}
         return DayParts.counted(*await self._run("day", self._now(), **given))
