@@ -137,7 +137,7 @@ def cancel(job: JobId, as_json: AsJson = False, url: Url = None) -> None:
 @cli.command(rich_help_panel=RUN)
 def delete(job: JobId, url: Url = None) -> None:
     """Delete an ended job with all that is kept of it, also its report."""
-    with _client(api_of(url)) as client:
+    with connected(api_of(url)) as client:
         client.delete(job)
     typer.echo(f"{job} is deleted")
 

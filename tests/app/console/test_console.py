@@ -70,6 +70,10 @@ def test_a_question_is_submitted_watched_and_its_report_read_down_to_the_evidenc
     expect(row).to_contain_text("completed")
     expect(row.locator(".amount")).to_contain_text("$0.0")
     accessible(page)
+    page.get_by_role("link", name="Spend").click()
+    expect(page.get_by_role("region", name="The dearest jobs")).to_contain_text(QUESTION)
+    expect(page.get_by_role("table", name="Agents").first).to_contain_text("supervisor")
+    accessible(page)
 
 
 def test_an_escalation_is_answered_in_the_inbox(page: Page, served: Served) -> None:
@@ -114,6 +118,7 @@ def test_a_dead_letter_is_requeued(page: Page, served: Served) -> None:
 def test_hostile_text_stays_text(page: Page, served: Served) -> None:
     submit(page, served, f"{QUESTION} {HOSTILE}")
     status(page, "completed")
+    job = page.url.rpartition("/")[2]
     for tab in ("Now", "Calls", "Sequence", "Report"):
         page.get_by_role("tab", name=tab).click()
         expect(page.locator(".q-tab-panel")).to_be_visible()
@@ -123,7 +128,17 @@ def test_hostile_text_stays_text(page: Page, served: Served) -> None:
     page.goto(f"{served.url}/console/audit")
     expect(page.get_by_role("region", name="Audit trail")).to_contain_text("submit")
     accessible(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export all as JSON lines").click()
+    assert '"action": "submit"' in download.value.path().read_text()
     assert "taken over" not in page.title()
+
+    page.goto(f"{served.url}/console/jobs/{job}")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()
+    page.wait_for_url(f"{served.url}/console/")
+    page.goto(f"{served.url}/console/jobs/{job}")
+    expect(page.get_by_role("heading", name="No such job")).to_be_visible()
 
 
 def test_it_is_readable_on_a_phone_in_the_dark_and_by_keyboard(browser: Browser, served: Served) -> None:
