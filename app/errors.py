@@ -7,6 +7,7 @@ AppError
 ├── QueueFull           the submitter: too many of their jobs are waiting
 ├── NoBudgetToday       the submitter: the day's budget is used up
 ├── Busy                the caller: another process drives the job
+│   ├── TakenOver       nobody: another process took the job over during the run, and goes on
 │   └── LeaseLost       nobody: its lease could not be renewed, because the store did not answer
 ├── StoreOutage         the worker: the run ended because the store is broken, which is no fault of the job
 ├── Draining            the queue: this process is about to exit, another one goes on
@@ -63,6 +64,10 @@ class TooLate(DecisionRefused):
 
 class Busy(AppError):
     """Another process holds the job's lease."""
+
+
+class TakenOver(Busy):
+    """Another process has taken over the job: it has the lease, or the store refused a write for its newer token."""
 
 
 class LeaseLost(Busy):

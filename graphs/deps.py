@@ -20,6 +20,7 @@ from graphs.spending.spend import Account
 from graphs.stop_reasons import StopReason
 from graphs.tools.gateway import ToolGateway
 
+SUPERVISOR = "supervisor"
 REPORT = "report"  # the account of the report's writer, for which money is set aside
 REPORT_TOKENS = 12_000  # that a short report's writer reads at most: a token per byte
 # In `configurable`: the seconds for which the job has waited for a new day. LangGraph keeps keys with this prefix out

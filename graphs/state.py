@@ -23,7 +23,8 @@ class TaskState(TypedDict):
     """A task of the plan and its progress.
 
     `feedback` is what verification refused in the last attempt; `reason` and `error` are the stop reason and the
-    message of a failed task; `unanswered` are the data sources that did not answer.
+    message of a failed task; `unanswered` are the data sources that did not answer; `seconds` is how long its agent
+    took for the last attempt.
     """
 
     id: str
@@ -37,6 +38,7 @@ class TaskState(TypedDict):
     error: str | None
     reason: str | None
     unanswered: list[str]
+    seconds: NotRequired[float]
 
 
 class FindingState(TypedDict):

@@ -29,8 +29,8 @@ class Decisions:
 
     async def claim(
         self, job_id: str, paused: StateSnapshot, answer: Json, now: datetime, escalation_id: str | None = None
-    ) -> None:
-        """Make this the decision about the open escalation.
+    ) -> Json:
+        """Make this the decision about the open escalation. Returns the claim.
 
         Raises:
             DecisionRefused: another escalation is meant, or this one was already decided.
@@ -52,18 +52,19 @@ class Decisions:
         first = await self._first(job_id, open_id, claim)
         if first["token"] != claim["token"]:
             raise DecisionRefused(f"{job_id} was already decided: {first['answer']['action']}, at {first['at']}")
+        return first
 
     async def waiting_for(self, job_id: str, paused: StateSnapshot, now: datetime) -> Json | None:
-        """The answer to continue with: the claimed decision, or NO_ANSWER after the time limit; None to wait."""
+        """The claim to continue with, its `answer` and when it was made (`at`): the decision, or NO_ANSWER after the
+        time limit; None to wait."""
         escalation = _open(paused)
         stored = await cast("Awaitable[bytes | None]", self._client.hget(*_field(job_id, escalation["escalation_id"])))
         if stored is not None:
-            answer: Json = json.loads(stored)["answer"]
-            return answer
+            claim: Json = json.loads(stored)
+            return claim
         if not _is_over(escalation, now):
             return None
-        await self.claim(job_id, paused, NO_ANSWER, now)
-        return NO_ANSWER
+        return await self.claim(job_id, paused, NO_ANSWER, now)
 
     async def _first(self, job_id: str, escalation_id: str, claim: Json) -> Json:
         """The claim that counts. The client may send a command twice: the token identifies our own."""

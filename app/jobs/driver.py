@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -83,14 +84,15 @@ class Driver:
                     run, record, f"its state has version {version}, and this program reads {SCHEMA_VERSION}"
                 )
             given: Any = None if before.values else {"job_id": run.job_id, **_start(record)}
+            claim = None
             if before.interrupts:
-                answer = await self.decisions.waiting_for(run.job_id, before, self.deps.now())
-                if answer is None:
+                claim = await self.decisions.waiting_for(run.job_id, before, self.deps.now())
+                if claim is None:
                     return await self._concluded(run, record)
-                given = Command(resume=answer)
+                given = Command(resume=claim["answer"])
             elif used_up := await self.deps.used_up(record.tenant):
                 return await self._concluded(run, record, self._suspended(used_up))
-            if begun := await self._begun(run, record, before):
+            if begun := await self._begun(run, record, before, claim):
                 return await self._concluded(run, begun, await self._streamed(run, begun, given))
             return await self._concluded(run, record, {"status": "dead"})
         return await self._concluded(run, record, {} if ended else {"status": "cancelled"})
@@ -104,8 +106,9 @@ class Driver:
         await self._write(run, told)
         return await self._concluded(run, record.model_copy(update=told), {"status": "dead"})
 
-    async def _begun(self, run: Run, record: Record, before: StateSnapshot) -> Record | None:
-        """Count this attempt, and how long the job was suspended before it; None if it may not begin."""
+    async def _begun(self, run: Run, record: Record, before: StateSnapshot, claim: Json | None) -> Record | None:
+        """Count this attempt, and how long the job was suspended before it; None if it may not begin. Its event says
+        what the job has waited for, once: a worker, or the decision in `claim`."""
         position = before.config["configurable"].get("checkpoint_id", "")
         attempts = record.attempts + 1 if record.attempts and position == record.attempted_at else 1
         if run.attempts is not None and attempts > run.attempts:
@@ -116,8 +119,14 @@ class Driver:
             counted |= {"suspended_at": None, "waited_s": waited_s}
         await self._write(run, counted)
         run.attempt = attempts
-        await self._tell(run, {"type": "job", "job_id": run.job_id, "status": "running"})
-        return record.model_copy(update=counted)
+        begun = record.model_copy(update=counted)
+        waited: Json = {}
+        if attempts == 1 and claim:
+            waited = {"action": claim["answer"]["action"], "decided_s": _seconds(before.created_at, claim["at"])}
+        elif attempts == 1 and not before.values:
+            waited = {"queued_s": max(0.0, self._age_s(record) - begun.waited_s)}
+        await self._tell(run, {"type": "job", "job_id": run.job_id, "status": "running", **waited})
+        return begun
 
     async def _streamed(self, run: Run, record: Record, given: Any) -> Json:
         """Run the graph to its end, an escalation or a limit; return how it stopped if the state does not say."""
@@ -185,7 +194,8 @@ class Driver:
         if last is None or last.type != "job" or last.data.get("status") != result.status:
             ended = {"job_id": run.job_id, "status": result.status, "stop_reason": result.stop_reason}
             until: Json = {name: stopped[name] for name in ("stop_detail", "resumes_at") if name in stopped}
-            await self._tell(run, {"type": "job", **ended, **until, "cost_usd": result.cost_usd})
+            used: Json = {"cost_usd": result.cost_usd, "seconds": self._age_s(record)}
+            await self._tell(run, {"type": "job", **ended, **until, **used})
         if result.status in TERMINAL - {"dead"}:  # a dead letter may be requeued
             await self.deps.ledger.give_back(run.job_id)
         fields: Json = {"status": result.status, "result": result.model_dump(mode="json")}
@@ -217,6 +227,9 @@ class Driver:
         path = await self.reports.write(told, report) if report else None
         return result_of(record, snapshot, used, path)
 
+    def _age_s(self, record: Record) -> float:
+        return round((self.deps.now() - record.created_at).total_seconds(), 3)
+
     async def _tell(self, run: Run, event: Json) -> None:
         run.on_event(event)
         # In its own task: Python 3.11's wait_for, under the Redis client, can swallow a cancellation (Ctrl-C).
@@ -247,6 +260,11 @@ def last_words(error: Exception, redact: Redaction) -> Json:
     """The record's fields about an error that ended a run."""
     told = {"last_error": f"{type(error).__name__}: {error}", "last_reason": for_tenants(error)}
     return {name: str(redact(text))[:SHOWN] for name, text in told.items()}
+
+
+def _seconds(since: str | None, until: str) -> float:
+    """Seconds between two times in ISO 8601; 0 if they are not in this order, or the first is unknown."""
+    return max(0.0, (datetime.fromisoformat(until) - datetime.fromisoformat(since or until)).total_seconds())
 
 
 def _start(record: Record) -> Json:

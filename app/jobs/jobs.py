@@ -9,7 +9,7 @@ from langgraph.types import StateSnapshot
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from app.errors import BadInput, Busy, DecisionRefused, LeaseLost, StoreOutage
+from app.errors import BadInput, Busy, DecisionRefused, LeaseLost, StoreOutage, TakenOver
 from app.jobs.budgets import Budgets
 from app.jobs.decisions import Decisions
 from app.jobs.driver import Driver, OnEvent, Run, last_words
@@ -124,7 +124,7 @@ class Jobs:
 
         Raises:
             NoSuchJob: there is no such job.
-            Busy: another process drives it.
+            Busy: another process drives it; TakenOver: it took the job over during this run.
             StoreOutage: the store is broken; the error has the record's pending update.
             Draining: `control` asked to drain; the job can be continued from its last checkpoint.
         """
@@ -141,7 +141,7 @@ class Jobs:
                 run = Run(job_id, token, on_event, control or RunControl(), attempts)
                 return await self._driver.driven(run)
         except Fenced as error:
-            raise Busy(str(error)) from error
+            raise TakenOver(str(error)) from error
         except Exception as error:
             if run and run.attempt and (is_outage(error) or isinstance(error, LeaseLost)):
                 await self._taken_back(run, error)

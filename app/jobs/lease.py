@@ -18,7 +18,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from app.errors import Busy, LeaseLost
+from app.errors import Busy, LeaseLost, TakenOver
 from graphs.clock import utc_now
 from graphs.redis.failures import STORE_FAILED
 from graphs.redis.fencing import lease_key
@@ -53,7 +53,8 @@ class Leases:
         time, the block is cancelled.
 
         Raises:
-            Busy: another process drives the job, or took the lease.
+            Busy: another process drives the job.
+            TakenOver: another process took the lease.
             LeaseLost: it could not be renewed, because the store did not answer.
         """
         owner = uuid.uuid4().hex
@@ -112,7 +113,7 @@ class Leases:
             with contextlib.suppress(*STORE_FAILED):
                 started = clock()
                 if not int(await self._run("renew", job_id, owner)):
-                    why = Busy(f"the lease of {job_id} was lost: another process has taken over")
+                    why = TakenOver(f"the lease of {job_id} was lost: another process has taken over")
                     break
                 until = started + self._seconds
         if over.is_set():

@@ -13,7 +13,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict
 from redis.asyncio import Redis
 
-from app.errors import Busy, DecisionRefused, NoSuchJob
+from app.errors import DecisionRefused, NoSuchJob, TakenOver
 from app.jobs.states import TERMINAL, Status
 from graphs.clock import utc_now
 from graphs.redis.fencing import lease_key
@@ -135,7 +135,7 @@ class Records:
             expected: the status that it must have before; None for any.
 
         Raises:
-            Busy: another process has a higher token.
+            TakenOver: another process has a higher token.
             DecisionRefused: its status has changed.
             NoSuchJob: there is no record, or it expired.
         """
@@ -150,7 +150,7 @@ class Records:
         if token == _OTHERWISE:
             raise DecisionRefused(f"{job_id} is no longer {expected}; another request was first")
         if token:
-            raise Busy(f"another process has taken over {job_id} (token {token}, ours is {fence}); this one stops")
+            raise TakenOver(f"another process has taken over {job_id} (token {token}, ours is {fence}); this one stops")
 
     async def wants_to_stop(self, job_id: str) -> bool:
         """Whether cancellation was requested."""

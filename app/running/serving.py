@@ -16,6 +16,7 @@ from app.running.processes import Addresses
 from app.running.runtime import Parts, assembled, ready
 from app.store.redis import checked
 from app.work.conditions import CLOCK, MODEL, Conditions, Provider
+from app.work.metrics import job_metrics
 from app.work.queue import JOBS, WEBHOOKS, Queue
 from app.work.readiness import telling
 from app.work.registry import Registry
@@ -38,11 +39,11 @@ async def opened_worker(
     redis_url: str,
     addresses: Addresses,
     warn: Callable[[str], None],
-    metrics: CollectorRegistry | None = None,
+    registry: CollectorRegistry,
 ) -> AsyncIterator[Work]:
-    """What a worker does with a call, until the block ends; its metrics go to `metrics`. Raises like `opened`."""
+    """What a worker does with a call, until the block ends; `registry` gets its metrics. Raises like `opened`."""
     async with contextlib.AsyncExitStack() as stack:
-        parts = await assembled(stack, settings, redis_url, addresses, build_research_graph, metrics)
+        parts = await assembled(stack, settings, redis_url, addresses, build_research_graph, registry)
         await checked(parts.client, warn)
         await parts.clock.measured()
         await ready(addresses.children)
@@ -73,6 +74,7 @@ async def opened_worker(
             webhooks,
             settings.webhook_attempts,
             conditions,
+            job_metrics(registry, parts.deps),
             checked_alert_url(settings),
         )
         await work.adopt()

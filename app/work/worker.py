@@ -21,6 +21,7 @@ from app.jobs.results import JobResult
 from app.jobs.states import TERMINAL
 from app.work.alerts import KIND, Alert, of_deployment, of_tenant
 from app.work.conditions import Conditions
+from app.work.metrics import JobMetrics
 from app.work.queue import Call, Queue, Worker
 from app.work.queue_worker import QueueWorker, ended
 from app.work.registry import Registry
@@ -61,6 +62,7 @@ class Work:
     webhooks: Webhooks | None
     webhook_attempts: int
     conditions: Conditions
+    metrics: JobMetrics
     alert_url: str | None = None
     running: set[RunControl] = field(default_factory=set)  # a job may have two, one of which will be refused
     draining: bool = False
@@ -74,7 +76,7 @@ class Work:
         if self.draining:
             control.request_drain()
         try:
-            async with self._audited(job_id, call.tenant) as on_event:
+            async with self._heard(job_id, call.tenant) as on_event:
                 result = await self.jobs.run(job_id, on_event, control, self.attempts)
             return await self._follow(await self.records.get(job_id), result)
         except NoSuchJob as error:
@@ -168,11 +170,12 @@ class Work:
             control.request_drain()
 
     @contextlib.asynccontextmanager
-    async def _audited(self, job_id: str, tenant: str) -> AsyncIterator[OnEvent]:
-        """A listener for a run's events, which records tool calls in the audit trail concurrently."""
+    async def _heard(self, job_id: str, tenant: str) -> AsyncIterator[OnEvent]:
+        """A listener for a run's events, which counts them, and records tool calls in the audit trail concurrently."""
         calls: asyncio.Queue[Json | None] = asyncio.Queue()
 
         def on_event(event: Json) -> None:
+            self.metrics.heard(event)
             if event["type"] == "tool_call":
                 calls.put_nowait(event)
 
@@ -186,7 +189,8 @@ class Work:
 
         noting = asyncio.create_task(note(), name=f"audit of {job_id}")
         try:
-            yield on_event
+            with self.metrics.run():
+                yield on_event
         finally:
             calls.put_nowait(None)
             await noting

@@ -36,8 +36,8 @@ def budget(deps: Deps) -> Any:
             update["answer_by"] = (deps.now() + timedelta(seconds=limits.decision_s)).isoformat(timespec="seconds")
         await deps.ledger.count(state["job_id"], handoffs=len(handed), fence=fence_of(get_config()))
         shown = {**used.model_dump(mode="json"), "handoffs": used.handoffs + len(handed)}
-        runtime.stream_writer(_event(update, shown, limits))
         tasks = [state["tasks"][each] for each in handed]
+        runtime.stream_writer(_event(update, shown, limits, tasks))
         records = [*state["handoffs"], *map(_record, tasks)]
         watched = {"dispatch": handed, "evidence_before": len(state["evidence"]), "handoffs": records}
         return {**update, **watched, "used": shown}
@@ -78,7 +78,8 @@ def _record(task: TaskState) -> HandoffRecord:
     return HandoffRecord(task=task["id"], agent=task["agent"], objective=task["objective"], fresh=0)
 
 
-def _event(update: Json, used: Json, limits: Limits) -> Json:
+def _event(update: Json, used: Json, limits: Limits, handed: list[TaskState]) -> Json:
     shown = {name: used[name] for name in ("micro_usd", "steps", "handoffs")}
+    shown |= {"agents": [task["agent"] for task in handed]}
     stop = {name: update[name] for name in ("stop_reason", "stop_detail") if name in update}
     return {"type": "budget", "route": update["route"], "budget_micro_usd": limits.budget_micro_usd} | shown | stop

@@ -1,6 +1,7 @@
 """One agent as a node: built by one function from its `AgentSpec`, stateless per task, bounded in every direction."""
 
 import asyncio
+import time
 from datetime import datetime
 from typing import Any, Self
 
@@ -66,7 +67,7 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
 
     async def specialist_node(state: Handoff, config: RunnableConfig, runtime: Runtime) -> dict[str, Any]:
         task, write = state["task"], runtime.stream_writer
-        account = deps.account(state, spec.name, config)
+        account, began = deps.account(state, spec.name, config), time.monotonic()
         write({"type": "task_started", "task": task["id"], "agent": spec.name, "objective": task["objective"]})
         evidence, unanswered = dict[str, EvidenceRef](), dict.fromkeys(task["unanswered"])
         result, failure, messages = None, None, list[AnyMessage]()
@@ -88,7 +89,7 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
             raise
         except Exception as error:  # the boundary of a task: no error in it may cancel its siblings
             failure = await failure_of(error, account, deps)
-        task = {**task, "unanswered": list(unanswered)}
+        task = {**task, "unanswered": list(unanswered), "seconds": round(time.monotonic() - began, 3)}
         if failure and failure.halts:
             update: Json = {"tasks": {task["id"]: {**task, "error": failure.error}}, "halted": failure.halts}
         else:

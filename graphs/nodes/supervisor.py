@@ -9,7 +9,7 @@ from langgraph.runtime import Runtime
 
 from agents.base import SupervisorDecision
 from graphs.answers.asking import asked
-from graphs.deps import Deps
+from graphs.deps import SUPERVISOR, Deps
 from graphs.errors import (
     ENDS_THE_RUN,
     AccountRefused,
@@ -46,7 +46,7 @@ def supervisor(deps: Deps) -> Any:
         return {**update, "note": None}
 
     async def _decide(state: ResearchState, config: RunnableConfig, runtime: Runtime) -> dict[str, Any]:
-        model = deps.supervisor_model.charged_to(deps.account(state, "supervisor", config), runtime.stream_writer)
+        model = deps.supervisor_model.charged_to(deps.account(state, SUPERVISOR, config), runtime.stream_writer)
         sensible = decision_for([agent.name for agent in deps.agents], state["tasks"])
         messages = [system, HumanMessage(_packet(state, deps))]
         try:

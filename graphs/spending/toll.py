@@ -183,14 +183,15 @@ class Toll:
 
     async def _closed(self, answer: Answer, account: Account, emit: Emit, error: BaseException, *, sent: bool) -> None:
         """After a failed attempt: charge or release it, and tell the breaker whose fault it was."""
-        if answer.usage is None and not (sent and may_be_billed(error)):
-            await self._release(answer.ticket)
-        else:
+        charged = answer.usage is not None or (sent and may_be_billed(error))
+        if charged:
             await self._settle(account, answer, emit)
+        else:
+            await self._release(answer.ticket)
         if kind := failure(error):
             seconds = round(self.clock() - answer.began, 3)
             told = {"agent": account.agent, "model": answer.model, "error": kind, "seconds": seconds}
-            emit({"type": "model_failed", **told})
+            emit({"type": "model_failed", **told, "charged": charged})
         had_its_time = account.limits.call_timeout_s >= self.days.call_timeout_s  # a caller may set a shorter timeout
         if is_outage(error) and (had_its_time or not isinstance(error, TimeoutError)):
             await self.breaker.failed()

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from openai import DefaultAsyncHttpxClient
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from app.access.audit import trail
@@ -22,6 +23,7 @@ from app.jobs.records import Record, Records
 from app.jobs.reports import ReportFolder
 from app.running.processes import Addresses
 from app.running.runtime import dependencies
+from app.work.metrics import job_metrics
 from app.work.queue import JOBS, WEBHOOKS, Call, Queue, Worker
 from app.work.registry import Registry
 from app.work.service import Service
@@ -129,7 +131,9 @@ WORKER = Worker("test", 1, 1, 60)
 
 
 @contextlib.asynccontextmanager
-async def working(settings: Settings, addresses: Addresses, client: Redis, clock: Clock) -> AsyncIterator[Work]:
+async def working(
+    settings: Settings, addresses: Addresses, client: Redis, clock: Clock, metrics: CollectorRegistry | None = None
+) -> AsyncIterator[Work]:
     """A worker in this process, by this clock."""
     ttl = settings.ttl_seconds
     async with ToolGateway(addresses.servers) as gateway, DefaultAsyncHttpxClient() as http:
@@ -138,8 +142,9 @@ async def working(settings: Settings, addresses: Addresses, client: Redis, clock
         reports = ReportFolder(settings.data_dir / "reports", deps.evidence, ttl_seconds=ttl)
         jobs, records = Jobs(graph, deps, client, reports, ttl_seconds=ttl), Records(client, ttl_seconds=ttl)
         queue, calls = (Queue(client, prefix, ttl_seconds=ttl) for prefix in (JOBS, WEBHOOKS))
+        counted = job_metrics(metrics or CollectorRegistry(), deps)
         registry, audit, here = Registry(client, ttl_seconds=ttl), trail(settings, client), cast("Any", None)
-        yield Work(jobs, records, registry, queue, calls, deps, audit, 3, None, 1, here)
+        yield Work(jobs, records, registry, queue, calls, deps, audit, 3, None, 1, here, counted)
 
 
 async def standing(service: Service, jobs: list[str], *statuses: str) -> list[Record]:
