@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, TypedDict, cast
 
@@ -12,8 +12,10 @@ from app.access.audit import Audit, trail
 from app.access.keys import Keys
 from app.config.settings import Settings
 from app.running.serving import NEEDED, opened_service
+from app.work.gauges import circuits
 from app.work.readiness import Readiness
 from app.work.service import Service
+from graphs.redis.breaker import Breaker
 from graphs.redis.failures import STORE_FAILED, explained
 from graphs.redis.rate_limit import RateLimit
 from graphs.state import Json
@@ -31,6 +33,7 @@ class Backend:
     rate: RateLimit
     audit: Audit
     readiness: Readiness
+    circuits: Mapping[str, Breaker]
 
     async def noted(
         self, action: str, actor: str, tenant: str, job_id: str | None, detail: Json | None, trace_id: str
@@ -64,6 +67,7 @@ async def opened_backend(settings: Settings, redis_url: str, warn: Callable[[str
             RateLimit(client, per_minute=settings.requests_per_minute, burst=settings.requests_burst),
             trail(settings, client),
             Readiness(client, NEEDED),
+            circuits(settings, service),
         )
 
 

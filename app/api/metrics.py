@@ -1,10 +1,25 @@
 """The Prometheus metrics. Labels are templates and codes, so that callers cannot create series."""
 
 import math
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+GAUGES = {
+    "jobs_waiting": "Jobs waiting for a worker",
+    "queue_oldest_seconds": "Seconds for which the oldest waiting job has waited",
+    "jobs_running": "Jobs taken by workers",
+    "worker_places": "Concurrent jobs of all workers",
+    "jobs_suspended": "Jobs that wait for a new day's budget",
+    "jobs_awaiting_human": "Jobs that wait for a human's decision",
+    "awaiting_human_oldest_seconds": "Seconds for which the first of these has waited",
+    "dead_letters": "Jobs dead-lettered after repeated failures",
+    "day_spent_usd": "US dollars spent by the deployment on this UTC day",
+    "day_reserved_usd": "US dollars that calls in flight may cost on top of what is spent",
+    "day_limit_usd": "The deployment's budget of this UTC day, in US dollars",
+    "day_projected_usd": "US dollars spent by the end of this UTC day, at its own pace or that of the last hour",
+}
 METHODS = {"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"}
 
 
@@ -24,16 +39,16 @@ class Metrics:
             registry=registry,
         )
         self._accepted = Counter("tollgate_jobs_accepted", "Jobs accepted by this process.", registry=registry)
-        self._waiting = {
-            name: Gauge(f"tollgate_{name}", text, registry=registry)
-            for name, text in (
-                ("jobs_waiting", "Jobs waiting for a worker; NaN: unknown."),
-                ("jobs_suspended", "Jobs that wait for a new day's budget; NaN: unknown."),
-                ("jobs_running", "Jobs taken by workers; NaN: unknown."),
-                ("worker_places", "Concurrent jobs of all workers; NaN: unknown."),
-                ("dead_letters", "Jobs dead-lettered after repeated failures; NaN: unknown."),
-            )
+        self._gauges = {
+            name: Gauge(f"tollgate_{name}", f"{text}; NaN: unknown.", registry=registry)
+            for name, text in GAUGES.items()
         }
+        self._circuits = Gauge(
+            "tollgate_circuit_open",
+            "1 while the circuit of a model provider or an MCP server is open, until a probe succeeds; NaN: unknown.",
+            ("circuit",),
+            registry=registry,
+        )
 
     def answered(self, route: str | None, method: str, status: int, seconds: float) -> None:
         """Count a response. `route` is the path template; None if no route matched."""
@@ -45,8 +60,10 @@ class Metrics:
         """Count a job."""
         self._accepted.inc()
 
-    def text(self, **now: float) -> bytes:
-        """All metrics in Prometheus' text format; `now` is the store's data on jobs, workers and dead letters."""
-        for name, gauge in self._waiting.items():
+    def text(self, now: Mapping[str, float], circuits: Mapping[str, float]) -> bytes:
+        """All metrics in Prometheus' text format; `now` and `circuits` are what the store knows (`app.work.gauges`)."""
+        for name, gauge in self._gauges.items():
             gauge.set(now.get(name, math.nan))
+        for name, is_open in circuits.items():
+            self._circuits.labels(name).set(is_open)
         return generate_latest(self._registry)

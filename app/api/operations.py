@@ -1,5 +1,6 @@
 """Routes for operators: dead letters, the audit trail, health, metrics, and the problem pages."""
 
+import math
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -24,7 +25,9 @@ from app.api.models import (
 )
 from app.api.problems import KINDS, RETRY_S, Refused, answer, documented
 from app.observing.redaction import redacted
+from app.work.gauges import gauges, open_circuits
 from app.work.readiness import OK, lacking
+from graphs.errors import LedgerUnavailable
 from graphs.redis.failures import STORE_FAILED
 
 NDJSON = "application/x-ndjson"
@@ -100,9 +103,9 @@ def router(metrics: Metrics) -> APIRouter:
     )
     async def scraped(here: BackendDep, _: Admin) -> Response:
         try:
-            text = metrics.text(**await here.service.sizes())
-        except STORE_FAILED:  # still report what this process knows
-            text = metrics.text()
+            text = metrics.text(await gauges(here.service), await open_circuits(here.circuits))
+        except (LedgerUnavailable, *STORE_FAILED):  # still report what this process knows
+            text = metrics.text({}, dict.fromkeys(here.circuits, math.nan))
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     @routes.get(

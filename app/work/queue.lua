@@ -184,15 +184,19 @@ local function wake(tenant)
 end
 
 local function look()
-  local waiting = 0
+  local waiting, oldest = 0, now
   for _, tenant in ipairs(redis.call('ZRANGE', TURNS, '0', '-1')) do
-    waiting = waiting + redis.call('ZCARD', PREFIX .. 'of:' .. tenant)
+    local calls = PREFIX .. 'of:' .. tenant
+    waiting = waiting + redis.call('ZCARD', calls)
+    -- Those of a dead worker come first, as of 0, and are taken at once.
+    local since = redis.call('ZRANGEBYSCORE', calls, '(0', '+inf', 'WITHSCORES', 'LIMIT', '0', '1')[2]
+    oldest = math.min(oldest, tonumber(since or '') or now)
   end
   local suspended = 0
   for _, tenant in ipairs(redis.call('ZRANGE', SUSPENDED, '0', '-1')) do
     suspended = suspended + redis.call('ZCARD', SUSPENDED .. ':' .. tenant)
   end
-  return { waiting, redis.call('ZCARD', LATER), redis.call('ZCARD', TAKEN), seen(), suspended }
+  return { waiting, redis.call('ZCARD', LATER), redis.call('ZCARD', TAKEN), seen(), suspended, now - oldest }
 end
 
 local operation, given = ARGV[1], { unpack(ARGV, 4) }

@@ -44,13 +44,15 @@ class Taken(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """Calls waiting for a place, delayed calls, calls in progress, the places of all workers, and suspended calls."""
+    """Calls waiting for a place, delayed calls, calls in progress, the places of all workers, suspended calls, and the
+    milliseconds for which the oldest waiting call has waited."""
 
     waiting: int
     later: int
     taken: int
     places: int
     suspended: int
+    oldest_ms: int
 
 
 class Taker(NamedTuple):

@@ -4,7 +4,8 @@ A job is entered after its record is written, atomically with its place in the q
 submission, the job either does not exist or is run.
 
 Keys: `tollgate:{jobs}:of:<tenant>` (sorted by id, which begins with the time), `:dead` and `:dead:<tenant>` (scored by
-ms), `tollgate:{jobs}:once:<tenant>:<hash>` (idempotency keys), and those of the queue.
+ms), `:asking` (jobs that wait for a human, by ms since when), `tollgate:{jobs}:once:<tenant>:<hash>` (idempotency
+keys), and those of the queue.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from graphs.redis.script import Script
 _PREFIX = "tollgate:{jobs}"
 PAGE = 500
 _DEAD = f"{_PREFIX}:dead"
+_ASKING = f"{_PREFIX}:asking"
 _ENTER = Script(LINE, Path(__file__).with_suffix(".lua"))
 
 
@@ -122,11 +124,31 @@ class Registry:
         key = f"{_PREFIX}:once:{tenant}:{once}"
         entered = await self._client.get(key) if once else None
         async with self._client.pipeline(transaction=True) as pipe:
-            for each in (f"{_PREFIX}:of:{tenant}", _DEAD, _dead_of(tenant)):
+            for each in (f"{_PREFIX}:of:{tenant}", _DEAD, _dead_of(tenant), _ASKING):
                 pipe.zrem(each, job_id)
             if entered and entered.decode().partition(" ")[0] == job_id:
                 pipe.delete(key)
             await pipe.execute()
+
+    async def asks(self, job_id: str) -> None:
+        """Note that the job waits for a human, if it is not known yet."""
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.zremrangebyscore(_ASKING, "-inf", self._ms() - self._ttl * 1000)
+            pipe.zadd(_ASKING, {job_id: self._ms()}, nx=True)
+            pipe.expire(_ASKING, self._ttl)
+            await pipe.execute()
+
+    async def asks_no_more(self, job_id: str) -> None:
+        """Note that the job does not wait for a human."""
+        await self._client.zrem(_ASKING, job_id)
+
+    async def asking(self) -> tuple[int, float]:
+        """How many jobs wait for a human, and for how many seconds the first of them has."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            pipe.zcard(_ASKING)
+            pipe.zrange(_ASKING, 0, 0, withscores=True)
+            number, first = await pipe.execute()
+        return int(number), max(0.0, (self._ms() - first[0][1]) / 1000) if first else 0.0
 
     async def dead(self, tenant: str, most: int = 1000) -> list[str]:
         """The tenant's dead letters, newest first, then those of all, where older versions entered them."""

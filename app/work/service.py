@@ -143,7 +143,9 @@ class Service:
         """
         await self.get(tenant, job_id)
         async with self._waking(tenant, job_id):
-            return await self.jobs.claim(job_id, answer, escalation_id=escalation_id, actor=actor)
+            decision = await self.jobs.claim(job_id, answer, escalation_id=escalation_id, actor=actor)
+            await self.registry.asks_no_more(job_id)
+            return decision
 
     async def cancel(self, tenant: str, job_id: str) -> None:
         """Ask the job, and those that live on its money, to stop; a worker ends each at its next step.
@@ -176,15 +178,18 @@ class Service:
         found = await self.records.many(await self.registry.dead(tenant))
         return [each for each in found if each.tenant == tenant and each.status == "dead"]
 
-    async def sizes(self) -> dict[str, int]:
-        """Counts of waiting, running and dead-lettered jobs of all tenants, by metric name."""
-        now = await self.queue.sizes()
+    async def sizes(self) -> dict[str, float]:
+        """Counts of waiting, running and dead-lettered jobs of all tenants, and seconds, by metric name."""
+        now, (asking, asks_since_s) = await self.queue.sizes(), await self.registry.asking()
         return {
             "jobs_waiting": now.waiting,
             "jobs_running": now.taken,
             "jobs_suspended": now.suspended,
             "worker_places": now.places,
+            "queue_oldest_seconds": now.oldest_ms / 1000,
             "dead_letters": await self.registry.dead_letters(),
+            "jobs_awaiting_human": asking,
+            "awaiting_human_oldest_seconds": asks_since_s,
         }
 
     async def requeue(self, tenant: str, job_id: str) -> Record:

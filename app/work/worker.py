@@ -226,6 +226,9 @@ class Work:
         if result.escalation:
             told = str(result.escalation["escalation_id"])
             left = self._left(result.escalation["answer_by"])
+            await self.registry.asks(record.job_id)
+        else:
+            await self.registry.asks_no_more(record.job_id)
         webhook_id = f"{record.job_id}/{result.status}/{told or record.requeued}"
         if record.webhook_url and (told or result.status in TERMINAL) and record.notified != webhook_id:
             await self.calls.put(Call(record.tenant, f"{webhook_id}/1"))

@@ -184,7 +184,7 @@ class ToolGateway:
             raise ToolFailure(f"{server_name}.{tool} gave no usable answer: {said}") from error
         finally:
             seconds = time.monotonic() - started
-            self._metrics.seconds.labels(server_name, tool, outcome).observe(seconds)
+            self._metrics.called(server_name, tool, outcome, seconds)
         text, content = json.loads(answer)
         return ToolResult(text, content, round(seconds * 1000), cached)
 

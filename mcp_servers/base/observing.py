@@ -18,6 +18,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+REFUSED = ("queue_full", "waited_too_long", "stopping")  # why a call is answered `busy`
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 LEAST = 8  # characters; shorter secrets are not redacted, because ordinary words contain them
 SECRETS = ("_KEY", "_SECRET")  # suffixes of variables that hold a secret
@@ -44,6 +45,8 @@ class Metrics:
         self._refused = Counter(
             "tollgate_mcp_calls_refused", "Calls answered `busy`, by reason.", ("reason",), registry=self._registry
         )
+        for reason in REFUSED:  # each is there before its first call, else a rate would not see that one
+            self._refused.labels(reason)
         self.in_flight = Gauge("tollgate_mcp_calls_in_flight", "Calls being served.", registry=self._registry)
         self.waiting = Gauge("tollgate_mcp_calls_waiting", "Calls waiting for a slot.", registry=self._registry)
 

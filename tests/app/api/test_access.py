@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from redis.exceptions import ConnectionError as NoConnection
 
 from app.access.keys import Scope
@@ -226,6 +227,28 @@ async def test_metrics_count_by_template(api: Api) -> None:
     assert "tollgate_dead_letters 1.0" in text
     assert "tollgate_jobs_waiting 1.0" in text
     assert "tollgate_jobs_suspended 0.0" in text
+
+
+async def test_metrics_tell_what_the_store_knows_of_all(api: Api) -> None:
+    service, circuit = api.service, api.backend.circuits["mcp_sales"]
+    await service.deps.ledger.reserve_for_the_day("c1", 3_000_000, 20_000_000, expires_in_s=60)
+    await service.deps.ledger.settle("c1", 2_000_000)
+    await service.deps.ledger.reserve_for_the_day("c2", 500_000, 20_000_000, expires_in_s=60)
+    await service.registry.asks("job-1")
+    for _ in range(5):
+        await circuit.failed()
+    async with api.client() as client:
+        text = (await client.get("/metrics")).text
+    told = {family.name: family.samples for family in text_string_to_metric_families(text)}
+    now = {name.removeprefix("tollgate_"): samples[0].value for name, samples in told.items() if samples}
+    assert (now["day_spent_usd"], now["day_reserved_usd"], now["day_limit_usd"]) == (2, 0.5, 20)
+    assert now["day_projected_usd"] >= 2
+    assert (now["jobs_awaiting_human"], now["queue_oldest_seconds"]) == (1, 0)
+    assert 0 <= now["awaiting_human_oldest_seconds"] < 60
+    is_open = {each.labels["circuit"]: each.value for each in told["tollgate_circuit_open"]}
+    assert is_open == {"model": 0, "mcp_knowledge_base": 0, "mcp_sales": 1, "mcp_analytics": 0}
+    await service.registry.asks_no_more("job-1")
+    assert await service.registry.asking() == (0, 0)
 
 
 # -- money of the day --

@@ -44,14 +44,16 @@ async def test_a_job_that_asks_a_human_is_counted_once_however_often_it_is_run(
         for _ in range(2):
             await work.run(call)
         assert counted("escalations_total", reason="budget_reached") == 1
+        assert (await work.registry.asking())[0] == 1
         assert counted("jobs_ended_total", status="completed", stop_reason="answered") == 0
         clock.now += timedelta(hours=2)
         await work.jobs.claim(call.name, {"action": "approve_more", "amount_usd": 0.2})
         clock.now += timedelta(hours=1)  # until a worker is free
         for _ in range(2):
             await work.run(call)
-        spent = await work.deps.ledger.spend(call.name)
+        spent, asking = await work.deps.ledger.spend(call.name), await work.registry.asking()
     await redis_client.delete("tollgate:{audit}:log")  # whose entries leave by age
+    assert asking[0] == 0
     assert counted("jobs_ended_total", status="completed", stop_reason="answered") == 1
     assert counted("job_queued_seconds_sum") == pytest.approx(30, abs=2)
     assert counted("decision_seconds_count", action="approve_more") == 1

@@ -113,6 +113,20 @@ async def test_what_a_silent_worker_had_is_given_to_another_and_comes_first(redi
     assert (await queue.sizes()).places == 0
 
 
+async def test_the_age_of_the_queue_is_that_of_the_call_that_waits_longest(redis_client: Redis) -> None:
+    queue, old, new = queue_of(redis_client), worker("old"), worker("new")
+    assert (await queue.sizes()).oldest_ms == 0
+    for tenant in ("acme", "beta"):
+        await queue.put(Call(tenant, "x"))
+        later(queue, 30)
+    assert (await queue.sizes()).oldest_ms == 60_000
+    await queue.take(old, 1)
+    assert (await queue.sizes()).oldest_ms == 30_000
+    later(queue, SILENCE_S + 1)
+    await queue.take(new, 0)  # the first call waits again, before all others
+    assert (await queue.sizes()).oldest_ms == 41_000, "whoever waits since its worker died is taken at once"
+
+
 async def test_a_call_waits_once_and_is_made_again_when_it_was_asked_for_meanwhile(redis_client: Redis) -> None:
     queue, mine, call = queue_of(redis_client), worker(), Call("acme", "x")
     for delay in (0, 0, 60):

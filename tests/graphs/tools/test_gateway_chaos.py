@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from graphs.errors import ServerUnavailable, ToolFailure
 from graphs.tools.gateway import Asking, ToolGateway
 from graphs.tools.limits import ToolLimits
+from graphs.tools.metrics import MOST_TOOLS, ToolMetrics
 from graphs.tools.tokens import Signer
 from tests.graphs.unruly_mcp import EVERYTHING, Fault, Unruly, claims
 from tests.mcp_servers.program import metric, served, until
@@ -430,3 +431,17 @@ async def test_waits_and_outcomes_are_metrics(unruly: Unruly) -> None:
     assert registry.get_sample_value("tollgate_tool_call_seconds_count", answered) == 3
     assert registry.get_sample_value("tollgate_tool_retries_total", {"server": "unruly"}) == 1
     assert threading.active_count() < 50
+
+
+def test_a_server_that_invents_tools_makes_no_more_series() -> None:
+    registry = CollectorRegistry()
+    metrics = ToolMetrics(registry)
+    for at in range(2 * MOST_TOOLS):
+        metrics.called("unruly", f"tool{at}", "failed", 0.1)
+    metrics.called("unruly", "tool0", "failed", 0.1)
+    labels = {"server": "unruly", "outcome": "failed"}
+    counted = [
+        registry.get_sample_value("tollgate_tool_call_seconds_count", {**labels, "tool": tool})
+        for tool in ("tool0", f"tool{MOST_TOOLS}", "other")
+    ]
+    assert counted == [2, None, MOST_TOOLS]
