@@ -65,7 +65,7 @@ bench: .venv/dev ## compare checkpointer, gate and tool gateway with their peers
 image: .venv/dev ## perform the Dockerfile's steps and start what compose.yaml starts, without Docker
 	@deploy/check_image
 
-docs: .venv/dev ## write .env.example and the picture of the graph anew
+docs: .venv/dev ## write .env.example, tables, dashboards and the picture of the graph anew
 	$(BIN)/python docs/generate.py
 
 lock: .venv/dev ## resolve the dependencies anew into the lock files

@@ -26,7 +26,7 @@ import sample
 ROOT = Path(__file__).parents[1]
 HEALTHY_S = 90.0
 QUESTION = sample.QUESTION
-PORT = re.compile(r"\b(?:6379|78\d\d|8000)\b")
+PORT = re.compile(r"\b(?:6379|78\d\d|8000|9100)\b")
 SECRET = re.compile(r"\$\{TOLLGATE_MCP_SECRET:.*?\}")
 
 Process = subprocess.Popen[bytes]

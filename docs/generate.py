@@ -1,4 +1,5 @@
-"""Writes what is generated: `.env.example`, the picture of the graph in README.md, the table in docs/limits.md.
+"""Writes what is generated: `.env.example`, the picture of the graph in README.md, the tables in docs/limits.md and
+docs/metrics.md, the dashboards of Grafana.
 
 `python docs/generate.py` writes; with `--check` it only says what is out of date, and exits with 1.
 """
@@ -7,14 +8,22 @@ import re
 import sys
 from pathlib import Path
 
+import yaml
 from openai import DefaultAsyncHttpxClient
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
 from redis.asyncio import Redis
 
+from app.api.metrics import Metrics as ApiMetrics
 from app.config.settings import OPENAI_URL, Settings, variable
 from app.running.runtime import dependencies
+from app.work.metrics import JobMetrics
+from deploy.grafana import panels
 from graphs.research import build_research_graph
 from graphs.spending.limits import LIMITS, Limits
 from graphs.tools.gateway import ToolGateway
+from graphs.tools.metrics import ToolMetrics
+from mcp_servers.base.observing import Metrics as ServerMetrics
 
 ROOT = Path(__file__).parents[1]
 HEAD = "# Every setting, with its default. Copy to .env and change what you need; all are optional.\n"
@@ -22,8 +31,12 @@ HEAD = "# Every setting, with its default. Copy to .env and change what you need
 
 def main() -> int:
     """Write or check; the exit code."""
-    pages = {"graph": (ROOT / "README.md", picture()), "limits": (ROOT / "docs/limits.md", limits_table())}
-    wanted = {ROOT / ".env.example": env_example()}
+    pages = {
+        "graph": (ROOT / "README.md", picture()),
+        "limits": (ROOT / "docs/limits.md", limits_table()),
+        "metrics": (ROOT / "docs/metrics.md", metrics_table()),
+    }
+    wanted = {ROOT / ".env.example": env_example(), **dict(panels.files())}
     wanted |= {path: _between(name, path.read_text(), made) for name, (path, made) in pages.items()}
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     if "--check" not in sys.argv:
@@ -59,6 +72,39 @@ def limits_table() -> str:
         cells = [f"`{name}`: {field.description}", limit.shown(field.default), ceiling, of, reason, setting]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
+
+
+def metrics_table() -> str:
+    """A row per metric, with the dashboards and alerts that use it."""
+    api, worker = CollectorRegistry(), CollectorRegistry()
+    ApiMetrics(api), JobMetrics(worker, [], [], []), ToolMetrics(worker)
+    rows = ["| metric | type | labels | what it says | told by | used by |", "| --- | --- | --- | --- | --- | --- |"]
+    for program, registry in {"API": api, "worker": worker, "MCP server": ServerMetrics().registry}.items():
+        for metric in registry._collector_to_names:
+            if isinstance(metric, MetricWrapperBase):
+                [family] = metric.describe()
+                name = f"{family.name}_total" if family.type == "counter" else family.name
+                labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+                cells = [f"`{name}`", family.type, labels, family.documentation, program, _users(family.name)]
+                rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _users(metric: str) -> str:
+    """The dashboards and alerts with a query that names this metric."""
+    named = re.compile(rf"\b{metric}(_total|_bucket|_count|_sum)?\b")
+    queries = {
+        title: " ".join(expression for panel in shown for expression, _ in panel.queries)
+        for title, shown in panels.DASHBOARDS.items()
+    }
+    groups = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    recorded = {rule["record"]: rule["expr"] for rule in rules if "record" in rule}
+    for rule in rules:
+        if "alert" in rule:
+            used = [expression for name, expression in recorded.items() if name in rule["expr"]]
+            queries[f"`{rule['alert']}`"] = " ".join([rule["expr"], *used])
+    return ", ".join(name for name, query in queries.items() if named.search(query))
 
 
 def _between(name: str, page: str, made: str) -> str:

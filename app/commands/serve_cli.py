@@ -17,13 +17,19 @@ WithStdin = Annotated[bool, typer.Option("--exit-with-stdin", hidden=True)]
 
 
 @cli.command(rich_help_panel=SERVE)
-def serve(host: Host = LOOPBACK, port: Port = ports.API) -> None:
+def serve(
+    host: Host = LOOPBACK,
+    port: Port = ports.API,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port for the worker's Prometheus metrics; 0: a free one.")
+    ] = 0,
+) -> None:
     """Serve research jobs over HTTP with everything on this machine: API, worker, MCP servers, store."""
     settings = loaded()
     with services(settings) as (redis_url, addresses):
         from app.running.supervisor import supervise  # noqa: PLC0415  heavy
 
-        supervise(settings, redis_url, addresses, host, port, _say)
+        supervise(settings, redis_url, addresses, host, port, metrics_port, _say)
 
 
 @cli.command(rich_help_panel=SERVE)

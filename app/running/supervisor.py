@@ -15,7 +15,13 @@ ENDING_S = 15.0  # on top of a worker's time to hand over
 
 
 def supervise(
-    settings: Settings, redis_url: str, addresses: Addresses, host: str, port: int, say: Callable[[str], None]
+    settings: Settings,
+    redis_url: str,
+    addresses: Addresses,
+    host: str,
+    port: int,
+    metrics_port: int,
+    say: Callable[[str], None],
 ) -> None:
     """Run `tollgate api` and `tollgate worker` until SIGTERM or SIGINT, restarting what dies.
 
@@ -32,7 +38,8 @@ def supervise(
     environment = beside(settings, redis_url, addresses)
     programs: list[Program] = []
     try:
-        for name, options in (("api", ["--host", host, "--port", str(port)]), ("worker", [])):
+        api, worker = ["api", "--host", host, "--port", str(port)], ["worker", "--metrics-port", str(metrics_port)]
+        for name, *options in (api, worker):
             command = ["-m", "app.cli", name, *options]
             program = Program(name, command, environment, settings.drain_s + ENDING_S)
             program.keep()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Collection, Iterator
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -27,6 +28,8 @@ STOPPED_BY = {
     "cancelled": [StopReason.CANCELLED.value],
     "dead": [StopReason.DEAD.value],
 }
+ACTIONS = ("approve_more", "redirect", "finish_partial", "abort", "no_answer")
+ERRORS = ("timeout", "outage", "refused")
 RUNS: tuple[tuple[type[BaseException], str], ...] = (
     (TakenOver, "taken_over"),
     (LeaseLost, "lease_lost"),
@@ -95,8 +98,12 @@ class JobMetrics:
         for metric, labels in (
             *((self._ended, (status, reason)) for status, reasons in STOPPED_BY.items() for reason in reasons),
             *((metric, (reason,)) for metric in (self._escalated, self._limits) for reason in REASONS),
+            *((metric, (status,)) for metric in (self._job_s, self._job_usd) for status in STOPPED_BY),
+            *((self._decided_s, (action,)) for action in ACTIONS),
             *((self._runs, (outcome,)) for outcome in ("done", *(name for _, name in RUNS))),
             *((self._handoffs, (agent,)) for agent in self._agents - {SUPERVISOR, REPORT}),
+            *((self._tool_usd, (agent, server)) for agent in self._agents for server in self._servers),
+            *((self._failed, (*call, error)) for call in product(self._agents, self._models) for error in ERRORS),
         ):
             metric.labels(*labels)
 
@@ -147,7 +154,7 @@ class JobMetrics:
         if "queued_s" in event:
             self._queued_s.observe(event["queued_s"])
         if "decided_s" in event:
-            self._decided_s.labels(event["action"]).observe(event["decided_s"])
+            self._decided_s.labels(_among(ACTIONS, event["action"])).observe(event["decided_s"])
         if status == "awaiting_human":
             self._escalated.labels(_reason(event["stop_reason"])).inc()
         if status in TERMINAL:

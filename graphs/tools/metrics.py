@@ -48,7 +48,8 @@ class ToolMetrics:
 
     def watch(self, replicas: Replicas) -> None:
         """Collect the state of a server's replicas whenever the metrics are read."""
-        self.retries.labels(replicas.server)
+        for metric in (self.wait, self.retries):  # there from the start: a rate sees no step from nothing to one
+            metric.labels(replicas.server)
         self._waiting.labels(replicas.server).set_function(lambda: replicas.waiting)
         for each in replicas.all:
             labels = replicas.server, shown(each.address)

@@ -31,24 +31,24 @@ class Metrics:
     """The metrics of one server. Labels are its own tools and outcomes, so that callers cannot create series."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self._registry)
-        self._calls = Counter("tollgate_mcp_calls", "Calls.", ("tool", "outcome"), registry=self._registry)
+            collector(registry=self.registry)
+        self._calls = Counter("tollgate_mcp_calls", "Calls.", ("tool", "outcome"), registry=self.registry)
         self._seconds = Histogram(
             "tollgate_mcp_call_seconds",
             "Seconds from getting a slot to the result.",
             ("tool",),
             buckets=SECONDS,
-            registry=self._registry,
+            registry=self.registry,
         )
         self._refused = Counter(
-            "tollgate_mcp_calls_refused", "Calls answered `busy`, by reason.", ("reason",), registry=self._registry
+            "tollgate_mcp_calls_refused", "Calls answered `busy`, by reason.", ("reason",), registry=self.registry
         )
         for reason in REFUSED:  # each is there before its first call, else a rate would not see that one
             self._refused.labels(reason)
-        self.in_flight = Gauge("tollgate_mcp_calls_in_flight", "Calls being served.", registry=self._registry)
-        self.waiting = Gauge("tollgate_mcp_calls_waiting", "Calls waiting for a slot.", registry=self._registry)
+        self.in_flight = Gauge("tollgate_mcp_calls_in_flight", "Calls being served.", registry=self.registry)
+        self.waiting = Gauge("tollgate_mcp_calls_waiting", "Calls waiting for a slot.", registry=self.registry)
 
     def called(self, tool: str, outcome: str, seconds: float) -> None:
         """Count a call that was served."""
@@ -61,7 +61,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
 
 
 def log_call(tool: str, agent: str, outcome: str, seconds: float, size: int) -> None:
