@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from app.config.settings import Settings
 from app.running.serving import opened_service
@@ -72,6 +74,17 @@ def ready(http: httpx.Client, seconds: float) -> list[str]:
     return list(answer.json()["parts"])
 
 
+def counted_by_the_worker(said: list[str]) -> dict[str, int]:
+    """How many jobs ended, by status, as the worker tells Prometheus."""
+    address = next(line for line in said if "worker: metrics at " in line).split("metrics at ")[1].strip()
+    ended = Counter[str]()
+    for family in text_string_to_metric_families(httpx.get(address).text):
+        if family.name == "tollgate_jobs_ended":
+            for sample in family.samples:
+                ended[sample.labels["status"]] += int(sample.value)
+    return {status: count for status, count in ended.items() if count}
+
+
 @pytest.mark.timeout(300)
 async def test_jobs_complete_whatever_is_killed(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     number = 50 if pytestconfig.getoption("--all-chaos") else 10
@@ -91,5 +104,6 @@ async def test_jobs_complete_whatever_is_killed(tmp_path: Path, pytestconfig: py
         settings = Settings(_env_file=None, data_dir=tmp_path / ".data")
         async with opened_service(settings, store, lambda _: None) as service:
             await assert_told(service, [job["id"] for job in jobs])
+        assert counted_by_the_worker(said) == {"completed": number}
     again = [line.split(": ")[1] for line in said if "restarting" in line]
     assert again == ["stand_in_model", "knowledge_base", "sales", "analytics", "redis"]
