@@ -20,8 +20,7 @@ LONG_S = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 2
 USD = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 REASONS = [reason.value for reason in StopReason]
-# What has to be counted from its first time on is there from the start: `rate` sees no step from nothing to one.
-STOPPED_BY = {
+STOPPED_BY = {  # the stop reasons of jobs that ended so
     "completed": [StopReason.ANSWERED.value, StopReason.NOT_IN_DATA.value],
     "partial": REASONS,
     "failed": REASONS,
@@ -95,6 +94,10 @@ class JobMetrics:
         )
         self._model_usd = counter("model_cost_usd", "US dollars charged for model calls.", *of_a_call)
         self._reserved_usd = counter("model_reserved_usd", "US dollars reserved before these calls.", *of_a_call)
+        self._begin_with_zero()
+
+    def _begin_with_zero(self) -> None:
+        """Make the series of what is rare: `rate` and `increase` see no step from nothing to one."""
         for metric, labels in (
             *((self._ended, (status, reason)) for status, reasons in STOPPED_BY.items() for reason in reasons),
             *((metric, (reason,)) for metric in (self._escalated, self._limits) for reason in REASONS),
@@ -145,7 +148,7 @@ class JobMetrics:
                 self._charged(event)
             case "model_failed":
                 call = self._agent(event["agent"]), _among(self._models, event["model"])
-                self._failed.labels(*call, event["error"]).inc()
+                self._failed.labels(*call, _among(ERRORS, event["error"])).inc()
                 if not event["charged"]:  # else its `model_call` was told before
                     self._model_s.labels(*call).observe(event["seconds"])
 
