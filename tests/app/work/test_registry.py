@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import app.work.registry as module
-from app.errors import Busy, DecisionRefused, IdempotencyKeyReused, NoSuchJob, QueueFull
+from app.errors import DecisionRefused, IdempotencyKeyReused, NoSuchJob, QueueFull, TakenOver
 from app.jobs.lease import Leases
 from app.jobs.records import Record, Records, record_key
 from app.work.queue import JOBS, Queue, Worker
@@ -186,7 +186,7 @@ async def test_who_has_lost_the_lease_writes_no_record(redis_client: Redis) -> N
     async with leases.held(job(1)) as old:
         await records.write(job(1), {"status": "running"}, fence=old)
     async with leases.held(job(1)) as new:
-        with pytest.raises(Busy, match="another process has taken over"):
+        with pytest.raises(TakenOver, match="another process has taken over"):
             await records.write(job(1), {"status": "failed"}, fence=old)
         await records.write(job(1), {"status": "completed"}, fence=new)
     assert (await records.get(job(1))).status == "completed"

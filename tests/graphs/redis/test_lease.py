@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from app.errors import Busy
+from app.errors import Busy, TakenOver
 from app.jobs.lease import Leases
 from graphs.checkpoint.store import Run, Store, member
 from graphs.errors import Fenced
@@ -58,7 +58,7 @@ async def test_whoever_lost_it_is_stopped(redis_client: Redis) -> None:
             await redis_client.hset(lease_key(JOB), "owner", "another")
             await asyncio.Event().wait()
 
-    with pytest.raises(Busy, match="the lease of job-lease was lost"):
+    with pytest.raises(TakenOver, match="the lease of job-lease was lost"):
         await work()
     assert await redis_client.hget(lease_key(JOB), "owner") == b"another"
 
