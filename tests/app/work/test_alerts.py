@@ -89,7 +89,7 @@ async def watched(settings: Settings, client: Redis, redis_url: str, answer: Ans
         calls, webhooks = Queue(client, WEBHOOKS, ttl_seconds=ttl), Webhooks(http, SecretStr(SECRET))
         audit, none = trail(settings, client), cast("Any", None)
         given = (service.jobs, service.records, service.registry, service.queue, calls, deps, audit, 3, webhooks, 3)
-        yield Watched([Work(*given, none, f"{receiver.url}/told") for _ in range(2)], receiver, clock)
+        yield Watched([Work(*given, none, none, f"{receiver.url}/told") for _ in range(2)], receiver, clock)
 
 
 async def test_each_threshold_of_a_budget_is_told_once_whoever_looks(
