@@ -1,12 +1,14 @@
 """What all pages share: who looks, the header, how errors are shown, how pages follow what happens."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from cachetools import TTLCache
 from fastapi.exceptions import RequestValidationError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import escape
@@ -25,6 +27,8 @@ from graphs.redis.failures import is_outage
 from graphs.spending.limits import MICRO
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 HERE = Path(__file__).parent
 TEMPLATES = Environment(
@@ -35,7 +39,22 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 PAGES = {"": "Jobs", "inbox": "Inbox", "spend": "Spend", "operations": "Operations", "audit": "Audit"}
+SHARED_S = 1.0
 REQUEST_ID = "console"  # in the audit trail, in place of an HTTP request's
+
+
+class Glances:
+    """What open pages read regularly, and how it looks: shared by all that look at the same within a second."""
+
+    def __init__(self) -> None:
+        self._taken: TTLCache[Hashable, asyncio.Task[Any]] = TTLCache(1000, SHARED_S)
+
+    async def of(self, what: Hashable, look: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The result of `look`, or that of somebody else's for the same `what`."""
+        task = self._taken.get(what)
+        if task is None:
+            task = self._taken[what] = asyncio.create_task(look())
+        return cast("T", await asyncio.shield(task))
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,7 @@ class Console:
     metrics: Metrics
     reports: ReportForms
     drawn: str
+    glances: Glances = field(default_factory=Glances)
 
 
 @dataclass
@@ -139,10 +159,7 @@ def shown(template: str, **given: Any) -> str:
     return TEMPLATES.get_template(template).render(**given)
 
 
-T = TypeVar("T", bound=BaseModel)
-
-
-def checked(model: type[T], **given: Any) -> T:
+def checked(model: type[M], **given: Any) -> M:
     """What was entered in a form, as in a request's body. Raises RequestValidationError."""
     try:
         return model(**given)
@@ -153,13 +170,16 @@ def checked(model: type[T], **given: Any) -> T:
 class Panel:
     """A part of a page that is drawn anew when its data change."""
 
-    def __init__(self, template: str) -> None:
+    def __init__(self, template: str = "") -> None:
         self._template = template
         self._html = ui.html(sanitize=True).classes("panel")
 
     def show(self, **given: Any) -> None:
-        """Draw it with these data; nothing is sent if it looks the same."""
-        made = shown(self._template, **given)
+        """Draw it with these data."""
+        self.put(shown(self._template, **given))
+
+    def put(self, made: str) -> None:
+        """Draw what was made of the template; nothing is sent if it looks the same."""
         if made != self._html.content:
             self._html.set_content(made)
 

@@ -19,7 +19,7 @@ async def inbox(viewer: Viewer) -> None:
     known: list[tuple[str, str]] = []
 
     async def look() -> None:
-        asking = await _asking(viewer)
+        asking = await viewer.console.glances.of(("inbox", viewer.tenant), lambda: _asking(viewer))
         now = [(each.job_id, escalation["escalation_id"]) for each, escalation in asking]
         if known == now and waiting.default_slot.children:  # forms that somebody fills in stay as they are
             return

@@ -88,8 +88,9 @@ class Page:
             self.story.read(events)
             if len(events) < READ_AT_ONCE:
                 break
-        self.used = await here.service.deps.ledger.spend(self.job_id)
-        self.job = await document(here, record, self.used)
+        if not (self.job and self.job.status in TERMINAL and record.status in TERMINAL):
+            self.used = await here.service.deps.ledger.spend(self.job_id)
+            self.job = await document(here, record, self.used)
 
     async def _draw(self) -> None:
         job = self.job

@@ -8,7 +8,7 @@ from app.access.keys import Scope
 from app.api import actions
 from app.api.models import JobRequest
 from app.console import PATH
-from app.console.frame import REQUEST_ID, Panel, Viewer, checked, empty, heading
+from app.console.frame import REQUEST_ID, Panel, Viewer, checked, empty, heading, shown
 from app.jobs.records import Record
 from app.jobs.states import STATUSES, TERMINAL
 from graphs.evidence.rendering import counted
@@ -31,17 +31,19 @@ async def jobs(viewer: Viewer) -> None:
     with ui.element("form").classes("filters").props("role=search onsubmit='return false'"):
         status = ui.select({"": "all", **{each: each.replace("_", " ") for each in STATUSES}}, value="", label="Status")
         text = ui.input("Question or id").props("debounce=300 clearable type=search")
-    panel = Panel("jobs.html")
+    panel = Panel()
     starts: list[str | None] = [None]  # where each page up to this one begins
     with ui.element("nav").classes("paging").props("aria-label='Pages of jobs'"):
         newer, older = ui.button("Newer"), ui.button("Older")
 
     async def look() -> None:
-        here = viewer.console.backend.service
-        wanted, words = status.value or None, (text.value or "").strip()
-        records, after = await here.listed(viewer.tenant, status=wanted, text=words, before=starts[-1], most=PAGE)
-        rows = await asyncio.gather(*(_row(viewer, each) for each in records))
-        panel.show(rows=rows, filtered=bool(wanted or words), path=PATH, may_submit=viewer.may(Scope.SUBMIT))
+        wanted = (status.value or None, (text.value or "").strip(), starts[-1])
+        may_submit = viewer.may(Scope.SUBMIT)
+        glances = viewer.console.glances
+        made, after = await glances.of(
+            ("jobs", viewer.tenant, may_submit, *wanted), lambda: _listed(viewer, *wanted, may_submit=may_submit)
+        )
+        panel.put(made)
         newer.set_enabled(len(starts) > 1)
         older.set_enabled(after is not None)
         following[0] = after
@@ -67,6 +69,16 @@ async def jobs(viewer: Viewer) -> None:
     status.on_value_change(anew)
     text.on_value_change(anew)
     viewer.follow(EVERY_S, look)
+
+
+async def _listed(
+    viewer: Viewer, status: str | None, text: str, before: str | None, *, may_submit: bool
+) -> tuple[str, str | None]:
+    """A page of the list as HTML, and where the next one begins."""
+    here = viewer.console.backend.service
+    records, after = await here.listed(viewer.tenant, status=status, text=text, before=before, most=PAGE)
+    rows = await asyncio.gather(*(_row(viewer, each) for each in records))
+    return shown("jobs.html", rows=rows, filtered=bool(status or text), path=PATH, may_submit=may_submit), after
 
 
 async def _row(viewer: Viewer, record: Record) -> Json:

@@ -6,7 +6,7 @@ from nicegui import ui
 
 from app.access.keys import Scope
 from app.console import PATH
-from app.console.frame import Panel, Viewer, heading
+from app.console.frame import Panel, Viewer, heading, shown
 from app.work.spending import DAY_S, DAYS_KEPT, Spending
 from graphs.spending.parts import SLOT_S
 from graphs.state import Json
@@ -22,17 +22,22 @@ async def spend(viewer: Viewer) -> None:
     days = {str(today - timedelta(days=back)): _named(today, back) for back in range(DAYS_KEPT)}
     with ui.element("div").classes("filters"):
         day = ui.select(days, value=str(today), label="Day (UTC)")
-    panel = Panel("spend.html")
+    panel = Panel()
 
     async def look() -> None:
-        chosen = date.fromisoformat(str(day.value))
-        service = viewer.console.backend.service
-        found = await service.spend(viewer.tenant, chosen, everybody=viewer.may(Scope.ADMIN))
-        whole = [each for each in (found.tenant, found.deployment) if each]
-        panel.show(day=chosen, shown=[{"of": each, "bars": _bars(each)} for each in whole], path=PATH, **_sizes())
+        chosen = str(day.value)
+        what = ("spend", viewer.tenant, viewer.may(Scope.ADMIN), chosen)
+        panel.put(await viewer.console.glances.of(what, lambda: _spent(viewer, date.fromisoformat(chosen))))
 
     day.on_value_change(look)
     viewer.follow(EVERY_S, look)
+
+
+async def _spent(viewer: Viewer, day: date) -> str:
+    """A day's spend as HTML."""
+    found = await viewer.console.backend.service.spend(viewer.tenant, day, everybody=viewer.may(Scope.ADMIN))
+    whole = [{"of": each, "bars": _bars(each)} for each in (found.tenant, found.deployment) if each]
+    return shown("spend.html", shown=whole, path=PATH, **_sizes())
 
 
 def _named(today: date, back: int) -> str:
