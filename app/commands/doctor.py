@@ -1,27 +1,38 @@
-"""`tollgate doctor`: checks each part of the set-up, and names the remedy for what is wrong."""
+"""`tollgate doctor`, and what `serve` says at its start: checks each part, and names the remedy for what is wrong."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import httpx
+from langchain_core.tools import BaseTool
 from redis.exceptions import NoPermissionError
 from rich.text import Text
 
 from agents import AGENTS
-from app.commands.terminal import Terminal
+from app.commands.terminal import Terminal, in_full
 from app.config.data_settings import users_of_servers
 from app.config.prices import fallback_pricer, pricer
 from app.config.servers import SERVERS
 from app.config.settings import Settings, variable
+from app.console import PATH
 from app.errors import AppError, BadInput
 from app.running.processes import Addresses
 from app.running.runtime import loading, ready, tool_gateway
 from app.store.redis import connect, preflight
+from app.work.queue import JOBS, Queue
+from app.work.registry import Registry
+from app.work.webhooks import checked_alert_url
 from graphs.errors import GraphError
+from graphs.spending.days import deployment_limit
+from graphs.spending.ledger import Ledger
 from graphs.spending.limits import dollars
 from graphs.tools.gateway import Asking
+from graphs.tools.session import SEPARATOR
 from safe_http.shown import shown
+
+NAMED = 8  # tools of a server that are named
 
 
 class Line(NamedTuple):
@@ -37,9 +48,35 @@ async def examine(settings: Settings, redis_url: str, addresses: Addresses, cons
     healthy = True
     async for line in _lines(settings, redis_url, addresses):
         healthy = healthy and line.good
-        sign = Text("✓", "green") if line.good else Text("✗", "red")
-        console.print(sign, f"{line.what:<16} {line.found}")
+        _print(console, line)
     return healthy
+
+
+def introduce(settings: Settings, redis_url: str, addresses: Addresses, url: str, missing: str) -> None:
+    """Print the same of what `serve` runs, and where to look, in one piece: others write to this terminal, too.
+
+    Args:
+        settings, redis_url, addresses: of what runs.
+        url: the API's address.
+        missing: what jobs lack, if anything.
+    """
+
+    async def found() -> list[Line]:
+        return [line async for line in _lines(settings, redis_url, addresses)]
+
+    lines = asyncio.run(found())
+    lines.append(Line(not missing, "jobs", missing or "are accepted and run"))
+    lines.append(Line(True, "api", f"{url}, documented at {url}/docs"))
+    lines.append(Line(True, "console", f"{url}{PATH}"))
+    console = Terminal(stderr=True)
+    with console:  # until its end, nothing is written
+        for line in lines:
+            _print(console, line)
+
+
+def _print(console: Terminal, line: Line) -> None:
+    sign = Text("✓", "green") if line.good else Text("✗", "red")
+    console.print(sign, f"{line.what:<16} {line.found}", soft_wrap=True)
 
 
 async def _lines(settings: Settings, redis_url: str, addresses: Addresses) -> AsyncIterator[Line]:
@@ -64,6 +101,7 @@ async def _lines(settings: Settings, redis_url: str, addresses: Addresses) -> As
         f"hand-offs, {limits.model_calls} model calls a job; {dollars(limits.tenant_day_micro_usd)} a tenant and "
         f"{dollars(limits.deployment_day_micro_usd)} in all a day; at a limit: {limits.on_limit}",
     )
+    yield _alerts(settings)
     yield _tracing(settings)
 
 
@@ -113,6 +151,21 @@ async def _redis(settings: Settings, redis_url: str) -> AsyncIterator[Line]:
     name = "Valkey" if "valkey_version" in info else "Redis"
     where = "at REDIS_URL" if settings.redis_url else f"embedded in {settings.data_dir}/redis"
     yield Line(True, "redis", f"{name} {version} {where}")
+    if not any(problem.fatal for problem in problems):
+        async for line in _stored(settings, redis_url):
+            yield line
+
+
+async def _stored(settings: Settings, redis_url: str) -> AsyncIterator[Line]:
+    """The work and the money of today."""
+    async with contextlib.aclosing(connect(redis_url)) as client:
+        jobs = await Queue(client, JOBS, ttl_seconds=settings.ttl_seconds).sizes()
+        dead = await Registry(client, ttl_seconds=settings.ttl_seconds).dead_letters()
+        today = await Ledger(client, ttl_seconds=settings.ttl_seconds).spent_today("")
+    counts = f"{jobs.waiting} waiting, {jobs.taken} running, {jobs.suspended} suspended, {dead} dead letters"
+    yield Line(True, "queue", f"{counts}; GET /v1/dead-letters lists them" if dead else counts)
+    limit = in_full(deployment_limit(today, settings.limits))
+    yield Line(True, "spent today", f"{in_full(today.deployment.micro_usd)} of {limit}")
 
 
 async def _servers(settings: Settings, addresses: Addresses) -> AsyncIterator[Line]:
@@ -130,7 +183,7 @@ async def _servers(settings: Settings, addresses: Addresses) -> AsyncIterator[Li
             for_whom += f"; its data are still being loaded ({still[name]})" if name in still else ""
             try:
                 tools = await gateway.tools(Asking("doctor", (f"{name}.*",)))
-                yield Line(True, f"mcp {name}", f"{len(tools)} tools at {where}{for_whom}")
+                yield Line(True, f"mcp {name}", f"{len(tools)} tools at {where}{for_whom}: {_names(tools)}")
             except GraphError as error:
                 yield Line(False, f"mcp {name}", f"{where}: {error}{for_whom}")
     for name, what_to_do in settings.missing_servers.items():
@@ -140,6 +193,21 @@ async def _servers(settings: Settings, addresses: Addresses) -> AsyncIterator[Li
             yield Line(True, server.name, f"off; {' or '.join(map(variable, server.turned_on_by))} turns it on")
     if settings.web_allow_private:
         yield Line(True, "web", "private addresses are allowed, because of TOLLGATE_WEB_ALLOW_PRIVATE")
+
+
+def _names(tools: Sequence[BaseTool]) -> str:
+    names = [tool.name.partition(SEPARATOR)[2] for tool in tools]
+    return ", ".join([*names[:NAMED], "..."] if len(names) > NAMED else names)
+
+
+def _alerts(settings: Settings) -> Line:
+    try:
+        url = checked_alert_url(settings)
+    except BadInput as error:
+        return Line(False, "alerts", str(error))
+    if url is None:
+        return Line(True, "alerts", "of a day's budget are in workers' logs; TOLLGATE_ALERT_WEBHOOK_URL sends them too")
+    return Line(True, "alerts", f"of a day's budget go to {shown(url)}")
 
 
 def _tracing(settings: Settings) -> Line:

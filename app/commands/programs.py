@@ -25,10 +25,11 @@ from app.errors import BadInput
 from app.observing.logs import configure
 from app.observing.redaction import Redaction
 from app.running import stdin
+from app.running.binding import bound, url_of
 from app.running.processes import Addresses
 from app.running.serving import opened_worker
 from app.work.worker import work_until
-from safe_http.serving import WAITING_AT_THE_DOOR, HttpServer
+from safe_http.serving import HttpServer
 
 ENDING_S = 10  # for requests in flight when the API is told to stop
 METRICS_ENDING_S = 1
@@ -75,7 +76,7 @@ async def _worker(
     say("worker: handed over, stopped")
 
 
-def api(settings: Settings, redis_url: str, host: str, port: int, say: Say, *, exit_with_stdin: bool) -> None:
+def api(settings: Settings, redis_url: str, listener: socket.socket, say: Say, *, exit_with_stdin: bool) -> None:
     """Serve the HTTP API until SIGTERM or SIGINT, or until stdin closes, then let requests in flight finish.
 
     Raises:
@@ -83,8 +84,7 @@ def api(settings: Settings, redis_url: str, host: str, port: int, say: Say, *, e
         RedisError: no usable Redis.
     """
     configure(Redaction(settings.secrets))
-    with _listening(host, port, "--host, --port") as listener:
-        asyncio.run(_api(settings, redis_url, listener, say, exit_with_stdin))
+    asyncio.run(_api(settings, redis_url, listener, say, exit_with_stdin))
 
 
 async def _api(settings: Settings, redis_url: str, listener: socket.socket, say: Say, exit_with_stdin: bool) -> None:
@@ -97,10 +97,9 @@ async def _api(settings: Settings, redis_url: str, listener: socket.socket, say:
             )
         state = contextlib.nullcontext(backend)
         api = create_app(settings, state, loopback=is_loopback(host), registry=_registry())
-        shown = f"[{host}]" if ":" in host else host
         async with beside(api, backend, loopback=is_loopback(host)) as app:
             server = HttpServer(
-                app, ending_s=ENDING_S, websockets=True, started=lambda: say(f"api: http://{shown}:{port}")
+                app, ending_s=ENDING_S, websockets=True, started=lambda: say(f"api: {url_of(host, port)}")
             )
             _keep_what_is_there()
 
@@ -127,7 +126,7 @@ async def _told(registry: CollectorRegistry, address: tuple[str, int] | None, sa
     if address is None:
         yield
         return
-    with _listening(*address, "--metrics-host, --metrics-port") as listener:
+    with bound(*address, "--metrics-host, --metrics-port") as listener:
         shown = f"http://{address[0]}:{listener.getsockname()[1]}/metrics"
         server = HttpServer(
             make_asgi_app(registry),
@@ -162,12 +161,3 @@ def _when_told_to_stop(stop: Callable[[], None], exit_with_stdin: bool) -> None:
 
     if exit_with_stdin:
         stdin.when_it_closes(gone)
-
-
-def _listening(host: str, port: int, options: str) -> socket.socket:
-    """A listening socket; early connections wait in its backlog. Raises BadInput, which names these options."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=WAITING_AT_THE_DOOR)
-    except (OSError, OverflowError, UnicodeError) as error:
-        raise BadInput(f"{host} port {port} cannot be listened on ({error}); choose another with {options}") from error

@@ -1,11 +1,13 @@
 """`tollgate serve`, `api` and `worker`."""
 
+import socket
 from typing import Annotated
 
 import typer
 
 from app.commands.terminal import SERVE, loaded
 from app.config import ports
+from app.running.binding import bound
 from app.running.processes import redis_running, services
 from app.running.servers import LOOPBACK
 
@@ -13,6 +15,7 @@ cli = typer.Typer()
 
 Host = Annotated[str, typer.Option(help="Address to listen on; beyond this machine an API key is needed.")]
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0: a free one.")]
+Inherited = Annotated[int | None, typer.Option(hidden=True, help="An inherited, listening socket.")]
 WithStdin = Annotated[bool, typer.Option("--exit-with-stdin", hidden=True)]
 
 
@@ -29,17 +32,26 @@ def serve(
     with services(settings) as (redis_url, addresses):
         from app.running.supervisor import supervise  # noqa: PLC0415  heavy
 
-        supervise(settings, redis_url, addresses, host, port, metrics_port, _say)
+        def introduce(url: str, missing: str) -> None:
+            from app.commands.doctor import introduce  # noqa: PLC0415  heavy, and nothing waits for it
+
+            introduce(settings, redis_url, addresses, url, missing)
+
+        with bound(host, port, "--host, --port") as listener:
+            supervise(settings, redis_url, addresses, listener, metrics_port, _say, introduce)
 
 
 @cli.command(rich_help_panel=SERVE)
-def api(host: Host = LOOPBACK, port: Port = ports.API, exit_with_stdin: WithStdin = False) -> None:
+def api(
+    host: Host = LOOPBACK, port: Port = ports.API, fd: Inherited = None, exit_with_stdin: WithStdin = False
+) -> None:
     """Serve the HTTP API until stopped; workers run the jobs."""
     settings = loaded()
     with redis_running(settings) as redis_url:
         from app.commands.programs import api as program  # noqa: PLC0415  heavy
 
-        program(settings, redis_url, host, port, _say, exit_with_stdin=exit_with_stdin)
+        with bound(host, port, "--host, --port") if fd is None else socket.socket(fileno=fd) as listener:
+            program(settings, redis_url, listener, _say, exit_with_stdin=exit_with_stdin)
 
 
 @cli.command(rich_help_panel=SERVE)

@@ -115,15 +115,22 @@ class Program(Kept):
         arguments: after `python`.
         environment: the complete environment.
         stop_s: seconds that it gets to end.
+        fds: descriptors that it inherits.
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], stop_s: float = STOP_S
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        stop_s: float = STOP_S,
+        fds: Sequence[int] = (),
     ) -> None:
         super().__init__(name)
         self._arguments = arguments
         self._environment = environment
         self._stop_s = stop_s
+        self._fds = fds
         self._began = 0.0
         self._was_up = False
         self._process: subprocess.Popen[bytes]
@@ -159,7 +166,7 @@ class Program(Kept):
             self._process.wait()
 
     def _begin(self) -> None:
-        self._run(self._arguments)
+        self._run(self._arguments, fds=self._fds)
 
     def _run(self, arguments: Sequence[str], output: int | None = None, fds: Sequence[int] = ()) -> None:
         self._began = time.monotonic()
