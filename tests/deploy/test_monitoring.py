@@ -115,6 +115,3 @@ def test_prometheus_reads_what_compose_runs() -> None:
         [(service, port)] = [target.split(":") for target in each["targets"]]
         assert option(SERVICES[service]["command"], "port") == port
         assert each.get("labels", {}).get("server", "api").replace("_", "-") == service
-    always = {name: each["command"] for name, each in SERVICES.items() if "profiles" not in each}
-    servers = {name for name, command in always.items() if command[0] == "mcp"}
-    assert {each["targets"][0].partition(":")[0] for each in listed} == servers | {"api"}

@@ -146,8 +146,8 @@ async def test_what_may_pass_is_tried_again_each_attempt_on_its_own_reservation(
     await toll.charged().ainvoke("hello")
     assert len(provider.requests) == 4
     assert (await toll.ledger.spend(JOB)).model_calls == 4
-    failed = [each["error"] for each in toll.events if each["type"] == "model_failed"]
-    assert failed == ["outage" if status >= 500 else "refused"] * 3
+    failed = [(each["error"], each["charged"]) for each in toll.events if each["type"] == "model_failed"]
+    assert failed == [("outage" if status >= 500 else "refused", False)] * 3
     *_, answered = toll.events
     assert answered["type"] == "model_call"
     assert 0 <= answered["seconds"] < 60
@@ -182,6 +182,8 @@ async def test_a_timeout_is_charged_at_the_worst(toll: Gate, provider: Provider)
     provider.behave = lambda _: "hang"
     with pytest.raises(LimitReached, match="1 of 1 model calls"):
         await toll.charged(call_timeout_s=1, model_calls=1).ainvoke("hello")
+    told = [(each["type"], each.get("charged")) for each in toll.events]
+    assert told == [("model_call", None), ("model_failed", True)]
     await agrees(toll, provider)
 
 
