@@ -5,7 +5,7 @@ PYTEST := $(BIN)/pytest -n 4 --dist loadgroup
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve doctor studio test test-all evals incident real-model chaos check format bench image docs lock fork clean
+.PHONY: help demo serve doctor studio test test-all evals incident real-model chaos check format bench image images docs lock fork clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,10 +60,14 @@ bench: .venv/dev ## compare checkpointer, gate and tool gateway with their peers
 	$(BIN)/python -m evals.bench.tables
 	$(BIN)/python -m evals.bench.events
 	$(BIN)/python -m evals.bench.api
+	$(BIN)/python -m evals.bench.console
 	$(BIN)/python -m evals.bench.jobs
 
 image: .venv/dev ## perform the Dockerfile's steps and start what compose.yaml starts, without Docker
 	@deploy/check_image
+
+images: .venv/dev ## take the pictures of the console in docs/images anew (needs Chromium)
+	$(BIN)/python docs/screenshots.py
 
 docs: .venv/dev ## write .env.example, tables, dashboards and the picture of the graph anew
 	$(BIN)/python docs/generate.py

@@ -187,7 +187,7 @@ class Panel:
 def usd(micro_usd: float) -> str:
     """An amount for reading: 0.0123 dollars as $0.0123."""
     amount = micro_usd / MICRO
-    return f"${amount:,.2f}" if amount >= 100 or amount == 0 else f"${amount:,.4f}"
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
 
 
 def size(count: float) -> str:

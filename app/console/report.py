@@ -5,6 +5,7 @@ are added by code, and only where the cited evidence has the number.
 """
 
 import html
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -45,9 +46,10 @@ def linked(text: str, evidence: Mapping[str, Evidence]) -> tuple[str, str]:
     tokens = parsed(_TITLE.sub("", text), evidence)
     inlined(tokens, evidence)
     carriers: set[Carrier] = set()
-    for token in tokens:
+    for at, token in enumerate(tokens):
         if token.type == "inline":
-            token.children = _linked(token.children or [], sources, evidence, carriers)
+            rest = _rest_of_row(tokens[at + 1 :])
+            token.children = _linked(token.children or [], rest, sources, evidence, carriers)
     body = MARKDOWN.renderer.render(tokens, MARKDOWN.options, {})
     return body, "".join(
         _shown(name, evidence[name], carriers) for name in sorted(evidence, key=lambda each: int(each[1:]))
@@ -63,15 +65,25 @@ def _sources(text: str) -> dict[str, str]:
     return {number: match[1] for number, match in found.items() if match}
 
 
+def _rest_of_row(tokens: Sequence[Token]) -> str:
+    """The text of the cells that follow in the same row of a table, which cite for the whole row."""
+    cells = itertools.takewhile(lambda each: each.type in {"td_open", "td_close", "inline"}, tokens)
+    return " ".join(each.content for each in cells)
+
+
 def _linked(
-    tokens: Sequence[Token], sources: Mapping[str, str], evidence: Mapping[str, Evidence], carriers: set[Carrier]
+    tokens: Sequence[Token],
+    rest: str,
+    sources: Mapping[str, str],
+    evidence: Mapping[str, Evidence],
+    carriers: set[Carrier],
 ) -> list[Token]:
     made: list[Token] = []
     for at, token in enumerate(tokens):
         if token.type != "text":
             made.append(token)
             continue
-        after = "".join(each.content for each in tokens[at + 1 :])
+        after = "".join(each.content for each in tokens[at + 1 :]) + rest
         place = 0
         for start, end, target in _links(token.content, after, sources, evidence):
             carriers.add(target)

@@ -171,8 +171,10 @@ async def _measured(service: Service, url: str, pid: int, seconds: float) -> dic
     records = [await submitted(service, number) for number in range(1, LIVE + 1)]
     async with alive(service, records):
         idle = await _cpu(pid, seconds)
-        async with held_open(url, [""]):
+        async with held_open(url, [""]) as got:
+            before = sum(got)
             figures["CPU a second for the list of 200 live jobs"] = await _cpu(pid, seconds) - idle
+            assert sum(got) > before + 1000, "the page was not refreshed"
         async with held_open(url, [f"jobs/{records[0].job_id}"]):
             figures["CPU a second for one of them"] = await _cpu(pid, seconds) - idle
     without = [await p99_ms(url)]

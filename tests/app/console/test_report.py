@@ -48,6 +48,8 @@ def test_a_number_leads_to_the_cell_that_carries_it() -> None:
     ]
     assert '<td id="E2-1-1" class="cited">38000000.0</td>' in sources
     assert "Title" not in body
+    body, _ = linked(f"| year | revenue | source |\n| - | - | - |\n| 2024 | EUR 38 million | [1] |{SOURCES}", known)
+    assert Links(body).found[:2] == [("38 million", "#E2-1-1"), ("[1]", "#E2")]
 
 
 @given(st.lists(PIECES | st.text(max_size=8) | st.sampled_from(["7", "[1]", "2024"]), max_size=20).map("".join))
