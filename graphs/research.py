@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.config import get_config
+from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from agents.base import AgentSpec
+from graphs import telemetry
 from graphs.deps import Deps
 from graphs.nodes.budget import after_budget, budget
 from graphs.nodes.escalate import after_escalate, escalate
@@ -52,18 +54,18 @@ def wired(plan: Plan, deps: Deps, checkpointer: BaseCheckpointSaver[Any] | None)
     agents, back = [agent.name for agent in plan.agents], plan.planner
     graph = StateGraph(ResearchState, input_schema=ResearchInput)
 
-    def step(name: str, node: Any) -> None:
-        graph.add_node(name, counted(node, deps))
+    def step(name: str, node: Any, operation: str | None = None) -> None:
+        graph.add_node(name, counted(traced(name, node, operation), deps))
 
     step("intake", intake(deps))
-    step(back, plan.node)
+    step(back, plan.node, telemetry.PLAN)
     step("budget", budget(deps))
     for agent in plan.agents:
-        step(agent.name, specialist(agent, deps))
+        step(agent.name, specialist(agent, deps), telemetry.INVOKE_AGENT)
         graph.add_edge(agent.name, "verify")
     step("verify", verify(deps))
     step("escalate", escalate(deps))
-    step("report", report(deps))
+    step("report", report(deps), telemetry.INVOKE_AGENT)
     step("verify_report", verify_report(deps))
     step("finish", finish(deps))
 
@@ -77,6 +79,20 @@ def wired(plan: Plan, deps: Deps, checkpointer: BaseCheckpointSaver[Any] | None)
     graph.add_conditional_edges("verify_report", after_verify_report, ["report", "finish"])
     graph.add_edge("finish", END)
     return graph.compile(checkpointer=checkpointer, name=plan.name).with_config(recursion_limit=RECURSION_LIMIT)
+
+
+def traced(name: str, node: Any, operation: str | None) -> Any:
+    """The node, with a span around each run. `operation` is what the conventions call the work of an agent."""
+    named = {telemetry.OPERATION: operation, telemetry.AGENT: name} if operation else {}
+
+    @functools.wraps(node)
+    async def step(state: Any, **injected: Any) -> Any:
+        what = {**named, telemetry.JOB: state.get("job_id", "")}
+        # An interrupt or a drained run is no failure.
+        with telemetry.span(f"{operation} {name}" if operation else name, what, harmless=(GraphBubbleUp,)):
+            return await node(state, **injected)
+
+    return step
 
 
 def counted(node: Any, deps: Deps) -> Any:

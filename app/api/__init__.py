@@ -7,11 +7,13 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match
+from starlette.types import Scope
 
 from app.api import budgets, docs_page, jobs, operations, outcomes, spending
 from app.api.auth import Gate
@@ -25,6 +27,9 @@ from app.api.report_page import POLICY
 from app.api.schema import openapi
 from app.config.settings import Settings
 from app.observing.redaction import Redaction
+
+# FastAPI's telemetry beyond a span for each request: more of each is recorded elsewhere, or may quote what was sent.
+NO_TELEMETRY: TelemetryConfig = {"metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
 
 Opening = contextlib.AbstractAsyncContextManager[Backend]
 
@@ -52,6 +57,7 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
         docs_url=None,  # FastAPI's pages load external scripts
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={**NO_TELEMETRY, "tracing": True, "exclude": _is_no_request_for_jobs},
         middleware=[
             Middleware(Observed, metrics=metrics, redact=redact),
             Middleware(BodyLimit),
@@ -77,6 +83,11 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
         return HTMLResponse(docs_page.page(app.openapi()), headers={"Content-Security-Policy": POLICY})
 
     return app
+
+
+def _is_no_request_for_jobs(scope: Scope) -> bool:
+    """Whether it is a probe or a page, which come often and tell nothing."""
+    return not scope["path"].startswith("/v1/")
 
 
 async def _raised(request: Request, error: Exception) -> Response:

@@ -102,7 +102,8 @@ async def _lines(settings: Settings, redis_url: str, addresses: Addresses) -> As
         f"{dollars(limits.deployment_day_micro_usd)} in all a day; at a limit: {limits.on_limit}",
     )
     yield _alerts(settings)
-    yield _tracing(settings)
+    for line in tracing(settings):
+        yield line
 
 
 async def _model(settings: Settings, addresses: Addresses) -> Line:
@@ -210,9 +211,14 @@ def _alerts(settings: Settings) -> Line:
     return Line(True, "alerts", f"of a day's budget go to {shown(url)}")
 
 
-def _tracing(settings: Settings) -> Line:
-    if not settings.langsmith_tracing:
-        return Line(True, "tracing", "off; LANGSMITH_TRACING=true and LANGSMITH_API_KEY turn it on")
-    if settings.langsmith_api_key is None:
-        return Line(False, "tracing", "LANGSMITH_TRACING is on without LANGSMITH_API_KEY; set the key or turn it off")
-    return Line(True, "tracing", f"LangSmith project {settings.langsmith_project}")
+def tracing(settings: Settings) -> Iterator[Line]:
+    """What is traced, and where to."""
+    if not (settings.spans_endpoint or settings.langsmith_tracing):
+        yield Line(True, "tracing", "off; OTEL_EXPORTER_OTLP_ENDPOINT or LANGSMITH_TRACING=true turns it on")
+    if settings.spans_endpoint:
+        what = "spans with contents, redacted," if settings.captures_content else "spans without contents"
+        yield Line(True, "tracing", f"OpenTelemetry: {what} to {shown(settings.spans_endpoint)}")
+    if settings.langsmith_tracing and settings.langsmith_api_key is None:
+        yield Line(False, "tracing", "LANGSMITH_TRACING is on without LANGSMITH_API_KEY; set the key or turn it off")
+    elif settings.langsmith_tracing:
+        yield Line(True, "tracing", f"LangSmith project {settings.langsmith_project}")

@@ -10,12 +10,14 @@ import os
 from pathlib import Path
 from typing import Self
 
+from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import SettingsConfigDict, SettingsError
 
 from app.config.data_settings import DataSettings
 from app.config.limit_settings import LimitSettings
 from app.config.secrets import secrets_in
+from app.config.tracing_settings import OTEL, TracingSettings
 from app.errors import BadInput
 from graphs.spending.limits import LIMITS
 
@@ -48,7 +50,7 @@ class Price(_Rates):
     long_context: LongContext | None = None
 
 
-class Settings(DataSettings, LimitSettings):
+class Settings(TracingSettings, DataSettings, LimitSettings):
     """One field per setting; its description is the line in `.env.example`."""
 
     model_config = SettingsConfigDict(
@@ -130,18 +132,6 @@ class Settings(DataSettings, LimitSettings):
     )
     stand_in_url: HttpUrl | None = Field(
         None, description="Address of a stand-in model that runs already; unset: one is started when needed."
-    )
-    langsmith_tracing: bool = Field(
-        False, validation_alias="LANGSMITH_TRACING", description="true sends traces to LangSmith."
-    )
-    langsmith_api_key: SecretStr | None = Field(
-        None, validation_alias="LANGSMITH_API_KEY", description="Key of LangSmith."
-    )
-    langsmith_endpoint: HttpUrl | None = Field(
-        None, validation_alias="LANGSMITH_ENDPOINT", description="Address of LangSmith when it is not the public one."
-    )
-    langsmith_project: str = Field(
-        "tollgate", validation_alias="LANGSMITH_PROJECT", description="LangSmith project that traces go to."
     )
 
     @model_validator(mode="after")
@@ -225,6 +215,7 @@ def load() -> Settings:
     """
     _refuse_unknown()
     try:
+        _export_standard_variables()
         return Settings()
     except (SettingsError, UnicodeDecodeError) as error:
         raise BadInput(f"the settings cannot be read: {str(error).splitlines()[0]}; see .env.example") from error
@@ -273,6 +264,13 @@ def _refuse_unknown() -> None:
     for name in os.environ:
         if name.startswith(PREFIX) and name not in known:
             raise BadInput(_line("extra_forbidden", name, ""))
+
+
+def _export_standard_variables() -> None:
+    """Let OpenTelemetry's SDK, in this process and its children, see what is in `.env`."""
+    for name, value in dotenv_values(ENV_FILE).items():
+        if name.startswith(OTEL) and value:
+            os.environ.setdefault(name, value)
 
 
 def _line(kind: str, name: str, message: str) -> str:

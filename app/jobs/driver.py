@@ -20,6 +20,7 @@ from app.jobs.records import Record, Records
 from app.jobs.reports import ReportFolder
 from app.jobs.results import JobResult, result_of
 from app.jobs.states import TERMINAL
+from app.observing.logs import about_job
 from app.observing.redaction import Redaction, redacted
 from graphs.checkpoint.saver import RedisSaver
 from graphs.clock import end_of_day
@@ -31,6 +32,7 @@ from graphs.research import ResearchGraph
 from graphs.spending.days import told
 from graphs.state import SCHEMA_VERSION, Json, ResearchState
 from graphs.stop_reasons import EXPLAINED, StopReason
+from graphs.telemetry import Recorder, failed, note, run_of_job, trace_id, traceparent
 from graphs.upgrade import upgraded
 
 OnEvent = Callable[[Json], None]
@@ -54,7 +56,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Driver:
-    """Drives jobs over one compiled graph. All its writes carry the run's fencing token."""
+    """Drives jobs over one compiled graph. All its writes carry the run's fencing token. `content` records the contents
+    of messages and tool calls on spans; without it they are not recorded."""
 
     graph: ResearchGraph
     deps: Deps
@@ -64,6 +67,7 @@ class Driver:
     reports: ReportFolder
     callbacks: list[BaseCallbackHandler]
     redact: Redaction = redacted
+    content: Recorder | None = None
 
     async def driven(self, run: Run) -> JobResult:
         """Continue the job from its last checkpoint, under its lease.
@@ -75,7 +79,17 @@ class Driver:
         """
         await self.deps.ledger.fence(run.job_id, run.token)
         await self.deps.ledger.reap()  # what dead processes of other jobs have left reserved
-        record, before = await self.records.get(run.job_id), await self.snapshot(run.job_id)
+        record = await self.records.get(run.job_id)
+        with run_of_job(run.job_id, str(self.graph.name), record.traceparent, self.content, harmless=(Draining,)):
+            about_job(run.job_id)
+            result = await self._continued(run, record)
+            note(status=result.status, stop_reason=result.stop_reason or "", tenant=record.tenant, attempt=run.attempt)
+            if result.status in {"failed", "dead"}:
+                failed(result.stop_reason or result.status)
+            return result
+
+    async def _continued(self, run: Run, record: Record) -> JobResult:
+        before = await self.snapshot(run.job_id)
         ended = before.values.get("status") or record.status in TERMINAL
         if not ended and record.cancel_at is None:
             version = before.values.get("schema_version", SCHEMA_VERSION)
@@ -114,6 +128,8 @@ class Driver:
         if run.attempts is not None and attempts > run.attempts:
             return None
         counted: Json = {"status": "running", "attempts": attempts, "attempted_at": position}
+        if not record.traceparent and (current := traceparent()):
+            counted["traceparent"] = current
         if record.suspended_at:
             waited_s = record.waited_s + (self.deps.now() - record.suspended_at).total_seconds()
             counted |= {"suspended_at": None, "waited_s": waited_s}
@@ -250,6 +266,7 @@ class Driver:
             "callbacks": list(self.callbacks),
             "metadata": {
                 "job_id": record.job_id,
+                "trace_id": trace_id(),
                 **{f"limit_{key}": value for key, value in limits.model_dump().items()},
             },
             "tags": ["tollgate", f"on_limit:{limits.on_limit}"],

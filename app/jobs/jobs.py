@@ -27,6 +27,7 @@ from graphs.redis.failures import STORE_FAILED, explained, is_outage
 from graphs.research import ResearchGraph
 from graphs.spending.limits import MICRO, Limits
 from graphs.state import Json, ResearchState
+from graphs.telemetry import in_job, note, traceparent
 from graphs.untrusted.screening import refused
 
 _AGAIN_S = 86_400.0  # for how long deletions are repeated
@@ -43,6 +44,7 @@ class Jobs:
         ttl_seconds: how long a record is kept after its last change.
         lease_s: how long a run may be silent before another process may take over its job.
         callbacks: tracers for every run.
+        content: whether spans have the contents of messages and tool calls, redacted.
         redact: removes secrets from events and records.
     """
 
@@ -56,6 +58,7 @@ class Jobs:
         ttl_seconds: int,
         lease_s: float = 10.0,
         callbacks: list[BaseCallbackHandler] | None = None,
+        content: bool = False,
         redact: Redaction = redacted,
     ) -> None:
         self._deps = deps
@@ -67,7 +70,7 @@ class Jobs:
         self._records = Records(client, ttl_seconds=ttl_seconds, now=deps.now)
         self.budgets = Budgets(client, self._records, self._limits, deps, ttl_seconds=ttl_seconds)
         parts = (self._records, self._decisions, self._log, reports)
-        self._driver = Driver(graph, deps, *parts, callbacks or [], redact)
+        self._driver = Driver(graph, deps, *parts, callbacks or [], redact, redact if content else None)
 
     async def create(self, question: str, limits: Limits, tenant: str = "local", **more: Any) -> str:
         """Record a job and return its id. See `submit`."""
@@ -92,7 +95,7 @@ class Jobs:
             raise BadInput(f"{above}; ask for less, or raise the maximum (.env.example lists the settings)")
         now = self._deps.now()
         job_id = f"job-{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:10]}"
-        fields = {"question": question, "limits": limits, "tenant": tenant, **more}
+        fields = {"question": question, "limits": limits, "tenant": tenant, "traceparent": traceparent(), **more}
         record = Record(job_id=job_id, status="queued", created_at=now, updated_at=now, **fields)
         await self.budgets.grant(record, limits.budget_micro_usd)
         await self._records.add(record)
@@ -183,6 +186,13 @@ class Jobs:
         record, before = await self._records.get(job_id), await self.snapshot(job_id)
         if not before.interrupts or record.status in TERMINAL:
             raise DecisionRefused(f"{job_id} waits for no decision; its status is {record.status}")
+        with in_job("decide", job_id, record.traceparent):
+            return await self._claimed(record, before, answer, escalation_id, actor)
+
+    async def _claimed(
+        self, record: Record, before: StateSnapshot, answer: Json, escalation_id: str | None, actor: str
+    ) -> Json:
+        job_id = record.job_id
         state: ResearchState = before.values  # type: ignore[assignment]
         used = await self._deps.ledger.spend(job_id)
         try:
@@ -197,6 +207,7 @@ class Jobs:
             limits = Limits.model_validate(state["limits"])
             await self.budgets.grant(record, limits.budget_micro_usd + round(decision.amount_usd * MICRO))
         document = decision.model_dump(mode="json")
+        note(decision=decision.action)
         await self._decisions.claim(job_id, before, document, self._deps.now(), escalation_id)
         await self._log.append(job_id, [{"type": "decision", **document, **({"actor": actor} if actor else {})}])
         return document

@@ -35,7 +35,8 @@ class Record(BaseModel):
     long it has waited before. `cancel_at` is when cancellation was requested. `last_error` is the
     error of the last failed run, for the operator; `last_reason` is what the submitter is told. `notified` is the id of
     the last queued webhook. `parent` is the job or budget whose money this job spends. `once` is the hash of its
-    idempotency key.
+    idempotency key. `traceparent` is the W3C Trace Context that all runs continue: that of the submission, or else of
+    the first run.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,6 +63,7 @@ class Record(BaseModel):
     requeued: int = 0
     notified: str = ""
     once: str = ""
+    traceparent: str = ""
 
 
 class Records:

@@ -1,12 +1,22 @@
-"""Logging of the server programs, without secrets and personal data."""
+"""Logging of the server programs: lines name their job and trace, and have no secrets and personal data."""
 
+import contextvars
 import logging
 import sys
 from typing import TextIO
 
 from app.observing.redaction import Redaction
+from graphs.telemetry import trace_id
 
-FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s%(about)s"
+
+# What the lines of the current task are about, also after the spans of its job have ended.
+about: contextvars.ContextVar[str] = contextvars.ContextVar("about", default="")
+
+
+def about_job(job_id: str) -> None:
+    """Say that all further lines of the current task are about this job, and the current trace."""
+    about.set(" ".join([job_id, *_trace()]))
 
 
 class _Redacting(logging.Formatter):
@@ -15,7 +25,14 @@ class _Redacting(logging.Formatter):
         self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
+        where = about.get() or " ".join(_trace())
+        record.about = f" [{where}]" if where else ""
         return str(self._redact(super().format(record)))
+
+
+def _trace() -> list[str]:
+    current = trace_id()
+    return [f"trace {current}"] if current else []
 
 
 class _ToStderr(logging.StreamHandler[TextIO]):

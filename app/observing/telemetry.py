@@ -1,4 +1,5 @@
-"""Tracing to LangSmith, if its own settings enable it. Otherwise nothing is built or sent.
+"""Tracing to an OpenTelemetry collector and to LangSmith, each if its own settings enable it. Otherwise nothing is
+built or sent.
 
 Secrets and personal data are redacted, as in events and logs.
 """
@@ -16,8 +17,27 @@ TIMEOUT_MS = 5000
 
 
 @contextlib.contextmanager
-def tracing(settings: Settings) -> Iterator[list[BaseCallbackHandler]]:
-    """The callback handlers for every run: the LangSmith tracer, or none. Leaving flushes queued traces."""
+def tracing(settings: Settings, service: str) -> Iterator[list[BaseCallbackHandler]]:
+    """Export the process's spans as this service's; yield the callback handlers for every run. Leaving flushes what is
+    queued."""
+    with _spans(settings, service), _langsmith(settings) as handlers:
+        yield handlers
+
+
+@contextlib.contextmanager
+def _spans(settings: Settings, service: str) -> Iterator[None]:
+    if not settings.spans_endpoint:
+        yield
+        return
+    from app.observing.spans import exporting  # noqa: PLC0415  a slow import, for tracing only
+
+    with exporting(service, Redaction(settings.secrets)):
+        yield
+
+
+@contextlib.contextmanager
+def _langsmith(settings: Settings) -> Iterator[list[BaseCallbackHandler]]:
+    """The LangSmith tracer, or none."""
     if not settings.langsmith_tracing:
         yield []
         return

@@ -116,7 +116,7 @@ def mcp_program(settings: Settings, name: str) -> tuple[list[str], dict[str, str
             told[named] = text
         else:
             command += [option.name] if getattr(settings, option.setting) is True else [option.name, text]
-    return command, bare_environment(told)
+    return command, bare_environment(settings.otel_variables | told)
 
 
 def _text(settings: Settings, name: str) -> str:

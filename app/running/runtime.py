@@ -82,9 +82,10 @@ async def assembled(
     addresses: Addresses,
     build: Callable[[Deps, RedisSaver], ResearchGraph],
     registry: CollectorRegistry | None = None,
+    service: str = "tollgate",
 ) -> Parts:
     """Wire clients, gateway, models and graph, without connecting. `stack` closes them; `registry` gets the gateway's
-    metrics."""
+    metrics; `service` is the name of this process in traces."""
     client = connect(redis_url)
     stack.push_async_callback(client.aclose)
     clock = StoreClock(client)
@@ -96,7 +97,7 @@ async def assembled(
     notice = STAND_IN_NOTICE if settings.offline else ""
     reports = ReportFolder(settings.data_dir / "reports", deps.evidence, ttl_seconds=ttl, notice=notice)
     graph = build(deps, RedisSaver(client, ttl_seconds=ttl))
-    callbacks = stack.enter_context(tracing(settings))
+    callbacks = stack.enter_context(tracing(settings, service))
     jobs = Jobs(
         graph,
         deps,
@@ -105,6 +106,7 @@ async def assembled(
         ttl_seconds=ttl,
         lease_s=settings.lease_s,
         callbacks=callbacks,
+        content=settings.captures_content,
         redact=Redaction(settings.secrets),
     )
     return Parts(client, clock, deps, jobs, Records(client, ttl_seconds=ttl))

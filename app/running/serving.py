@@ -43,7 +43,8 @@ async def opened_worker(
 ) -> AsyncIterator[Work]:
     """What a worker does with a call, until the block ends; `registry` gets its metrics. Raises like `opened`."""
     async with contextlib.AsyncExitStack() as stack:
-        parts = await assembled(stack, settings, redis_url, addresses, build_research_graph, registry)
+        wired = (settings, redis_url, addresses, build_research_graph, registry)
+        parts = await assembled(stack, *wired, service="tollgate-worker")
         await checked(parts.client, warn)
         await parts.clock.measured()
         await ready(addresses.children)
@@ -107,7 +108,8 @@ async def opened_service(settings: Settings, redis_url: str, warn: Callable[[str
     """
     async with contextlib.AsyncExitStack() as stack:
         nowhere = Addresses(settings.model_url or NO_MODEL, {}, ())
-        parts = await assembled(stack, settings, redis_url, nowhere, build_research_graph)
+        wired = (settings, redis_url, nowhere, build_research_graph)
+        parts = await assembled(stack, *wired, service="tollgate-api")
         await checked(parts.client, warn)
         await parts.clock.measured()
         queue = Queue(parts.client, JOBS, ttl_seconds=settings.ttl_seconds)

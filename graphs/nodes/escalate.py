@@ -11,6 +11,7 @@ from graphs.deps import Deps
 from graphs.planning.decision import applied, decided, escalation
 from graphs.planning.review import choice, review
 from graphs.state import ResearchState
+from graphs.telemetry import note
 
 _LONGEST = 300  # characters of what is wrong with an answer; it may quote it
 
@@ -22,6 +23,7 @@ def escalate(deps: Deps) -> Any:
     async def escalate_node(state: ResearchState) -> dict[str, Any]:
         question = escalation(state, deps.ceiling)
         answer = interrupt({**question, **review(question)})
+        note(stop_reason=state["stop_reason"] or "")
         used = await deps.ledger.spend(state["job_id"])
         try:
             if (chosen := choice(answer, question)) is not None:

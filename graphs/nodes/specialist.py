@@ -17,6 +17,7 @@ from pydantic import ModelWrapValidatorHandler, model_validator
 
 from agents import base
 from agents.base import AgentSpec
+from graphs import telemetry
 from graphs.answers.reading import fitted
 from graphs.answers.schemas import strict
 from graphs.deps import Deps
@@ -90,6 +91,7 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
         except Exception as error:  # the boundary of a task: no error in it may cancel its siblings
             failure = await failure_of(error, account, deps)
         task = {**task, "unanswered": list(unanswered), "seconds": round(time.monotonic() - began, 3)}
+        telemetry.note(task=task["id"], evidence=len(evidence))
         if failure and failure.halts:
             update: Json = {"tasks": {task["id"]: {**task, "error": failure.error}}, "halted": failure.halts}
         else:
@@ -97,6 +99,8 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
             failure = failure or _shortfall(result, task, messages, looked=bool(looked))
             bounded = result and _bounded(result, spec, state["findings_left"], messages)
             update = _outcome(task, spec, bounded, failure)
+        if failure:
+            telemetry.failed(failure.reason.value)
         return {**update, "evidence": evidence}
 
     return specialist_node

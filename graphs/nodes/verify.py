@@ -10,6 +10,7 @@ from graphs.evidence.numbers import quantities, unknown
 from graphs.evidence.store import Evidence
 from graphs.evidence.trust import at_most, marks_of
 from graphs.state import FindingState, FindingStatus, HandoffRecord, ResearchState, TaskState, of_status
+from graphs.telemetry import note
 from graphs.untrusted.injections import flags_of
 
 ATTEMPTS = 2
@@ -40,7 +41,9 @@ def verify(deps: Deps) -> Any:
                 tasks[task["id"]] = TaskState(**{**sent_back, "status": "pending", "feedback": feedback})
         doubtful = sum(bool(each["marks"]) and each["status"] == "verified" for each in findings.values())
         _tell(state, runtime)
-        runtime.stream_writer({"type": "verified", "findings": _count(findings), "marked": doubtful})
+        counts = _count(findings)
+        note(marked=doubtful, **{f"findings_{status}": number for status, number in counts.items()})
+        runtime.stream_writer({"type": "verified", "findings": counts, "marked": doubtful})
         return {"findings": findings, "tasks": tasks, "handoffs": _brought(state, findings)}
 
     return verify_node

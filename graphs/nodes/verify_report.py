@@ -11,6 +11,7 @@ from graphs.evidence.rendering import MISSING, gaps
 from graphs.evidence.store import Evidence
 from graphs.nodes.report import ATTEMPTS, short
 from graphs.state import Report, ResearchState
+from graphs.telemetry import note
 
 MARK = "*(not verified)*"
 
@@ -27,6 +28,7 @@ def verify_report(deps: Deps) -> Any:
         stored = await deps.evidence.many(state["job_id"], cited(report["body"]))
         found = _problems(state, report["body"], {each: stored[each] for each in stored if each in state["evidence"]})
         again = bool(found) and report["attempts"] < ATTEMPTS
+        note(problems=len(found), sent_back=again)
         runtime.stream_writer({"type": "report_verified", "problems": len(found), "sent_back": again})
         judged = Report(
             title=short(state["question"]) if _is_doubtful(report["title"], state) else report["title"],

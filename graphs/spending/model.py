@@ -31,11 +31,10 @@ from graphs.spending.spend import Account
 from graphs.spending.toll import Answer, Emit, Request, Toll
 from graphs.spending.turnstile import Turnstile
 from graphs.stop_reasons import StopReason
+from graphs.telemetry import exchanged
 
 # Answers are not streamed. LangChain's name for the token limit is replaced by the one that is sized.
 WITHOUT_STREAMS = frozenset({"stream", "stream_options", "stream_usage", "max_tokens"})
-
-
 Json = dict[str, Any]
 T = TypeVar("T")
 
@@ -219,6 +218,7 @@ class GovernedChatOpenAI(ChatOpenAI):
             answer.usage = error.usage
             raise
         answer.usage = tokens_of(document["usage"])
+        exchanged(payload, document)
         return document
 
     def _request(

@@ -25,7 +25,7 @@ from graphs.clock import utc_now
 from graphs.errors import DAYS, CircuitOpen, LedgerUnavailable, LimitReached, NoCompletion
 from graphs.redis.breaker import Breaker
 from graphs.spending.ledger import Ledger
-from graphs.spending.limits import LIMITS, Limits
+from graphs.spending.limits import LIMITS, MICRO, Limits
 from graphs.spending.money import MAX_MICRO_USD
 from graphs.spending.parts import MODEL
 from graphs.spending.spend import Account, Tokens
@@ -33,6 +33,7 @@ from graphs.spending.turnstile import Turnstile
 from graphs.spending.waiting import when_free
 from graphs.state import Json
 from graphs.stop_reasons import StopReason
+from graphs.telemetry import charged_for, model_call
 
 Emit = Callable[[Json], None]
 SERVER_ERROR = 500
@@ -146,13 +147,14 @@ class Toll:
             raise
         tokens = self._paid_for(request, reserved, at)
         answer = Answer(call_id, request.model, tokens, at, reserved, request.bytes, self.clock())
-        with self.turnstile.opened(call_id, request.bytes) as was_sent:
-            try:
-                yield answer
-            except BaseException as error:
-                await to_its_end(self._closed(answer, account, emit, error, sent=was_sent()))
-                raise
-        await to_its_end(self._paid(answer, account, emit))
+        with model_call(account.job_id, account.agent, request.model, tokens):
+            with self.turnstile.opened(call_id, request.bytes) as was_sent:
+                try:
+                    yield answer
+                except BaseException as error:
+                    await to_its_end(self._closed(answer, account, emit, error, sent=was_sent()))
+                    raise
+            await to_its_end(self._paid(answer, account, emit))
 
     async def _reserved(self, account: Account, request: Request, emit: Emit, at: datetime) -> tuple[str, int]:
         """The id of the reservation, and its micro-dollars."""
@@ -207,6 +209,7 @@ class Toll:
         except LedgerUnavailable as error:  # the answer is paid for, so keep it
             logger.warning("a call could not be settled; it will be charged as reserved: %s", error)
             return
+        charged_for(charged / MICRO, tokens, estimated=cost is None)
         emit(
             {
                 "type": "model_call",

@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from graphs.errors import Fenced, LimitReached, ServerUnavailable, ToolFailure
 from graphs.spending.tool_toll import Payer, Payment, ToolToll, unpaid
 from graphs.state import Json
+from graphs.telemetry import tool_call
 from graphs.tools.cache import cache_key
 from graphs.tools.limits import ToolLimits
 from graphs.tools.metrics import ToolMetrics
@@ -171,6 +172,14 @@ class ToolGateway:
             LimitReached, Fenced, LedgerUnavailable: the call cannot be paid for, and was not made.
             Unaccounted: it may cost something, and nobody pays.
         """
+        with tool_call(server_name, tool, agent.name, arguments) as answered:
+            result = await self._called(agent, server_name, tool, arguments, tenant, payer)
+            answered(result.text, result.cached)
+            return result
+
+    async def _called(
+        self, agent: Agent, server_name: str, tool: str, arguments: Json, tenant: str, payer: Payer | None
+    ) -> ToolResult:
         server, started, outcome = self._server(server_name), time.monotonic(), "failed"
         caller = _in_the_name_of(agent, server_name, tool, self._signer.pseudonym(tenant, server_name))
         try:

@@ -30,6 +30,7 @@ from mcp.types import (
 )
 
 from graphs.state import Json
+from graphs.telemetry import carried
 from graphs.tools.results import Answer
 from graphs.tools.stdio import spoken_to
 from graphs.tools.tokens import Caller
@@ -106,7 +107,9 @@ class KeptSession:
         """
         session = await self.opened()
         number = next(self._numbers)
-        meta: Json = {"caller": caller.claims(), "call": number} if self._is_told else {"call": number}
+        meta: Json = {"call": number}
+        if self._is_told:
+            meta |= {"caller": caller.claims(), **carried()}
         if ticket:
             meta["ticket"] = ticket
         call = asyncio.create_task(_asked(session, tool, arguments, meta))

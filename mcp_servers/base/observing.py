@@ -18,6 +18,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from mcp_servers.base.tracing import trace_id
+
 REFUSED = ("queue_full", "waited_too_long", "stopping")  # why a call is answered `busy`
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 LEAST = 8  # characters; shorter secrets are not redacted, because ordinary words contain them
@@ -82,6 +84,8 @@ class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         told: dict[str, object] = {"time": time, "level": record.levelname, "server": self._server}
+        if trace := trace_id():
+            told["trace"] = trace
         told |= getattr(record, "call", None) or {"logger": record.name, "message": record.getMessage()}
         if record.exc_info:
             told["traceback"] = self.formatException(record.exc_info)

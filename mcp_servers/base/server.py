@@ -19,6 +19,7 @@ from pydantic_core import to_json
 from mcp_servers.base import results
 from mcp_servers.base.access import ANYBODY, Caller, told_by
 from mcp_servers.base.observing import Metrics, log_call
+from mcp_servers.base.tracing import span_of_call
 
 TICKET_CHARS = 64
 
@@ -94,22 +95,24 @@ class Server(FastMCP[None]):
     async def call_tool(self, name: str, arguments: dict[str, Any]) -> Any:
         """Call a tool within the limits. Raises ToolError; its message says what to do."""
         caller, began, outcome, size = self.caller(), time.perf_counter(), "error", 0
-        try:
-            result = await self._called(caller, name, arguments)
-            size = self._checked_size(name, result)
-            outcome = "error" if result.isError else "ok"
-            return result
-        except _Stopped as stopped:
-            outcome = stopped.outcome
-            raise
-        except asyncio.CancelledError:
-            outcome = "cancelled"
-            raise
-        finally:
-            seconds = time.perf_counter() - began
-            tool = name if self._tool_manager.get_tool(name) else "unknown"
-            self.metrics.called(tool, outcome, seconds)
-            log_call(tool, caller.agent, outcome, seconds, size)
+        tool = name if self._tool_manager.get_tool(name) else "unknown"
+        with span_of_call(tool, caller.agent, self._meta()) as ended:
+            try:
+                result = await self._called(caller, name, arguments)
+                size = self._checked_size(name, result)
+                outcome = "error" if result.isError else "ok"
+                return result
+            except _Stopped as stopped:
+                outcome = stopped.outcome
+                raise
+            except asyncio.CancelledError:
+                outcome = "cancelled"
+                raise
+            finally:
+                seconds = time.perf_counter() - began
+                self.metrics.called(tool, outcome, seconds)
+                log_call(tool, caller.agent, outcome, seconds, size)
+                ended(outcome)
 
     async def list_resources(self) -> list[Resource]:
         return [] if self.caller().tools is not None else await self.resources()
@@ -131,17 +134,19 @@ class Server(FastMCP[None]):
             return ANYBODY
         if context.request:
             return cast("Caller", context.request.scope["caller"])
-        told = context.meta.model_extra if context.meta else {}
-        return told_by(ANYBODY, {"_meta": told}, "")  # over stdio
+        return told_by(ANYBODY, {"_meta": self._meta()}, "")  # over stdio
 
     def ticket(self) -> str:
         """What pays for embeddings that the current request needs; "" for nothing."""
+        return str(self._meta().get("ticket") or "")[:TICKET_CHARS]
+
+    def _meta(self) -> dict[str, Any]:
+        """The `_meta` of the current request."""
         try:
             meta = self.get_context().request_context.meta
         except ValueError:  # no request
-            return ""
-        told = (meta and meta.model_extra) or {}
-        return str(told.get("ticket") or "")[:TICKET_CHARS]
+            return {}
+        return (meta and meta.model_extra) or {}
 
     async def _called(self, caller: Caller, name: str, arguments: dict[str, Any]) -> Any:
         if not caller.may_use(name):

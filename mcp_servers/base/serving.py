@@ -17,6 +17,7 @@ from mcp_servers.base.admission import Room
 from mcp_servers.base.http_program import LOOPBACK, Bounds, is_loopback
 from mcp_servers.base.observing import configure_logs
 from mcp_servers.base.server import CallLimits, Data, NoData, Server
+from mcp_servers.base.tracing import export_spans, is_on
 from safe_http.shown import shown
 
 BAD_INPUT = 2
@@ -117,11 +118,14 @@ def run(build: Callable[[argparse.Namespace], Server], options: argparse.Namespa
         raise SystemExit(BAD_INPUT) from error
     configure_logs(server.name, options.log_level or ("warning" if options.stdio else "info"), os.environ)
     server.limits = CallLimits(options.max_call_s, options.max_result_bytes)
+    flush = export_spans(server.name) if is_on(os.environ) else None
     threading.Thread(target=_end_without_data, args=(server.data,), daemon=True).start()
     if listener is None:
         server.run("stdio")
     else:
         http_program.serve(server, listener, bounds(options, secret), exit_with_stdin=options.exit_with_stdin)
+    if flush:
+        flush()
     # Not by way of the interpreter's end, at which DuckDB would report every object that is still alive as leaked.
     for stream in (sys.stdout, sys.stderr):
         if not stream.closed:  # stdio closes its own

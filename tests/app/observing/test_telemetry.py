@@ -1,21 +1,30 @@
-"""With LangSmith's own settings a job is traced; without them nothing is built and nothing is sent."""
+"""With their own settings jobs are traced to LangSmith and OpenTelemetry; without them nothing is built or sent."""
 
 import contextlib
 import gzip
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from app.commands import doctor
 from app.config.settings import Settings
-from app.observing.telemetry import tracing
+from app.observing import spans
+from app.observing.redaction import Redaction
+from app.observing.telemetry import FLUSH_S, tracing
+from mcp_servers.base.tracing import is_on
 from tests.app.command_line import tollgate
 from tests.http_server import served
 
@@ -48,7 +57,7 @@ def ingest() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
 
 
 def test_without_settings_there_is_no_tracer(settings: Settings) -> None:
-    with tracing(settings) as handlers:
+    with tracing(settings, "test") as handlers:
         assert handlers == []
 
 
@@ -86,6 +95,8 @@ def test_a_job_is_traced_with_its_id_agents_and_limits(tmp_path: Path, beside: d
 @pytest.mark.slow
 def test_a_tracing_outage_does_not_hold_up_the_job(tmp_path: Path, beside: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        nobody = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
         ended = tollgate(
             tmp_path,
             "run",
@@ -93,10 +104,74 @@ def test_a_tracing_outage_does_not_hold_up_the_job(tmp_path: Path, beside: dict[
             **beside,
             LANGSMITH_TRACING="true",
             LANGSMITH_API_KEY="ls-test",
-            LANGSMITH_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            LANGSMITH_ENDPOINT=nobody,
+            OTEL_EXPORTER_OTLP_ENDPOINT=nobody,
         )
+    assert time.monotonic() - began < FLUSH_S + spans.FLUSH_S + 20
     assert ended.returncode == 0, ended.stderr
     assert "answered (completed)" in ended.stdout
+
+
+def test_what_is_exported_has_no_secrets() -> None:
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(spans.Redacting(kept, Redaction(["a secret of ours"]))))
+    said = f"a secret of ours, {ADDRESS}"
+    context = SpanContext(1, 2, is_remote=True)
+    with provider.get_tracer("test").start_as_current_span(said, links=[Link(context, {"said": said})]) as span:
+        span.set_attributes({"said": said, "password": "x", "list": [said, "harmless"], "number": 7, "yes": True})
+        span.add_event(said, {"said": said})
+        span.set_status(Status(StatusCode.ERROR, said))
+    (exported,) = kept.get_finished_spans()
+    text = exported.to_json()
+    assert "a secret of ours" not in text
+    assert ADDRESS not in text
+    assert exported.attributes
+    assert (exported.attributes["password"], exported.attributes["number"], exported.attributes["yes"]) == (
+        "[secret]",
+        7,
+        True,
+    )
+    assert (exported.context, exported.start_time) == (span.get_span_context(), span.start_time)  # type: ignore[attr-defined]
+    assert "[secret]" in str(exported.status.description)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "off; OTEL_EXPORTER_OTLP_ENDPOINT or LANGSMITH_TRACING=true turns it on"),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://me:hunter2@collector:4318/"},
+            "OpenTelemetry: spans without contents to https://collector:4318/v1/traces",
+        ),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://collector/spans?key=hunter2",
+                "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "span_only",
+            },
+            "OpenTelemetry: spans with contents, redacted, to https://collector/spans",
+        ),
+        (
+            {"OTEL_TRACES_EXPORTER": "otlp"},
+            "OpenTelemetry: spans without contents to http://localhost:4318/v1/traces",
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "true"},
+            "off; OTEL_EXPORTER_OTLP_ENDPOINT or LANGSMITH_TRACING=true turns it on",
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"},
+            "off; OTEL_EXPORTER_OTLP_ENDPOINT or LANGSMITH_TRACING=true turns it on",
+        ),
+    ],
+)
+def test_the_doctor_says_what_is_on_and_where_it_goes(
+    given: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert [line.found for line in doctor.tracing(Settings(_env_file=None))] == [told]
+    assert is_on(given) is not told.startswith("off"), "MCP servers agree"
 
 
 def _posted(body: bytes) -> list[dict[str, Any]]:
