@@ -62,6 +62,7 @@ bench: .venv/dev ## compare checkpointer, gate and tool gateway with their peers
 	$(BIN)/python -m evals.bench.api
 	$(BIN)/python -m evals.bench.console
 	$(BIN)/python -m evals.bench.jobs
+	$(BIN)/python -m evals.bench.tracing
 
 image: .venv/dev ## perform the Dockerfile's steps and start what compose.yaml starts, without Docker
 	@deploy/check_image

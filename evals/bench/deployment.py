@@ -49,13 +49,15 @@ class Deployment:
 
 @contextlib.asynccontextmanager
 async def deployed(latency_ms: int, **given: str) -> AsyncIterator[Deployment]:
-    """Start everything, with these settings for API and workers; ends it with the block.
+    """Start everything, with these settings for API and workers, and tracing of MCP servers as theirs; ends it with the
+    block.
 
     Redis is the one at REDIS_URL, or one of its own. Raises RuntimeError when a program does not start.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-bench-")))
-        settings = Settings(_env_file=None).model_copy(update=_own(folder, latency_ms))
+        traced_to = {"otel_exporter_otlp_endpoint": given.get("OTEL_EXPORTER_OTLP_ENDPOINT")}
+        settings = Settings(_env_file=None).model_copy(update=_own(folder, latency_ms) | traced_to)
         redis_url = stack.enter_context(redis_running(settings))
         addresses = stack.enter_context(running(settings, redis_url))
         silent = environment(addresses.model, addresses.servers, folder)
