@@ -258,7 +258,7 @@ class Driver:
             await self.graph.checkpointer.renew(run.job_id)
 
     def _config(self, record: Record, token: int) -> RunnableConfig:
-        limits = record.limits
+        limits, trace = record.limits, trace_id()
         return {
             "configurable": {"thread_id": record.job_id, FENCE: token, WAITED: record.waited_s},
             "run_name": "research job",
@@ -266,7 +266,7 @@ class Driver:
             "callbacks": list(self.callbacks),
             "metadata": {
                 "job_id": record.job_id,
-                "trace_id": trace_id(),
+                **({"trace_id": trace} if trace else {}),
                 **{f"limit_{key}": value for key, value in limits.model_dump().items()},
             },
             "tags": ["tollgate", f"on_limit:{limits.on_limit}"],

@@ -96,7 +96,8 @@ class Server(FastMCP[None]):
         """Call a tool within the limits. Raises ToolError; its message says what to do."""
         caller, began, outcome, size = self.caller(), time.perf_counter(), "error", 0
         tool = name if self._tool_manager.get_tool(name) else "unknown"
-        with span_of_call(tool, caller.agent, self._meta()) as ended:
+        agent = "" if caller.agent == ANYBODY.agent else caller.agent
+        with span_of_call(tool, agent, self._meta()) as ended:
             try:
                 result = await self._called(caller, name, arguments)
                 size = self._checked_size(name, result)

@@ -54,15 +54,16 @@ def export_spans(server: str) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def span_of_call(tool: str, agent: str, meta: Mapping[str, Any]) -> Iterator[Callable[[str], None]]:
-    """A span around a call that came with this `_meta`, whose `traceparent` it continues. Yields what notes the
-    outcome."""
+    """A span around a call that came with this `_meta`, whose `traceparent` it continues; `agent` may be unknown, "".
+    Yields what notes the outcome."""
     carrier = {name: value for name, value in meta.items() if isinstance(value, str)}
     attributes = {
         "mcp.method.name": METHOD,
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": tool,
-        "gen_ai.agent.name": agent,
     }
+    if agent:
+        attributes["gen_ai.agent.name"] = agent
     with _TRACER.start_as_current_span(
         f"{METHOD} {tool}",
         context=_W3C.extract(carrier),

@@ -1,5 +1,6 @@
 """A setting that does not exist or does not fit is named in one line."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from app.config.prices import pricer
 from app.config.settings import Settings, load
 from app.errors import BadInput
+from app.running.processes import mcp_program
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +59,7 @@ def test_without_any_setting_it_runs_offline() -> None:
         ("TOLLGATE_WEBHOOK_SECRET", "A" * 32, "TOLLGATE_WEBHOOK_SECRET is not whsec_"),
         ("TOLLGATE_WEBHOOK_ATTEMPTS", "0", "setting TOLLGATE_WEBHOOK_ATTEMPTS: Input should be greater than"),
         ("TOLLGATE_ON_LIMIT", "explode", "setting TOLLGATE_ON_LIMIT: Input should be 'escalate'"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "setting OTEL_EXPORTER_OTLP_PROTOCOL: Input should be 'http/protobuf'"),
     ],
 )
 def test_a_bad_setting_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
@@ -141,3 +144,23 @@ def test_cached_tokens_are_cheaper_and_not_counted_twice() -> None:
         },
     )
     assert (plain, cached) == (250_000, 25_000)
+
+
+def test_variables_of_opentelemetry_may_be_in_the_file_for_its_sdk_and_for_child_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endpoint, name, delay = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME", "OTEL_BSP_SCHEDULE_DELAY"
+    for each in (endpoint, name, delay):
+        monkeypatch.setenv(each, "ours")  # so that what is loaded does not outlive the test
+        monkeypatch.delenv(each)
+    monkeypatch.setenv(name, "from the environment")
+    Path(".env").write_text(f"{endpoint}=http://collector:4318\n{name}=from the file\n{delay}=100\n")
+    settings = load()
+    assert settings.spans_endpoint == "http://collector:4318/v1/traces"
+    assert (os.environ[name], os.environ[delay]) == ("from the environment", "100")
+    _, environment = mcp_program(settings, "analytics")
+    assert {each: environment[each].rstrip("/") for each in (endpoint, name, delay)} == {
+        endpoint: "http://collector:4318",
+        name: "from the environment",
+        delay: "100",
+    }

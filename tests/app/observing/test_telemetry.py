@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -59,6 +60,7 @@ def ingest() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
 def test_without_settings_there_is_no_tracer(settings: Settings) -> None:
     with tracing(settings, "test") as handlers:
         assert handlers == []
+        assert not isinstance(trace.get_tracer_provider(), TracerProvider)
 
 
 @pytest.mark.slow
@@ -74,6 +76,7 @@ def test_a_job_is_traced_with_its_id_agents_and_limits(tmp_path: Path, beside: d
             LANGSMITH_TRACING=tracing,
             LANGSMITH_API_KEY="ls-test",
             LANGSMITH_ENDPOINT=url,
+            OTEL_EXPORTER_OTLP_ENDPOINT=url if tracing == "true" else "",
         )
     assert ended.returncode == 0, ended.stderr
     job_id = json.loads(ended.stdout)["job_id"]
@@ -85,6 +88,8 @@ def test_a_job_is_traced_with_its_id_agents_and_limits(tmp_path: Path, beside: d
     job = next(run for run in runs if run["name"] == "research job")
     metadata = job["extra"]["metadata"]
     assert metadata["job_id"] == job_id
+    spans = next(body for told, body in taken if told.startswith("POST /v1/traces"))
+    assert bytes.fromhex(metadata["trace_id"]) in spans, "OpenTelemetry has it under the same id"
     assert metadata["limit_budget_micro_usd"] == 250_000
     assert "tollgate" in job["tags"]
     assert {run["name"] for run in runs} >= {"supervisor", "budget", "sales", "verify", "report", "finish"}
