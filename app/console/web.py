@@ -43,7 +43,13 @@ async def beside(api: FastAPI, backend: Backend, *, loopback: bool) -> AsyncIter
     web.router.routes.extend(downloads(console))
     app.config.quasar_config["loadingBar"] = {"skipHijack": True}  # it would flash at each refresh
     ui.run_with(
-        web, mount_path=PATH, language="en-US", tailwind=False, show_welcome_message=False, reconnect_timeout=10.0
+        web,
+        mount_path=PATH,
+        language="en-US",
+        tailwind=False,
+        show_welcome_message=False,
+        reconnect_timeout=10.0,
+        binding_refresh_interval=None,  # nothing is bound
     )
     async with web.router.lifespan_context(web):
         yield Gate(api, web, backend, loopback=loopback)
