@@ -7,7 +7,8 @@ from redis.asyncio import Redis
 from graphs.spending.ledger import Ledger
 from graphs.spending.parts import LONGEST_ITEM, MODEL, TOOL, ItemSpend
 from graphs.spending.spend import Tokens
-from tests.graphs.ledgers import EXPIRES_IN_S, NOON, Clock, account
+from tests.graphs.ledgers import EXPIRES_IN_S, NOON, TTL, Clock, account
+from tests.graphs.redis_servers import Client
 
 MOST_NAMES = 64
 TODAY = NOON.date()
@@ -49,10 +50,12 @@ async def test_what_an_earlier_version_reserved_is_charged_to_a_part_without_a_n
     assert parts.slots == {0: 7}
 
 
-async def test_a_day_is_read_on_its_own(ledger: Ledger, clock: Clock) -> None:
+async def test_a_day_is_read_on_its_own(client: Client, clock: Clock) -> None:
+    ledger = Ledger(client, ttl_seconds=TTL, now=clock)
     await ledger.reserve("call", account(), 10, expires_in_s=EXPIRES_IN_S, item=MODEL + "large")
     clock.advance(days=1)
     await ledger.settle("call", 7)
-    assert (await ledger.parts(TODAY)).slots == {NOON.hour * 4: 7}
+    today = await ledger.parts(TODAY)
+    assert (today.slots, today.dearest, today.agents) == ({NOON.hour * 4: 7}, {"acme": 7}, {"sales": 7})
     tomorrow = await ledger.parts(TODAY + timedelta(days=1), "acme")
     assert (tomorrow.items, tomorrow.slots, tomorrow.dearest, tomorrow.spend.deployment.micro_usd) == ({}, {}, {}, 0)
