@@ -8,7 +8,7 @@ from nicegui import ui
 from app.access.keys import Scope
 from app.api import actions
 from app.api.models import DecisionRequest
-from app.console.frame import REQUEST_ID, Viewer, checked, shown
+from app.console.frame import REQUEST_ID, Viewer, checked, number, shown
 from graphs.state import Json
 
 LABELS = {"amount_usd": "US dollars to add", "note": "What to do instead"}
@@ -48,7 +48,7 @@ def _form(
             label = LABELS.get(name, name)
             if field["type"] == "number":
                 least, most = escalation["least_amount_usd"], escalation["most_amount_usd"]
-                fields[name] = ui.number(label, value=_suggested(least, most), min=least, max=most).props("step=0.01")
+                fields[name] = number(label, _suggested(least, most), least, most)
             else:
                 fields[name] = ui.textarea(label).props(f"autogrow rows=2 maxlength={field.get('maxLength', 1000)}")
         button = ui.button(action.replace("_", " ").capitalize())

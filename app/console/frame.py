@@ -167,6 +167,11 @@ def checked(model: type[M], **given: Any) -> M:
         raise RequestValidationError(error.errors()) from error
 
 
+def number(label: str, value: float, least: float, most: float, step: float = 0.01) -> ui.number:
+    """A field for a number. What is out of bounds is refused when it is sent; NiceGUI's own bounds would change it."""
+    return ui.number(label, value=value).props(f"min={least} max={most} step={step}")
+
+
 class Panel:
     """A part of a page that is drawn anew when its data change."""
 

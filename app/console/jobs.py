@@ -8,7 +8,7 @@ from app.access.keys import Scope
 from app.api import actions
 from app.api.models import JobRequest
 from app.console import PATH
-from app.console.frame import REQUEST_ID, Panel, Viewer, checked, empty, heading, shown
+from app.console.frame import REQUEST_ID, Panel, Viewer, checked, empty, heading, number, shown
 from app.jobs.records import Record
 from app.jobs.states import STATUSES, TERMINAL
 from graphs.evidence.rendering import counted
@@ -107,11 +107,8 @@ def _form(viewer: Viewer) -> None:
         question = ui.textarea("Question").props("autogrow rows=2").classes("wide")
         with ui.element("div").classes("fields"):
             most_usd = ceiling.budget_micro_usd / MICRO
-            budget = ui.number(
-                "Budget in US dollars", value=limits.budget_micro_usd / MICRO, min=0.000001, max=most_usd
-            )
-            budget.props("step=0.01")
-            deadline = ui.number("Deadline in seconds", value=limits.deadline_s, min=1, max=ceiling.deadline_s)
+            budget = number("Budget in US dollars", limits.budget_micro_usd / MICRO, 0.01, most_usd)
+            deadline = number("Deadline in seconds", limits.deadline_s, 1, ceiling.deadline_s, step=1)
             on_limit = ui.select(ON_LIMIT, value=limits.on_limit, label="At a limit")
             button = ui.button("Submit")
 

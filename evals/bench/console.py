@@ -101,7 +101,7 @@ async def held_open(url: str, paths: list[str]) -> AsyncIterator[list[int]]:
     holding = [asyncio.create_task(hold(at, path)) for at, path in enumerate(paths)]
     try:
         until = time.monotonic() + 60
-        while not all(each > 400 for each in got):
+        while not all(each > 100 for each in got):
             assert time.monotonic() < until, f"not all pages are open: {got}"
             assert not any(each.done() for each in holding), [each.exception() for each in holding if each.done()]
             await asyncio.sleep(0.1)

@@ -184,7 +184,7 @@ def test_a_browser_logs_in_with_a_key_and_can_do_what_the_key_may(
                 page.get_by_label("API key").fill(key)
                 page.get_by_role("button", name="Log in").click()
                 expect(page.get_by_role("alert").filter(has_text=said)).to_have_count(1 if said else 0)
-            expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+            expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
             expect(page.get_by_role("button", name="Submit")).to_have_count(0)
             page.goto(f"{api.url}/console/operations")
             expect(page.get_by_text("It needs the scope admin.")).to_be_visible()
