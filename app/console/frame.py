@@ -102,6 +102,9 @@ class Viewer:
             ui.notify(done, type="positive")
         return True
 
+    async def _still_admitted(self) -> bool:
+        return await self.console.glances.of(("admitted", self.caller.id), self.admitted)
+
     def follow(self, every_s: float, look: Callable[[], Awaitable[object]]) -> ui.timer:
         """Look regularly for as long as the page is open. An error is shown until it is over."""
         trouble = ui.label().classes("trouble").props("role=alert")
@@ -109,7 +112,7 @@ class Viewer:
 
         async def looked() -> None:
             try:
-                if not await self.admitted():
+                if not await self._still_admitted():
                     ui.navigate.to("/login")
                     return
                 await look()

@@ -13,6 +13,7 @@ from app.console.escalation import asked
 from app.console.frame import REQUEST_ID, Panel, Viewer, heading
 from app.console.report import linked
 from app.console.story import Story
+from app.jobs.events import Event
 from app.jobs.states import MEDIA, TERMINAL
 from graphs.spending.spend import Spend
 
@@ -82,15 +83,21 @@ class Page:
             await self._draw()
 
     async def _read(self) -> None:
-        here, tenant = self.viewer.console.backend, self.viewer.tenant
-        record = await here.service.get(tenant, self.job_id)
-        while events := await here.service.log.read(self.job_id, self.story.last, most=READ_AT_ONCE):
+        glances, what = self.viewer.console.glances, ("job", self.viewer.tenant, self.job_id)
+        self.job, self.used = await glances.of(what, self._document)  # first: only the tenant may read on
+        while events := await glances.of((*what, self.story.last), self._events):
             self.story.read(events)
             if len(events) < READ_AT_ONCE:
                 break
-        if not (self.job and self.job.status in TERMINAL and record.status in TERMINAL):
-            self.used = await here.service.deps.ledger.spend(self.job_id)
-            self.job = await document(here, record, self.used)
+
+    async def _events(self) -> list[Event]:
+        return await self.viewer.console.backend.service.log.read(self.job_id, self.story.last, most=READ_AT_ONCE)
+
+    async def _document(self) -> tuple[JobDocument, Spend]:
+        here = self.viewer.console.backend
+        record = await here.service.get(self.viewer.tenant, self.job_id)
+        used = await here.service.deps.ledger.spend(self.job_id)
+        return await document(here, record, used), used
 
     async def _draw(self) -> None:
         job = self.job
