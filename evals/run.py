@@ -22,7 +22,17 @@ from app.running.processes import Addresses, services
 from app.running.runtime import opened
 from evals.evaluators import EVALUATORS, read_outcome
 from evals.questions import Question, asked, chosen
-from evals.scoreboard import Answer, Results, baseline_of, document, fallen, read_baseline, table, write_json
+from evals.scoreboard import (
+    Answer,
+    Results,
+    baseline_of,
+    document,
+    fallen,
+    otherwise_made,
+    read_baseline,
+    table,
+    write_json,
+)
 from graphs.research import build_research_graph
 from graphs.single_agent import build_single_agent_graph
 from sample import BASELINE
@@ -85,13 +95,17 @@ async def _answered(jobs: Jobs, settings: Settings, question: Question, free: as
         result = await jobs.run(job_id, lambda _: None)
         seconds = time.monotonic() - started
     outcome = read_outcome(result.model_dump(mode="json"), seconds)
-    answer = Answer(question.id, question.kind, job_id, tuple(evaluate(question, outcome) for evaluate in EVALUATORS))
+    scores = tuple(evaluate(question, outcome) for evaluate in EVALUATORS)
+    answer = Answer(question.id, question.kind, job_id, scores, result.behaviour_version)
     _say(f"{question.id}: {result.stop_reason}, {seconds:.1f} s. {answer.comments}")
     return answer
 
 
 def _judged(results: Results) -> int:
-    worse = fallen(results, read_baseline(BASELINE))
+    baseline = read_baseline(BASELINE)
+    for line in otherwise_made(results, baseline):
+        print(line)
+    worse = fallen(results, baseline)
     for line in worse:
         print(f"below the baseline: {line}")
     return FELL if worse else 0

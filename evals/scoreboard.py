@@ -24,8 +24,9 @@ COLUMNS = {
     "seconds": "seconds",
 }
 
-Scored = Mapping[str, Mapping[str, float | None]]  # by question and score name
-Baseline = Mapping[str, Scored]  # by system
+VERSIONS = "behaviour_versions"
+
+Baseline = Mapping[str, Any]  # by system, scores by question and name; under VERSIONS, versions by system
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Answer:
     kind: Kind
     job_id: str
     scores: tuple[Score, ...]
+    behaviour_version: str | None = None
 
     def score(self, key: str) -> float | None:
         """The score with this name; None if there was nothing to measure."""
@@ -71,7 +73,7 @@ def mean(answers: Iterable[Answer], key: str) -> float | None:
 
 def document(results: Results) -> dict[str, Any]:
     """All scores and comments, as JSON."""
-    return {
+    scores = {
         name: {
             each.question: {
                 "job_id": each.job_id,
@@ -82,14 +84,31 @@ def document(results: Results) -> dict[str, Any]:
         }
         for name, answers in results.items()
     }
+    return {VERSIONS: versions(results), **scores}
 
 
 def baseline_of(results: Results) -> Baseline:
     """The baseline for later runs, by system and question."""
-    return {
+    scores = {
         name: {each.question: {key: each.score(key) for key in (*QUALITIES, *AMOUNTS)} for each in answers}
         for name, answers in results.items()
     }
+    return {VERSIONS: versions(results), **scores}
+
+
+def versions(results: Results) -> dict[str, str | None]:
+    """The behaviour version of each system."""
+    return {name: answers[-1].behaviour_version for name, answers in results.items() if answers}
+
+
+def otherwise_made(results: Results, baseline: Baseline) -> list[str]:
+    """One line for each system whose models, prompts, agents or limits are not those of the baseline."""
+    before = baseline.get(VERSIONS, {})
+    return [
+        f"{name}: its behaviour version is {now}, the baseline's {before.get(name) or 'unknown'}"
+        for name, now in versions(results).items()
+        if now != before.get(name)
+    ]
 
 
 def fallen(results: Results, baseline: Baseline) -> list[str]:

@@ -92,11 +92,14 @@ def router(metrics: Metrics) -> APIRouter:
         here: BackendDep,
         caller: Reader,
         status: Annotated[Status | None, Query()] = None,
+        behaviour_version: Annotated[str | None, Query(max_length=40)] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
     ) -> JobList:
         before = _decoded(cursor) if cursor is not None else None
-        records, last = await here.service.listed(caller.tenant, status=status, before=before, most=limit)
+        records, last = await here.service.listed(
+            caller.tenant, status=status, behaviour_version=behaviour_version, before=before, most=limit
+        )
         items = [JobSummary(**summary(each)) for each in records]
         return JobList(items=items, next_cursor=_encoded(last) if last else None)
 

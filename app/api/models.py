@@ -133,13 +133,14 @@ class Accepted(BaseModel):
 
 
 class JobSummary(Accepted):
-    """A job in a list."""
+    """A job in a list. `behaviour_version` is a hash of the models, prompts, agents and limits it ran with last."""
 
     status: Status
     question: str
     created_at: datetime
     updated_at: datetime
     metadata: dict[str, Any]
+    behaviour_version: str | None = None
 
 
 class DeadLetter(JobSummary):
@@ -244,7 +245,7 @@ class Readiness(Health):
 
 def summary(record: Record) -> Json:
     """The fields of `JobSummary`, also for the constructors of its subclasses."""
-    same = ("status", "question", "created_at", "updated_at", "metadata")
+    same = ("status", "question", "created_at", "updated_at", "metadata", "behaviour_version")
     return {
         "id": record.job_id,
         **{name: getattr(record, name) for name in same},

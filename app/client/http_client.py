@@ -42,6 +42,7 @@ class Summary(Named):
     status: str
     question: str
     created_at: str
+    behaviour_version: str | None = None
 
 
 class Job(Summary):
@@ -109,9 +110,10 @@ class Client:
             time.sleep(POLL_S)
         return job
 
-    def jobs(self, status: str | None, most: int) -> list[Summary]:
+    def jobs(self, status: str | None, most: int, behaviour: str | None = None) -> list[Summary]:
         """The newest jobs first. The server scans a bounded number per page, so matches may be on a later page."""
-        params, found = {"limit": str(most)} | ({"status": status} if status else {}), list[Summary]()
+        wanted = {"limit": str(most), "status": status, "behaviour_version": behaviour}
+        params, found = {name: value for name, value in wanted.items() if value}, list[Summary]()
         while True:
             page = self._sent(_Jobs, Ask("GET", _JOBS, params=params))
             found += page.items

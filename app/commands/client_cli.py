@@ -115,14 +115,15 @@ def status(job: JobId, as_json: AsJson = False, url: Url = None) -> None:
 @cli.command("list", rich_help_panel=RUN)
 def list_jobs(
     status: Annotated[Status | None, typer.Option(help="Only jobs in this state.")] = None,
+    behaviour: Annotated[str | None, typer.Option(help="Only jobs of this behaviour version.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="Most jobs to list.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document per line.")] = False,
     url: Url = None,
 ) -> None:
-    """List jobs, newest first: id, state, question."""
+    """List jobs, newest first: id, state, behaviour version, question."""
     with connected(api_of(url)) as client:
-        for each in client.jobs(status, limit):
-            line = f"{each.id}  {each.status:<14}  {_line(each.question)}"
+        for each in client.jobs(status, limit, behaviour):
+            line = f"{each.id}  {each.status:<14}  {each.behaviour_version or '-':<10}  {_line(each.question)}"
             typer.echo(harmless_json(each.model_dump_json()) if as_json else line)
 
 
@@ -211,6 +212,8 @@ def _show(api: Api, job: "Job", *, as_json: bool) -> None:
     if job.stop_reason:
         console.print(f"stop reason  {job.stop_reason}")
     console.print(f"cost         ${job.cost_usd:.6f} of {in_full(round(job.budget_usd * MICRO))}")
+    if job.behaviour_version:
+        console.print(f"behaviour    {job.behaviour_version}")
     if job.status in {"completed", "partial"}:
         console.print(f"report       {api.hint(f'report {job.id}')}")
     if job.resumes_at:

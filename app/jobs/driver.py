@@ -68,6 +68,7 @@ class Driver:
     callbacks: list[BaseCallbackHandler]
     redact: Redaction = redacted
     content: Recorder | None = None
+    behaviour_version: str | None = None
 
     async def driven(self, run: Run) -> JobResult:
         """Continue the job from its last checkpoint, under its lease.
@@ -130,6 +131,7 @@ class Driver:
         counted: Json = {"status": "running", "attempts": attempts, "attempted_at": position}
         if not record.traceparent and (current := traceparent()):
             counted["traceparent"] = current
+        counted["behaviour_version"] = self.behaviour_version
         if record.suspended_at:
             waited_s = record.waited_s + (self.deps.now() - record.suspended_at).total_seconds()
             counted |= {"suspended_at": None, "waited_s": waited_s}

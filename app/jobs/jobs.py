@@ -20,6 +20,7 @@ from app.jobs.reports import ReportFolder
 from app.jobs.results import JobResult, result_of
 from app.jobs.states import TERMINAL
 from app.observing.redaction import Redaction, redacted
+from app.recording.behaviour import behaviour_version
 from graphs.deps import Deps
 from graphs.errors import Fenced
 from graphs.planning.decision import ApproveMore, Redirect, decided
@@ -70,7 +71,9 @@ class Jobs:
         self._records = Records(client, ttl_seconds=ttl_seconds, now=deps.now)
         self.budgets = Budgets(client, self._records, self._limits, deps, ttl_seconds=ttl_seconds)
         parts = (self._records, self._decisions, self._log, reports)
-        self._driver = Driver(graph, deps, *parts, callbacks or [], redact, redact if content else None)
+        self.behaviour_version = behaviour_version(deps, graph.name)
+        shown = redact if content else None
+        self._driver = Driver(graph, deps, *parts, callbacks or [], redact, shown, self.behaviour_version)
 
     async def create(self, question: str, limits: Limits, tenant: str = "local", **more: Any) -> str:
         """Record a job and return its id. See `submit`."""
@@ -96,6 +99,7 @@ class Jobs:
         now = self._deps.now()
         job_id = f"job-{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:10]}"
         fields = {"question": question, "limits": limits, "tenant": tenant, "traceparent": traceparent(), **more}
+        fields["behaviour_version"] = self.behaviour_version
         record = Record(job_id=job_id, status="queued", created_at=now, updated_at=now, **fields)
         await self.budgets.grant(record, limits.budget_micro_usd)
         await self._records.add(record)

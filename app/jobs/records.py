@@ -36,7 +36,7 @@ class Record(BaseModel):
     error of the last failed run, for the operator; `last_reason` is what the submitter is told. `notified` is the id of
     the last queued webhook. `parent` is the job or budget whose money this job spends. `once` is the hash of its
     idempotency key. `traceparent` is the W3C Trace Context that all runs continue: that of the submission, or else of
-    the first run.
+    the first run. `behaviour_version` is that of the process that accepted it or ran it last.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,6 +52,7 @@ class Record(BaseModel):
     metadata: dict[str, Any] = {}
     webhook_url: str | None = None
     parent: str | None = None
+    behaviour_version: str | None = None
     suspended_at: datetime | None = None
     waited_s: float = 0
     cancel_at: datetime | None = None

@@ -23,7 +23,7 @@ class JobResult(BaseModel):
     `estimated_usd` is the part of the cost for which the provider reported no usage; it is an upper bound.
     `reserved_usd` may be added for calls of a process that died: it is charged when it expires. `secured_usd` is what
     was reserved for the calls that are in `cost_usd`, before each of them. `resumes_at` is when a suspended job goes on
-    at the latest.
+    at the latest. `behaviour_version` is a hash of models, prompts, agents and limits.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,6 +50,7 @@ class JobResult(BaseModel):
     gaps: list[str]
     escalation: Json | None
     resumes_at: str | None = None
+    behaviour_version: str | None = None
 
 
 def result_of(record: Record, snapshot: StateSnapshot, used: Spend, report: Path | None) -> JobResult:
@@ -79,6 +80,7 @@ def result_of(record: Record, snapshot: StateSnapshot, used: Spend, report: Path
         evidence=[dict(each) for each in state.get("evidence", {}).values()],
         gaps=gaps(state) if state else [],
         escalation=None if stopped else escalated(snapshot),
+        behaviour_version=record.behaviour_version,
     )
 
 

@@ -108,7 +108,14 @@ class Service:
         return record
 
     async def listed(
-        self, tenant: str, *, status: str | None = None, text: str = "", before: str | None = None, most: int = 20
+        self,
+        tenant: str,
+        *,
+        status: str | None = None,
+        behaviour_version: str | None = None,
+        text: str = "",
+        before: str | None = None,
+        most: int = 20,
     ) -> tuple[list[Record], str | None]:
         """Jobs of this tenant, newest first, and the start of the next page; None after the last one.
 
@@ -120,6 +127,7 @@ class Service:
             for record in await self.records.many(ids):
                 if (
                     status in {None, record.status}
+                    and behaviour_version in {None, record.behaviour_version}
                     and text.casefold() in f"{record.job_id} {record.question.casefold()}"
                 ):
                     found.append(record)

@@ -10,7 +10,7 @@ from rich.console import Console
 from app.config.settings import Settings
 from evals.evaluators import Score
 from evals.run import on_sample_data
-from evals.scoreboard import Answer, baseline_of, document, fallen, read_baseline, table, write_json
+from evals.scoreboard import Answer, baseline_of, document, fallen, otherwise_made, read_baseline, table, write_json
 
 GOOD: dict[str, float | None] = {
     "accuracy": 0.5,
@@ -108,3 +108,14 @@ def test_own_data_does_not_change_what_is_measured(settings: Settings) -> None:
     measured = on_sample_data(own)
     assert (measured.sales_data, measured.knowledge_base_data) == (None, None)
     assert measured.limits.on_limit == "finish_partial"
+
+
+def test_another_behaviour_than_the_baseline_s_is_told() -> None:
+    def made(version: str) -> dict[str, tuple[Answer, ...]]:
+        return {"team": (Answer("q1", "sales", "job-1", (), version),)}
+
+    assert otherwise_made(made("a"), {"behaviour_versions": {"team": "a"}}) == []
+    assert otherwise_made(made("b"), {"behaviour_versions": {"team": "a"}}) == [
+        "team: its behaviour version is b, the baseline's a"
+    ]
+    assert "unknown" in otherwise_made(made("b"), {"team": {}})[0]

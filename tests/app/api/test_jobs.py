@@ -200,6 +200,16 @@ async def test_a_list_can_be_of_one_status(api: Api) -> None:
     assert [each["id"] for each in listed["queued"]["items"]] == sorted(queued, reverse=True)
 
 
+async def test_a_list_can_be_of_one_behaviour_version(api: Api) -> None:
+    async with api.client(await api.key()) as client:
+        now, then = [(await ordered(client)).json() for _ in range(2)]
+        assert now["behaviour_version"] == then["behaviour_version"] == api.service.jobs.behaviour_version
+        await api.service.records.write(then["id"], {"behaviour_version": "of-before"})
+        for job, version in ((now, now["behaviour_version"]), (then, "of-before")):
+            listed = (await client.get("/v1/jobs", params={"behaviour_version": version})).json()["items"]
+            assert [(each["id"], each["behaviour_version"]) for each in listed] == [(job["id"], version)]
+
+
 async def test_a_page_that_cannot_be_is_refused(api: Api) -> None:
     async with api.client() as client:
         for asked in (

@@ -1,0 +1,1 @@
+"""What jobs exchanged with models and tools, kept with them; replays and cassettes of it; what decides behaviour."""
