@@ -58,6 +58,7 @@ bench: .venv/dev ## compare checkpointer, gate and tool gateway with their peers
 	$(BIN)/python -m evals.bench.tool_load
 	$(BIN)/python -m evals.bench.documents
 	$(BIN)/python -m evals.bench.tables
+	$(BIN)/python -m evals.bench.recording
 	$(BIN)/python -m evals.bench.events
 	$(BIN)/python -m evals.bench.api
 	$(BIN)/python -m evals.bench.console

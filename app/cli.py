@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.text import Text
 
-from app.commands import client_cli, data_cli, keys_cli, serve_cli, spend_cli
+from app.commands import client_cli, data_cli, keys_cli, record_cli, serve_cli, spend_cli
 from app.commands.terminal import (
     BAD_INPUT,
     DEVELOP,
@@ -48,6 +49,7 @@ cli.add_typer(serve_cli.cli)
 cli.add_typer(data_cli.cli)
 cli.add_typer(client_cli.cli)
 cli.add_typer(spend_cli.cli)
+cli.add_typer(record_cli.cli)
 progress = Terminal(stderr=True)
 
 Act = Callable[["Jobs", "OnEvent"], Awaitable["JobResult"]]
@@ -59,7 +61,7 @@ Action = Literal["approve_more", "redirect", "finish_partial", "abort"]
 @cli.command(rich_help_panel=RUN)
 def demo(question: Annotated[str, typer.Argument(help="Any question on the sample data.")] = QUESTION) -> None:
     """Answer one question on the sample business and print the report."""
-    _leave(_ask(question or QUESTION), as_json=False, show_report=True)
+    _leave(_ask(question or QUESTION, record=True), as_json=False, show_report=True)
 
 
 @cli.command(rich_help_panel=RUN)
@@ -68,10 +70,12 @@ def run(
     budget_usd: client_cli.Budget = None,
     deadline: client_cli.Deadline = None,
     on_limit: Annotated[OnLimit | None, typer.Option(help="What happens at a limit.")] = None,
+    cassette: Annotated[Path | None, typer.Option(help="Answer from this recorded job; see TOLLGATE_CASSETTE.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer QUESTION in a report. Exits with 0 completed, 3 partial, 4 waiting for a human or a new day, 1 failed."""
-    _leave(_ask(question, budget_usd, deadline, on_limit), as_json=as_json)
+    given = {"cassette": cassette} if cassette else {}
+    _leave(_ask(question, budget_usd, deadline, on_limit, **given), as_json=as_json)
 
 
 @cli.command(rich_help_panel=RUN)
@@ -199,11 +203,15 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def _ask(
-    question: str, budget_usd: float | None = None, deadline_s: int | None = None, on_limit: OnLimit | None = None
+    question: str,
+    budget_usd: float | None = None,
+    deadline_s: int | None = None,
+    on_limit: OnLimit | None = None,
+    **given: object,
 ) -> "JobResult":
     from graphs.untrusted.screening import refused  # noqa: PLC0415
 
-    settings = loaded()
+    settings = loaded().model_copy(update=given)
     if problem := refused(question):  # before anything is started
         raise BadInput(problem)
     limits = settings.limits.model_copy(update=asked_for(budget_usd, deadline_s, on_limit))

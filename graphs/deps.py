@@ -80,7 +80,8 @@ class Deps:
         share_of_report = limits.budget_micro_usd * limits.report_share_percent // 100
         set_aside = 0 if agent == REPORT else min(share_of_report, self.costs_of_report(limits))
         deadline = datetime.fromisoformat(state["deadline_at"]) + _waited(config)
-        return Account(state["job_id"], state["tenant"], agent, limits, deadline, fence_of(config), set_aside)
+        task = state.get("task", {}).get("id", "")  # in a hand-off
+        return Account(state["job_id"], state["tenant"], agent, limits, deadline, fence_of(config), set_aside, task)
 
 
 def _waited(config: RunnableConfig) -> timedelta:

@@ -121,6 +121,7 @@ class Links(BaseModel):
     events: str
     report: str
     trace: str
+    record: str
     decision: str
     cancel: str
 
@@ -221,6 +222,22 @@ class Trace(BaseModel):
     spend: JobCost
     agents: dict[str, AgentCost]
     events: list[TraceEvent]
+    next_after: str | None
+
+
+class RecordLine(BaseModel):
+    """A line of a job's record, and its place in it."""
+
+    at: str
+    data: Json
+
+
+class JobRecord(BaseModel):
+    """What a job exchanged with models and tools, redacted; empty unless jobs are recorded. `next_after` is for the
+    next page; null on the last one."""
+
+    job_id: str
+    lines: list[RecordLine]
     next_after: str | None
 
 

@@ -1,4 +1,4 @@
-"""A job's live events, its report, and its trace."""
+"""A job's live events, its report, its trace, and its record."""
 
 from typing import Annotated
 
@@ -7,12 +7,13 @@ from fastapi import APIRouter, Header, Query, Response
 from app.api.auth import Reader, still_admitted
 from app.api.backend import BackendDep
 from app.api.jobs import COMMON, JobId
-from app.api.models import Trace, TraceEvent, job_cost
+from app.api.models import JobRecord, RecordLine, Trace, TraceEvent, job_cost
 from app.api.problems import Refused, documented
 from app.api.report_forms import ReportForms
 from app.api.sse import Streams, event_stream
 from app.jobs.events import Event
 from app.jobs.states import MEDIA, Format
+from app.recording.recorder import record_of
 from safe_http.connections import most_connections
 
 _FORMS = {media: form for form, media in MEDIA.items()}
@@ -87,6 +88,19 @@ def router(reports: ReportForms) -> APIRouter:
         spend, agents = job_cost(await here.service.deps.ledger.spend(job_id))
         last = found[-1].id if len(found) == limit else None
         return Trace(job_id=job_id, spend=spend, agents=agents, events=[_told(each) for each in found], next_after=last)
+
+    @routes.get("/record", summary="What a job exchanged with models and tools", responses=documented("invalid"))
+    async def record(
+        job_id: JobId,
+        here: BackendDep,
+        caller: Reader,
+        after: Annotated[str, Query(description="`next_after` of the previous page.")] = "0",
+        limit: Annotated[int, Query(ge=1, le=100, description="Lines per page.")] = 50,
+    ) -> JobRecord:
+        await here.service.get(caller.tenant, job_id)
+        found = await record_of(here.service.client, job_id, after, most=limit)
+        lines = [RecordLine(at=place, data=line) for place, line in found]
+        return JobRecord(job_id=job_id, lines=lines, next_after=found[-1][0] if len(found) == limit else None)
 
     return routes
 

@@ -48,9 +48,10 @@ class Models:
         http: a client for these models only, closed by the caller; a turnstile is put into it. (By default,
             langchain-openai shares one pool per process, which outlives event loops.)
         now: the time, in UTC.
+        toll: makes the toll.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  keyword-only but for the first
         self,
         settings: Settings,
         base_url: str,
@@ -60,6 +61,7 @@ class Models:
         client: Redis,
         http: DefaultAsyncHttpxClient,
         now: Callable[[], datetime] = utc_now,
+        toll: Callable[..., Toll] = Toll,
     ) -> None:
         self._settings = settings
         turnstile = Turnstile()
@@ -67,14 +69,14 @@ class Models:
         self._http = http
         self._synchronous = httpx2.Client(transport=_NoSynchronousRequests(), trust_env=False)
         breaker = Breaker(client, shown(base_url), now=now)
-        self._toll = Toll(ledger, prices, breaker, turnstile, settings.limits, now=now)
+        self._toll = toll(ledger, prices, breaker, turnstile, settings.limits, now=now)
         self._base_url = base_url
         self._fallback = self._other_provider(Breaker(client, shown(str(settings.fallback_base_url)), now=now))
 
     def named(self, name: str) -> GovernedChatOpenAI:
         """The model of this name. It makes no calls until it is `charged_to` an account."""
-        key = self._settings.openai_api_key or NO_KEY
-        return self._built(name, self._base_url, key, self._toll, self._fallback)
+        key = None if self._settings.offline else self._settings.openai_api_key
+        return self._built(name, self._base_url, key or NO_KEY, self._toll, self._fallback)
 
     def _other_provider(self, breaker: Breaker) -> GovernedChatOpenAI | None:
         name, url = self._settings.fallback_model, self._settings.fallback_base_url

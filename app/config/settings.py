@@ -133,6 +133,14 @@ class Settings(TracingSettings, DataSettings, LimitSettings):
     stand_in_url: HttpUrl | None = Field(
         None, description="Address of a stand-in model that runs already; unset: one is started when needed."
     )
+    record: bool = Field(
+        False,
+        description="true keeps with each job what models and tools were asked and answered, for `tollgate replay`.",
+    )
+    cassette: Path | None = Field(
+        None,
+        description="A recorded job, from `tollgate cassette`: jobs get its answers, whatever key is set; for tests.",
+    )
 
     @model_validator(mode="after")
     def _ceilings_are_above(self) -> Self:
@@ -178,8 +186,8 @@ class Settings(TracingSettings, DataSettings, LimitSettings):
 
     @property
     def offline(self) -> bool:
-        """Whether the stand-in model answers, because neither a key nor another server is configured."""
-        return self.openai_api_key is None and self.openai_base_url is None
+        """Whether the stand-in model answers: by a cassette, or because no key and no other server is configured."""
+        return self.cassette is not None or (self.openai_api_key is None and self.openai_base_url is None)
 
     @property
     def model_url(self) -> str | None:

@@ -22,10 +22,13 @@ from app.jobs.results import JobResult, result_of
 from app.jobs.states import TERMINAL
 from app.observing.logs import about_job
 from app.observing.redaction import Redaction, redacted
+from app.recording.recorder import AT_ONCE
+from app.recording.recorder import Recorder as JobRecorder
+from app.recording.run_line import run_line
 from graphs.checkpoint.saver import RedisSaver
 from graphs.clock import end_of_day
 from graphs.deps import WAITED, Deps
-from graphs.errors import DayUsedUp, for_tenants
+from graphs.errors import DayUsedUp, Fenced, for_tenants
 from graphs.redis.failures import STORE_FAILED, is_outage
 from graphs.redis.fencing import FENCE
 from graphs.research import ResearchGraph
@@ -38,6 +41,7 @@ from graphs.upgrade import upgraded
 OnEvent = Callable[[Json], None]
 CANCELLED = "cancelled"
 SHOWN = 500  # characters of an error
+BETWEEN_EXCHANGES = {"plan", "verified", "budget", "report_verified", "job"}  # events of steps of the graph
 LOOK_S = 0.5  # how often a run checks whether its job was cancelled
 
 
@@ -57,7 +61,7 @@ class Run:
 @dataclass(frozen=True)
 class Driver:
     """Drives jobs over one compiled graph. All its writes carry the run's fencing token. `content` records the contents
-    of messages and tool calls on spans; without it they are not recorded."""
+    of messages and tool calls on spans; without it they are not recorded. `recorder` keeps them with the job."""
 
     graph: ResearchGraph
     deps: Deps
@@ -69,6 +73,7 @@ class Driver:
     redact: Redaction = redacted
     content: Recorder | None = None
     behaviour_version: str | None = None
+    recorder: JobRecorder | None = None
 
     async def driven(self, run: Run) -> JobResult:
         """Continue the job from its last checkpoint, under its lease.
@@ -108,6 +113,8 @@ class Driver:
             elif used_up := await self.deps.used_up(record.tenant):
                 return await self._concluded(run, record, self._suspended(used_up))
             if begun := await self._begun(run, record, before, claim):
+                if self.recorder:
+                    self.recorder.begin(run.job_id, run.token, self._run_line(begun, claim))
                 return await self._concluded(run, begun, await self._streamed(run, begun, given))
             return await self._concluded(run, record, {"status": "dead"})
         return await self._concluded(run, record, {} if ended else {"status": "cancelled"})
@@ -170,7 +177,20 @@ class Driver:
             if run.attempts is not None and not is_outage(error):
                 await self._write(run, last_words(error, self.redact))
             raise
+        finally:
+            await self._recorded(run)
         return {}
+
+    def _run_line(self, begun: Record, claim: Json | None) -> Json:
+        return run_line(self.deps, begun.attempts, self.reports.notice, claim["answer"] if claim else None)
+
+    async def _recorded(self, run: Run) -> None:
+        """Close the record of this run. One without this end is of a process that died."""
+        if self.recorder:
+            self.recorder.note(run.job_id, {"kind": "ended"})
+            with contextlib.suppress(Fenced, *STORE_FAILED):
+                await self.recorder.flush(run.job_id)
+            self.recorder.forget(run.job_id)
 
     def _suspended(self, reason: StopReason) -> Json:
         ends = end_of_day(self.deps.now())
@@ -251,7 +271,12 @@ class Driver:
     async def _tell(self, run: Run, event: Json) -> None:
         run.on_event(event)
         # In its own task: Python 3.11's wait_for, under the Redis client, can swallow a cancellation (Ctrl-C).
-        await asyncio.shield(self.log.append(run.job_id, [event], fence=run.token))
+        await asyncio.shield(self._kept(run, event))
+
+    async def _kept(self, run: Run, event: Json) -> None:
+        await self.log.append(run.job_id, [event], fence=run.token)
+        if self.recorder:
+            await self.recorder.flush(run.job_id, at_least=1 if event["type"] in BETWEEN_EXCHANGES else AT_ONCE)
 
     async def _write(self, run: Run, fields: Json) -> None:
         await self.records.write(run.job_id, fields, fence=run.token)

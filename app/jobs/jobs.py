@@ -21,6 +21,7 @@ from app.jobs.results import JobResult, result_of
 from app.jobs.states import TERMINAL
 from app.observing.redaction import Redaction, redacted
 from app.recording.behaviour import behaviour_version
+from app.recording.recorder import Recorder
 from graphs.deps import Deps
 from graphs.errors import Fenced
 from graphs.planning.decision import ApproveMore, Redirect, decided
@@ -47,6 +48,7 @@ class Jobs:
         callbacks: tracers for every run.
         content: whether spans have the contents of messages and tool calls, redacted.
         redact: removes secrets from events and records.
+        recorder: records what jobs exchange with models and tools, if anybody does.
     """
 
     def __init__(  # noqa: PLR0913  keyword-only but for the first
@@ -61,8 +63,10 @@ class Jobs:
         callbacks: list[BaseCallbackHandler] | None = None,
         content: bool = False,
         redact: Redaction = redacted,
+        recorder: Recorder | None = None,
     ) -> None:
-        self._deps = deps
+        self.deps = deps
+        self.graph = graph
         self._redact = redact
         self._reports = reports
         self._decisions = Decisions(client, ttl_seconds=ttl_seconds)
@@ -73,7 +77,7 @@ class Jobs:
         parts = (self._records, self._decisions, self._log, reports)
         self.behaviour_version = behaviour_version(deps, graph.name)
         shown = redact if content else None
-        self._driver = Driver(graph, deps, *parts, callbacks or [], redact, shown, self.behaviour_version)
+        self._driver = Driver(graph, deps, *parts, callbacks or [], redact, shown, self.behaviour_version, recorder)
 
     async def create(self, question: str, limits: Limits, tenant: str = "local", **more: Any) -> str:
         """Record a job and return its id. See `submit`."""
@@ -94,9 +98,9 @@ class Jobs:
         """
         if problem := refused(question):
             raise BadInput(problem)
-        if above := limits.above(self._deps.ceiling):
+        if above := limits.above(self.deps.ceiling):
             raise BadInput(f"{above}; ask for less, or raise the maximum (.env.example lists the settings)")
-        now = self._deps.now()
+        now = self.deps.now()
         job_id = f"job-{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:10]}"
         fields = {"question": question, "limits": limits, "tenant": tenant, "traceparent": traceparent(), **more}
         fields["behaviour_version"] = self.behaviour_version
@@ -108,12 +112,12 @@ class Jobs:
     async def accepted(self, record: Record) -> None:
         """Keep what the parent gave the job, which would go back by itself otherwise."""
         if record.parent:
-            await self._deps.ledger.keep(record.job_id)
+            await self.deps.ledger.keep(record.job_id)
 
     async def withdraw(self, record: Record) -> None:
         """Forget a job that was not accepted."""
         await self._records.remove(record.job_id)
-        await self._deps.ledger.give_back(record.job_id)
+        await self.deps.ledger.give_back(record.job_id)
 
     async def run(
         self, job_id: str, on_event: OnEvent, control: RunControl | None = None, attempts: int | None = None
@@ -198,9 +202,9 @@ class Jobs:
     ) -> Json:
         job_id = record.job_id
         state: ResearchState = before.values  # type: ignore[assignment]
-        used = await self._deps.ledger.spend(job_id)
+        used = await self.deps.ledger.spend(job_id)
         try:
-            decision = decided(state, used, answer, self._deps.ceiling)
+            decision = decided(state, used, answer, self.deps.ceiling)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(each) for each in first["loc"][1:]) or "action"
@@ -212,7 +216,7 @@ class Jobs:
             await self.budgets.grant(record, limits.budget_micro_usd + round(decision.amount_usd * MICRO))
         document = decision.model_dump(mode="json")
         note(decision=decision.action)
-        await self._decisions.claim(job_id, before, document, self._deps.now(), escalation_id)
+        await self._decisions.claim(job_id, before, document, self.deps.now(), escalation_id)
         await self._log.append(job_id, [{"type": "decision", **document, **({"actor": actor} if actor else {})}])
         return document
 
@@ -227,7 +231,7 @@ class Jobs:
         if record.status in TERMINAL:
             raise DecisionRefused(f"{job_id} has already ended; its status is {record.status}")
         if record.cancel_at is None:
-            await self._records.write(job_id, {"cancel_at": self._deps.now().isoformat()})
+            await self._records.write(job_id, {"cancel_at": self.deps.now().isoformat()})
 
     async def snapshot(self, job_id: str) -> StateSnapshot:
         """The job's state at its last checkpoint, and its open interrupts."""
@@ -246,7 +250,7 @@ class Jobs:
         job_id = record.job_id
         async with self._leases.held(job_id):
             await self._records.mark_deleted(record.tenant, job_id)
-            await self._deps.ledger.give_back(job_id)
+            await self.deps.ledger.give_back(job_id)
             await self._driver.forget(job_id)
         await self._leases.forget(job_id)
 
@@ -265,6 +269,6 @@ class Jobs:
         report = state.get("report")
         if not report or not state.get("status"):
             return None
-        used = await self._deps.ledger.spend(record.job_id)
+        used = await self.deps.ledger.spend(record.job_id)
         text = self._reports.text({**state, "used": used.model_dump(mode="json")}, report)
         return text, result_of(record, snapshot, used, None)

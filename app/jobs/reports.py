@@ -34,11 +34,11 @@ class ReportFolder:
         self.root = root
         self._ttl = ttl_seconds
         self._store = store
-        self._notice = notice
+        self.notice = notice
 
     def text(self, state: ResearchState, report: Report) -> str:
         """The report as Markdown."""
-        return rendered(state, report, self._notice)
+        return rendered(state, report, self.notice)
 
     async def write(self, state: ResearchState, report: Report) -> Path:
         """Write or rewrite the job's folder; return the path of the report."""

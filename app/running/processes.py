@@ -68,7 +68,7 @@ def running(settings: Settings, redis_url: str | None = None) -> Iterator[Addres
             gate = HttpUrl(started("embeddings", ["-m", "app.embeddings"], given) + "/v1")
             settings = settings.model_copy(update={"embeddings_gate_url": gate, "embeddings_key": key})
         servers = {name: server.address for name, server in settings.mcp.items()}
-        for name in settings.servers:
+        for name in () if settings.cassette else settings.servers:  # which has the tools' answers too
             if name not in servers:
                 arguments, environment = mcp_program(settings, name)
                 quiet = ["--log-level", "warning"]  # log files are not rotated
@@ -139,4 +139,5 @@ def _of_the_gate(settings: Settings, redis_url: str, key: SecretStr) -> dict[str
 
 def _stand_in(settings: Settings) -> list[str]:
     profile = ["--profile", settings.stand_in_profile] if settings.stand_in_profile else []
-    return ["-m", "app.stand_in", "--latency-ms", str(settings.stand_in_latency_ms), *profile]
+    tape = ["--cassette", str(settings.cassette)] if settings.cassette else []
+    return ["-m", "app.stand_in", "--latency-ms", str(settings.stand_in_latency_ms), *profile, *tape]

@@ -20,6 +20,11 @@ from app.jobs.records import Records
 from app.jobs.reports import ReportFolder
 from app.observing.redaction import Redaction
 from app.observing.telemetry import tracing
+from app.recording.cassette import Cassette
+from app.recording.factories import Factories, on_cassette, recording
+from app.recording.recorder import Recorder
+from app.recording.replaying import Player
+from app.recording.run_line import learned
 from app.running.processes import Addresses
 from app.running.servers import Server
 from app.store.clock import StoreClock
@@ -27,7 +32,6 @@ from app.store.redis import checked, connect
 from graphs.checkpoint.saver import RedisSaver
 from graphs.clock import utc_now
 from graphs.deps import Deps
-from graphs.evidence.store import EvidenceStore
 from graphs.research import ResearchGraph, build_research_graph
 from graphs.spending.ledger import Ledger
 from graphs.spending.tool_toll import ToolToll
@@ -35,6 +39,7 @@ from graphs.tools.gateway import ToolGateway
 from graphs.tools.tokens import Signer
 
 READY_S = 30.0
+DIRECT = Factories()
 
 
 @contextlib.asynccontextmanager
@@ -89,12 +94,22 @@ async def assembled(
     client = connect(redis_url)
     stack.push_async_callback(client.aclose)
     clock = StoreClock(client)
-    http = await stack.enter_async_context(DefaultAsyncHttpxClient())
-    gateway = tool_gateway(settings, addresses.servers, client, registry=registry, now=clock)
-    await stack.enter_async_context(gateway)
-    deps = dependencies(settings, addresses.model, http, gateway, client, clock)
     ttl = settings.ttl_seconds
-    notice = STAND_IN_NOTICE if settings.offline else ""
+    recorder, tape = None, None
+    factories = DIRECT
+    if settings.cassette:
+        tape = await asyncio.to_thread(Cassette.of_file, settings.cassette)
+        factories = on_cassette(Player(tape, Redaction(settings.secrets)))
+    elif settings.record:
+        recorder = Recorder(client, ttl_seconds=ttl, secrets=settings.secrets)
+        factories = recording(recorder)
+    http = await stack.enter_async_context(factories.http())
+    gateway = tool_gateway(settings, addresses.servers, client, registry=registry, now=clock, factories=factories)
+    await stack.enter_async_context(gateway)
+    deps = dependencies(settings, addresses.model, http, gateway, client, clock, factories)
+    notice = tape.runs[0]["notice"] if tape else STAND_IN_NOTICE if settings.offline else ""
+    if tape:
+        learned(deps, tape.runs[0])
     reports = ReportFolder(settings.data_dir / "reports", deps.evidence, ttl_seconds=ttl, notice=notice)
     graph = build(deps, RedisSaver(client, ttl_seconds=ttl))
     callbacks = stack.enter_context(tracing(settings, service))
@@ -108,6 +123,7 @@ async def assembled(
         callbacks=callbacks,
         content=settings.captures_content,
         redact=Redaction(settings.secrets),
+        recorder=recorder,
     )
     return Parts(client, clock, deps, jobs, Records(client, ttl_seconds=ttl))
 
@@ -118,6 +134,7 @@ def tool_gateway(
     client: Redis | None = None,
     registry: CollectorRegistry | None = None,
     now: Callable[[], datetime] = utc_now,
+    factories: Factories = DIRECT,
 ) -> ToolGateway:
     """The configured gateway to these servers; without a Redis for looking at them only. Does not connect yet."""
     signer = Signer(settings.mcp_secret, now, settings.others)
@@ -127,7 +144,7 @@ def tool_gateway(
         prices = settings.tool_prices_micro_usd
         toll = ToolToll(_ledger(settings, client, now), prices, settings.limits, embedding)
     limits = settings.tool_limits
-    return ToolGateway(servers, client=client, signer=signer, limits=limits, registry=registry, toll=toll)
+    return factories.gateway(servers, client=client, signer=signer, limits=limits, registry=registry, toll=toll)
 
 
 def dependencies(
@@ -137,16 +154,18 @@ def dependencies(
     gateway: ToolGateway,
     client: Redis,
     now: Callable[[], datetime] = utc_now,
+    factories: Factories = DIRECT,
 ) -> Deps:
     """The graph's dependencies. Does not connect yet. Raises BadInput for a model without a price."""
     ledger = _ledger(settings, client, now)
-    models = Models(settings, model_url, ledger=ledger, prices=pricer(settings), client=client, http=http, now=now)
+    prices, toll = pricer(settings), factories.toll
+    models = Models(settings, model_url, ledger=ledger, prices=prices, client=client, http=http, now=now, toll=toll)
     return Deps(
         supervisor_model=models.named(settings.supervisor_model),
         model=models.named(settings.model),
         ledger=ledger,
         gateway=gateway,
-        evidence=EvidenceStore(client, ttl_seconds=settings.ttl_seconds),
+        evidence=factories.evidence(client, ttl_seconds=settings.ttl_seconds),
         limits=settings.limits,
         ceiling=settings.ceiling,
         agents=tuple(agent.where(settings.servers) for agent in AGENTS),

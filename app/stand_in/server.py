@@ -20,6 +20,7 @@ from app.stand_in.dialects.refusals import Refused
 from app.stand_in.dialects.understood import is_written, understood, written_out
 from app.stand_in.embeddings import embeddings
 from app.stand_in.faults import HONEST, Profile
+from app.stand_in.tape import Tape
 from app.stand_in.wire import BadRequestError, error_body, parse_request, prompt_of
 
 MODELS = ("tollgate-rules", "tollgate-rules-embedding")
@@ -28,18 +29,21 @@ CLIENT_CLOSED_REQUEST = 499  # nginx's name for an answer that nobody waits for 
 logger = logging.getLogger(__name__)
 
 
-def build(latency_ms: int = 0, profile: Profile = HONEST, dialect: Dialect = PLAIN) -> Starlette:
+def build(
+    latency_ms: int = 0, profile: Profile = HONEST, dialect: Dialect = PLAIN, tape: Tape | None = None
+) -> Starlette:
     """The application.
 
     Args:
         latency_ms: every completion waits that many milliseconds first, as a slow provider would.
         profile: how the model misbehaves.
         dialect: which server it is.
+        tape: answers completions instead, as they were recorded.
     """
     chat = Chat(latency_ms / 1000, profile, dialect)
     return Starlette(
         routes=[
-            Route("/v1/chat/completions", chat.answer, methods=["POST"]),
+            Route("/v1/chat/completions", tape.answer if tape else chat.answer, methods=["POST"]),
             Route("/v1/embeddings", chat.embed, methods=["POST"]),
             Route("/v1/models", _models),
             Route("/invoice", chat.bills),

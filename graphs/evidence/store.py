@@ -152,13 +152,24 @@ class EvidenceStore:
         self._ttl = ttl_seconds
 
     async def add(self, job_id: str, evidence: Evidence) -> str:
-        """Store it under a new id and return that: E1, E2, ... in order of arrival."""
-        key = _key(job_id)
+        """Store it under a new id and return that."""
+        evidence_id = await self.new_id(job_id, evidence)
+        await self.put(job_id, evidence_id, evidence)
+        return evidence_id
+
+    async def put(self, job_id: str, evidence_id: str, evidence: Evidence) -> None:
+        """Store it under this id."""
         async with self._client.pipeline(transaction=True) as pipe:
-            pipe.hincrby(key, _COUNTER, 1)
-            pipe.expire(key, self._ttl)
+            pipe.hset(_key(job_id), evidence_id, evidence.model_dump_json())
+            pipe.expire(_key(job_id), self._ttl)
+            await pipe.execute()
+
+    async def new_id(self, job_id: str, evidence: Evidence) -> str:  # noqa: ARG002  a replay looks it up
+        """E1, E2, ... in order of arrival."""
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.hincrby(_key(job_id), _COUNTER, 1)
+            pipe.expire(_key(job_id), self._ttl)
             number, _ = await pipe.execute()
-        await self._client.hset(key, f"E{number}", evidence.model_dump_json())
         return f"E{number}"
 
     async def renew(self, job_id: str) -> None:

@@ -101,7 +101,8 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
             update = _outcome(task, spec, bounded, failure)
         if failure:
             telemetry.failed(failure.reason.value)
-        return {**update, "evidence": evidence}
+        # By id: calls of one turn run in parallel, and the order of what later prompts show must not depend on that.
+        return {**update, "evidence": dict(sorted(evidence.items(), key=lambda each: int(each[0][1:])))}
 
     return specialist_node
 

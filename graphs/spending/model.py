@@ -209,11 +209,12 @@ class GovernedChatOpenAI(ChatOpenAI):
     async def _sent(self, payload: Json, answer: Answer) -> Json:
         """The completion; `answer` gets its usage."""
         headers = {Turnstile.HEADER: answer.ticket, "accept-encoding": "gzip"}
+        answer.sent = payload
         asked = {**payload, "extra_headers": {**payload.get("extra_headers", {}), **headers}}
         async with self.async_client.with_streaming_response.create(**asked) as raw:
-            content = await whole(raw.http_response)
+            answer.body = await whole(raw.http_response)
         try:
-            document = completion_in(content, raw.headers)
+            document = completion_in(answer.body, raw.headers)
         except (ErrorInside, NoCompletion) as error:
             answer.usage = error.usage
             raise

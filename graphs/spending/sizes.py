@@ -105,6 +105,14 @@ class Sizes:
         """The longest answer of this kind lately, in tokens."""
         return max(floor, *self._longest.get(kind, (0,)))
 
+    def longest(self) -> dict[str, int]:
+        """The longest answer of each kind lately, in tokens."""
+        return {kind: max(known) for kind, known in self._longest.items()}
+
+    def expect(self, longest: Mapping[str, int]) -> None:
+        """Go by what another process has seen (`longest`)."""
+        self._longest = {kind: deque([tokens], maxlen=ANSWERS) for kind, tokens in longest.items()}
+
     def learn(self, items: Items, bound: int, kind: str, tokens: int, answer_tokens: int) -> Json | None:
         """Take in what the provider says that a request and its answer had. Returns a mark for the answer, if later
         requests can go by these tokens."""

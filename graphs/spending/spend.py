@@ -111,7 +111,7 @@ class DaySpend(BaseModel):
 
 @dataclass(frozen=True)
 class Account:
-    """Who pays for a model call: one agent in one job.
+    """Who pays for a model call: one agent in one job, and its task if it has one.
 
     `limits` are the job's, including what a human granted; `deadline_at` is UTC; `fence` is the run's fencing token;
     `set_aside_micro_usd` of the budget is kept for others. The deployment's limits of a day replace those in `limits`,
@@ -125,3 +125,4 @@ class Account:
     deadline_at: datetime
     fence: int | None = None
     set_aside_micro_usd: int = 0
+    task: str = ""

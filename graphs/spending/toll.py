@@ -12,7 +12,7 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -36,6 +36,7 @@ from graphs.stop_reasons import StopReason
 from graphs.telemetry import charged_for, model_call
 
 Emit = Callable[[Json], None]
+Body = bytes
 SERVER_ERROR = 500
 OF_A_DAY = [name for name, limit in LIMITS.items() if limit.scope in DAYS]
 RESERVATION_GRACE_S = 30.0  # by which a reservation outlives its call's timeout, so that a slow settle still finds it
@@ -77,7 +78,7 @@ class Request:
 @dataclass
 class Answer:
     """An attempt: `ticket` admits its one request, which allows for `tokens` in the answer; so many micro-dollars are
-    `reserved` for it. The reader of the answer fills in its usage.
+    `reserved` for it. Who sends it fills in the request as `sent`, the `body` of the answer, and its usage.
 
     It is priced as the requested model at the same moment, `at`, as the reservation, whatever model name the provider
     returns and whenever it answers. `began` is by the toll's clock, in seconds.
@@ -91,6 +92,8 @@ class Answer:
     bytes: int
     began: float
     usage: UsageMetadata | None = None
+    sent: Json = field(default_factory=dict)
+    body: Body = b""
 
 
 @dataclass(frozen=True)

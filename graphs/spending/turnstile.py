@@ -30,8 +30,8 @@ class Turnstile:
             self._open.pop(ticket, None)
 
     async def admit(self, request: httpx2.Request) -> None:
-        """An httpx request hook. Raises Unaccounted for a request without a ticket; removes the ticket."""
-        ticket = request.headers.pop(self.HEADER, "")
+        """An httpx request hook. Raises Unaccounted for a request without a ticket; the provider does not see it."""
+        ticket = request.extensions[self.HEADER] = request.headers.pop(self.HEADER, "")
         most = self._open.pop(ticket, -1)
         if int(request.headers.get("content-length", 0)) > most:
             raise Unaccounted("a request to the provider bypassed the toll gate; call the governed model instead")

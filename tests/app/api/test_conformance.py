@@ -37,6 +37,7 @@ NEEDED = {
     ("GET", "/v1/jobs/{job_id}/events"): Scope.READ,
     ("GET", "/v1/jobs/{job_id}/report"): Scope.READ,
     ("GET", "/v1/jobs/{job_id}/trace"): Scope.READ,
+    ("GET", "/v1/jobs/{job_id}/record"): Scope.READ,
     ("GET", "/v1/spend"): Scope.READ,
     ("POST", "/v1/budgets"): Scope.SUBMIT,
     ("GET", "/v1/budgets/{budget_id}"): Scope.READ,

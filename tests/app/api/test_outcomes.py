@@ -20,6 +20,7 @@ from app.errors import (
     OperatorMustAct,
     TooLate,
 )
+from app.recording.recorder import Recorder
 from graphs.errors import LedgerUnavailable
 from tests.app.api.in_process import QUESTION, Api
 from tests.app.api.test_conformance import problem
@@ -101,3 +102,20 @@ def test_each_error_has_its_problem(error: Exception, slug: str) -> None:
     assert told.kind.slug == slug
     if told.kind.status >= 500:
         assert told.detail == told.kind.meaning  # nothing of ours
+
+
+async def test_a_record_is_read_in_pages(api: Api) -> None:
+    recorder = Recorder(api.service.client, ttl_seconds=600)
+    async with api.client(await api.key()) as client:
+        job = (await client.post("/v1/jobs", json={"question": QUESTION})).json()
+        nothing = (await client.get(job["links"]["record"])).json()
+        recorder.begin(job["id"], 1, {"kind": "run"})
+        recorder.note(job["id"], {"kind": "tool", "text": "write to ada@example.org"})
+        recorder.note(job["id"], {"kind": "ended"})
+        await recorder.flush(job["id"])
+        first = (await client.get(job["links"]["record"], params={"limit": 2})).json()
+        last = (await client.get(job["links"]["record"], params={"limit": 2, "after": first["next_after"]})).json()
+        problem(await client.get(job["links"]["record"], params={"after": "-5"}), "invalid")
+    assert (nothing["lines"], nothing["next_after"], last["next_after"]) == ([], None, None)
+    assert [each["data"]["kind"] for each in first["lines"] + last["lines"]] == ["run", "tool", "ended"]
+    assert first["lines"][1]["data"]["text"] == "write to [e-mail address]"

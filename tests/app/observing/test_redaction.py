@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.config.settings import Settings
-from app.observing.redaction import LONGEST, Redaction, redacted
+from app.observing.redaction import _PERSONAL, _SECRETS, LONGEST, Redaction, _folded, redacted
+from graphs.untrusted import screening
 
 HEX = "0123456789abcdef" * 2
 VALUES = st.recursive(
@@ -122,3 +123,23 @@ def test_no_text_takes_long(part: str) -> None:
     began = time.process_time()
     redacted(part * (LONGEST // len(part)))
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("number", range(len(_SECRETS)))
+@given(data=st.data())
+def test_what_is_looked_for_first_is_in_all_that_is_masked(number: int, data: st.DataObject) -> None:
+    pattern, _, words = _SECRETS[number]
+    text = data.draw(st.from_regex(pattern))
+    assert any(word in _folded(text) for word in words)
+
+
+@pytest.mark.parametrize("kind", screening._PERSONAL)
+@given(data=st.data())
+def test_what_hints_at_personal_data_is_in_all_that_is_masked(kind: str, data: st.DataObject) -> None:
+    text = data.draw(st.from_regex(screening._PERSONAL[kind]))
+    assert "@" in text or "+" in text or _PERSONAL.search(text)
+
+
+def test_case_hides_no_secret() -> None:
+    assert redacted("BAS\u0131C abcdefghijkl, pa\u017fsword=x") == "BAS\u0131C [secret], pa\u017fsword=[secret]"
+    assert Redaction(["Kühlhaus-9"])("x K\xdcHLHAU\u017f-9") == "x [secret]"

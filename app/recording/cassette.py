@@ -1,0 +1,210 @@
+"""A job as recorded: what a replay and the stand-in answer from. JSON lines, one exchange a line.
+
+| kind | what |
+| --- | --- |
+| job | first: the job as submitted, and which model wrote |
+| run | a process goes on with the job: when, what it knew of the models, the decision that it goes on with |
+| model | an attempt at a model call: request, answer or error; `like` names the line whose request it continues |
+| tools | the tools that an agent was offered, or why none were |
+| tool | a tool call: arguments, result or error |
+| evidence | the id under which a result was stored |
+| ended | the end of that process's run |
+| end | last: how the job ended, and its report |
+| full | the record had no room for further lines |
+
+A line with `cut` was too long, and has no content.
+"""
+
+import copy
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from app.errors import BadInput
+from app.observing.redaction import Redaction
+from app.recording.asked import same
+from graphs.state import Json
+
+Call = tuple[str, str, str, str]  # task, server, tool, arguments
+NO_FAULT_OF_THE_JOB = {"DayUsedUp", "LedgerUnavailable", "Fenced"}  # another run asked again
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """An attempt at a model call. `request` is whole; None if it was refused before it was sent, or cut."""
+
+    line: Json
+    request: Json | None
+
+    @property
+    def ended_at(self) -> datetime:
+        """When it ended, in UTC."""
+        return datetime.fromisoformat(self.line["at"]) + timedelta(seconds=self.line.get("seconds", 0))
+
+    @property
+    def error(self) -> Json | None:
+        """How it failed, if not by an answer of the provider."""
+        error: Json | None = self.line.get("error")
+        return error
+
+
+class Cassette:
+    """The lines of a job, in order, and what can be looked up in them.
+
+    `incomplete` says what of the job they lack. `models` are the attempts of each agent's task in order, `tools` and
+    `evidence` those of equal calls.
+    """
+
+    def __init__(self, lines: Sequence[Json]) -> None:
+        self.lines = list(_once(lines))
+        self.job = self._one("job")
+        self.end = self._one("end")
+        self.runs = [each for each in self.lines if each["kind"] == "run"]
+        self.models: dict[tuple[str, str], list[Exchange]] = defaultdict(list)
+        self.tools: dict[Call, list[Json]] = defaultdict(list)
+        self.evidence: dict[Call, list[Json]] = defaultdict(list)
+        self.offered: dict[str, Json] = {}
+        self._runs_of: dict[tuple[str, Call], str] = {}
+        self._read()
+
+    @classmethod
+    def of_file(cls, path: Path) -> Self:
+        """The cassette in a file. Raises BadInput."""
+        try:
+            texts = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"the cassette {path} cannot be read: {error}") from error
+        lines = []
+        for number, text in enumerate(texts, start=1):
+            try:
+                lines.append(json.loads(text))
+                lines[-1]["kind"]
+            except (ValueError, TypeError, KeyError) as error:
+                told = f"{path}, line {number} is no line of a cassette; make one with tollgate cassette"
+                raise BadInput(told) from error
+        found = cls(lines)
+        if not found.job:
+            raise BadInput(f"{path} does not begin with its job; make it anew with tollgate cassette")
+        return found
+
+    def written(self, redact: Redaction) -> str:
+        """The lines, for a file."""
+        lines = [redact(each) if each["kind"] in {"job", "end"} else each for each in self.lines]  # the others are
+        return "".join(f"{json.dumps(each, ensure_ascii=False)}\n" for each in lines)
+
+    @property
+    def decisions(self) -> list[Json]:
+        """The answers to escalations, each with the time of the run that went on with it."""
+        return [each for each in self.runs if "decision" in each]
+
+    @property
+    def incomplete(self) -> list[str]:
+        """What the record lacks, in words."""
+        cut = [f"{_named(each)} was too long and is left out" for each in self.lines if "cut" in each]
+        full = ["the record was full"] if self._one("full") else []
+        ends = sum(each["kind"] == "ended" for each in self.lines)
+        died = ["a process died, and what it was doing is missing"] if ends < len(self.runs) else []
+        return [*cut, *full, *died, *([] if self.runs else ["nothing was recorded"])]
+
+    def before(self, time: datetime) -> tuple[list[Json], "Cassette"]:
+        """The exchanges that began before this time, and a cassette of the others."""
+        past: list[Json] = []
+
+        def later(lines: list[Json]) -> list[Json]:
+            past.extend(each for each in lines if _began(each) < time)
+            return [each for each in lines if _began(each) >= time]
+
+        rest = copy.copy(self)
+        rest.runs = [self.runs[0], *later(self.runs[1:])]
+        rest.tools = {call: later(lines) for call, lines in self.tools.items()}
+        rest.evidence = {call: later(lines) for call, lines in self.evidence.items()}
+        rest.models = {
+            whose: [each for each in found if _began(each.line) >= time] for whose, found in self.models.items()
+        }
+        past += [each.line for found in self.models.values() for each in found if _began(each.line) < time]
+        return past, rest
+
+    def _one(self, kind: str) -> Json:
+        return next((each for each in self.lines if each["kind"] == kind), {})
+
+    def _again(self, kind: str, line: Json, known: list[Any]) -> None:
+        """Forget calls that a later run repeats: it had lost what came of them."""
+        run = line["id"].partition(".")[0]
+        if self._runs_of.setdefault((kind, call_of(line)), run) != run:
+            self._runs_of[kind, call_of(line)] = run
+            known.clear()
+
+    def _read(self) -> None:
+        whole: dict[str, Json] = {}
+        run_of: dict[tuple[str, str], str] = {}
+        for line in self.lines:
+            if line["kind"] == "tools" and line["agent"] not in self.offered:
+                self.offered[line["agent"]] = line
+            elif line["kind"] == "tool" and "cut" not in line:
+                self._again("tool", line, self.tools[call_of(line)])
+                self.tools[call_of(line)].append(line)
+            elif line["kind"] == "evidence":
+                self._again("evidence", line, self.evidence[call_of(line)])
+                self.evidence[call_of(line)].append(line)
+            elif line["kind"] == "model":
+                whose, request = (line["agent"], line["task"]), _whole(line, whole)
+                if request:
+                    whole[line["id"]] = request
+                run = line["id"].partition(".")[0]
+                if run_of.setdefault(whose, run) != run:
+                    run_of[whose] = run
+                    _go_back(self.models[whose], request)
+                self.models[whose].append(Exchange(line, request))
+
+
+def _began(line: Json) -> datetime:
+    return datetime.fromisoformat(line["at"])
+
+
+def call_of(line: Json) -> Call:
+    """Which calls are equal."""
+    arguments = orjson.dumps(line["arguments"], default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return line["task"], line["server"], line["tool"], arguments.decode()
+
+
+def _once(lines: Iterable[Json]) -> Iterator[Json]:
+    """Without those that the client has sent twice."""
+    seen = set()
+    for line in lines:
+        if (line_id := line.get("id")) is None or line_id not in seen:
+            seen.add(line_id)
+            yield line
+
+
+def _whole(line: Json, earlier: dict[str, Json]) -> Json | None:
+    """The request of a line that may continue an earlier one's."""
+    told: Json | None = line.get("request")
+    if not told or "like" not in told:
+        return told
+    if (base := earlier.get(told["like"])) is None:
+        return None
+    kept: Json = {name: value for name, value in base.items() if name not in told.get("gone", ())}
+    new = {name: value for name, value in told.items() if name not in {"like", "kept", "gone"}}
+    return {**kept, **new, "messages": [*base["messages"][: told["kept"]], *told["messages"]]}
+
+
+def _go_back(known: list[Exchange], request: Json | None) -> None:
+    """A later run asks again what was asked when the one before it ended or died: forget what had come of that."""
+    while known and (error := known[-1].error) and error["type"] in NO_FAULT_OF_THE_JOB:
+        known.pop()
+    for place, each in enumerate(known):
+        if request and each.request and same(each.request, request):
+            del known[place:]
+            return
+
+
+def _named(line: Json) -> str:
+    """An exchange, for people."""
+    what = f"{line['server']}.{line['tool']}" if "tool" in line else f"a {line['kind']} exchange"
+    return " of ".join([what, *(each for each in (line.get("task"), line.get("agent")) if each)])
