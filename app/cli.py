@@ -74,7 +74,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Answer QUESTION in a report. Exits with 0 completed, 3 partial, 4 waiting for a human or a new day, 1 failed."""
-    given = {"cassette": cassette} if cassette else {}
+    given = {"cassette": cassette, "stand_in_url": None} if cassette else {}
     _leave(_ask(question, budget_usd, deadline, on_limit, **given), as_json=as_json)
 
 

@@ -1,5 +1,6 @@
 """docs/operating.md is run: its commands, and its requests against a deployment."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -43,12 +44,13 @@ ANSWERS = [
 ]
 
 
-OF_A_JOB = [each for each in commands(PAGE) if "$JOB" in each and each not in REQUESTS]
+RECORD = commands(section(PAGE, "Record and replay"))
+OF_A_JOB = [each for each in commands(PAGE) if "$JOB" in each and each not in {*REQUESTS, *RECORD}]
 
 
 @pytest.mark.parametrize(
     "command",
-    [each for each in commands(PAGE) if each not in {*REQUESTS, *SERVES, *LONG, *OF_A_JOB}],
+    [each for each in commands(PAGE) if each not in {*REQUESTS, *RECORD, *SERVES, *LONG, *OF_A_JOB}],
     ids=lambda each: each[:60],
 )
 def test_a_command_runs(checkout: Path, beside: dict[str, str], command: str) -> None:
@@ -66,6 +68,16 @@ def test_the_commands_for_a_job_run(checkout: Path, beside: dict[str, str]) -> N
         ended = run(checkout, command, JOB=waiting["job_id"], **beside)
         assert ended.returncode == code, f"{command}: {ended.stderr}"
         assert ended.stdout
+
+
+def test_a_recorded_job_is_replayed_and_served(checkout: Path, beside: dict[str, str]) -> None:
+    recorded, *commands = RECORD
+    job = json.loads(run(checkout, recorded, **beside).stdout)
+    said = [run(checkout, each, JOB=job["job_id"], **beside) for each in commands]
+    assert [each.returncode for each in said] == [0] * len(commands), said
+    whole, part, *_ = (int(each.stdout.removeprefix("equal: ").split()[0]) for each in said[:2])
+    assert whole > part == 1
+    assert f"{job['cost_usd']:.6f}" in said[-1].stdout
 
 
 @pytest.mark.parametrize("command", SERVES)
