@@ -15,10 +15,9 @@ from langgraph.types import Command, StateSnapshot
 
 from app.errors import BadInput, Draining
 from app.jobs.decisions import Decisions
-from app.jobs.events import EventLog
-from app.jobs.records import Record, Records
-from app.jobs.reports import ReportFolder
-from app.jobs.results import JobResult, result_of
+from app.jobs.kept import Kept
+from app.jobs.records import Record
+from app.jobs.results import JobResult
 from app.jobs.states import TERMINAL
 from app.observing.logs import about_job
 from app.observing.redaction import Redaction, redacted
@@ -27,16 +26,14 @@ from app.recording.recorder import Recorder as JobRecorder
 from app.recording.run_line import run_line
 from graphs.checkpoint.saver import RedisSaver
 from graphs.clock import end_of_day
-from graphs.deps import WAITED, Deps
+from graphs.deps import WAITED
 from graphs.errors import DayUsedUp, Fenced, for_tenants
 from graphs.redis.failures import STORE_FAILED, is_outage
 from graphs.redis.fencing import FENCE
-from graphs.research import ResearchGraph
 from graphs.spending.days import told
-from graphs.state import SCHEMA_VERSION, Json, ResearchState
+from graphs.state import SCHEMA_VERSION, Json
 from graphs.stop_reasons import EXPLAINED, StopReason
 from graphs.telemetry import Recorder, failed, note, run_of_job, trace_id, traceparent
-from graphs.upgrade import upgraded
 
 OnEvent = Callable[[Json], None]
 CANCELLED = "cancelled"
@@ -63,12 +60,8 @@ class Driver:
     """Drives jobs over one compiled graph. All its writes carry the run's fencing token. `content` records the contents
     of messages and tool calls on spans; without it they are not recorded. `recorder` keeps them with the job."""
 
-    graph: ResearchGraph
-    deps: Deps
-    records: Records
+    kept: Kept
     decisions: Decisions
-    log: EventLog
-    reports: ReportFolder
     callbacks: list[BaseCallbackHandler]
     redact: Redaction = redacted
     content: Recorder | None = None
@@ -83,10 +76,10 @@ class Driver:
             Draining: the run was asked to drain; the job can be continued from its last checkpoint.
             Fenced: another process has the lease by now.
         """
-        await self.deps.ledger.fence(run.job_id, run.token)
-        await self.deps.ledger.reap()  # what dead processes of other jobs have left reserved
-        record = await self.records.get(run.job_id)
-        with run_of_job(run.job_id, str(self.graph.name), record.traceparent, self.content, harmless=(Draining,)):
+        await self.kept.deps.ledger.fence(run.job_id, run.token)
+        await self.kept.deps.ledger.reap()  # what dead processes of other jobs have left reserved
+        record = await self.kept.records.get(run.job_id)
+        with run_of_job(run.job_id, str(self.kept.graph.name), record.traceparent, self.content, harmless=(Draining,)):
             about_job(run.job_id)
             result = await self._continued(run, record)
             note(status=result.status, stop_reason=result.stop_reason or "", tenant=record.tenant, attempt=run.attempt)
@@ -95,7 +88,7 @@ class Driver:
             return result
 
     async def _continued(self, run: Run, record: Record) -> JobResult:
-        before = await self.snapshot(run.job_id)
+        before = await self.kept.snapshot(run.job_id)
         ended = before.values.get("status") or record.status in TERMINAL
         if not ended and record.cancel_at is None:
             version = before.values.get("schema_version", SCHEMA_VERSION)
@@ -106,11 +99,11 @@ class Driver:
             given: Any = None if before.values else {"job_id": run.job_id, **_start(record)}
             claim = None
             if before.interrupts:
-                claim = await self.decisions.waiting_for(run.job_id, before, self.deps.now())
+                claim = await self.decisions.waiting_for(run.job_id, before, self.kept.deps.now())
                 if claim is None:
                     return await self._concluded(run, record)
                 given = Command(resume=claim["answer"])
-            elif used_up := await self.deps.used_up(record.tenant):
+            elif used_up := await self.kept.deps.used_up(record.tenant):
                 return await self._concluded(run, record, self._suspended(used_up))
             if begun := await self._begun(run, record, before, claim):
                 if self.recorder:
@@ -140,7 +133,7 @@ class Driver:
             counted["traceparent"] = current
         counted["behaviour_version"] = self.behaviour_version
         if record.suspended_at:
-            waited_s = record.waited_s + (self.deps.now() - record.suspended_at).total_seconds()
+            waited_s = record.waited_s + (self.kept.deps.now() - record.suspended_at).total_seconds()
             counted |= {"suspended_at": None, "waited_s": waited_s}
         await self._write(run, counted)
         run.attempt = attempts
@@ -158,7 +151,9 @@ class Driver:
         config = self._config(record, run.token)
         try:
             # Closed here, even if event delivery is cancelled: its tasks must not outlive the run.
-            events = self.graph.astream(given, config, stream_mode="custom", durability="sync", control=run.control)
+            events = self.kept.graph.astream(
+                given, config, stream_mode="custom", durability="sync", control=run.control
+            )
             async with self._watched(run, record), contextlib.aclosing(events):  # type: ignore[type-var]
                 async for event in events:
                     await self._tell(run, event)
@@ -182,7 +177,7 @@ class Driver:
         return {}
 
     def _run_line(self, begun: Record, claim: Json | None) -> Json:
-        return run_line(self.deps, begun.attempts, self.reports.notice, claim["answer"] if claim else None)
+        return run_line(self.kept.deps, begun.attempts, self.kept.reports.notice, claim["answer"] if claim else None)
 
     async def _recorded(self, run: Run) -> None:
         """Close the record of this run. One without this end is of a process that died."""
@@ -193,7 +188,7 @@ class Driver:
             self.recorder.forget(run.job_id)
 
     def _suspended(self, reason: StopReason) -> Json:
-        ends = end_of_day(self.deps.now())
+        ends = end_of_day(self.kept.deps.now())
         why = {"stop_reason": reason.value, "stop_detail": told(reason, ends)}
         return {"status": "suspended", **why, "resumes_at": ends.isoformat()}
 
@@ -219,54 +214,32 @@ class Driver:
             await asyncio.wait({watching})  # otherwise it would open connections of a client that is closed by then
 
     async def _is_to_stop(self, record: Record) -> bool:
-        return any([await self.records.wants_to_stop(each) for each in (record.job_id, record.parent) if each])
+        return any([await self.kept.records.wants_to_stop(each) for each in (record.job_id, record.parent) if each])
 
     async def _concluded(self, run: Run, record: Record, stopped: Json | None = None) -> JobResult:
         """Publish the result of the job: its event once, then its record. Idempotent."""
         stopped = stopped or {}
         record = record.model_copy(update={"status": stopped["status"]} if "status" in stopped else {})
-        result = await self.result(record, await self.snapshot(run.job_id))
+        result = await self.kept.result(record, await self.kept.snapshot(run.job_id))
         if "stop_reason" in stopped:
             result = result.model_copy(update=stopped)
-        last = await self.log.last(run.job_id)
+        last = await self.kept.log.last(run.job_id)
         if last is None or last.type != "job" or last.data.get("status") != result.status:
             ended = {"job_id": run.job_id, "status": result.status, "stop_reason": result.stop_reason}
             until: Json = {name: stopped[name] for name in ("stop_detail", "resumes_at") if name in stopped}
             used: Json = {"cost_usd": result.cost_usd, "seconds": self._age_s(record)}
             await self._tell(run, {"type": "job", **ended, **until, **used})
         if result.status in TERMINAL - {"dead"}:  # a dead letter may be requeued
-            await self.deps.ledger.give_back(run.job_id)
+            await self.kept.deps.ledger.give_back(run.job_id)
         fields: Json = {"status": result.status, "result": result.model_dump(mode="json")}
         if result.status == "suspended":  # no fault of the job: neither its time nor this attempt counts
-            fields["suspended_at"] = (record.suspended_at or self.deps.now()).isoformat()
+            fields["suspended_at"] = (record.suspended_at or self.kept.deps.now()).isoformat()
             fields["attempts"] = max(0, record.attempts - bool(run.attempt))
         await self._write(run, fields)
         return result
 
-    async def snapshot(self, job_id: str) -> StateSnapshot:
-        """The job's state at its last checkpoint, and its open interrupts."""
-        snapshot = await self.graph.aget_state({"configurable": {"thread_id": job_id}})
-        return snapshot._replace(values=upgraded(snapshot.values))
-
-    async def forget(self, job_id: str) -> None:
-        """Delete the job's state, evidence, events and files; and its record last, so that this can be repeated."""
-        if isinstance(self.graph.checkpointer, RedisSaver):
-            await self.graph.checkpointer.adelete_thread(job_id)
-        await self.deps.evidence.remove(job_id)
-        await self.log.remove(job_id)
-        await self.reports.remove(job_id)
-        await self.records.remove(job_id)
-
-    async def result(self, record: Record, snapshot: StateSnapshot) -> JobResult:
-        state: ResearchState = snapshot.values  # type: ignore[assignment]
-        report = state.get("report") if state.get("status") else None
-        used = await self.deps.ledger.spend(record.job_id)
-        told: ResearchState = {**state, "used": used.model_dump(mode="json")}  # including the last step
-        path = await self.reports.write(told, report) if report else None
-        return result_of(record, snapshot, used, path)
-
     def _age_s(self, record: Record) -> float:
-        return round((self.deps.now() - record.created_at).total_seconds(), 3)
+        return round((self.kept.deps.now() - record.created_at).total_seconds(), 3)
 
     async def _tell(self, run: Run, event: Json) -> None:
         run.on_event(event)
@@ -274,15 +247,15 @@ class Driver:
         await asyncio.shield(self._kept(run, event))
 
     async def _kept(self, run: Run, event: Json) -> None:
-        await self.log.append(run.job_id, [event], fence=run.token)
+        await self.kept.log.append(run.job_id, [event], fence=run.token)
         if self.recorder:
             await self.recorder.flush(run.job_id, at_least=1 if event["type"] in BETWEEN_EXCHANGES else AT_ONCE)
 
     async def _write(self, run: Run, fields: Json) -> None:
-        await self.records.write(run.job_id, fields, fence=run.token)
-        await self.deps.evidence.renew(run.job_id)
-        if isinstance(self.graph.checkpointer, RedisSaver):
-            await self.graph.checkpointer.renew(run.job_id)
+        await self.kept.records.write(run.job_id, fields, fence=run.token)
+        await self.kept.deps.evidence.renew(run.job_id)
+        if isinstance(self.kept.graph.checkpointer, RedisSaver):
+            await self.kept.graph.checkpointer.renew(run.job_id)
 
     def _config(self, record: Record, token: int) -> RunnableConfig:
         limits, trace = record.limits, trace_id()

@@ -14,10 +14,11 @@ from app.jobs.budgets import Budgets
 from app.jobs.decisions import Decisions
 from app.jobs.driver import Driver, OnEvent, Run, last_words
 from app.jobs.events import EventLog
+from app.jobs.kept import Kept
 from app.jobs.lease import Leases
 from app.jobs.records import Record, Records
 from app.jobs.reports import ReportFolder
-from app.jobs.results import JobResult, result_of
+from app.jobs.results import JobResult
 from app.jobs.states import TERMINAL
 from app.observing.redaction import Redaction, redacted
 from app.recording.behaviour import behaviour_version
@@ -74,10 +75,10 @@ class Jobs:
         self._log = EventLog(client, ttl_seconds=ttl_seconds, redact=redact)
         self._records = Records(client, ttl_seconds=ttl_seconds, now=deps.now)
         self.budgets = Budgets(client, self._records, self._limits, deps, ttl_seconds=ttl_seconds)
-        parts = (self._records, self._decisions, self._log, reports)
+        self._kept = Kept(graph, deps, self._records, self._log, reports, client)
         self.behaviour_version = behaviour_version(deps, graph.name)
-        shown = redact if content else None
-        self._driver = Driver(graph, deps, *parts, callbacks or [], redact, shown, self.behaviour_version, recorder)
+        how = (callbacks or [], redact, redact if content else None, self.behaviour_version, recorder)
+        self._driver = Driver(self._kept, self._decisions, *how)
 
     async def create(self, question: str, limits: Limits, tenant: str = "local", **more: Any) -> str:
         """Record a job and return its id. See `submit`."""
@@ -141,7 +142,7 @@ class Jobs:
         """
         record = await self._records.get(job_id)
         if record.status in TERMINAL:
-            return await self._driver.result(record, await self.snapshot(job_id))
+            return await self._kept.result(record, await self.snapshot(job_id))
 
         def waiting() -> None:
             on_event({"type": "warning", "message": "another process drives this job, or died; waiting for its lease"})
@@ -235,7 +236,7 @@ class Jobs:
 
     async def snapshot(self, job_id: str) -> StateSnapshot:
         """The job's state at its last checkpoint, and its open interrupts."""
-        return await self._driver.snapshot(job_id)
+        return await self._kept.snapshot(job_id)
 
     async def _limits(self, record: Record) -> Limits:
         state = (await self.snapshot(record.job_id)).values
@@ -251,24 +252,17 @@ class Jobs:
         async with self._leases.held(job_id):
             await self._records.mark_deleted(record.tenant, job_id)
             await self.deps.ledger.give_back(job_id)
-            await self._driver.forget(job_id)
+            await self._kept.forget(job_id)
         await self._leases.forget(job_id)
 
     async def tidy(self) -> None:
         """Remove the files of expired and deleted jobs, and what is left of deleted ones: a deletion may have been cut
         off, and a process that was suspended meanwhile may have written afterwards."""
         for job_id in await self._records.deleted(_AGAIN_S):
-            await self._driver.forget(job_id)
+            await self._kept.forget(job_id)
             await self._leases.forget(job_id)
         await self._reports.tidy(self._records)
 
     async def report(self, record: Record) -> tuple[str, JobResult] | None:
         """The report as Markdown, and the job's result; None if there is no report."""
-        snapshot = await self.snapshot(record.job_id)
-        state: ResearchState = snapshot.values  # type: ignore[assignment]
-        report = state.get("report")
-        if not report or not state.get("status"):
-            return None
-        used = await self.deps.ledger.spend(record.job_id)
-        text = self._reports.text({**state, "used": used.model_dump(mode="json")}, report)
-        return text, result_of(record, snapshot, used, None)
+        return await self._kept.report(record)

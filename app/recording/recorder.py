@@ -152,6 +152,11 @@ async def record_of(client: Redis, job_id: str, after: str = "0", *, most: int =
     return [(place.decode(), json.loads(fields[b"json"])) for place, fields in found]
 
 
+async def forget_record(client: Redis, job_id: str) -> None:
+    """Delete a job's record."""
+    await client.delete(_stream(job_id))
+
+
 def _difference(before: tuple[str, Json], request: Json) -> Json:
     """The request, as what differs from an earlier one: `like` that line's, of which `kept` messages stay, and these
     parameters are gone."""

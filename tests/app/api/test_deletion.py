@@ -10,6 +10,7 @@ import pytest
 from app.access.keys import Scope
 from app.config.settings import Settings
 from app.jobs.states import TERMINAL, Status
+from app.recording.recorder import Recorder
 from app.work.queue import Call, Worker
 from graphs.evidence.store import Evidence
 from tests.app.api.in_process import QUESTION, Api, api_over
@@ -34,10 +35,12 @@ async def kept(api: Api, client: httpx.AsyncClient, status: Status, **headers: s
     service = api.service
     await service.deps.evidence.add(job_id, EVIDENCE)
     await service.log.append(job_id, [{"type": "warning", "message": "secret"}])
-    graph = service.jobs._driver.graph
+    graph, recorder = service.jobs.graph, Recorder(service.client, ttl_seconds=60)
     await graph.aupdate_state({"configurable": {"thread_id": job_id}}, {"question": "secret"}, as_node="intake")
-    async with service.jobs._leases.held(job_id):
+    async with service.jobs._leases.held(job_id) as token:
         await service.records.write(job_id, {"status": status})
+        recorder.begin(job_id, token, {"kind": "run", "question": "secret"})
+        await recorder.flush(job_id)
     folder = api.backend.settings.data_dir / "reports" / job_id / "evidence"
     folder.mkdir(parents=True)
     (folder / "E1.md").write_text("secret")
@@ -52,7 +55,7 @@ async def test_of_a_deleted_job_of_each_status_nothing_is_left(api: Api, subtest
             with subtests.test(status):
                 job_id = await kept(api, client, status, **{"Idempotency-Key": status})
                 before = await keys_of(api.service.client, job_id)
-                assert len(before) > 7
+                assert len(before) > 8
                 answer = await client.delete(f"/v1/jobs/{job_id}")
                 if status not in TERMINAL:
                     assert f"its status is {status}; cancel it first" in problem(answer, "conflict").detail

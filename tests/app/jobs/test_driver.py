@@ -8,6 +8,7 @@ from typing import Any
 from langgraph.runtime import RunControl
 
 from app.jobs.driver import Driver, Run
+from app.jobs.kept import Kept
 
 
 class Records:
@@ -27,7 +28,7 @@ async def test_nobody_looks_for_a_cancellation_after_the_run() -> None:
     nothing: Any = None
     job: Any = SimpleNamespace(job_id="job-1", parent=None)
     records: Any = Records()
-    driver = Driver(nothing, nothing, records, nothing, nothing, nothing, [])
+    driver = Driver(Kept(nothing, nothing, records, nothing, nothing, nothing), nothing, [])
     before = asyncio.all_tasks()
     async with driver._watched(Run("job-1", 1, lambda _: None, RunControl(), None), job):
         await records.read.wait()

@@ -14,6 +14,8 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.errors import BadInput, DecisionRefused, IdempotencyKeyReused, NoSuchJob
+from app.jobs.driver import Driver
+from app.jobs.jobs import Jobs
 from app.running.processes import Addresses
 from app.stand_in.faults import PROFILES
 from graphs.checkpoint.saver import UnsupportedValueError as Unsupported
@@ -214,6 +216,12 @@ class Breaking:
             yield event
 
 
+def broken(jobs: Jobs, error: Exception) -> Driver:
+    """The driver of jobs whose graph breaks with this error."""
+    graph: Any = Breaking(jobs.graph, error)
+    return dataclasses.replace(jobs._driver, kept=dataclasses.replace(jobs._driver.kept, graph=graph))
+
+
 def ledger_away() -> LedgerUnavailable:
     error = LedgerUnavailable("gone")
     error.__cause__ = RedisTimeoutError("gone")
@@ -236,9 +244,7 @@ async def test_a_run_that_the_store_ended_is_no_attempt_of_the_job(
     with deployment(tmp_path) as here:
         async with here.service() as service:
             job_id = (await submitted(service, order(here.settings)))[0].job_id
-            driver = service.jobs._driver
-            broken: Any = Breaking(driver.graph, error)
-            service.jobs._driver = dataclasses.replace(driver, graph=broken)
+            service.jobs._driver = broken(service.jobs, error)
             for number in range(1, 4):
                 with pytest.raises(type(error)):
                     await service.jobs.run(job_id, lambda _: None, attempts=3)
@@ -258,9 +264,7 @@ async def test_langgraphs_own_limit_is_told_as_ours(tmp_path: Path) -> None:
     with deployment(tmp_path) as here:
         async with here.service() as service:
             job_id = (await submitted(service, order(here.settings)))[0].job_id
-            driver = service.jobs._driver
-            broken: Any = Breaking(driver.graph, GraphRecursionError("Recursion limit of 100 reached"))
-            service.jobs._driver = dataclasses.replace(driver, graph=broken)
+            service.jobs._driver = broken(service.jobs, GraphRecursionError("Recursion limit of 100 reached"))
             result = await service.jobs.run(job_id, told.append, attempts=3)
     assert result.stop_reason == "step_limit"
     assert {"type": "warning", "message": "the limit of graph steps is reached"} in told
