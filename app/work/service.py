@@ -77,16 +77,7 @@ class Service:
             return await self.records.get(before), False
         if closed := await self._closed(submission.tenant):
             raise closed
-        record = await self.jobs.submit(
-            submission.question,
-            submission.limits,
-            submission.tenant,
-            actor=submission.actor,
-            metadata=submission.metadata,
-            webhook_url=submission.webhook_url,
-            parent=submission.parent,
-            once=hashed(key) if key is not None else "",
-        )
+        record = await self.jobs.submit(**vars(submission), once=hashed(key) if key is not None else "")
         job_id = record.job_id
         try:
             first = await self.registry.enter(submission.tenant, job_id, key, body)

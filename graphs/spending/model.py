@@ -30,12 +30,12 @@ from graphs.spending.sizes import MARGIN, MARK, Items, Sizes, items_of, kind_of
 from graphs.spending.spend import Account
 from graphs.spending.toll import Answer, Emit, Request, Toll
 from graphs.spending.turnstile import Turnstile
+from graphs.state import Json
 from graphs.stop_reasons import StopReason
 from graphs.telemetry import exchanged
 
 # Answers are not streamed. LangChain's name for the token limit is replaced by the one that is sized.
 WITHOUT_STREAMS = frozenset({"stream", "stream_options", "stream_usage", "max_tokens"})
-Json = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -100,8 +100,7 @@ class GovernedChatOpenAI(ChatOpenAI):
 
     def charged_to(self, account: Account, emit: Emit) -> Self:
         """This model, paid for by the account. `emit` gets a `model_call` event per settled call."""
-        update = {"account": account, "emit": emit, "home": asyncio.get_running_loop()}
-        return self.model_copy(update=update)
+        return self.model_copy(update={"account": account, "emit": emit, "home": asyncio.get_running_loop()})
 
     async def _agenerate(
         self,

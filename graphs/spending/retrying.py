@@ -29,8 +29,9 @@ from graphs.errors import (
     OperatorMustAct,
     UnusableAnswer,
 )
+from graphs.spending.faults import is_outage, may_be_billed
 from graphs.spending.spend import Account
-from graphs.spending.toll import Emit, Toll, is_outage, may_be_billed
+from graphs.spending.toll import Emit, Toll
 
 ATTEMPTS = 4  # of a call that is refused for now, or that may be billed
 LONGEST_BACKOFF_S = 20.0

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
-import httpx2
 import openai
 from langchain_core.messages.ai import UsageMetadata
 
 from graphs.answers.completion import ErrorInside
 from graphs.clock import utc_now
-from graphs.errors import DAYS, CircuitOpen, LedgerUnavailable, LimitReached, NoCompletion
+from graphs.errors import DAYS, CircuitOpen, LedgerUnavailable, LimitReached
 from graphs.redis.breaker import Breaker
+from graphs.spending.faults import failure, is_outage, may_be_billed
 from graphs.spending.ledger import Ledger
 from graphs.spending.limits import LIMITS, MICRO, Limits
 from graphs.spending.money import MAX_MICRO_USD
@@ -37,10 +37,8 @@ from graphs.telemetry import charged_for, model_call
 
 Emit = Callable[[Json], None]
 Body = bytes
-SERVER_ERROR = 500
 OF_A_DAY = [name for name, limit in LIMITS.items() if limit.scope in DAYS]
 RESERVATION_GRACE_S = 30.0  # by which a reservation outlives its call's timeout, so that a slow settle still finds it
-NOT_BILLED = (openai.APIStatusError, ErrorInside, httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 logger = logging.getLogger(__name__)
 
@@ -260,38 +258,6 @@ def under(days: Limits, account: Account) -> Account:
     """The account, with the deployment's limits of a day."""
     update = {name: getattr(days, name) for name in OF_A_DAY}
     return replace(account, limits=account.limits.model_copy(update=update))
-
-
-def is_outage(error: BaseException) -> bool:
-    """Whether the provider is at fault and not the request. Waiting for a connection from our own pool does not
-    count."""
-    if isinstance(error.__cause__, httpx2.PoolTimeout):
-        return False
-    if isinstance(error, ErrorInside):
-        return error.refusal.kind == "outage"
-    status = getattr(error, "status_code", 0)
-    return status >= SERVER_ERROR or isinstance(error, TimeoutError | openai.APIConnectionError | NoCompletion)
-
-
-def failure(error: BaseException) -> str | None:
-    """What kind of failure of the provider this is, for events and metrics; None if it is not the provider's."""
-    if isinstance(error, TimeoutError | openai.APITimeoutError):
-        return "timeout"
-    if is_outage(error):
-        return "outage"
-    return "refused" if isinstance(error, openai.APIStatusError | ErrorInside) else None
-
-
-def may_be_billed(error: BaseException) -> bool:
-    """False when the request was never sent, or the answer is an error or no completion and reports no usage."""
-    if isinstance(error, ErrorInside | NoCompletion) and error.usage:
-        return True
-    chain = [error]
-    while (cause := chain[-1].__cause__) is not None:
-        chain.append(cause)
-    if any(isinstance(each, NoCompletion) and not each.may_be_billed for each in chain):
-        return False
-    return not any(isinstance(each, NOT_BILLED) for each in chain)
 
 
 async def to_its_end(step: Coroutine[Any, Any, None]) -> None:
