@@ -1,5 +1,6 @@
 """One job: what it does now, what it costs, every call, its report, and its question if it waits."""
 
+import json
 from collections.abc import Callable
 
 from nicegui import ui
@@ -15,12 +16,15 @@ from app.console.report import linked
 from app.console.story import Story
 from app.jobs.events import Event
 from app.jobs.states import MEDIA, TERMINAL
+from app.recording.recorder import record_of
 from graphs.spending.spend import Spend
 
 EVERY_S = 1.0
 READ_AT_ONCE = 1000
 LINES, CALLS = 400, 500  # shown at most, the newest
-TABS = ("Now", "Calls", "Sequence", "Report")
+MOST = 20_000  # characters of an exchange
+TABS = ("Now", "Calls", "Sequence", "Record", "Report")
+EXCHANGES = 100  # of the record that are shown
 MERMAID = {"theme": "neutral", "securityLevel": "strict"}
 
 
@@ -60,6 +64,8 @@ class Page:
                 self.flame, self.calls = Panel("flame.html"), Panel("calls.html")
             with ui.tab_panel("Sequence"):
                 self.talk = self._picture("Who asked whom for what, the newest messages")
+            with ui.tab_panel("Record"):
+                self.record = Panel("record.html")
             with ui.tab_panel("Report"):
                 self.report = ui.html(sanitize=True).classes("report")
         self.draws: dict[str, Callable[[], None]] = {"Now": self._now, "Calls": self._calls, "Sequence": self._talk}
@@ -108,6 +114,8 @@ class Page:
         self._ask(job)
         if draw := self.draws.get(self.panels.value):
             draw()
+        if self.panels.value == "Record":
+            await self._record()
         if job.status in TERMINAL and not self.reported:
             await self._report()
 
@@ -125,6 +133,16 @@ class Page:
 
     def _talk(self) -> None:
         self.talk.set_content(drawings.sequence(self.story.talk))
+
+    async def _record(self) -> None:
+        client = self.viewer.console.backend.service.client
+        found = await record_of(client, self.job_id, most=EXCHANGES + 1)
+        names = ("kind", "agent", "server", "tool", "model", "seconds", "cut")
+        lines = [
+            {**{name: line.get(name) for name in names}, "text": json.dumps(line, indent=2, ensure_ascii=False)[:MOST]}
+            for _, line in found[:EXCHANGES]
+        ]
+        self.record.show(lines=lines, more=len(found) > EXCHANGES, job_id=self.job_id)
 
     async def _report(self) -> None:
         service = self.viewer.console.backend.service

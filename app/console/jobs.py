@@ -30,7 +30,7 @@ async def jobs(viewer: Viewer) -> None:
         return
     with ui.element("form").classes("filters").props("role=search onsubmit='return false'"):
         status = ui.select({"": "all", **{each: each.replace("_", " ") for each in STATUSES}}, value="", label="Status")
-        text = ui.input("Question or id").props("debounce=300 clearable type=search")
+        text = ui.input("Question, id or behaviour").props("debounce=300 clearable type=search")
     panel = Panel()
     starts: list[str | None] = [None]  # where each page up to this one begins
     with ui.element("nav").classes("paging").props("aria-label='Pages of jobs'"):

@@ -119,7 +119,7 @@ class Service:
                 if (
                     status in {None, record.status}
                     and behaviour_version in {None, record.behaviour_version}
-                    and text.casefold() in f"{record.job_id} {record.question.casefold()}"
+                    and text.casefold() in _words_of(record)
                 ):
                     found.append(record)
                     if len(found) == most:
@@ -289,3 +289,8 @@ class Service:
         if record.status != "dead":
             raise DecisionRefused(f"{job_id} is not dead-lettered; its status is {record.status}")
         return record
+
+
+def _words_of(record: Record) -> str:
+    """What a job can be found by."""
+    return f"{record.job_id} {record.behaviour_version} {record.question}".casefold()

@@ -53,6 +53,12 @@ def test_a_question_is_submitted_watched_and_its_report_read_down_to_the_evidenc
     page.get_by_role("tab", name="Sequence").click()
     expect(page.get_by_label("Who asked whom")).to_contain_text("revenue_by")
 
+    page.get_by_role("tab", name="Record").click()
+    exchange = page.locator("details").filter(has_text="tool sales sales.revenue_by")
+    exchange.locator("summary").click()
+    expect(exchange).to_contain_text('"arguments"')
+    accessible(page)
+
     page.get_by_role("tab", name="Report").click()
     number = page.locator(".report p a, .report li a").filter(has_text=re.compile(r"^\d[\d,.]+$")).first
     shown = number.text_content()
@@ -119,7 +125,7 @@ def test_hostile_text_stays_text(page: Page, served: Served) -> None:
     submit(page, served, f"{QUESTION} {HOSTILE}")
     status(page, "completed")
     job = page.url.rpartition("/")[2]
-    for tab in ("Now", "Calls", "Sequence", "Report"):
+    for tab in ("Now", "Calls", "Sequence", "Record", "Report"):
         page.get_by_role("tab", name=tab).click()
         expect(page.locator(".q-tab-panel")).to_be_visible()
     expect(page.locator("h1").first).to_contain_text(HOSTILE)
@@ -163,7 +169,7 @@ def test_nothing_is_shown_where_nothing_is(page: Page, served: Served) -> None:
     page.goto(f"{served.url}/console/jobs/job-20261121-101500-0a1b2c3d4e")
     expect(page.get_by_role("heading", name="No such job")).to_be_visible()
     page.goto(f"{served.url}/console/")
-    page.get_by_label("Question or id").fill("no job has these words")
+    page.get_by_label("Question, id or behaviour").fill("no job has these words")
     expect(page.get_by_role("heading", name="No job matches")).to_be_visible()
 
 
