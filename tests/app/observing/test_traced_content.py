@@ -1,9 +1,10 @@
-"""Secrets in a question, in what a tool returns and in an error reach neither spans nor log lines; contents reach spans
-if that is switched on, and then without secrets."""
+"""Secrets in a question, in what a tool returns and in an error reach neither spans, log lines nor metrics; contents
+reach spans if that is switched on, and then without secrets."""
 
 import signal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.stand_in.faults.profile import Failure, Profile
@@ -28,6 +29,7 @@ async def test_contents_are_on_spans_only_if_wanted_and_secrets_nowhere(tmp_path
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "germany.md").write_text(PAGE)
     said: list[str] = []
+    counted: list[str] = []
     with (
         collecting() as collector,
         server(collector, "knowledge_base", "--data", str(tmp_path / "documents"), "--data-dir", str(tmp_path)) as url,
@@ -40,18 +42,22 @@ async def test_contents_are_on_spans_only_if_wanted_and_secrets_nowhere(tmp_path
             async def exported(**options: str) -> bytes:
                 collector.bodies.clear()
                 job_id = (await submitted(service, order(here.settings, QUESTION)))[0].job_id
-                with here.worker(signal.SIGTERM, said=said, **given, **options):
+                with here.worker(signal.SIGTERM, "--metrics-port", "0", said=said, **given, **options):
                     assert (await ended(service, job_id)).status == "completed"
+                    own = next(line for line in reversed(said) if "metrics at" in line).rpartition(" ")[2].strip()
+                    for address in (own, url.replace("/mcp", "/metrics")):
+                        counted.append(httpx.get(address).raise_for_status().text)
                 return b"".join(collector.bodies)
 
             without, with_contents = await exported(), await exported(**captured)
     for each in (KEY, ADDRESS, CARD, CARD.replace(" ", "")):
         assert each.encode() not in without + with_contents
-        assert not any(each in line for line in said)
+        assert not any(each in line for line in said + counted)
     for each in (ASKED, TOLD):
         assert each.encode() not in without
         assert each.encode() in with_contents
-        assert not any(each in line for line in said)
+        assert not any(each in line for line in said + counted)
+    assert any('tollgate_agent_tasks_total{agent="researcher"' in text for text in counted)
     first, second = collector.named("invoke_workflow research")
     assert first.trace != second.trace
     assert {each.trace for each in collector.spans} == {first.trace, second.trace}, "the first run began the trace"
