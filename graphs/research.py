@@ -55,7 +55,7 @@ def wired(plan: Plan, deps: Deps, checkpointer: BaseCheckpointSaver[Any] | None)
     graph = StateGraph(ResearchState, input_schema=ResearchInput)
 
     def step(name: str, node: Any, operation: str | None = None) -> None:
-        graph.add_node(name, counted(traced(name, node, operation), deps))
+        graph.add_node(name, counted(node, deps, name, operation))
 
     step("intake", intake(deps))
     step(back, plan.node, telemetry.PLAN)
@@ -81,27 +81,21 @@ def wired(plan: Plan, deps: Deps, checkpointer: BaseCheckpointSaver[Any] | None)
     return graph.compile(checkpointer=checkpointer, name=plan.name).with_config(recursion_limit=RECURSION_LIMIT)
 
 
-def traced(name: str, node: Any, operation: str | None) -> Any:
-    """The node, with a span around each run. `operation` is what the conventions call the work of an agent."""
+def counted(node: Any, deps: Deps, name: str, operation: str | None) -> Any:
+    """The node, with each run counted in the ledger as a step of the job, cumulative over resumes and forks, and with a
+    span around it. Counted after the run, because `escalate` must do nothing before its interrupt.
+
+    `operation` is what the conventions of telemetry call the work of an agent. One wrapper does both: LangGraph finds
+    an agent's graph in the closure of its node below one.
+    """
     named = {telemetry.OPERATION: operation, telemetry.AGENT: name} if operation else {}
+    title = f"{operation} {name}" if operation else name
 
     @functools.wraps(node)
     async def step(state: Any, **injected: Any) -> Any:
-        what = {**named, telemetry.JOB: state.get("job_id", "")}
-        # An interrupt or a drained run is no failure.
-        with telemetry.span(f"{operation} {name}" if operation else name, what, harmless=(GraphBubbleUp,)):
-            return await node(state, **injected)
-
-    return step
-
-
-def counted(node: Any, deps: Deps) -> Any:
-    """The node, with each run counted in the ledger as a step of the job, cumulative over resumes and forks. Counted
-    after the run, because `escalate` must do nothing before its interrupt."""
-
-    @functools.wraps(node)
-    async def step(state: Any, **injected: Any) -> Any:
-        update = await node(state, **injected)
+        about = {**named, telemetry.JOB: state.get("job_id", "")}
+        with telemetry.span(title, about, harmless=(GraphBubbleUp,)):  # an interrupt, or a run that is drained
+            update = await node(state, **injected)
         await deps.ledger.count(update.get("job_id") or state["job_id"], steps=1, fence=fence_of(get_config()))
         return update
 
