@@ -18,8 +18,11 @@ OPERATION, WORKFLOW, AGENT = "gen_ai.operation.name", "gen_ai.workflow.name", "g
 PLAN, INVOKE_AGENT = "plan", "invoke_agent"  # operations
 JOB = "gen_ai.conversation.id"
 PROVIDER, MODEL, MOST_TOKENS = "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.request.max_tokens"
-INPUT_TOKENS, OUTPUT_TOKENS = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
-CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+TOKENS = {  # by their names in events
+    "gen_ai.usage.input_tokens": "input_tokens",
+    "gen_ai.usage.cache_read.input_tokens": "cached_tokens",
+    "gen_ai.usage.output_tokens": "output_tokens",
+}
 COST = "gen_ai.usage.cost"  # US dollars; the conventions have no name for it yet
 INPUT, OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
 TOOL, ARGUMENTS, RESULT = "gen_ai.tool.name", "gen_ai.tool.call.arguments", "gen_ai.tool.call.result"
@@ -115,23 +118,16 @@ def in_job(name: str, job_id: str, traceparent: str) -> Iterator[Span]:
 @contextlib.contextmanager
 def model_call(job_id: str, agent: str, model: str, tokens: int) -> Iterator[None]:
     """A span around one attempt of a model call that allows for so many tokens in the answer."""
-    what: dict[str, Value] = {
-        OPERATION: "chat",
-        PROVIDER: OPENAI,
-        MODEL: model,
-        MOST_TOKENS: tokens,
-        AGENT: agent,
-        JOB: job_id,
-    }
-    with span(f"chat {model}", what, SpanKind.CLIENT):
+    asked: dict[str, Value] = {OPERATION: "chat", PROVIDER: OPENAI, MODEL: model, MOST_TOKENS: tokens}
+    with span(f"chat {model}", {**asked, AGENT: agent, JOB: job_id}, SpanKind.CLIENT):
         yield
 
 
-def charged_for(usd: float, tokens: tuple[int, int, int], *, estimated: bool) -> None:
-    """Note on the current span what its call cost, and its tokens: input, the cached part of it, output. They are
-    unknown if the cost is estimated."""
-    counts = {} if estimated else dict(zip((INPUT_TOKENS, CACHED_TOKENS, OUTPUT_TOKENS), tokens, strict=True))
-    trace.get_current_span().set_attributes({COST: usd, OWN + "cost_estimated": estimated, **counts})
+def model_called(event: Mapping[str, Any]) -> None:
+    """Note on the current span what its call cost, by its event. With an estimated cost, the tokens are unknown."""
+    cost = {COST: event["cost_micro_usd"] / 1_000_000, OWN + "cost_estimated": event["estimated"]}
+    tokens = {} if event["estimated"] else {name: event[each] for name, each in TOKENS.items()}
+    trace.get_current_span().set_attributes({**cost, **tokens})
 
 
 def exchanged(request: Mapping[str, Any], completion: Mapping[str, Any]) -> None:
@@ -196,17 +192,22 @@ def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _message(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message of OpenAI's as the conventions have it: a role, and parts."""
-    content, role = message.get("content"), message.get("role") or "assistant"
-    if role == "tool":
-        return {"role": role, "parts": [_part("tool_call_response", id=message.get("tool_call_id"), response=content)]}
-    parts = [_part("text", content=content)] if content else []
-    for call in message.get("tool_calls") or []:
-        asked = call.get("function") or {}
-        parts.append(_part("tool_call", id=call.get("id"), name=asked.get("name"), arguments=asked.get("arguments")))
-    return {"role": role, "parts": parts}
+def _message(message: Any) -> dict[str, Any]:
+    """A message of OpenAI's as the conventions have it: a role, and parts. What a server made up is left out."""
+    parts: list[dict[str, Any]] = []
+    match message:
+        case {"role": "tool", "content": response, "tool_call_id": call}:
+            parts.append({"type": "tool_call_response", "id": call, "response": response})
+        case {"content": content} if content:
+            parts.append({"type": "text", "content": content})
+    match message:
+        case {"tool_calls": [*calls]}:
+            parts += [part for each in calls if (part := _asked(each))]
+    return {"role": message.get("role", "assistant"), "parts": parts}
 
 
-def _part(kind: str, **more: Any) -> dict[str, Any]:
-    return {"type": kind, **more}
+def _asked(call: Any) -> dict[str, Any] | None:
+    match call:
+        case {"function": {"name": name, "arguments": arguments}}:
+            return {"type": "tool_call", "id": call.get("id"), "name": name, "arguments": arguments}
+    return None

@@ -40,6 +40,7 @@ SENT_MS, SETTLED_S = 1000, 2.0  # spans are sent so often; after the last job, u
 LOOK_S, LONGEST_S = 0.1, 300.0
 MOST = 1.05
 NOTHINGS = 20_000
+CALL = {"cost_micro_usd": 500, "estimated": False, "input_tokens": 1949, "cached_tokens": 0, "output_tokens": 6}
 
 
 @dataclass
@@ -138,7 +139,7 @@ def nothing_us() -> float:
     began = time.process_time()
     for _ in range(NOTHINGS):
         with telemetry.model_call("job-20260101-000000-0a1b2c3d4e", "sales", "gpt-5-mini", 1024):
-            telemetry.charged_for(0.0005, (1949, 0, 6), estimated=False)
+            telemetry.model_called(CALL)
             telemetry.exchanged({}, {})
     return 1_000_000 * (time.process_time() - began) / NOTHINGS
 

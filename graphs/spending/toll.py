@@ -25,7 +25,7 @@ from graphs.errors import DAYS, CircuitOpen, LedgerUnavailable, LimitReached
 from graphs.redis.breaker import Breaker
 from graphs.spending.faults import failure, is_outage, may_be_billed
 from graphs.spending.ledger import Ledger
-from graphs.spending.limits import LIMITS, MICRO, Limits
+from graphs.spending.limits import LIMITS, Limits
 from graphs.spending.money import MAX_MICRO_USD
 from graphs.spending.parts import MODEL
 from graphs.spending.spend import Account, Tokens
@@ -33,7 +33,7 @@ from graphs.spending.turnstile import Turnstile
 from graphs.spending.waiting import when_free
 from graphs.state import Json
 from graphs.stop_reasons import StopReason
-from graphs.telemetry import charged_for, model_call
+from graphs.telemetry import model_call, model_called
 
 Emit = Callable[[Json], None]
 Body = bytes
@@ -168,9 +168,8 @@ class Toll:
             how: Any = {"expires_in_s": self.seconds(account) + RESERVATION_GRACE_S, "item": MODEL + request.model}
             return await self.ledger.reserve(call_id, account, wanted, least=least, patient=patient, **how)
 
-        seconds = self.seconds(account)
-        granted = await when_free(reserve, account, emit, seconds=seconds, clock=self.clock, sleep=self.sleep)
-        return call_id, granted
+        clocks: Any = {"seconds": self.seconds(account), "clock": self.clock, "sleep": self.sleep}
+        return call_id, await when_free(reserve, account, emit, **clocks)
 
     def _worst(self, request: Request, answer_tokens: int, at: datetime) -> int:
         return self.prices.worst_case(request.model, request.input_tokens, answer_tokens, at)
@@ -210,20 +209,19 @@ class Toll:
         except LedgerUnavailable as error:  # the answer is paid for, so keep it
             logger.warning("a call could not be settled; it will be charged as reserved: %s", error)
             return
-        charged_for(charged / MICRO, tokens, estimated=cost is None)
-        emit(
-            {
-                "type": "model_call",
-                "agent": account.agent,
-                "model": answer.model,
-                "cost_micro_usd": charged,
-                "reserved_micro_usd": answer.reserved,
-                "estimated": cost is None,
-                "seconds": round(self.clock() - answer.began, 3),
-                "prompt_bytes": answer.bytes,
-                **{f"{name}_tokens": amount for name, amount in tokens._asdict().items()},
-            }
-        )
+        event = {
+            "type": "model_call",
+            "agent": account.agent,
+            "model": answer.model,
+            "cost_micro_usd": charged,
+            "reserved_micro_usd": answer.reserved,
+            "estimated": cost is None,
+            "seconds": round(self.clock() - answer.began, 3),
+            "prompt_bytes": answer.bytes,
+            **{f"{name}_tokens": amount for name, amount in tokens._asdict().items()},
+        }
+        model_called(event)
+        emit(event)
 
     def _priced(self, answer: Answer) -> tuple[int | None, Tokens]:
         if answer.usage is None:
