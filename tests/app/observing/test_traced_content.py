@@ -45,8 +45,9 @@ async def test_contents_are_on_spans_only_if_wanted_and_secrets_nowhere(tmp_path
                 with here.worker(signal.SIGTERM, "--metrics-port", "0", said=said, **given, **options):
                     assert (await ended(service, job_id)).status == "completed"
                     own = next(line for line in reversed(said) if "metrics at" in line).rpartition(" ")[2].strip()
-                    for address in (own, url.replace("/mcp", "/metrics")):
-                        counted.append(httpx.get(address).raise_for_status().text)
+                    async with httpx.AsyncClient() as client:
+                        of_all = [await client.get(each) for each in (own, url.replace("/mcp", "/metrics"))]
+                    counted.extend(each.raise_for_status().text for each in of_all)
                 return b"".join(collector.bodies)
 
             without, with_contents = await exported(), await exported(**captured)
