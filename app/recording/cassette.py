@@ -8,6 +8,7 @@
 | tools | the tools that an agent was offered, or why none were |
 | tool | a tool call: arguments, result or error |
 | evidence | the id under which a result was stored |
+| spend | what an agent's task read of the job's spending |
 | ended | the end of that process's run |
 | end | last: how the job ended, and its report |
 | full | the record had no room for further lines |
@@ -43,11 +44,6 @@ class Exchange:
     request: Json | None
 
     @property
-    def ended_at(self) -> datetime:
-        """When it ended, in UTC."""
-        return datetime.fromisoformat(self.line["at"]) + timedelta(seconds=self.line.get("seconds", 0))
-
-    @property
     def error(self) -> Json | None:
         """How it failed, if not by an answer of the provider."""
         error: Json | None = self.line.get("error")
@@ -69,6 +65,7 @@ class Cassette:
         self.models: dict[tuple[str, str], list[Exchange]] = defaultdict(list)
         self.tools: dict[Call, list[Json]] = defaultdict(list)
         self.evidence: dict[Call, list[Json]] = defaultdict(list)
+        self.spends: dict[str, list[Json]] = defaultdict(list)
         self.offered: dict[str, Json] = {}
         self._runs_of: dict[tuple[str, Call], str] = {}
         self._read()
@@ -117,17 +114,18 @@ class Cassette:
         past: list[Json] = []
 
         def later(lines: list[Json]) -> list[Json]:
-            past.extend(each for each in lines if _began(each) < time)
-            return [each for each in lines if _began(each) >= time]
+            past.extend(each for each in lines if began(each) < time)
+            return [each for each in lines if began(each) >= time]
 
         rest = copy.copy(self)
         rest.runs = [self.runs[0], *later(self.runs[1:])]
         rest.tools = {call: later(lines) for call, lines in self.tools.items()}
+        rest.spends = {task: later(lines) for task, lines in self.spends.items()}
         rest.evidence = {call: later(lines) for call, lines in self.evidence.items()}
         rest.models = {
-            whose: [each for each in found if _began(each.line) >= time] for whose, found in self.models.items()
+            whose: [each for each in found if began(each.line) >= time] for whose, found in self.models.items()
         }
-        past += [each.line for found in self.models.values() for each in found if _began(each.line) < time]
+        past += [each.line for found in self.models.values() for each in found if began(each.line) < time]
         return past, rest
 
     def _one(self, kind: str) -> Json:
@@ -135,7 +133,7 @@ class Cassette:
 
     def _again(self, kind: str, line: Json, known: list[Any]) -> None:
         """Forget calls that a later run repeats: it had lost what came of them."""
-        run = line["id"].partition(".")[0]
+        run = _run(line)
         if self._runs_of.setdefault((kind, call_of(line)), run) != run:
             self._runs_of[kind, call_of(line)] = run
             known.clear()
@@ -149,6 +147,9 @@ class Cassette:
             elif line["kind"] == "tool" and "cut" not in line:
                 self._again("tool", line, self.tools[call_of(line)])
                 self.tools[call_of(line)].append(line)
+            elif line["kind"] == "spend":
+                turn = sum(len(found) for (_, task), found in self.models.items() if task == line["task"])
+                self.spends[line["task"]].append({**line, "turn": turn})
             elif line["kind"] == "evidence":
                 self._again("evidence", line, self.evidence[call_of(line)])
                 self.evidence[call_of(line)].append(line)
@@ -156,15 +157,28 @@ class Cassette:
                 whose, request = (line["agent"], line["task"]), _whole(line, whole)
                 if request:
                     whole[line["id"]] = request
-                run = line["id"].partition(".")[0]
+                run = _run(line)
                 if run_of.setdefault(whose, run) != run:
                     run_of[whose] = run
                     _go_back(self.models[whose], request)
+                    turn, spends = len(self.models[whose]), self.spends[line["task"]]
+                    spends[:] = [each for each in spends if each["turn"] < turn or _run(each) == run]
                 self.models[whose].append(Exchange(line, request))
 
 
-def _began(line: Json) -> datetime:
+def _run(line: Json) -> str:
+    """Which run of the job it is from."""
+    return str(line["id"]).partition(".")[0]
+
+
+def began(line: Json) -> datetime:
+    """When an exchange began, in UTC."""
     return datetime.fromisoformat(line["at"])
+
+
+def ended(line: Json) -> datetime:
+    """When it ended, in UTC."""
+    return began(line) + timedelta(seconds=line["seconds"])
 
 
 def call_of(line: Json) -> Call:

@@ -7,16 +7,18 @@ from functools import partial
 
 from openai import DefaultAsyncHttpxClient
 
+from app.recording.player import Player
 from app.recording.recorder import Recorder
 from app.recording.replaying import (
-    Player,
     ReplayingEvidence,
     ReplayingGateway,
+    ReplayingLedger,
     ReplayingToll,
     ReplayingTransport,
 )
-from app.recording.taps import RecordingEvidence, RecordingGateway, RecordingToll
+from app.recording.taps import RecordingEvidence, RecordingGateway, RecordingLedger, RecordingToll
 from graphs.evidence.store import EvidenceStore
+from graphs.spending.ledger import Ledger
 from graphs.spending.toll import Toll
 from graphs.tools.gateway import ToolGateway
 
@@ -29,6 +31,7 @@ class Factories:
     toll: Callable[..., Toll] = Toll
     gateway: Callable[..., ToolGateway] = ToolGateway
     evidence: Callable[..., EvidenceStore] = EvidenceStore
+    ledger: Callable[..., Ledger] = Ledger
 
 
 def replaying(player: Player) -> Factories:
@@ -39,6 +42,7 @@ def replaying(player: Player) -> Factories:
         toll=partial(ReplayingToll, player=player, clock=player.seconds, sleep=_shortly),
         gateway=partial(ReplayingGateway, player),
         evidence=partial(ReplayingEvidence, player),
+        ledger=partial(ReplayingLedger, player),
     )
 
 
@@ -57,4 +61,5 @@ def recording(recorder: Recorder) -> Factories:
         toll=partial(RecordingToll, recorder=recorder),
         gateway=partial(RecordingGateway, recorder),
         evidence=partial(RecordingEvidence, recorder),
+        ledger=partial(RecordingLedger, recorder),
     )

@@ -28,7 +28,9 @@ LINE_BYTES = 256 * 1024  # of an exchange
 RECORD_BYTES = 8 * 1024 * 1024  # of a job
 REMEMBERED_BYTES = 4 * 1024 * 1024  # of parts that need not be redacted again: prompts, tools, earlier messages
 REMEMBERED = range(200, 40_000)  # bytes of such a part
-OURS = frozenset({"kind", "id", "at", "agent", "task", "evidence", "seconds", "status"})  # fields without others' words
+OURS = frozenset(
+    {"kind", "id", "at", "agent", "task", "evidence", "seconds", "status", "used"}
+)  # fields without others' words
 AT_ONCE = 8  # lines that are stored together
 OF_A_TOOL = ("name", "description", "args_schema", "metadata")
 KEPT_OF_A_CUT = ("kind", "id", "agent", "task", "at", "seconds", "server", "tool")

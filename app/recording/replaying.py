@@ -4,26 +4,22 @@ store. Nothing outside is reached."""
 import asyncio
 import contextlib
 import json
-import time
 import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 from langchain_core.tools import BaseTool, StructuredTool
-from langgraph.errors import GraphBubbleUp
 
-from app.errors import AppError
-from app.observing.redaction import Redaction
 from app.recording.asked import difference, same
-from app.recording.cassette import Cassette, Exchange, call_of
+from app.recording.cassette import Exchange, ended
+from app.recording.player import Differs, Player, where
 from app.recording.taps import COST, TOOL_COST
 from graphs import errors
 from graphs.evidence.store import Evidence, EvidenceStore
-from graphs.spending.spend import Account
+from graphs.spending.ledger import Ledger
+from graphs.spending.spend import Account, Spend
 from graphs.spending.toll import Answer, Emit, Request, Toll
 from graphs.spending.tool_toll import Payer
 from graphs.spending.turnstile import Turnstile
@@ -33,95 +29,6 @@ from graphs.tools.gateway import Agent, ToolGateway, ToolResult
 
 SOON_S = 0.05  # until a recorded deadline passes
 GIVEN_UP_S = 1e6  # more than any provider is waited for
-Recorded = TypeVar("Recorded")
-
-
-class Differs(AppError, GraphBubbleUp):
-    """A job that asks something else than what is recorded. No agent is told to go on without it.
-
-    `where` names agent and task; `diff` are lines of then (-) and now (+), if there is something to compare. With
-    `is_past_the_end`, all that is recorded of the task was equal.
-    """
-
-    def __init__(self, where: str, what: str, diff: Sequence[str] = (), *, is_past_the_end: bool = False) -> None:
-        super().__init__("\n  ".join([f"{where}: {what}", *diff]))
-        self.is_past_the_end = is_past_the_end
-
-
-@dataclass
-class Clock:
-    """The time of the record: when what was answered last had ended."""
-
-    time: datetime
-
-    def __call__(self) -> datetime:
-        """Now."""
-        return self.time
-
-    def reaches(self, time: datetime) -> None:
-        """It never goes back: parallel agents' answers come in another order."""
-        self.time = max(self.time, time)
-
-
-@dataclass
-class Player:
-    """A cassette, and how far each job that runs on it has come."""
-
-    cassette: Cassette
-    redact: Redaction
-    clock: Clock | None = None
-    by_ticket: dict[str, Exchange] = field(default_factory=dict)
-    by_task: dict[tuple[str, str], Exchange] = field(default_factory=dict)
-    differs: Differs | None = None
-    skipped_s: float = 0
-    exchanges: int = 0
-    _at: Counter[Hashable] = field(default_factory=Counter)
-
-    def next_model(self, account: Account) -> Exchange:
-        """The next attempt of this agent's task. Raises Differs."""
-        recorded = self.cassette.models.get((account.agent, account.task), [])
-        if found := self._next((account.job_id, account.agent, account.task), recorded):
-            self.exchanges += 1
-            return found
-        what = f"asks a model once more than the {len(recorded)} times that are recorded{self._lacks}"
-        raise Differs(_where(account.agent, account.task), what, is_past_the_end=True)
-
-    def is_the_last(self, account: Account) -> bool:
-        """Whether no further attempt of this agent's task is recorded."""
-        at = self._at[account.job_id, account.agent, account.task]
-        return at >= len(self.cassette.models.get((account.agent, account.task), []))
-
-    def seconds(self) -> float:
-        """A monotonic clock. It skips ahead where the record gives up waiting for a provider."""
-        return time.monotonic() + self.skipped_s
-
-    def next_tool(self, account: Account, server: str, tool: str, arguments: Json) -> Json:
-        """The next of equal calls. Raises Differs."""
-        called = {"task": account.task, "server": server, "tool": tool, "arguments": self.redact(arguments)}
-        key, where = call_of(called), _where(account.agent, account.task)
-        if found := self._next((account.job_id, key), self.cassette.tools.get(key, [])):
-            self.exchanges += 1
-            return found
-        others = [each for each in self.cassette.lines if each["kind"] == "tool" and each.get("task") == account.task]
-        then = [f"- {_shown(each)}" for each in others if (each["server"], each["tool"]) == (server, tool)]
-        raise Differs(where, f"makes a tool call that is not recorded{self._lacks}", [*then, f"+ {_shown(called)}"])
-
-    def next_evidence(self, job_id: str, evidence: Evidence) -> str | None:
-        """The id under which it was stored, if that is recorded."""
-        called = {name: getattr(evidence, name) for name in ("task", "server", "tool")}
-        key = call_of({**called, "arguments": self.redact(evidence.arguments)})
-        found = self._next((job_id, "evidence", key), self.cassette.evidence.get(key, []))
-        return str(found["evidence"]) if found else None
-
-    def _next(self, position: Hashable, recorded: Sequence[Recorded]) -> Recorded | None:
-        at = self._at[position]
-        self._at[position] += 1
-        return recorded[at] if at < len(recorded) else None
-
-    @property
-    def _lacks(self) -> str:
-        lacks = "; ".join(self.cassette.incomplete)
-        return f"; the record is incomplete: {lacks}" if lacks else ""
 
 
 @dataclass(frozen=True)
@@ -143,7 +50,7 @@ class ReplayingToll(Toll):
         exchange = player.next_model(account)
         if "bounds" not in exchange.line:
             if "cut" in exchange.line:
-                raise Differs(_where(*whose), f"cannot be replayed further: {'; '.join(player.cassette.incomplete)}")
+                raise Differs(where(*whose), f"cannot be replayed further: {'; '.join(player.cassette.incomplete)}")
             raise _error(exchange.line["error"])
         bounds = exchange.line["bounds"]
         as_then = replace(
@@ -166,7 +73,7 @@ class ReplayingToll(Toll):
         finally:
             player.by_task.pop(whose, None)
             if player.clock:
-                player.clock.reaches(exchange.ended_at)
+                player.clock.reaches(ended(exchange.line))
 
 
 class ReplayingTransport(httpx2.AsyncBaseTransport):
@@ -181,7 +88,7 @@ class ReplayingTransport(httpx2.AsyncBaseTransport):
         line, asked = exchange.line, self._player.redact(json.loads(request.content))
         if exchange.request is None or not same(exchange.request, asked):
             diff = difference(exchange.request, asked) if exchange.request else ["(what was asked then is cut)"]
-            self._player.differs = Differs(_where(line["agent"], line["task"]), "asks a model something else", diff)
+            self._player.differs = Differs(where(line["agent"], line["task"]), "asks a model something else", diff)
             raise httpx2.ConnectError("a replay differs", request=request)
         if error := exchange.error:
             if error["type"] in {"CancelledError", "LimitReached"}:  # until the agent's time, or the job's, is over
@@ -224,13 +131,16 @@ class ReplayingGateway(ToolGateway):
     ) -> ToolResult:
         """The recorded result, at its recorded price. Raises Differs, or the recorded error."""
         assert payer, "agents call tools on an account"
-        line = self._player.next_tool(payer.account, server_name, tool, arguments)
+        player, account = self._player, payer.account
+        line = player.next_tool(account, server_name, tool, arguments)
         if cost := line.get(COST, 0):
             call_id = uuid.uuid4().hex
             await self._ledger.reserve(call_id, payer.account, cost, expires_in_s=60, counted=None)
             await self._ledger.settle(call_id, cost)
             told = {"type": TOOL_COST, "agent": payer.account.agent, "tool": f"{server_name}.{tool}"}
             payer.emit({**told, COST: cost, "estimated": False})
+        if player.clock:
+            player.clock.reaches(ended(line))
         if "error" in line:
             raise _error(line["error"])
         return ToolResult(line["text"], line["content"], round(line["seconds"] * 1000), line["cached"])
@@ -242,6 +152,18 @@ class ReplayingGateway(ToolGateway):
     async def refusing(self, names: Iterable[str]) -> list[str]:  # noqa: ARG002
         """None."""
         return []
+
+
+class ReplayingLedger(Ledger):
+    """Tells agents what they were told."""
+
+    def __init__(self, player: Player, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._player = player
+
+    async def spend(self, job_id: str, task: str = "") -> Spend:
+        """As `Ledger.spend`."""
+        return (task and self._player.next_spend(job_id, task)) or await super().spend(job_id)
 
 
 class ReplayingEvidence(EvidenceStore):
@@ -258,6 +180,8 @@ class ReplayingEvidence(EvidenceStore):
 
 def _error(told: Json) -> Exception:
     """The recorded error, of the same kind."""
+    if told["type"] == "CancelledError":  # by the time limit of the agent or the job
+        return TimeoutError()
     kind = getattr(errors, told["type"], errors.ModelUnavailable)
     if issubclass(kind, errors.LimitReached):
         more = {name: told[name] for name in ("passing", "wanted_micro_usd")}
@@ -268,14 +192,6 @@ def _error(told: Json) -> Exception:
 
 def _passed_the_deadline(exchange: Exchange) -> bool:
     return (exchange.error or {}).get("type") == "LimitReached"
-
-
-def _where(agent: str, task: str) -> str:
-    return f"{agent}, task {task}" if task else agent
-
-
-def _shown(line: Json) -> str:
-    return f"{line['server']}.{line['tool']}({json.dumps(line['arguments'], ensure_ascii=False)})"
 
 
 def _not_called() -> None:

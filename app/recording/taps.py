@@ -3,6 +3,7 @@
 Attempts that failed or were refused are exchanges too. The lines are listed in `cassette.py`.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -18,7 +19,8 @@ from app.recording.recorder import Recorder
 from graphs.clock import utc_now
 from graphs.errors import CircuitOpen, GraphError, LimitReached
 from graphs.evidence.store import Evidence, EvidenceStore
-from graphs.spending.spend import Account
+from graphs.spending.ledger import Ledger
+from graphs.spending.spend import Account, Spend
 from graphs.spending.toll import Answer, Emit, Request, Toll
 from graphs.spending.tool_toll import Payer
 from graphs.state import Json
@@ -106,7 +108,7 @@ class RecordingGateway(ToolGateway):
             result = await super().call(agent, server_name, tool, arguments, tenant=tenant, payer=Payer(account, heard))
             line |= {"text": result.text, "content": result.content, "cached": result.cached}
             return result
-        except GraphError as error:
+        except (GraphError, asyncio.CancelledError) as error:
             line["error"] = told_of(error)
             raise
         finally:
@@ -129,6 +131,22 @@ class RecordingEvidence(EvidenceStore):
         line |= {"kind": "evidence", "evidence": evidence_id, "at": utc_now().isoformat()}
         self._recorder.note(job_id, line)
         return evidence_id
+
+
+class RecordingLedger(Ledger):
+    """Records what agents read of the job's spending: parallel ones share its limits, and none can know them alone."""
+
+    def __init__(self, recorder: Recorder, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._recorder = recorder
+
+    async def spend(self, job_id: str, task: str = "") -> Spend:
+        """As `Ledger.spend`."""
+        found = await super().spend(job_id)
+        if task:
+            used = found.model_dump(mode="json", exclude_defaults=True)
+            self._recorder.note(job_id, {"kind": "spend", "task": task, "at": utc_now().isoformat(), "used": used})
+        return found
 
 
 def told_of(error: BaseException) -> Json:

@@ -19,8 +19,8 @@ from app.jobs.results import JobResult
 from app.observing.redaction import Redaction
 from app.recording.cassette import Cassette
 from app.recording.factories import replaying
+from app.recording.player import Clock, Differs, Player
 from app.recording.recorder import record_of
-from app.recording.replaying import Clock, Differs, Player
 from app.recording.run_line import learned
 from app.running.processes import Addresses
 from app.running.replay_from import Beginning, beginning

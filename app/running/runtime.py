@@ -22,8 +22,8 @@ from app.observing.redaction import Redaction
 from app.observing.telemetry import tracing
 from app.recording.cassette import Cassette
 from app.recording.factories import Factories, on_cassette, recording
+from app.recording.player import Player
 from app.recording.recorder import Recorder
-from app.recording.replaying import Player
 from app.recording.run_line import learned
 from app.running.processes import Addresses
 from app.running.servers import Server
@@ -157,7 +157,7 @@ def dependencies(
     factories: Factories = DIRECT,
 ) -> Deps:
     """The graph's dependencies. Does not connect yet. Raises BadInput for a model without a price."""
-    ledger = _ledger(settings, client, now)
+    ledger = factories.ledger(client, ttl_seconds=settings.ttl_seconds, now=now)
     prices, toll = pricer(settings), factories.toll
     models = Models(settings, model_url, ledger=ledger, prices=prices, client=client, http=http, now=now, toll=toll)
     return Deps(

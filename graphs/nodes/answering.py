@@ -75,7 +75,7 @@ class Answering(AgentMiddleware[AgentState[Any], TaskRun]):
     async def _limit(self, run: TaskRun, messages: Sequence[AnyMessage]) -> StopReason | None:
         """The limit that leaves the agent only a turn or two, if any."""
         account = run.account
-        used = await self._deps.ledger.spend(account.job_id)
+        used = await self._deps.ledger.spend(account.job_id, account.task)
         own, limits = used.agents.get(account.agent, AgentSpend()), account.limits
         left = {
             StopReason.AGENT_MODEL_CALLS: limits.agent_model_calls - own.model_calls - FOR_THE_RESULT,

@@ -65,7 +65,7 @@ def _timed_out(account: Account, deps: Deps) -> Failure:
 
 async def _limited(limit: LimitReached, account: Account, deps: Deps) -> Failure:
     """A limit of money halts the job and names the budget that would be enough: a human may raise it."""
-    used = await deps.ledger.spend(account.job_id)
+    used = await deps.ledger.spend(account.job_id, account.task)
     kept = deps.costs_of_report(account.limits)
     needed = limit.budget_after(used.micro_usd + kept)
     if limit.reason is StopReason.AGENT_BUDGET:

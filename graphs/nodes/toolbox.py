@@ -1,5 +1,6 @@
 """Gives an agent its tools and a model with an account, and turns each tool result into evidence."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -59,6 +60,7 @@ class TaskRun:
     evidence: dict[str, EvidenceRef] = field(default_factory=dict)
     unanswered: dict[str, None] = field(default_factory=dict)
     calls: set[str] = field(default_factory=set)
+    counting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class _NoRoom(ToolFailure):
@@ -104,7 +106,8 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
                 refusal = f"refused: {loop.detail}. Answer with what you have; what is missing goes into `gaps`."
                 raise ToolFailure(refusal)
             _take_place(call["id"], run, request.state["messages"])
-            await self._deps.ledger.count_tool_call(run.account)
+            async with run.counting:  # in the order of the calls, which decides for which of them a limit has room
+                await self._deps.ledger.count_tool_call(run.account)
             evidence_id, evidence = await self._run(call["name"], call["args"], run, request.state["messages"])
         except ENDS_THE_RUN:
             raise

@@ -228,8 +228,8 @@ class Ledger:
         until they are settled. Raises Fenced if this token is older."""
         granted(await self._run("fence", self._now(), job=job_id, **_fenced(token)))
 
-    async def spend(self, job_id: str) -> Spend:
-        """What the job has used; zeros for an unknown job."""
+    async def spend(self, job_id: str, task: str = "") -> Spend:  # noqa: ARG002  recordings note it
+        """What the job has used; zeros for an unknown job. `task` is that of the agent that asks."""
         with _available():
             found = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(f"{_PREFIX}:job:{job_id}"))
         return Spend.counted(found)

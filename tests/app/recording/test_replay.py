@@ -67,6 +67,16 @@ async def test_a_job_of_parallel_agents_is_the_same_byte_for_byte(
     assert any(each.strip().startswith("+") and "Be brief." in each for each in diff)
 
 
+@pytest.mark.parametrize("limits", [{"model_calls": 6}, {"budget_micro_usd": 4_000}], ids=str)
+async def test_of_a_limit_that_parallel_agents_share_each_gets_what_it_got(
+    settings: Settings, redis_url: str, redis_client: Redis, addresses: Addresses, limits: Json
+) -> None:
+    async with recording(settings, redis_url, addresses) as jobs:
+        cassette = await ran(jobs, settings, redis_url, LONG, on_limit="finish_partial", **limits)
+    assert cassette.end["status"] == "partial"
+    assert (await replayed(settings, cassette)).differs is None
+
+
 async def test_failures_are_replayed_too(
     settings: Settings, redis_url: str, redis_client: Redis, addresses: Addresses
 ) -> None:
