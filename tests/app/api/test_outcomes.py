@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from redis.exceptions import ConnectionError as NoConnection
 
-from app.api import outcomes
+from app.api import report_forms
 from app.api.outcomes import accepted
 from app.api.problems import Refused, refused
 from app.errors import (
@@ -71,7 +71,7 @@ async def test_a_page_that_takes_long_to_make_keeps_no_other_request_waiting(
         return "made" if may_end.wait(10) else "too late"
 
     monkeypatch.setattr(api.service.jobs, "report", report)
-    monkeypatch.setattr(outcomes, "page", page)
+    monkeypatch.setattr(report_forms, "page", page)
     async with api.client() as client:
         address = (await client.post("/v1/jobs", json={"question": QUESTION})).json()["links"]["report"]
         reading = asyncio.create_task(client.get(address, params={"format": "html"}))
