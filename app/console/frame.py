@@ -171,8 +171,9 @@ def checked(model: type[M], **given: Any) -> M:
 
 
 def number(label: str, value: float, least: float, most: float, step: float = 0.01) -> ui.number:
-    """A field for a number. What is out of bounds is refused when it is sent; NiceGUI's own bounds would change it."""
-    return ui.number(label, value=value).props(f"min={least} max={most} step={step}")
+    """A field for a number. What is out of bounds is refused when it is sent; NiceGUI's own bounds would change it, so
+    the browser alone gets them, as expressions."""
+    return ui.number(label, value=value).props(f":min={least} :max={most} step={step}")
 
 
 class Panel:

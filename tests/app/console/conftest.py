@@ -48,12 +48,10 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory, addresses: Addresses) -> Iterator[Served]:
     """API and worker without keys: everybody on this machine may do everything."""
     folder = tmp_path_factory.mktemp("console")
-    with (
-        deployment(folder, servers=addresses.servers) as here,
-        replica(here) as one,
-        here.worker(TOLLGATE_RECORD="true"),
-    ):
-        yield Served(one.url, here)
+    with deployment(folder, servers=addresses.servers) as here:
+        with replica(here) as one, here.worker(TOLLGATE_RECORD="true"):
+            yield Served(one.url, here)
+        assert [line for line in one.log if " ERROR " in line] == []
 
 
 @pytest.fixture(scope="module")
