@@ -13,20 +13,21 @@ async def audit(viewer: Viewer) -> None:
     """The page."""
     heading("Audit")
     trail = viewer.console.backend.audit
-    panel, verdict = Panel("audit.html"), ui.label().props("role=status")
-    panel.show(entries=[each.data for each in await _newest(trail, viewer.tenant)], most=SHOWN)
 
     async def verify() -> None:
         async def act() -> None:
             broken = await trail.verify()
-            whole = "No entry was changed, deleted or added" + ("." if trail.keyed else " by accident: set a secret.")
-            verdict.set_text(f"{broken.id}: {broken.why}." if broken else whole)
+            doubt = "" if trail.keyed else " Without TOLLGATE_AUDIT_SECRET, this detects accidents only."
+            verdict.set_text(f"{broken.id}: {broken.why}." if broken else f"The chain is whole.{doubt}")
 
         await viewer.does(act)
 
     with ui.element("div").classes("actions"):
         ui.button("Verify the chain", on_click=verify)
         ui.html(f'<a href="{PATH}/audit.jsonl" download>Export all as JSON lines</a>', sanitize=True)
+    verdict = ui.label().props("role=status")
+    entries = [each.data for each in await _newest(trail, viewer.tenant)]
+    Panel("audit.html").show(entries=entries, most=SHOWN, path=PATH)
 
 
 async def _newest(trail: Audit, tenant: str) -> list[Entry]:

@@ -23,6 +23,7 @@ from app.api.metrics import Metrics
 from app.api.problems import refused
 from app.api.report_forms import ReportForms
 from app.console import PATH
+from graphs.evidence.rendering import counted
 from graphs.redis.failures import is_outage
 from graphs.spending.limits import MICRO
 
@@ -117,7 +118,7 @@ class Viewer:
                     return
                 await look()
             except Exception as error:
-                trouble.set_text(f"{_said(error)} This page goes on by itself.")
+                trouble.set_text(f"{_said(error)} Trying again.")
                 trouble.set_visibility(True)
             else:
                 trouble.set_visibility(False)
@@ -194,9 +195,9 @@ class Panel:
 
 
 def usd(micro_usd: float) -> str:
-    """An amount for reading: 0.0123 dollars as $0.0123."""
+    """An amount for reading: 0.0123 dollars as $0.0123, and whole cents as $0.25."""
     amount = micro_usd / MICRO
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
+    return f"${amount:,.2f}" if amount >= 1 or round(micro_usd) % (MICRO // 100) == 0 else f"${amount:.4f}"
 
 
 def size(count: float) -> str:
@@ -216,7 +217,7 @@ def moment(at: datetime) -> str:
 
 ui.button.default_props("no-caps unelevated")
 ui.tab.default_props("no-caps")
-TEMPLATES.filters |= {"usd": usd, "size": size, "clock": clock, "moment": moment}
+TEMPLATES.filters |= {"usd": usd, "size": size, "clock": clock, "moment": moment, "counted": counted}
 
 
 def _header(viewer: Viewer, here: str) -> None:
@@ -234,4 +235,5 @@ def _said(error: Exception) -> str:
     problem = refused(error)
     if problem.kind.status >= 500 and not is_outage(error):
         logger.error("a page of the console failed", exc_info=error)
-    return str(problem.detail)
+    detail = str(problem.detail)
+    return f"{detail[:1].upper()}{detail[1:].rstrip('.')}."

@@ -46,8 +46,8 @@ class Page:
         heading(self.job.question)
         self.summary = Panel("summary.html")
         with ui.element("div").classes("actions"):
-            self.cancel = ui.button("Cancel", on_click=self._cancel).props("color=negative")
-            self.delete = ui.button("Delete", on_click=self._delete).props("color=negative")
+            self.cancel = ui.button("Cancel", on_click=self._cancel, color=None).props("outline").classes("risky")
+            self.delete = ui.button("Delete", on_click=self._delete, color=None).props("outline").classes("risky")
         self.question = ui.element("div")
         with ui.tabs().props("align=left") as tabs:
             for name in TABS:

@@ -33,7 +33,7 @@ async def jobs(viewer: Viewer) -> None:
         text = ui.input("Question, id or behaviour").props("debounce=300 clearable type=search")
     panel = Panel()
     starts: list[str | None] = [None]  # where each page up to this one begins
-    with ui.element("nav").classes("paging").props("aria-label='Pages of jobs'"):
+    with ui.element("nav").classes("paging").props("aria-label='Pages of jobs'") as paging:
         newer, older = ui.button("Newer"), ui.button("Older")
 
     async def look() -> None:
@@ -46,6 +46,7 @@ async def jobs(viewer: Viewer) -> None:
         panel.put(made)
         newer.set_enabled(len(starts) > 1)
         older.set_enabled(after is not None)
+        paging.set_visibility(len(starts) > 1 or after is not None)
         following[0] = after
 
     following: list[str | None] = [None]

@@ -77,7 +77,7 @@ def test_a_question_is_submitted_watched_and_its_report_read_down_to_the_evidenc
     expect(row.locator(".amount")).to_contain_text("$0.0")
     accessible(page)
     page.get_by_role("link", name="Spend").click()
-    expect(page.get_by_role("region", name="The dearest jobs")).to_contain_text(QUESTION)
+    expect(page.get_by_role("region", name="Most expensive jobs")).to_contain_text(QUESTION)
     expect(page.get_by_role("table", name="Agents").first).to_contain_text("supervisor")
     accessible(page)
 
