@@ -22,14 +22,16 @@ ITS_TABLES = {"agents": "agent", "tools": "tool", "embeddings": "embeddings with
 
 cli = typer.Typer()
 
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A day in UTC; default: today.")]
+Day = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="A day in UTC; default: today.")
+]
 Tenant = Annotated[str | None, typer.Option(help="Whose spend; default: the key's tenant, or that of `run`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, as the API's.")]
 
 
 @cli.command(rich_help_panel=OPERATE)
 def spend(day: Day = None, tenant: Tenant = None, as_json: AsJson = False, url: client_cli.Url = None) -> None:
-    """Print what a day's money was spent on, and what is to be expected by its end.
+    """Print what a day's money was spent on, and what to expect by its end.
 
     With --url or TOLLGATE_URL, at that API, where only a key with the scope admin sees the deployment's.
     """
