@@ -14,7 +14,7 @@ from pathlib import Path
 OLD = "tollgate"
 ROOT = Path(__file__).parents[1]
 SKELETON = Path("deploy/skeleton")
-GONE = ("sample", "tests/sample", "deploy/skeleton", "deploy/fork.py", "tests/deploy/test_fork.py")
+GONE = ("sample", "tests/sample", "docs/images", "deploy/skeleton", "deploy/fork.py", "tests/deploy/test_fork.py")
 NAME = re.compile(r"[a-z][a-z0-9]{1,29}")
 KEPT = "LICENSE"  # whose work it was stays true
 GRAPH = re.compile("<!-- graph -->.*<!-- /graph -->", re.DOTALL)  # what `make docs` writes into the README

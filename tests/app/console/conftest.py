@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -99,9 +98,3 @@ def accessible(page: Page) -> None:
 
 def _ours(url: str) -> bool:
     return url.startswith(("http://127.0.0.1:", "data:", "blob:"))
-
-
-@pytest.fixture(scope="session")
-def pictures() -> Path:
-    """Where screenshots are kept."""
-    return Path(__file__).parents[3] / "docs/images"
