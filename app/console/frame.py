@@ -39,7 +39,13 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-PAGES = {"": "Jobs", "inbox": "Inbox", "spend": "Spend", "operations": "Operations", "audit": "Audit"}
+PAGES = {  # those in the header: path, title, and scopes of which a key needs one
+    "": ("Jobs", (Scope.READ, Scope.SUBMIT)),
+    "inbox": ("Inbox", (Scope.READ,)),
+    "spend": ("Spend", (Scope.READ,)),
+    "operations": ("Operations", (Scope.ADMIN,)),
+    "audit": ("Audit", (Scope.ADMIN,)),
+}
 SHARED_S = 1.0
 REQUEST_ID = "console"  # in the audit trail, in place of an HTTP request's
 
@@ -224,7 +230,8 @@ def _header(viewer: Viewer, here: str) -> None:
     ui.add_css(HERE / "console.css")
     ui.colors(primary="#1d4ed8", negative="#b91c1c", positive="#166534")
     named = None if viewer.caller is EVERYBODY else viewer.caller
-    made = shown("header.html", path=PATH, pages=PAGES, here=here.partition("/")[0], caller=named)
+    pages = {name: title for name, (title, scopes) in PAGES.items() if viewer.may(*scopes)}
+    made = shown("header.html", path=PATH, pages=pages, here=here.partition("/")[0], caller=named)
     layout, content = ui.context.client.layout, ui.context.client.content
     ui.html(made, sanitize=False, tag="header").move(layout, 0)  # the framework puts all else into <main>
     ui.skip_link(target=content)

@@ -12,7 +12,7 @@ from app.api.backend import Backend
 from app.console import PATH
 from app.console.audit import audit
 from app.console.downloads import downloads
-from app.console.frame import Console, page
+from app.console.frame import PAGES, Console, page
 from app.console.gate import Gate
 from app.console.inbox import inbox
 from app.console.job import job
@@ -33,12 +33,10 @@ async def beside(api: FastAPI, backend: Backend, *, loopback: bool) -> AsyncIter
     """
     drawn = build_research_graph(backend.service.deps).get_graph().draw_mermaid(with_styles=False)
     console = Console(backend, api.state.metrics, api.state.reports, drawn)
-    page(console, "", "Jobs", jobs, Scope.READ, Scope.SUBMIT)
+    builds = {"": jobs, "inbox": inbox, "spend": spend, "operations": operations, "audit": audit}
+    for path, (title, scopes) in PAGES.items():
+        page(console, path, title, builds[path], *scopes)
     page(console, "jobs/{job_id}", "Job", job, Scope.READ)
-    page(console, "inbox", "Inbox", inbox, Scope.READ)
-    page(console, "spend", "Spend", spend, Scope.READ)
-    page(console, "operations", "Operations", operations, Scope.ADMIN)
-    page(console, "audit", "Audit", audit, Scope.ADMIN)
     web = FastAPI(openapi_url=None)
     web.router.routes.extend(downloads(console))
     app.config.quasar_config["loadingBar"] = {"skipHijack": True}  # it would flash at each refresh

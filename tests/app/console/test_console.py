@@ -192,6 +192,7 @@ def test_a_browser_logs_in_with_a_key_and_can_do_what_the_key_may(
                 expect(page.get_by_role("alert").filter(has_text=said)).to_have_count(1 if said else 0)
             expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
             expect(page.get_by_role("button", name="Submit")).to_have_count(0)
+            expect(page.get_by_role("navigation", name="Pages", exact=True)).to_have_text("Jobs Inbox Spend")
             page.goto(f"{api.url}/console/operations")
             expect(page.get_by_text("It needs the scope admin.")).to_be_visible()
             [cookie] = page.context.cookies()
