@@ -25,6 +25,7 @@ def replay(
     """Run a recorded job again on its record, offline and free, and say what differs first; exits with 1 if anything
     does."""
     from app.running.replay import replayed_from  # noqa: PLC0415  heavy
+    from graphs.evidence.rendering import counted  # noqa: PLC0415  heavy
 
     settings, console = loaded(), Terminal(soft_wrap=True)
     with redis_running(settings) as redis_url:
@@ -32,9 +33,9 @@ def replay(
     for note in ended.notes:
         console.print(f"the record is incomplete: {note}")
     if ended.differs:
-        console.print(f"differs after {ended.exchanges} equal exchanges\n{ended.differs}")
+        console.print(f"differs after {counted(ended.exchanges, 'equal exchange')}\n{ended.differs}")
         raise SystemExit(FAILED)
-    console.print(f"equal: {ended.exchanges} exchanges, and the report byte for byte")
+    console.print(f"equal: {counted(ended.exchanges, 'exchange')}, and the report byte for byte")
 
 
 @cli.command(rich_help_panel=DEVELOP)
