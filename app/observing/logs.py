@@ -29,6 +29,11 @@ class _Redacting(logging.Formatter):
         record.about = f" [{where}]" if where else ""
         return str(self._redact(super().format(record)))
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
+        """A message is one line, so that nobody whose text is in it, such as a browser's, can forge others."""
+        record.message = record.message.replace("\r", "\\r").replace("\n", "\\n")
+        return super().formatMessage(record)
+
 
 def _trace() -> list[str]:
     current = trace_id()
