@@ -25,8 +25,10 @@ from app.api.problems import Refused, refused
 from app.api.report_forms import ReportForms
 from app.api.report_page import POLICY
 from app.api.schema import openapi
+from app.api.sse import Streams
 from app.config.settings import Settings
 from app.observing.redaction import Redaction
+from safe_http.connections import most_connections
 
 # FastAPI's telemetry beyond a span for each request: more of each is recorded elsewhere, or may quote what was sent.
 NO_TELEMETRY: TelemetryConfig = {"metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
@@ -50,6 +52,7 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
             yield State(backend=backend)
 
     metrics, reports, redact = Metrics(registry), ReportForms(), Redaction(settings.secrets)
+    streams = Streams(most_connections())
     app = FastAPI(
         title="Tollgate",
         version=version("tollgate"),
@@ -68,14 +71,14 @@ def create_app(settings: Settings, opening: Opening, *, loopback: bool, registry
     routers = (
         jobs.router(metrics),
         budgets.router(),
-        outcomes.router(reports),
+        outcomes.router(reports, streams),
         spending.router(),
         operations.router(metrics),
     )
     for router in routers:
         for route in router.routes:
             app.router.routes.append(route)
-    app.state.metrics, app.state.reports = metrics, reports  # for the console, which is served beside it
+    app.state.metrics, app.state.reports, app.state.streams = metrics, reports, streams  # for the console beside it
     app.openapi = functools.cache(lambda: openapi(app, settings))  # type: ignore[method-assign]
 
     @app.get("/docs", include_in_schema=False)

@@ -84,7 +84,7 @@ async def everybody(request: HTTPConnection, backend: Backend, *, loopback: bool
     """The caller of a request without a key: everybody on this machine, while there is no key."""
     if not loopback or await backend.keys.required():
         return _unknown("this needs an API key")
-    if not _is_local(f"//{request.headers.get('host', '')}") or not _is_local(request.headers.get("origin")):
+    if not is_local(request) or not _is_local(request.headers.get("origin")):
         return Refused("misdirected")
     return EVERYBODY
 
@@ -127,6 +127,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_local(request: HTTPConnection) -> bool:
+    """Whether the request's Host names this machine."""
+    return _is_local(f"//{request.headers.get('host', '')}")
 
 
 def _is_local(url: str | None) -> bool:

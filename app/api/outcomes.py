@@ -14,7 +14,6 @@ from app.api.sse import Streams, event_stream
 from app.jobs.events import Event
 from app.jobs.states import MEDIA, Format
 from app.recording.recorder import record_of
-from safe_http.connections import most_connections
 
 _FORMS = {media: form for form, media in MEDIA.items()}
 _AFTER = "Id of the last event that you received; default: from the start."
@@ -29,11 +28,9 @@ _EVENT = {
 }
 
 
-def router(reports: ReportForms) -> APIRouter:
+def router(reports: ReportForms, streams: Streams) -> APIRouter:
     """The routes of outcomes."""
     routes = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], responses={**COMMON, **documented("no-such-job")})
-
-    streams = Streams(most_connections())
 
     @routes.get(
         "/events",

@@ -66,8 +66,8 @@ class EventStream(StreamingResponse):
 
 
 class Streams:
-    """This process's open streams. Each holds a connection for as long as its reader likes, so streams may use half of
-    the connections, and one key an eighth.
+    """This process's open streams, and the console's open pages. Each holds a connection for as long as its reader
+    likes, so they may use half of the connections, and one key an eighth.
     """
 
     def __init__(self, connections: int) -> None:
@@ -78,10 +78,11 @@ class Streams:
     def place(self, reader: str) -> Iterator[None]:
         """Count a stream of this reader until the block ends. Raises Refused."""
         if self._open[reader] >= self._most_of_one:
-            told = f"this key has {self._most_of_one} event streams open, the maximum; close one"
+            told = f"this key has {self._most_of_one} event streams and pages open, the maximum; close one"
             raise Refused("too-many-requests", told, headers={"Retry-After": str(RETRY_S)})
         if self._open.total() >= self._most:
-            raise Refused("unavailable", "all event streams are in use", headers={"Retry-After": str(RETRY_S)})
+            told = "all connections for event streams and pages are in use"
+            raise Refused("unavailable", told, headers={"Retry-After": str(RETRY_S)})
         self._open[reader] += 1
         try:
             yield

@@ -17,12 +17,13 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from app.access.keys import Scope
-from app.api.auth import EVERYBODY, Caller, still_admitted
+from app.api.auth import EVERYBODY, Caller
 from app.api.backend import Backend
 from app.api.metrics import Metrics
 from app.api.problems import refused
 from app.api.report_forms import ReportForms
 from app.console import PATH
+from app.console.sessions import Sessions
 from graphs.evidence.rendering import counted
 from graphs.redis.failures import is_outage
 from graphs.spending.limits import MICRO
@@ -71,16 +72,18 @@ class Console:
     backend: Backend
     metrics: Metrics
     reports: ReportForms
+    sessions: Sessions
     drawn: str
     glances: Glances = field(default_factory=Glances)
 
 
 @dataclass
 class Viewer:
-    """Who looks at a page."""
+    """Who looks at a page, and the cookie of the session; None while there is no key."""
 
     console: Console
     caller: Caller
+    session: str | None
 
     @property
     def tenant(self) -> str:
@@ -92,15 +95,17 @@ class Viewer:
         return not self.caller.scopes.isdisjoint(scopes)
 
     async def admitted(self) -> bool:
-        """Whether the key is still valid."""
-        return await still_admitted(self.caller, self.console.backend.keys)()
+        """Whether the session goes on, and the key is valid. Raises redis.exceptions.RedisError."""
+        if self.session is None:
+            return not await self.console.backend.keys.required()
+        return await self.console.sessions.key(self.session) is not None
 
     async def does(self, act: Callable[[], Awaitable[object]], done: str = "") -> bool:
         """Do something, and say so; or say why it cannot be done. Returns whether it was done."""
-        if not await self.admitted():
-            ui.navigate.to("/login")
-            return False
         try:
+            if not await self.admitted():
+                _close()
+                return False
             await act()
         except Exception as error:
             ui.notify(_said(error), type="negative", close_button="OK", timeout=0)
@@ -110,17 +115,18 @@ class Viewer:
         return True
 
     async def _still_admitted(self) -> bool:
-        return await self.console.glances.of(("admitted", self.caller.id), self.admitted)
+        return await self.console.glances.of(("admitted", self.caller.id, self.session), self.admitted)
 
-    def follow(self, every_s: float, look: Callable[[], Awaitable[object]]) -> ui.timer:
-        """Look regularly for as long as the page is open. An error is shown until it is over."""
+    def follow(self, every_s: float, look: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+        """Look regularly for as long as the page is open and its reader may see it. An error is shown until it is over.
+        Returns what looks at once."""
         trouble = ui.label().classes("trouble").props("role=alert")
         trouble.set_visibility(False)
 
         async def looked() -> None:
             try:
                 if not await self._still_admitted():
-                    ui.navigate.to("/login")
+                    _close()
                     return
                 await look()
             except Exception as error:
@@ -129,7 +135,8 @@ class Viewer:
             else:
                 trouble.set_visibility(False)
 
-        return ui.timer(every_s, looked)
+        ui.timer(every_s, looked)
+        return looked
 
 
 Build = Callable[..., Awaitable[None]]
@@ -139,7 +146,7 @@ def page(console: Console, path: str, title: str, build: Build, *scopes: Scope) 
     """Serve a page at this path, to callers with one of these scopes. `build` gets the viewer and the path's values."""
 
     async def shown(request: Request) -> None:
-        viewer = Viewer(console, request.state.caller)
+        viewer = Viewer(console, request.state.caller, request.state.session)
         _header(viewer, path)
         if not viewer.may(*scopes):
             empty("This key may not see this page", f"It needs the scope {' or '.join(scopes)}.")
@@ -235,6 +242,12 @@ def _header(viewer: Viewer, here: str) -> None:
     layout, content = ui.context.client.layout, ui.context.client.content
     ui.html(made, sanitize=False, tag="header").move(layout, 0)  # the framework puts all else into <main>
     ui.skip_link(target=content)
+
+
+def _close() -> None:
+    """Send the browser to the log-in. The page is emptied, so that a client that stays can do nothing with it."""
+    ui.navigate.to("/login")
+    ui.context.client.content.clear()
 
 
 def _said(error: Exception) -> str:

@@ -5,16 +5,18 @@ cookie with requests of the console's own pages only (SameSite=Strict), and a re
 refused, so that no other page can act in its user's name.
 """
 
-from urllib.parse import urlsplit
+import contextlib
+from urllib.parse import parse_qs
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.auth import Caller, address, everybody, is_loopback
+from app.api.auth import EVERYBODY, Caller, address, everybody, is_local
 from app.api.backend import Backend
 from app.api.problems import Refused, refused
+from app.api.sse import Streams
 from app.console import PATH
 from app.console.frame import TEMPLATES
 from app.console.sessions import LASTS_S, Sessions
@@ -37,30 +39,35 @@ _AGAIN = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" conten
 
 
 class Gate:
-    """See the module. `api` is the API's application, `pages` the console's, mounted at `/console`."""
+    """See the module. `api` is the API's application, `pages` the console's, mounted at `/console`; `streams` counts
+    open pages."""
 
-    def __init__(self, api: ASGIApp, pages: ASGIApp, backend: Backend, *, loopback: bool) -> None:
+    def __init__(
+        self, api: ASGIApp, pages: ASGIApp, backend: Backend, sessions: Sessions, streams: Streams, *, loopback: bool
+    ) -> None:
         self.api, self.pages = api, pages
         self.backend = backend
+        self.sessions, self.streams = sessions, streams
         self.loopback = loopback
-        self.sessions = Sessions(backend.service.client, backend.keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or not f"{scope['path']}/".startswith(f"{PATH}/"):
             return await self.api(scope, receive, send)
         guarded = _guarded(send)
-        try:
-            response = await self._answer(scope, receive)
-        except STORE_FAILED as error:
-            response = PlainTextResponse(f"{refused(error).detail}\n", 503)
-        if response is None:
-            return await self.pages(scope, receive, guarded)
-        if scope["type"] == "websocket":
-            return await send({"type": "websocket.close", "code": 1008, "reason": "not admitted"})
-        return await response(scope, receive, guarded)
+        with contextlib.ExitStack() as held:
+            try:
+                response = await self._answer(scope, receive, held)
+            except (*STORE_FAILED, Refused) as error:
+                problem = refused(error)
+                response = PlainTextResponse(f"{problem.detail}\n", problem.kind.status)
+            if response is None:
+                return await self.pages(scope, receive, guarded)
+            if scope["type"] == "websocket":
+                return await send({"type": "websocket.close", "code": 1008, "reason": "not admitted"})
+            return await response(scope, receive, guarded)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
-        """The response, if it is not one of the pages."""
+    async def _answer(self, scope: Scope, receive: Receive, held: contextlib.ExitStack) -> Response | None:
+        """The response, if it is not one of the pages; `held` is what the request holds until it is over."""
         request = HTTPConnection(scope)
         if (origin := request.headers.get("origin")) is not None and not _same_host(origin, request):
             return PlainTextResponse("this request comes from another origin\n", 403)
@@ -68,9 +75,9 @@ class Gate:
             return await self._log_in(Request(scope, receive))
         if scope["path"] == LOGOUT:
             return await self._log_out(Request(scope, receive))
-        return None if scope["path"].startswith(STATIC) else await self._admitted(request)
+        return None if scope["path"].startswith(STATIC) else await self._admitted(request, held)
 
-    async def _admitted(self, request: HTTPConnection) -> Response | None:
+    async def _admitted(self, request: HTTPConnection, held: contextlib.ExitStack) -> Response | None:
         """Note who asks; or the response to somebody who may not."""
         caller = await self.caller(request)
         if isinstance(caller, Refused):
@@ -80,7 +87,9 @@ class Gate:
                 return HTMLResponse(_AGAIN)  # a link from elsewhere comes without the cookie; the refresh has it
             return RedirectResponse(LOGIN, 303)
         request.state.caller = caller
-        if request.url.path.startswith(SOCKET):
+        request.state.session = None if caller is EVERYBODY else request.cookies[COOKIE]
+        if request.url.path.startswith(SOCKET):  # an open page
+            held.enter_context(self.streams.place(caller.id))
             return None
         allowance = await self.backend.rate.take(f"console:{caller.id}:{address(request)}")
         if allowance.allowed:
@@ -104,12 +113,11 @@ class Gate:
         length = request.headers.get("content-length", "")
         if not length.isdecimal() or len(length) > 9 or int(length) > LONGEST_FORM:
             return self._form("This is too long for an API key.", 413)
-        given = str((await request.form()).get("key", "")).strip()
-        key = await self.backend.keys.verify(given)
+        given = parse_qs((await request.body()).decode(errors="replace")).get("key", [""])
+        key = await self.backend.keys.verify(given[0].strip())
         if key is None:
             return self._form("This key is unknown or revoked. It reads tg_… and was shown when it was created.", 401)
         response = RedirectResponse(PATH + "/", 303)
-        secure = not is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
         response.set_cookie(
             COOKIE,
             await self.sessions.begin(key),
@@ -117,15 +125,15 @@ class Gate:
             path=PATH,
             httponly=True,
             samesite="strict",
-            secure=secure,
+            secure=not is_local(request),
         )
         return response
 
     async def _log_out(self, request: Request) -> Response:
-        if request.method == "POST" and (cookie := request.cookies.get(COOKIE)):
-            await self.sessions.end(cookie)
         response = RedirectResponse(LOGIN, 303)
-        response.delete_cookie(COOKIE, path=PATH)
+        if request.method == "POST":  # a mere link, which may be anybody's, logs nobody out
+            await self.sessions.end(request.cookies.get(COOKIE, ""))
+            response.delete_cookie(COOKIE, path=PATH)
         return response
 
     def _form(self, problem: str, status: int = 200) -> HTMLResponse:
@@ -133,7 +141,7 @@ class Gate:
 
 
 def _same_host(origin: str, request: HTTPConnection) -> bool:
-    return urlsplit(origin).netloc == request.headers.get("host")
+    return origin.partition("://")[2] == request.headers.get("host")
 
 
 def _guarded(send: Send) -> Send:

@@ -31,11 +31,11 @@ async def inbox(viewer: Viewer) -> None:
             for record, escalation in asking[:AT_ONCE]:
                 with ui.element("div").classes("asked").props(f"data-job={record.job_id}"):
                     ui.html(shown("asks.html", job=record, path=PATH), sanitize=True)
-                    asked(viewer, record.job_id, escalation, look)
+                    asked(viewer, record.job_id, escalation, refresh)
             if len(asking) > AT_ONCE:
                 ui.label("More wait after these.").classes("note")
 
-    viewer.follow(EVERY_S, look)
+    refresh = viewer.follow(EVERY_S, look)
 
 
 async def _asking(viewer: Viewer) -> list[tuple[Record, Json]]:

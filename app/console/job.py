@@ -71,8 +71,8 @@ class Page:
         self.draws: dict[str, Callable[[], None]] = {"Now": self._now, "Calls": self._calls, "Sequence": self._talk}
         self.panels = panels
         panels.on_value_change(self._draw)
+        self.refresh = self.viewer.follow(EVERY_S, self._look)
         await self._draw()
-        self.timer = self.viewer.follow(EVERY_S, self._look)
 
     def _picture(self, label: str) -> ui.mermaid:
         with ui.element("figure").classes("picture"):
@@ -164,7 +164,7 @@ class Page:
             self.question.clear()
             with self.question:
                 if job.escalation:
-                    asked(self.viewer, self.job_id, job.escalation, self._look)
+                    asked(self.viewer, self.job_id, job.escalation, self.refresh)
 
     def _may_cancel(self) -> bool:
         return self.viewer.may(Scope.CANCEL, Scope.SUBMIT)
@@ -175,7 +175,7 @@ class Page:
             lambda: actions.cancel(console.backend, self.viewer.caller, self.job_id, REQUEST_ID),
             "The job stops at its next step.",
         )
-        await self._look()
+        await self.refresh()
 
     async def _delete(self) -> None:
         console = self.viewer.console

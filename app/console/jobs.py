@@ -54,22 +54,22 @@ async def jobs(viewer: Viewer) -> None:
     async def back() -> None:
         if len(starts) > 1:
             starts.pop()
-        await look()
+        await refresh()
 
     async def forth() -> None:
         if following[0]:
             starts.append(following[0])
-        await look()
+        await refresh()
 
     async def anew() -> None:
         del starts[1:]
-        await look()
+        await refresh()
 
     newer.on_click(back)
     older.on_click(forth)
     status.on_value_change(anew)
     text.on_value_change(anew)
-    viewer.follow(EVERY_S, look)
+    refresh = viewer.follow(EVERY_S, look)
 
 
 async def _listed(

@@ -36,9 +36,9 @@ async def operations(viewer: Viewer) -> None:
             known[:] = [each.job_id for each in dead]
             letters.clear()
             with letters:
-                _letters(viewer, dead, look)
+                _letters(viewer, dead, refresh)
 
-    viewer.follow(EVERY_S, look)
+    refresh = viewer.follow(EVERY_S, look)
 
 
 async def _breakers(viewer: Viewer) -> Json:
@@ -50,7 +50,7 @@ async def _breakers(viewer: Viewer) -> Json:
     return found
 
 
-def _letters(viewer: Viewer, dead: list[Record], look: Act) -> None:
+def _letters(viewer: Viewer, dead: list[Record], refresh: Act) -> None:
     if not dead:
         ui.label("None. A job that fails again and again at the same place comes here.").classes("note")
     for record in dead[:AT_ONCE]:
@@ -62,12 +62,12 @@ def _letters(viewer: Viewer, dead: list[Record], look: Act) -> None:
                     (actions.discard, "Discard", "Discarded: the job has failed."),
                 ):
                     do = partial(act, viewer.console.backend, viewer.caller, record.job_id, REQUEST_ID)
-                    button = ui.button(label, on_click=partial(_do, viewer, do, done, look))
+                    button = ui.button(label, on_click=partial(_do, viewer, do, done, refresh))
                     button.props(f'aria-label="{label} {record.job_id}"')
     if len(dead) > AT_ONCE:
         ui.label(f"{len(dead) - AT_ONCE} more.").classes("note")
 
 
-async def _do(viewer: Viewer, do: Act, done: str, look: Act) -> None:
+async def _do(viewer: Viewer, do: Act, done: str, refresh: Act) -> None:
     await viewer.does(do, done)
-    await look()
+    await refresh()

@@ -29,8 +29,7 @@ async def spend(viewer: Viewer) -> None:
         what = ("spend", viewer.tenant, viewer.may(Scope.ADMIN), chosen)
         panel.put(await viewer.console.glances.of(what, lambda: _spent(viewer, date.fromisoformat(chosen))))
 
-    day.on_value_change(look)
-    viewer.follow(EVERY_S, look)
+    day.on_value_change(viewer.follow(EVERY_S, look))
 
 
 async def _spent(viewer: Viewer, day: date) -> str:

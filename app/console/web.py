@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 from nicegui import app, ui
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from app.access.keys import Scope
@@ -18,6 +19,7 @@ from app.console.inbox import inbox
 from app.console.job import job
 from app.console.jobs import jobs
 from app.console.operations import operations
+from app.console.sessions import Sessions
 from app.console.spend import spend
 from graphs.research import build_research_graph
 
@@ -32,11 +34,13 @@ async def beside(api: FastAPI, backend: Backend, *, loopback: bool) -> AsyncIter
         loopback: whether only this machine can connect, which may do everything while there is no API key.
     """
     drawn = build_research_graph(backend.service.deps).get_graph().draw_mermaid(with_styles=False)
-    console = Console(backend, api.state.metrics, api.state.reports, drawn)
+    sessions = Sessions(backend.service.client, backend.keys)
+    console = Console(backend, api.state.metrics, api.state.reports, sessions, drawn)
     builds = {"": jobs, "inbox": inbox, "spend": spend, "operations": operations, "audit": audit}
     for path, (title, scopes) in PAGES.items():
         page(console, path, title, builds[path], *scopes)
     page(console, "jobs/{job_id}", "Job", job, Scope.READ)
+    app.add_exception_handler(404, _nothing_here)
     web = FastAPI(openapi_url=None)
     web.router.routes.extend(downloads(console))
     app.config.quasar_config["loadingBar"] = {"skipHijack": True}  # it would flash at each refresh
@@ -50,4 +54,9 @@ async def beside(api: FastAPI, backend: Backend, *, loopback: bool) -> AsyncIter
         binding_refresh_interval=None,  # nothing is bound
     )
     async with web.router.lifespan_context(web):
-        yield Gate(api, web, backend, loopback=loopback)
+        yield Gate(api, web, backend, sessions, api.state.streams, loopback=loopback)
+
+
+async def _nothing_here(*_: object) -> Response:
+    """In place of NiceGUI's page, which is kept in memory for a while, whoever asks."""
+    return PlainTextResponse("There is no such page.\n", 404)

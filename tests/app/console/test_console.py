@@ -1,5 +1,6 @@
 """What people do in the console, in a real browser."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -205,7 +206,14 @@ def test_a_browser_logs_in_with_a_key_and_can_do_what_the_key_may(
             page.get_by_label("API key").fill(admin)
             page.get_by_role("button", name="Log in").click()
             expect(page.get_by_role("button", name="Submit")).to_be_visible()
-            page.get_by_role("button", name="Log out").click()
+            with window(browser) as other:  # the same session, in another window
+                other.context.add_cookies(page.context.cookies())  # type: ignore[arg-type]  # Playwright's own types
+                other.goto(f"{api.url}/console/spend")
+                expect(other.get_by_role("heading", name="Spend", exact=True)).to_be_visible()
+                page.goto(f"{api.url}/console/logout")  # only the button logs out
+                page.goto(f"{api.url}/console/")
+                page.get_by_role("button", name="Log out").click()
+                other.wait_for_url("**/console/login")
             page.goto(f"{api.url}/console/")
             assert page.url == f"{api.url}/console/login"
 
@@ -216,6 +224,11 @@ def test_other_pages_and_strangers_are_kept_out(served: Served) -> None:
             assert client.get(path, headers={"Origin": "https://elsewhere.example"}).status_code == 403
         assert client.get("/console/", headers={"Host": "elsewhere.example"}).status_code == 421
         assert client.post("/console/login", data={"key": "x" * 5000}).status_code == 413
+        assert client.get("/console/", headers={"Origin": "http://["}).status_code == 403
+        odd = {"Content-Type": "multipart/form-data"}
+        assert client.post("/console/login", content=b"?", headers=odd).status_code == 401
+        missing = client.get("/console/_nicegui/elsewhere")  # needs no key, and a page would be kept
+        assert (missing.status_code, missing.text) == (404, "There is no such page.\n")
         policy = client.get("/console/").headers["content-security-policy"]
         assert "default-src 'self'" in policy
         assert "frame-ancestors 'none'" in policy
@@ -224,3 +237,14 @@ def test_other_pages_and_strangers_are_kept_out(served: Served) -> None:
         connect(address, origin=Origin("https://elsewhere.example"))
     with connect(address) as socket:
         assert str(socket.recv()).startswith("0")
+
+
+def test_open_pages_leave_connections_to_others(tmp_path: Path) -> None:
+    with deployment(tmp_path) as here, replica(here, descriptors=164) as api, contextlib.ExitStack() as pages:
+        address = api.url.replace("http", "ws") + "/console/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
+        most = 64 // 8
+        for _ in range(most):
+            pages.enter_context(connect(address))
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(address)
+        assert httpx.get(f"{api.url}/healthz").status_code == 200
