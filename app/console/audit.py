@@ -7,6 +7,7 @@ from app.console import PATH
 from app.console.frame import Panel, Viewer, heading
 
 SHOWN = 200
+LOOKED_AT = 20_000  # entries of all tenants
 
 
 async def audit(viewer: Viewer) -> None:
@@ -27,13 +28,15 @@ async def audit(viewer: Viewer) -> None:
         ui.html(f'<a href="{PATH}/audit.jsonl" download>Export all as JSON lines</a>', sanitize=True)
     verdict = ui.label().props("role=status")
     entries = [each.data for each in await _newest(trail, viewer.tenant)]
-    Panel("audit.html").show(entries=entries, most=SHOWN, path=PATH)
+    Panel("audit.html").show(entries=entries, most=SHOWN, looked_at=LOOKED_AT, path=PATH)
 
 
 async def _newest(trail: Audit, tenant: str) -> list[Entry]:
     found: list[Entry] = []
+    left = LOOKED_AT
     async for entry in trail.backwards():
         found += [entry] if entry.data.get("tenant") == tenant else []
-        if len(found) == SHOWN:
+        left -= 1
+        if len(found) == SHOWN or not left:
             break
     return found

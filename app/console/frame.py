@@ -48,6 +48,7 @@ PAGES = {  # those in the header: path, title, and scopes of which a key needs o
     "audit": ("Audit", (Scope.ADMIN,)),
 }
 SHARED_S = 1.0
+BUILT_WITHIN_S = 30.0  # longer than the store may take to answer, so that its error is shown, not NiceGUI's
 REQUEST_ID = "console"  # in the audit trail, in place of an HTTP request's
 
 
@@ -156,7 +157,7 @@ def page(console: Console, path: str, title: str, build: Build, *scopes: Scope) 
         except Exception as error:
             empty(refused(error).kind.title, _said(error))
 
-    ui.page(f"/{path}", title=f"{title} · Console", dark=None)(shown)
+    ui.page(f"/{path}", title=f"{title} · Console", dark=None, response_timeout=BUILT_WITHIN_S)(shown)
 
 
 def empty(title: str, text: str) -> None:
