@@ -6,6 +6,7 @@ numbers have no gaps, so that readers notice missed events.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import re
 import uuid
@@ -35,6 +36,7 @@ READERS = 4  # connections shared by all followers of a process
 _START = "0-0"
 _ID = re.compile(r"0|0-0|\d{1,15}-[1-9]\d{0,14}", re.ASCII)
 _SHORTER = (2000, 400, 80)
+FIELDS, LAST_RESORT = 24, 40  # of an event that is too large even so
 _APPEND = Script(Path(__file__).parent / "events.lua")
 
 
@@ -265,7 +267,10 @@ def _document(event: Json, now: datetime) -> bytes:
         text = _encoded({**_shortened(whole, longest), **cut})
     if len(text) <= EVENT_BYTES:
         return text
-    return _encoded({"type": whole["type"], **({"status": whole["status"]} if whole["type"] == "job" else {}), **cut})
+    # Readers rely on an event's fields, so those stay, empty if they hold others.
+    few = itertools.islice(whole.items(), FIELDS)
+    kept = {name: type(value)() if isinstance(value, list | dict) else value for name, value in few}
+    return _encoded({**_shortened(kept, LAST_RESORT), **cut})
 
 
 def _shortened(value: Any, longest: int) -> Any:

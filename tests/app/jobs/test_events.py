@@ -126,6 +126,14 @@ async def test_a_huge_event_is_cut_and_says_so(log: EventLog, huge: Json) -> Non
     assert event.ends
 
 
+async def test_an_event_that_cannot_be_shown_in_part_keeps_its_fields(log: EventLog) -> None:
+    call = {"type": "tool_call", "task": "T1", "agent": "researcher", "tool": "web__search", "ms": 3}
+    await log.append(JOB, [call | {"arguments": {"query": [[["long text " * 5] * 40] * 40] * 40}}])
+    (event,) = await log.read(JOB)
+    assert len(event.json) <= EVENT_BYTES
+    assert call | {"arguments": {}} == {name: event.data[name] for name in [*call, "arguments"]}
+
+
 async def test_what_a_model_makes_up_can_be_stored(log: EventLog) -> None:
     hostile = json.loads('{"half": "\\ud800", "nan": NaN, "lines": "a\\r\\nid: 7\\n\\ndata: x"}')
     await log.append(JOB, [{"type": "tool_call", "arguments": hostile}])
