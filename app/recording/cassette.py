@@ -9,6 +9,7 @@
 | tool | a tool call: arguments, result or error |
 | evidence | the id under which a result was stored |
 | spend | what an agent's task read of the job's spending |
+| counted | that a tool call of a task was counted, or the limit that refused it |
 | ended | the end of that process's run |
 | end | last: how the job ended, and its report |
 | full | the record had no room for further lines |
@@ -33,6 +34,7 @@ from app.recording.asked import same
 from graphs.state import Json
 
 Call = tuple[str, str, str, str]  # task, server, tool, arguments
+OF_THE_LEDGER = ("spend", "counted")
 NO_FAULT_OF_THE_JOB = {"DayUsedUp", "LedgerUnavailable", "Fenced"}  # another run asked again
 
 
@@ -54,7 +56,7 @@ class Cassette:
     """The lines of a job, in order, and what can be looked up in them.
 
     `incomplete` says what of the job they lack. `models` are the attempts of each agent's task in order, `tools` and
-    `evidence` those of equal calls.
+    `evidence` those of equal calls, `ledger` what each task read there (`spend`) and had counted (`counted`).
     """
 
     def __init__(self, lines: Sequence[Json]) -> None:
@@ -65,7 +67,7 @@ class Cassette:
         self.models: dict[tuple[str, str], list[Exchange]] = defaultdict(list)
         self.tools: dict[Call, list[Json]] = defaultdict(list)
         self.evidence: dict[Call, list[Json]] = defaultdict(list)
-        self.spends: dict[str, list[Json]] = defaultdict(list)
+        self.ledger: dict[tuple[str, str], list[Json]] = defaultdict(list)  # by kind and task
         self.offered: dict[str, Json] = {}
         self._runs_of: dict[tuple[str, Call], str] = {}
         self._read()
@@ -120,7 +122,7 @@ class Cassette:
         rest = copy.copy(self)
         rest.runs = [self.runs[0], *later(self.runs[1:])]
         rest.tools = {call: later(lines) for call, lines in self.tools.items()}
-        rest.spends = {task: later(lines) for task, lines in self.spends.items()}
+        rest.ledger = {whose: later(lines) for whose, lines in self.ledger.items()}
         rest.evidence = {call: later(lines) for call, lines in self.evidence.items()}
         rest.models = {
             whose: [each for each in found if began(each.line) >= time] for whose, found in self.models.items()
@@ -147,9 +149,9 @@ class Cassette:
             elif line["kind"] == "tool" and "cut" not in line:
                 self._again("tool", line, self.tools[call_of(line)])
                 self.tools[call_of(line)].append(line)
-            elif line["kind"] == "spend":
+            elif line["kind"] in OF_THE_LEDGER:
                 turn = sum(len(found) for (_, task), found in self.models.items() if task == line["task"])
-                self.spends[line["task"]].append({**line, "turn": turn})
+                self.ledger[line["kind"], line["task"]].append({**line, "turn": turn})
             elif line["kind"] == "evidence":
                 self._again("evidence", line, self.evidence[call_of(line)])
                 self.evidence[call_of(line)].append(line)
@@ -161,8 +163,9 @@ class Cassette:
                 if run_of.setdefault(whose, run) != run:
                     run_of[whose] = run
                     _go_back(self.models[whose], request)
-                    turn, spends = len(self.models[whose]), self.spends[line["task"]]
-                    spends[:] = [each for each in spends if each["turn"] < turn or _run(each) == run]
+                    turn = len(self.models[whose])
+                    for known in (self.ledger[kind, line["task"]] for kind in OF_THE_LEDGER):
+                        known[:] = [each for each in known if each["turn"] < turn or _run(each) == run]
                 self.models[whose].append(Exchange(line, request))
 
 

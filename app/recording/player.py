@@ -99,8 +99,15 @@ class Player:
 
     def next_spend(self, job_id: str, task: str) -> Spend | None:
         """What the task read of the job's spending, if that is recorded."""
-        found = self._next((job_id, "spend", task), self.cassette.spends.get(task, []))
+        found = self._of_the_ledger("spend", job_id, task)
         return Spend.model_validate(found["used"]) if found else None
+
+    def next_counted(self, account: Account) -> Json:
+        """What came of counting the task's next tool call; nothing if that is not recorded."""
+        return self._of_the_ledger("counted", account.job_id, account.task) or {}
+
+    def _of_the_ledger(self, kind: str, job_id: str, task: str) -> Json | None:
+        return self._next((job_id, kind, task), self.cassette.ledger.get((kind, task), []))
 
     def _next(self, position: Hashable, recorded: Sequence[Recorded]) -> Recorded | None:
         at = self._at[position]

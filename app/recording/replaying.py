@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import httpx2
@@ -19,6 +20,7 @@ from app.recording.taps import COST, TOOL_COST
 from graphs import errors
 from graphs.evidence.store import Evidence, EvidenceStore
 from graphs.spending.ledger import Ledger
+from graphs.spending.limits import LIMITS, Limits
 from graphs.spending.spend import Account, Spend
 from graphs.spending.toll import Answer, Emit, Request, Toll
 from graphs.spending.tool_toll import Payer
@@ -29,6 +31,8 @@ from graphs.tools.gateway import Agent, ToolGateway, ToolResult
 
 SOON_S = 0.05  # until a recorded deadline passes
 GIVEN_UP_S = 1e6  # more than any provider is waited for
+FOR_S = 60.0  # that a reservation lasts, which is settled at once
+MOST = Limits(**{name: limit.most for name, limit in LIMITS.items()})
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,7 @@ class ReplayingToll(Toll):
                 raise Differs(where(*whose), f"cannot be replayed further: {'; '.join(player.cassette.incomplete)}")
             raise _error(exchange.line["error"])
         bounds = exchange.line["bounds"]
-        as_then = replace(
-            request,
-            input_tokens=bounds["input"],
-            answer_tokens=bounds["answer"],
-            least_tokens=min(bounds["least"], bounds["answer"]),
-        )
+        as_then = replace(request, input_tokens=bounds["input"], answer_tokens=bounds["answer"])
         player.by_task[whose] = exchange
         try:
             async with super().attempt(account, as_then, emit) as answer:
@@ -74,6 +73,14 @@ class ReplayingToll(Toll):
             player.by_task.pop(whose, None)
             if player.clock:
                 player.clock.reaches(ended(exchange.line))
+
+    async def _admitted(self, request: Request) -> None:
+        """Whatever the circuit is now: where it was open then, that is recorded."""
+
+    async def _reserved(self, account: Account, request: Request, emit: Emit, at: datetime) -> tuple[str, int]:  # noqa: ARG002
+        """What was granted then, however much others have reserved now."""
+        granted, call_id = self.player.by_task[account.agent, account.task].line["bounds"]["reserved"], uuid.uuid4().hex
+        return call_id, await self.ledger.reserve(call_id, account, granted, expires_in_s=FOR_S)
 
 
 class ReplayingTransport(httpx2.AsyncBaseTransport):
@@ -108,7 +115,7 @@ class ReplayingGateway(ToolGateway):
     def __init__(self, player: Player, servers: Mapping[str, str], **more: Any) -> None:  # noqa: ARG002
         super().__init__({}, **{name: more[name] for name in ("registry", "toll") if name in more})
         self._player = player
-        self._ledger = more["toll"].ledger
+        self._ledger: Ledger = more["toll"].ledger
 
     async def tools(self, agent: Agent) -> list[BaseTool]:
         """The tools that it was offered. Raises Differs."""
@@ -135,7 +142,7 @@ class ReplayingGateway(ToolGateway):
         line = player.next_tool(account, server_name, tool, arguments)
         if cost := line.get(COST, 0):
             call_id = uuid.uuid4().hex
-            await self._ledger.reserve(call_id, payer.account, cost, expires_in_s=60, counted=None)
+            await self._ledger.reserve(call_id, payer.account, cost, expires_in_s=FOR_S, counted=None)
             await self._ledger.settle(call_id, cost)
             told = {"type": TOOL_COST, "agent": payer.account.agent, "tool": f"{server_name}.{tool}"}
             payer.emit({**told, COST: cost, "estimated": False})
@@ -155,7 +162,8 @@ class ReplayingGateway(ToolGateway):
 
 
 class ReplayingLedger(Ledger):
-    """Tells agents what they were told."""
+    """Tells agents what they were told, and refuses nothing else: its limits were asked then, in an order of parallel
+    agents that a replay need not have."""
 
     def __init__(self, player: Player, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -164,6 +172,16 @@ class ReplayingLedger(Ledger):
     async def spend(self, job_id: str, task: str = "") -> Spend:
         """As `Ledger.spend`."""
         return (task and self._player.next_spend(job_id, task)) or await super().spend(job_id)
+
+    async def count_tool_call(self, account: Account) -> None:
+        """As it was counted, or refused."""
+        if error := self._player.next_counted(account).get("error"):
+            raise _error(error)
+        await super().count_tool_call(_unlimited(account))
+
+    async def reserve(self, call_id: str, account: Account, micro_usd: int, **more: Any) -> int:
+        """What was granted: a call that was refused is not asked for again."""
+        return await super().reserve(call_id, _unlimited(account), micro_usd, **more)
 
 
 class ReplayingEvidence(EvidenceStore):
@@ -188,6 +206,10 @@ def _error(told: Json) -> Exception:
         return kind(StopReason(told["reason"]), told["scope"], told["detail"], **more)
     found: Exception = kind(told["message"], told["wait_s"]) if kind is errors.CircuitOpen else kind(told["message"])
     return found
+
+
+def _unlimited(account: Account) -> Account:
+    return replace(account, limits=MOST, set_aside_micro_usd=0)
 
 
 def _passed_the_deadline(exchange: Exchange) -> bool:

@@ -56,7 +56,7 @@ class RecordingToll(Toll):
         finally:
             line["seconds"] = round(self.clock() - began, 3)
             if answer and answer.sent:
-                bounds = {"input": request.input_tokens, "answer": answer.tokens, "least": request.least_tokens}
+                bounds = {"input": request.input_tokens, "answer": answer.tokens, "reserved": answer.reserved}
                 line |= {"bounds": bounds} | ({"status": 200, **_body(answer.body)} if answer.body else {})
                 self.recorder.asked(account, line, answer.sent)
             elif "error" in line:
@@ -134,7 +134,7 @@ class RecordingEvidence(EvidenceStore):
 
 
 class RecordingLedger(Ledger):
-    """Records what agents read of the job's spending: parallel ones share its limits, and none can know them alone."""
+    """Records what the ledger tells agents: parallel ones share the job's limits, and none can know them alone."""
 
     def __init__(self, recorder: Recorder, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -147,6 +147,16 @@ class RecordingLedger(Ledger):
             used = found.model_dump(mode="json", exclude_defaults=True)
             self._recorder.note(job_id, {"kind": "spend", "task": task, "at": utc_now().isoformat(), "used": used})
         return found
+
+    async def count_tool_call(self, account: Account) -> None:
+        """As `Ledger.count_tool_call`."""
+        line: Json = {"kind": "counted", "task": account.task, "at": utc_now().isoformat()}
+        try:
+            await super().count_tool_call(account)
+        except LimitReached as error:
+            self._recorder.note(account.job_id, {**line, "error": told_of(error)})
+            raise
+        self._recorder.note(account.job_id, line)
 
 
 def told_of(error: BaseException) -> Json:

@@ -33,7 +33,6 @@ from graphs.checkpoint.saver import RedisSaver
 from graphs.clock import utc_now
 from graphs.deps import Deps
 from graphs.research import ResearchGraph, build_research_graph
-from graphs.spending.ledger import Ledger
 from graphs.spending.tool_toll import ToolToll
 from graphs.tools.gateway import ToolGateway
 from graphs.tools.tokens import Signer
@@ -142,7 +141,8 @@ def tool_gateway(
     if client:
         embedding = None if settings.offline else partial(pricer(settings).embedding, settings.embedding_model)
         prices = settings.tool_prices_micro_usd
-        toll = ToolToll(_ledger(settings, client, now), prices, settings.limits, embedding)
+        ledger = factories.ledger(client, ttl_seconds=settings.ttl_seconds, now=now)
+        toll = ToolToll(ledger, prices, settings.limits, embedding)
     limits = settings.tool_limits
     return factories.gateway(servers, client=client, signer=signer, limits=limits, registry=registry, toll=toll)
 
@@ -171,10 +171,6 @@ def dependencies(
         agents=tuple(agent.where(settings.servers) for agent in AGENTS),
         now=now,
     )
-
-
-def _ledger(settings: Settings, client: Redis, now: Callable[[], datetime]) -> Ledger:
-    return Ledger(client, ttl_seconds=settings.ttl_seconds, now=now)
 
 
 async def ready(children: tuple[Server, ...]) -> None:

@@ -135,11 +135,7 @@ class Toll:
             LimitReached: the worst case does not fit; nothing was sent.
             LedgerUnavailable: nothing may be spent; nothing was sent.
         """
-        if not await self.breaker.admits():
-            raise CircuitOpen(
-                f"the provider of {request.model} failed repeatedly; circuit open, it is not called for a while",
-                await self.breaker.wait_s() or 0.0,
-            )
+        await self._admitted(request)
         at = self.now()
         try:
             call_id, reserved = await self._reserved(account, request, emit, at)
@@ -156,6 +152,13 @@ class Toll:
                     await to_its_end(self._closed(answer, account, emit, error, sent=was_sent()))
                     raise
             await to_its_end(self._paid(answer, account, emit))
+
+    async def _admitted(self, request: Request) -> None:
+        if not await self.breaker.admits():
+            raise CircuitOpen(
+                f"the provider of {request.model} failed repeatedly; circuit open, it is not called for a while",
+                await self.breaker.wait_s() or 0.0,
+            )
 
     async def _reserved(self, account: Account, request: Request, emit: Emit, at: datetime) -> tuple[str, int]:
         """The id of the reservation, and its micro-dollars."""

@@ -8,8 +8,9 @@ from app.config.settings import Settings
 from app.jobs.jobs import Jobs
 from app.recording.cassette import Cassette
 from app.running.processes import Addresses
-from app.running.replay import recorded
+from app.running.replay import Build, recorded
 from app.running.runtime import opened
+from graphs.research import build_research_graph
 
 LONG = "Compare our revenue growth with the growth of the market, and forecast our revenue in 2026."
 SHORT = "What was our revenue in 2024?"
@@ -17,12 +18,16 @@ SHORT = "What was our revenue in 2024?"
 
 @contextlib.asynccontextmanager
 async def recording(
-    settings: Settings, redis_url: str, addresses: Addresses, model: str | None = None
+    settings: Settings,
+    redis_url: str,
+    addresses: Addresses,
+    model: str | None = None,
+    build: Build = build_research_graph,
 ) -> AsyncIterator[Jobs]:
-    """Jobs that are recorded."""
+    """Jobs that are recorded, on the graph that `build` makes."""
     there = Addresses(model or addresses.model, addresses.servers, ())
     with_record = settings.model_copy(update={"record": True})
-    async with opened(with_record, redis_url, there, warn=lambda _: None) as jobs:
+    async with opened(with_record, redis_url, there, warn=lambda _: None, build=build) as jobs:
         yield jobs
 
 

@@ -1,6 +1,8 @@
 """A replay of a job is the job again, byte for byte, or says what differs first."""
 
+import asyncio
 import dataclasses
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,10 +13,12 @@ from agents.base import AgentSpec
 from app.config.settings import Settings
 from app.errors import BadInput
 from app.running.processes import Addresses
-from app.running.replay import Replayed, recorded, replayed, store_of
+from app.running.replay import Build, Replayed, recorded, replayed, store_of
 from app.running.replay_from import beginning
 from graphs.deps import Deps
 from graphs.research import ResearchGraph, build_research_graph
+from graphs.spending.ledger import Ledger
+from graphs.spending.spend import Account, Spend
 from tests.app.recording.recorded_jobs import LONG, ran, recording
 from tests.scripted_model import REPORT, REVENUE, Answer, Json, Script, assign, call, quoting, revenue, serving, task
 
@@ -75,6 +79,77 @@ async def test_of_a_limit_that_parallel_agents_share_each_gets_what_it_got(
         cassette = await ran(jobs, settings, redis_url, LONG, on_limit="finish_partial", **limits)
     assert cassette.end["status"] == "partial"
     assert (await replayed(settings, cassette)).differs is None
+
+
+class InTurn:
+    """The ledger, where a task asks for this only after another one has had a tool call counted."""
+
+    def __init__(self, ledger: Ledger, asks: str, last: str) -> None:
+        self._ledger, self._asks, self._last, self._counted = ledger, asks, last, asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def spend(self, job_id: str, task: str = "") -> Spend:
+        await self._turn("spend", task)
+        return await self._ledger.spend(job_id, task)
+
+    async def count_tool_call(self, account: Account) -> None:
+        await self._turn("count_tool_call", account.task)
+        try:
+            await self._ledger.count_tool_call(account)
+        finally:
+            if account.task != self._last:
+                self._counted.set()
+
+    async def _turn(self, asks: str, task: str) -> None:
+        if (asks, task) == (self._asks, self._last):
+            await self._counted.wait()
+
+
+def in_turn(asks: str, last: str) -> Build:
+    def build(deps: Deps, checkpointer: Any) -> ResearchGraph:
+        ledger: Any = InTurn(deps.ledger, asks, last)
+        return build_research_graph(dataclasses.replace(deps, ledger=ledger), checkpointer)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("limits", "asks"), [({"budget_micro_usd": 4_000}, "spend"), ({"tool_calls": 1}, "count_tool_call")], ids=str
+)
+async def test_the_order_of_parallel_agents_does_not_count(
+    settings: Settings, redis_url: str, redis_client: Redis, addresses: Addresses, limits: Json, asks: str
+) -> None:
+    """Which one a limit lets go on depends on it, then; the replay asks the ledger in the other order."""
+    async with recording(settings, redis_url, addresses, build=in_turn(asks, "T1")) as jobs:
+        cassette = await ran(jobs, settings, redis_url, LONG, on_limit="finish_partial", **limits)
+    assert any(each["kind"] in {"model", "counted"} and "error" in each for each in cassette.lines)
+    ended = await replayed(settings, cassette, in_turn(asks, "T2"))
+    assert (ended.differs, ended.notes) == (None, [])
+
+
+async def test_failures_of_parallel_agents_open_no_circuit_that_was_closed(
+    settings: Settings, redis_url: str, redis_client: Redis, addresses: Addresses
+) -> None:
+    """Each fails three times, one after the other; in the replay, both at once."""
+    asked: Counter[str] = Counter()
+
+    def work(packet: Json, messages: list[Json]) -> Answer:
+        asked[whose := packet["task"]["id"]] += 1
+        if asked[whose] <= 3:
+            return JSONResponse({"error": {"message": "overloaded"}}, 500, {"retry-after": "0"})
+        return revenue(packet, messages)
+
+    def decision(packet: Json, _: list[Json]) -> Answer:
+        return REPORT if packet["tasks"] else assign(task(1, "sales"), task(2, "sales"))
+
+    with serving(Script(decision, work, quoting)) as url:
+        async with recording(settings, redis_url, addresses, url, in_turn("spend", "T2")) as jobs:
+            cassette = await ran(jobs, settings, redis_url)
+    assert cassette.end["status"] == "completed"
+    ended = await replayed(settings, cassette)
+    assert (ended.differs, ended.notes) == (None, [])
 
 
 async def test_failures_are_replayed_too(
