@@ -20,11 +20,11 @@ A line with `cut` was too long, and has no content.
 import copy
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import orjson
 
@@ -35,6 +35,7 @@ from graphs.state import Json
 
 Call = tuple[str, str, str, str]  # task, server, tool, arguments
 OF_THE_LEDGER = ("spend", "counted")
+LOOKED_UP = ("models", "tools", "evidence", "ledger")
 NO_FAULT_OF_THE_JOB = {"DayUsedUp", "LedgerUnavailable", "Fenced"}  # another run asked again
 
 
@@ -69,7 +70,6 @@ class Cassette:
         self.evidence: dict[Call, list[Json]] = defaultdict(list)
         self.ledger: dict[tuple[str, str], list[Json]] = defaultdict(list)  # by kind and task
         self.offered: dict[str, Json] = {}
-        self._runs_of: dict[tuple[str, Call], str] = {}
         self._read()
 
     @classmethod
@@ -133,43 +133,66 @@ class Cassette:
     def _one(self, kind: str) -> Json:
         return next((each for each in self.lines if each["kind"] == kind), {})
 
-    def _again(self, kind: str, line: Json, known: list[Any]) -> None:
-        """Forget calls that a later run repeats: it had lost what came of them."""
-        run = _run(line)
-        if self._runs_of.setdefault((kind, call_of(line)), run) != run:
-            self._runs_of[kind, call_of(line)] = run
-            known.clear()
-
     def _read(self) -> None:
-        whole: dict[str, Json] = {}
-        run_of: dict[tuple[str, str], str] = {}
+        parts, whole = [_Part()], dict[str, Json]()
         for line in self.lines:
-            if line["kind"] == "tools" and line["agent"] not in self.offered:
-                self.offered[line["agent"]] = line
-            elif line["kind"] == "tool" and "cut" not in line:
-                self._again("tool", line, self.tools[call_of(line)])
-                self.tools[call_of(line)].append(line)
-            elif line["kind"] in OF_THE_LEDGER:
-                turn = sum(len(found) for (_, task), found in self.models.items() if task == line["task"])
-                self.ledger[line["kind"], line["task"]].append({**line, "turn": turn})
-            elif line["kind"] == "evidence":
-                self._again("evidence", line, self.evidence[call_of(line)])
-                self.evidence[call_of(line)].append(line)
-            elif line["kind"] == "model":
-                whose, request = (line["agent"], line["task"]), _whole(line, whole)
-                if request:
-                    whole[line["id"]] = request
-                run = _run(line)
-                if run_of.setdefault(whose, run) != run:
-                    run_of[whose] = run
-                    _go_back(self.models[whose], request)
-                    turn = len(self.models[whose])
-                    for known in (self.ledger[kind, line["task"]] for kind in OF_THE_LEDGER):
-                        known[:] = [each for each in known if each["turn"] < turn or _run(each) == run]
-                self.models[whose].append(Exchange(line, request))
+            if line["kind"] == "tools":
+                self.offered.setdefault(line["agent"], line)
+            elif "decision" in line:
+                parts.append(_Part())
+            parts[-1].take(line, whole)
+        for part in parts:
+            for name, each in vars(part).items():
+                for key, found in each.items() if name in LOOKED_UP else ():
+                    getattr(self, name)[key] += found
 
 
-def _run(line: Json) -> str:
+@dataclass
+class _Part:
+    """What is looked up, up to a decision or the end. Within it, runs repeat what the one before them had lost; what
+    came before a decision stands, even if the same is asked after it."""
+
+    models: dict[tuple[str, str], list[Exchange]] = field(default_factory=lambda: defaultdict(list))
+    tools: dict[Call, list[Json]] = field(default_factory=lambda: defaultdict(list))
+    evidence: dict[Call, list[Json]] = field(default_factory=lambda: defaultdict(list))
+    ledger: dict[tuple[str, str], list[Json]] = field(default_factory=lambda: defaultdict(list))
+    runs: dict[Hashable, str] = field(default_factory=dict)  # the last one of each
+
+    def take(self, line: Json, whole: dict[str, Json]) -> None:
+        """Take in a line. `whole` are the requests so far, by their lines' ids."""
+        if line["kind"] == "tool" and "cut" not in line:
+            self._called(line, self.tools)
+        elif line["kind"] == "evidence":
+            self._called(line, self.evidence)
+        elif line["kind"] in OF_THE_LEDGER:
+            turn = sum(len(found) for (_, task), found in self.models.items() if task == line["task"])
+            self.ledger[line["kind"], line["task"]].append({**line, "turn": turn})
+        elif line["kind"] == "model":
+            self._asked(line, _whole(line, whole))
+            if request := self.models[line["agent"], line["task"]][-1].request:
+                whole[line["id"]] = request
+
+    def _called(self, line: Json, known: dict[Call, list[Json]]) -> None:
+        call = call_of(line)
+        if self._is_of_a_new_run((line["kind"], call), line):
+            known[call].clear()
+        known[call].append(line)
+
+    def _asked(self, line: Json, request: Json | None) -> None:
+        whose = line["agent"], line["task"]
+        if self._is_of_a_new_run(whose, line):
+            _go_back(self.models[whose], request)
+            turn, run = len(self.models[whose]), run_of(line)
+            for known in (self.ledger[kind, line["task"]] for kind in OF_THE_LEDGER):
+                known[:] = [each for each in known if each["turn"] < turn or run_of(each) == run]
+        self.models[whose].append(Exchange(line, request))
+
+    def _is_of_a_new_run(self, what: Hashable, line: Json) -> bool:
+        before, self.runs[what] = self.runs.get(what), run_of(line)
+        return before not in {None, run_of(line)}
+
+
+def run_of(line: Json) -> str:
     """Which run of the job it is from."""
     return str(line["id"]).partition(".")[0]
 

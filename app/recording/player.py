@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -12,12 +13,15 @@ from langgraph.errors import GraphBubbleUp
 
 from app.errors import AppError
 from app.observing.redaction import Redaction
-from app.recording.cassette import Cassette, Exchange, call_of
+from app.recording.cassette import Cassette, Exchange, call_of, run_of
 from graphs.evidence.store import Evidence
 from graphs.spending.spend import Account, Spend
 from graphs.state import Json
 
+GIVEN_UP_S = 1e6  # more than any provider is waited for
+
 Recorded = TypeVar("Recorded")
+_SKIPPED: ContextVar[float] = ContextVar("skipped_s", default=0.0)
 
 
 class Differs(AppError, GraphBubbleUp):
@@ -57,27 +61,25 @@ class Player:
     by_ticket: dict[str, Exchange] = field(default_factory=dict)
     by_task: dict[tuple[str, str], Exchange] = field(default_factory=dict)
     differs: Differs | None = None
-    skipped_s: float = 0
     exchanges: int = 0
     _at: Counter[Hashable] = field(default_factory=Counter)
 
     def next_model(self, account: Account) -> Exchange:
         """The next attempt of this agent's task. Raises Differs."""
         recorded = self.cassette.models.get((account.agent, account.task), [])
-        if found := self._next((account.job_id, account.agent, account.task), recorded):
+        place = account.job_id, account.agent, account.task
+        if found := self._next(place, recorded):
             self.exchanges += 1
+            after = recorded[self._at[place] :][:1]
+            if not any(run_of(each.line) == run_of(found.line) for each in after):
+                _SKIPPED.set(_SKIPPED.get() + GIVEN_UP_S)  # if it fails, it was not tried again
             return found
         what = f"asks a model once more than the {len(recorded)} times that are recorded{self._lacks}"
         raise Differs(where(account.agent, account.task), what, is_past_the_end=True)
 
-    def is_the_last(self, account: Account) -> bool:
-        """Whether no further attempt of this agent's task is recorded."""
-        at = self._at[account.job_id, account.agent, account.task]
-        return at >= len(self.cassette.models.get((account.agent, account.task), []))
-
     def seconds(self) -> float:
-        """A monotonic clock. It skips ahead where the record gives up waiting for a provider."""
-        return time.monotonic() + self.skipped_s
+        """A monotonic clock. It skips ahead for the agent that gave up waiting for a provider, and for no other."""
+        return time.monotonic() + _SKIPPED.get()
 
     def next_tool(self, account: Account, server: str, tool: str, arguments: Json) -> Json:
         """The next of equal calls. Raises Differs."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -129,24 +128,35 @@ async def test_the_order_of_parallel_agents_does_not_count(
     assert (ended.differs, ended.notes) == (None, [])
 
 
-async def test_failures_of_parallel_agents_open_no_circuit_that_was_closed(
-    settings: Settings, redis_url: str, redis_client: Redis, addresses: Addresses
+@pytest.mark.parametrize(
+    ("waits", "build"),
+    [
+        ({"T1": "000", "T2": "000"}, in_turn("spend", "T2")),  # the first one's answer closes the circuit again
+        ({"T1": ["0", "9999"], "T2": ["", ""]}, build_research_graph),  # the first one gives up, the other does not
+    ],
+)
+async def test_failures_of_parallel_agents_do_not_add_up(
+    settings: Settings, redis_url: str, redis_client: Redis, addresses: Addresses, waits: Json, build: Build
 ) -> None:
-    """Each fails three times, one after the other; in the replay, both at once."""
-    asked: Counter[str] = Counter()
+    """Each fails so often, and is asked to wait for so many seconds."""
+    left = {task: list(each) for task, each in waits.items()}
 
     def work(packet: Json, messages: list[Json]) -> Answer:
-        asked[whose := packet["task"]["id"]] += 1
-        if asked[whose] <= 3:
-            return JSONResponse({"error": {"message": "overloaded"}}, 500, {"retry-after": "0"})
+        if more := left[packet["task"]["id"]]:
+            headers = {"retry-after": wait} if (wait := more.pop(0)) else {}
+            return JSONResponse({"error": {"message": "overloaded"}}, 500, headers)
         return revenue(packet, messages)
 
     def decision(packet: Json, _: list[Json]) -> Answer:
         return REPORT if packet["tasks"] else assign(task(1, "sales"), task(2, "sales"))
 
     with serving(Script(decision, work, quoting)) as url:
-        async with recording(settings, redis_url, addresses, url, in_turn("spend", "T2")) as jobs:
+        async with recording(settings, redis_url, addresses, url, build) as jobs:
             cassette = await ran(jobs, settings, redis_url)
+            if cassette.end["status"] == "awaiting_human":
+                job_id = cassette.job["job_id"]
+                await jobs.decide(job_id, {"action": "approve_more", "amount_usd": 0.1}, lambda _: None)
+                cassette = await recorded(settings, redis_url, job_id)
     assert cassette.end["status"] == "completed"
     ended = await replayed(settings, cassette)
     assert (ended.differs, ended.notes) == (None, [])
