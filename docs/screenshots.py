@@ -52,7 +52,7 @@ def take(url: str) -> None:
             page.goto(f"{url}/console/{'' if name == 'jobs' else name}")
             shot(page, name)
         page.goto(f"{url}/console/jobs/{first}")
-        for tab in ("Now", "Calls", "Sequence", "Report"):
+        for tab in ("Overview", "Calls", "Sequence", "Report"):
             page.get_by_role("tab", name=tab).click()
             shot(page, f"job-{tab.lower()}")
         browser.close()

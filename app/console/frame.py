@@ -1,6 +1,7 @@
 """What all pages share: who looks, the header, how errors are shown, how pages follow what happens."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from app.api.report_forms import ReportForms
 from app.console import PATH
 from app.console.sessions import Sessions
 from graphs.evidence.rendering import counted
-from graphs.redis.failures import is_outage
+from graphs.redis.failures import STORE_FAILED, is_outage
 from graphs.spending.limits import MICRO
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,10 @@ PAGES = {  # those in the header: path, title, and scopes of which a key needs o
 }
 SHARED_S = 1.0
 BUILT_WITHIN_S = 30.0  # longer than the store may take to answer, so that its error is shown, not NiceGUI's
+WORDS = {  # of kinds whose words are for clients of the API
+    "unavailable": "The store, or another part that this needs, does not answer.",
+    "internal": "Something went wrong on our side. The log says what.",
+}
 REQUEST_ID = "console"  # in the audit trail, in place of an HTTP request's
 
 
@@ -148,7 +153,7 @@ def page(console: Console, path: str, title: str, build: Build, *scopes: Scope) 
 
     async def shown(request: Request) -> None:
         viewer = Viewer(console, request.state.caller, request.state.session)
-        _header(viewer, path)
+        _header(viewer, path, await _waiting(viewer))
         if not viewer.may(*scopes):
             empty("This key may not see this page", f"It needs the scope {' or '.join(scopes)}.")
             return
@@ -234,12 +239,22 @@ ui.tab.default_props("no-caps")
 TEMPLATES.filters |= {"usd": usd, "size": size, "clock": clock, "moment": moment, "counted": counted}
 
 
-def _header(viewer: Viewer, here: str) -> None:
+async def _waiting(viewer: Viewer) -> int:
+    """How many jobs wait for a human, as far as the viewer may know; 0 while the store does not say."""
+    if not viewer.may(Scope.READ):
+        return 0
+    service, what = viewer.console.backend.service, ("waiting", viewer.tenant)
+    with contextlib.suppress(*STORE_FAILED):
+        return len(await viewer.console.glances.of(what, lambda: service.waiting(viewer.tenant)))
+    return 0
+
+
+def _header(viewer: Viewer, here: str, waiting: int) -> None:
     ui.add_css(HERE / "console.css")
     ui.colors(primary="#1d4ed8", negative="#b91c1c", positive="#166534")
     named = None if viewer.caller is EVERYBODY else viewer.caller
     pages = {name: title for name, (title, scopes) in PAGES.items() if viewer.may(*scopes)}
-    made = shown("header.html", path=PATH, pages=pages, here=here.partition("/")[0], caller=named)
+    made = shown("header.html", path=PATH, pages=pages, waiting=waiting, here=here.partition("/")[0], caller=named)
     layout, content = ui.context.client.layout, ui.context.client.content
     ui.html(made, sanitize=False, tag="header").move(layout, 0)  # the framework puts all else into <main>
     ui.skip_link(target=content)
@@ -256,5 +271,5 @@ def _said(error: Exception) -> str:
     problem = refused(error)
     if problem.kind.status >= 500 and not is_outage(error):
         logger.error("a page of the console failed", exc_info=error)
-    detail = str(problem.detail)
+    detail = WORDS.get(problem.kind.slug, str(problem.detail))
     return f"{detail[:1].upper()}{detail[1:].rstrip('.')}."

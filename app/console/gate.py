@@ -8,7 +8,7 @@ refused, so that no other page can act in its user's name.
 import contextlib
 from urllib.parse import parse_qs
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -52,6 +52,12 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or not f"{scope['path']}/".startswith(f"{PATH}/"):
+            if (
+                scope["type"] == "http"
+                and scope["path"] == "/"
+                and "text/html" in Headers(scope=scope).get("accept", "")
+            ):
+                return await RedirectResponse(f"{PATH}/", 303)(scope, receive, send)  # a person, not a client
             return await self.api(scope, receive, send)
         guarded = _guarded(send)
         with contextlib.ExitStack() as held:
@@ -61,6 +67,7 @@ class Gate:
                 problem = refused(error)
                 response = PlainTextResponse(f"{problem.detail}\n", problem.kind.status)
             if response is None:
+                scope["fastapi.telemetry"] = None  # no spans: a look at the console is hundreds of requests
                 return await self.pages(scope, receive, guarded)
             if scope["type"] == "websocket":
                 return await send({"type": "websocket.close", "code": 1008, "reason": "not admitted"})

@@ -23,7 +23,7 @@ EVERY_S = 1.0
 READ_AT_ONCE = 1000
 LINES, CALLS = 400, 500  # shown at most, the newest
 MOST = 20_000  # characters of an exchange
-TABS = ("Now", "Calls", "Sequence", "Record", "Report")
+TABS = ("Overview", "Calls", "Sequence", "Record", "Report")
 EXCHANGES = 100  # of the record that are shown
 MERMAID = {"theme": "neutral", "securityLevel": "strict"}
 
@@ -52,9 +52,9 @@ class Page:
         with ui.tabs().props("align=left") as tabs:
             for name in TABS:
                 ui.tab(name)
-        chosen = "Report" if self.job.status in TERMINAL else "Now"
+        chosen = "Report" if self.job.status in TERMINAL else "Overview"
         with ui.tab_panels(tabs, value=chosen, animated=False) as panels:
-            with ui.tab_panel("Now"):
+            with ui.tab_panel("Overview"):
                 with ui.element("div").classes("pictures"):
                     self.plan = self._picture("Plan")
                     self.graph = self._picture("Graph")
@@ -68,7 +68,11 @@ class Page:
                 self.record = Panel("record.html")
             with ui.tab_panel("Report"):
                 self.report = ui.html(sanitize=True).classes("report")
-        self.draws: dict[str, Callable[[], None]] = {"Now": self._now, "Calls": self._calls, "Sequence": self._talk}
+        self.draws: dict[str, Callable[[], None]] = {
+            "Overview": self._overview,
+            "Calls": self._calls,
+            "Sequence": self._talk,
+        }
         self.panels = panels
         panels.on_value_change(self._draw)
         self.refresh = self.viewer.follow(EVERY_S, self._look)
@@ -119,7 +123,7 @@ class Page:
         if job.status in TERMINAL and not self.reported:
             await self._report()
 
-    def _now(self) -> None:
+    def _overview(self) -> None:
         console, story = self.viewer.console, self.story
         self.graph.set_content(drawings.graph(console.drawn, story.at_work))
         self.plan.set_content(drawings.plan(story.tasks) if story.tasks else "graph LR; none[no plan yet];")

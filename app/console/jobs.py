@@ -1,6 +1,8 @@
 """The list of jobs, and the form that submits one."""
 
 import asyncio
+import math
+import time
 
 from nicegui import ui
 
@@ -16,6 +18,7 @@ from graphs.spending.limits import MICRO, OnLimit
 from graphs.state import Json
 
 EVERY_S = 2.0
+SEARCHED_EVERY_S = 15.0
 PAGE = 25
 ON_LIMIT: dict[OnLimit, str] = {"escalate": "ask me", "finish_partial": "finish a partial report", "fail": "fail"}
 
@@ -36,7 +39,13 @@ async def jobs(viewer: Viewer) -> None:
     with ui.element("nav").classes("paging").props("aria-label='Pages of jobs'") as paging:
         newer, older = ui.button("Newer"), ui.button("Older")
 
+    found_at = -math.inf
+
     async def look() -> None:
+        nonlocal found_at
+        if text.value and time.monotonic() - found_at < SEARCHED_EVERY_S:
+            return  # a search reads up to a thousand jobs
+        found_at = time.monotonic()
         wanted = (status.value or None, (text.value or "").strip(), starts[-1])
         may_submit = viewer.may(Scope.SUBMIT)
         glances = viewer.console.glances
@@ -51,19 +60,24 @@ async def jobs(viewer: Viewer) -> None:
 
     following: list[str | None] = [None]
 
+    async def turned() -> None:
+        nonlocal found_at
+        found_at = -math.inf
+        await refresh()
+
     async def back() -> None:
         if len(starts) > 1:
             starts.pop()
-        await refresh()
+        await turned()
 
     async def forth() -> None:
         if following[0]:
             starts.append(following[0])
-        await refresh()
+        await turned()
 
     async def anew() -> None:
         del starts[1:]
-        await refresh()
+        await turned()
 
     newer.on_click(back)
     older.on_click(forth)
@@ -84,7 +98,7 @@ async def _listed(
 
 async def _row(viewer: Viewer, record: Record) -> Json:
     used = await viewer.console.backend.service.deps.ledger.spend(record.job_id)
-    budget = record.limits.budget_micro_usd
+    budget = record.raised_micro_usd or record.limits.budget_micro_usd
     return {
         "id": record.job_id,
         "question": record.question,
@@ -108,7 +122,7 @@ def _form(viewer: Viewer) -> None:
         question = ui.textarea("Question").props("autogrow rows=2").classes("wide")
         with ui.element("div").classes("fields"):
             most_usd = ceiling.budget_micro_usd / MICRO
-            budget = number("Budget in US dollars", limits.budget_micro_usd / MICRO, 0.01, most_usd)
+            budget = number("Budget in US dollars", limits.budget_micro_usd / MICRO, 0, most_usd)
             deadline = number("Deadline in seconds", limits.deadline_s, 1, ceiling.deadline_s, step=1)
             on_limit = ui.select(ON_LIMIT, value=limits.on_limit, label="At a limit")
             button = ui.button("Submit")

@@ -9,7 +9,7 @@ from app.jobs.events import Event
 from app.jobs.narration import Line, told
 from graphs.state import Json
 
-NOT_A_NODE = {"queued": "", "running": "supervisor", "awaiting_human": "escalate", "suspended": ""}
+AT_WORK = {"running": "supervisor", "awaiting_human": "escalate"}  # the node of the graph, by the job's status
 NEXT = {"plan": "budget", "verified": "supervisor", "report": "verify_report", "decision": "supervisor"}
 
 
@@ -93,7 +93,7 @@ class Story:
 
     def _job(self, event: Json) -> None:
         self.status = event.get("status", self.status)
-        self.node = NOT_A_NODE.get(self.status, "finish")
+        self.node = AT_WORK.get(self.status, "")
         if self.status != "running":
             for task in self.tasks.values():
                 task["status"] = "pending" if task["status"] == "running" else task["status"]

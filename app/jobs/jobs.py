@@ -212,12 +212,16 @@ class Jobs:
             raise BadInput(f"the decision does not fit: {place}: {first['msg']}") from error
         except ValueError as error:
             raise BadInput(f"the decision does not fit: {error}") from error
+        raised = 0
         if isinstance(decision, ApproveMore | Redirect) and decision.amount_usd:
             limits = Limits.model_validate(state["limits"])
-            await self.budgets.grant(record, limits.budget_micro_usd + round(decision.amount_usd * MICRO))
+            raised = limits.budget_micro_usd + round(decision.amount_usd * MICRO)
+            await self.budgets.grant(record, raised)
         document = decision.model_dump(mode="json")
         note(decision=decision.action)
         await self._decisions.claim(job_id, before, document, self.deps.now(), escalation_id)
+        if raised:
+            await self._records.write(job_id, {"raised_micro_usd": raised})
         await self._log.append(job_id, [{"type": "decision", **document, **({"actor": actor} if actor else {})}])
         return document
 

@@ -35,8 +35,9 @@ class Record(BaseModel):
     long it has waited before. `cancel_at` is when cancellation was requested. `last_error` is the
     error of the last failed run, for the operator; `last_reason` is what the submitter is told. `notified` is the id of
     the last queued webhook. `parent` is the job or budget whose money this job spends. `once` is the hash of its
-    idempotency key. `traceparent` is the W3C Trace Context that all runs continue: that of the submission, or else of
-    the first run. `behaviour_version` is that of the process that accepted it or ran it last.
+    idempotency key. `raised_micro_usd` is the budget that a human has made of the submitted one, or 0. `traceparent` is
+    the W3C Trace Context that all runs continue: that of the submission, or else of the first run. `behaviour_version`
+    is that of the process that accepted it or ran it last.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,6 +65,7 @@ class Record(BaseModel):
     requeued: int = 0
     notified: str = ""
     once: str = ""
+    raised_micro_usd: int = 0
     traceparent: str = ""
 
 

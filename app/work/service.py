@@ -237,10 +237,10 @@ class Service:
             raise
         if record.status not in TERMINAL:
             raise DecisionRefused(f"{job_id} has not ended; its status is {record.status}; cancel it first")
-        if record.status == "dead":
-            await self.discard(tenant, job_id)  # nobody can requeue it now
         if not await self.queue.forget(Call(tenant, job_id)):
             raise Busy(f"a worker has not finished with {job_id} yet; try again in some seconds")
+        if record.status == "dead":
+            await self.discard(tenant, job_id)  # nobody can requeue it now
         await self.registry.forget(tenant, job_id, record.once)
         await self.jobs.delete(record)
 

@@ -40,7 +40,7 @@ def status(page: Page, wanted: str) -> None:
 def test_a_question_is_submitted_watched_and_its_report_read_down_to_the_evidence(page: Page, served: Served) -> None:
     submit(page, served, QUESTION)
     status(page, "completed")
-    page.get_by_role("tab", name="Now").click()
+    page.get_by_role("tab", name="Overview").click()
     expect(page.get_by_role("log")).to_contain_text("finishes T1")
     expect(page.get_by_label("Plan")).to_contain_text("T1 sales")
     expect(page.get_by_label("Graph")).to_contain_text("verify_report")
@@ -87,7 +87,7 @@ def test_an_escalation_is_answered_in_the_inbox(page: Page, served: Served) -> N
     submit(page, served, QUESTION, Budget_in_US_dollars="0.0004")
     status(page, "awaiting human")
     job = page.url.rpartition("/")[2]
-    page.get_by_role("link", name="Inbox").click()
+    page.get_by_role("link", name=re.compile("^Inbox")).click()
     asked = page.locator(f".asked[data-job={job}]")
     expect(asked).to_contain_text("does not pay for another call")
     accessible(page)
@@ -100,8 +100,10 @@ def test_an_escalation_is_answered_in_the_inbox(page: Page, served: Served) -> N
     expect(asked).to_have_count(0)
     page.goto(f"{served.url}/console/jobs/{job}")
     status(page, "completed")
-    page.get_by_role("tab", name="Now").click()
+    page.get_by_role("tab", name="Overview").click()
     expect(page.get_by_role("log")).to_contain_text("decides: approve_more")
+    page.get_by_role("link", name="Jobs").click()
+    expect(page.locator("table.jobs tbody tr").filter(has_text=job)).to_contain_text("of $0.2004")
 
 
 def test_a_dead_letter_is_requeued(page: Page, served: Served) -> None:
@@ -126,7 +128,7 @@ def test_hostile_text_stays_text(page: Page, served: Served) -> None:
     submit(page, served, f"{QUESTION} {HOSTILE}")
     status(page, "completed")
     job = page.url.rpartition("/")[2]
-    for tab in ("Now", "Calls", "Sequence", "Record", "Report"):
+    for tab in ("Overview", "Calls", "Sequence", "Record", "Report"):
         page.get_by_role("tab", name=tab).click()
         expect(page.locator(".q-tab-panel")).to_be_visible()
     expect(page.locator("h1").first).to_contain_text(HOSTILE)

@@ -57,7 +57,7 @@ def test_it_follows_a_job() -> None:
     assert "T1 --> T2;" in drawings.plan(now.tasks)
     waits = story(began, started, {"type": "job", "job_id": "j", "status": "awaiting_human"})
     assert waits.at_work == ["escalate"]
-    assert story(began, {"type": "job", "job_id": "j", "status": "completed"}).at_work == ["finish"]
+    assert story(began, {"type": "job", "job_id": "j", "status": "completed"}).at_work == []
 
 
 def test_it_says_how_many_events_are_gone() -> None:
