@@ -67,11 +67,27 @@ class Gate:
                 problem = refused(error)
                 response = PlainTextResponse(f"{problem.detail}\n", problem.kind.status)
             if response is None:
-                scope["fastapi.telemetry"] = None  # no spans: a look at the console is hundreds of requests
-                return await self.pages(scope, receive, guarded)
+                return await self._shown(scope, receive, guarded)
             if scope["type"] == "websocket":
                 return await send({"type": "websocket.close", "code": 1008, "reason": "not admitted"})
             return await response(scope, receive, guarded)
+
+    async def _shown(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the pages answer. A browser that goes away before its response is no error."""
+        is_gone = False
+
+        async def received() -> Message:
+            nonlocal is_gone
+            message = await receive()
+            is_gone |= message["type"] == "http.disconnect"
+            return message
+
+        scope["fastapi.telemetry"] = None  # no spans: a look at the console is hundreds of requests
+        try:
+            await self.pages(scope, received, send)
+        except RuntimeError:  # Starlette's, that no response was returned
+            if not is_gone:
+                raise
 
     async def _answer(self, scope: Scope, receive: Receive, held: contextlib.ExitStack) -> Response | None:
         """The response, if it is not one of the pages; `held` is what the request holds until it is over."""
