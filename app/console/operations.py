@@ -30,7 +30,8 @@ async def operations(viewer: Viewer) -> None:
         here = viewer.console.backend
         parts, breakers = await here.readiness.parts(), await _breakers(viewer)
         sizes, workers = await here.service.queue.sizes(), await here.service.queue.takers()
-        panel.show(parts=parts, breakers=breakers, sizes=sizes, workers=workers, tenant=viewer.tenant, path=PATH)
+        known_of = {"parts": parts, "breakers": breakers, "replicas": await here.readiness.replicas()}
+        panel.show(**known_of, sizes=sizes, workers=workers, tenant=viewer.tenant, path=PATH)
         dead = await here.service.dead(viewer.tenant)
         if [each.job_id for each in dead] != known or not letters.default_slot.children:
             known[:] = [each.job_id for each in dead]

@@ -62,7 +62,7 @@ async def opened_worker(
             logger.warning,
         )
         await conditions.allowed(0, 0)  # reports at the start what is missing
-        await stack.enter_async_context(telling(parts.client, conditions.parts))
+        await stack.enter_async_context(telling(parts.client, conditions.parts, parts.deps.gateway.replicas))
         work = Work(
             parts.jobs,
             parts.records,

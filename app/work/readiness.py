@@ -7,6 +7,7 @@ store's clock. If there never was a worker, none is missed.
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
@@ -14,6 +15,7 @@ from redis.asyncio import Redis
 
 from app.work.queue_worker import ended
 from graphs.redis.failures import STORE_FAILED, briefly, explained
+from graphs.state import Json
 
 logger = logging.getLogger(__name__)
 
@@ -25,20 +27,25 @@ OK = "ok"
 UNUSABLE = "unusable (a worker's log says why)"
 
 Needs = Callable[[], Awaitable[Mapping[str, bool]]]
+Replicas = dict[str, list[Json]]  # by MCP server
 
 
 def _key(says: str, part: str) -> str:
     return f"tollgate:{{ready}}:{says}:{part}"
 
 
+_REPLICAS = _key("knows", "replicas")
+
+
 @contextlib.asynccontextmanager
-async def telling(client: Redis, needs: Needs) -> AsyncIterator[None]:
-    """Report that this worker is alive, and which parts named by `needs` it has, until the block ends."""
+async def telling(client: Redis, needs: Needs, replicas: Callable[[], Replicas] = dict) -> AsyncIterator[None]:
+    """Report until the block ends that this worker is alive, which parts named by `needs` it has, and what it knows of
+    the MCP servers' replicas."""
 
     async def tell() -> None:
         while True:
             try:
-                await _tell(client, await needs())
+                await _tell(client, await needs(), replicas())
             except STORE_FAILED:  # readers see that too
                 pass
             except Exception:
@@ -52,10 +59,11 @@ async def telling(client: Redis, needs: Needs) -> AsyncIterator[None]:
         await ended(task)
 
 
-async def _tell(client: Redis, found: Mapping[str, bool]) -> None:
+async def _tell(client: Redis, found: Mapping[str, bool], replicas: Replicas) -> None:
     async with client.pipeline(transaction=False) as pipe:
         pipe.set(_key("had", "worker"), 1, ex=MISSED_S)
         pipe.set(_key("has", "worker"), 1, px=WORKER_MS)
+        pipe.set(_REPLICAS, json.dumps(replicas), px=WORKER_MS)
         for part, there in found.items():
             pipe.set(_key("has" if there else "lacks", part), 1, px=PART_MS)
         await pipe.execute()
@@ -83,6 +91,11 @@ class Readiness:
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(self._looked())
         return await asyncio.shield(self._look)
+
+    async def replicas(self) -> Replicas:
+        """The MCP servers' replicas, as the worker knows them that reported last. Raises RedisError."""
+        told = await self._client.get(_REPLICAS)
+        return json.loads(told) if told else {}
 
     async def _looked(self) -> dict[str, str]:
         why = ""

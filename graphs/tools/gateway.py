@@ -31,6 +31,7 @@ from graphs.tools.results import Answer, as_json, plain, read
 from graphs.tools.server import ToolServer, read_only
 from graphs.tools.tokens import Caller, Signer
 from graphs.tools.transport import trusted
+from safe_http.shown import shown
 
 ERROR_CHARS = 500  # characters of a server's error message
 
@@ -134,6 +135,16 @@ class ToolGateway:
     def there(self) -> dict[str, bool]:
         """Whether each server is ready, as far as known."""
         return {name: server.replicas.there() for name, server in self._servers.items()}
+
+    def replicas(self) -> dict[str, list[Json]]:
+        """The replicas of each server, as far as known: address without secrets, whether it is up, calls in flight."""
+        return {
+            name: [
+                {"address": shown(each.address), "up": each.up, "under_way": each.under_way}
+                for each in server.replicas.all
+            ]
+            for name, server in self._servers.items()
+        }
 
     async def tools(self, agent: Agent) -> list[BaseTool]:
         """The agent's tools, described for a model and named `server__tool`; `call` runs them.

@@ -117,6 +117,7 @@ def test_a_dead_letter_is_requeued(page: Page, served: Served) -> None:
     page.goto(f"{served.url}/console/operations")
     letter = page.locator(f".letter[data-job={job}]")
     expect(letter).to_contain_text(f"broke {HOSTILE}")
+    expect(page.get_by_role("region", name="MCP servers")).to_contain_text(re.compile(r"/mcp\s*up"))
     accessible(page)
     letter.get_by_role("button", name="Requeue").click()
     expect(letter).to_have_count(0)
