@@ -13,7 +13,6 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from safe_http.connections import TOLD_EVERY_S, BoundedConnection, Bounds, Connections
-from safe_http.websockets import MESSAGE_BYTES, BoundedWebSocket
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +20,8 @@ WAITING_AT_THE_DOOR = 2048  # the listen backlog in the kernel
 # asyncio accepts this many before it handles the first, and without a free descriptor it logs a traceback for each:
 # hundreds of megabytes at uvicorn's 2048.
 ACCEPTED_AT_ONCE = 8
+WEBSOCKETS = "safe_http.websockets:BoundedWebSocket"  # imported by programs that have any
+MESSAGE_BYTES = 256 * 1024  # of one message from a client of a WebSocket
 LOOKED_EVERY = 5  # ticks of uvicorn, of 0.1 s
 NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -54,7 +55,7 @@ class HttpServer(uvicorn.Server):
         config = uvicorn.Config(
             app,
             http=BoundedConnection,
-            ws=BoundedWebSocket if websockets else "none",
+            ws=WEBSOCKETS if websockets else "none",
             ws_max_size=MESSAGE_BYTES,
             lifespan=lifespan,
             log_config=None,

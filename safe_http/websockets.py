@@ -4,7 +4,6 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from safe_http.connections import Turn, counted_as
 
-MESSAGE_BYTES = 256 * 1024  # of one message from a client
 STALLED_S = 60.0
 
 

@@ -8,9 +8,9 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
-from graphs.state import Json
-
+Json = dict[str, Any]  # as in graphs.state, which the stand-in, where this is used too, is too light to import
 NOT_ASKED = frozenset({"max_tokens", "max_completion_tokens", "service_tier"})
 LINES = 12  # of a difference
 LINE = 200  # characters of a line of it

@@ -30,8 +30,7 @@ import orjson
 
 from app.errors import BadInput
 from app.observing.redaction import Redaction
-from app.recording.asked import same
-from graphs.state import Json
+from app.recording.asked import Json, same
 
 Call = tuple[str, str, str, str]  # task, server, tool, arguments
 OF_THE_LEDGER = ("spend", "counted")

@@ -13,8 +13,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from safe_http.connections import Bounds
-from safe_http.serving import HttpServer
-from safe_http.websockets import MESSAGE_BYTES, STALLED_S, BoundedWebSocket
+from safe_http.serving import MESSAGE_BYTES, HttpServer
+from safe_http.websockets import STALLED_S, BoundedWebSocket
 
 
 async def _echo(opened: WebSocket) -> None:
