@@ -36,7 +36,8 @@ class Page:
         self.story = Story()
         self.job: JobDocument | None = None
         self.used = Spend()
-        self.reported = False
+        self.reported = ""  # the status for which a report was looked for
+        self.has_report = False
         self.escalation = ""
 
     async def opened(self) -> None:
@@ -112,7 +113,10 @@ class Page:
     async def _draw(self) -> None:
         job = self.job
         assert job
-        self.summary.show(job=job, used=self.used, forms=list(MEDIA), path=PATH, reported=self.reported)
+        if job.status != self.reported:  # a dead letter may be requeued, and end otherwise
+            self.has_report = job.status in TERMINAL and await self._report()
+            self.reported = job.status
+        self.summary.show(job=job, used=self.used, forms=list(MEDIA), path=PATH, reported=self.has_report)
         self.cancel.set_visibility(job.status not in TERMINAL and not job.cancel_requested and self._may_cancel())
         self.delete.set_visibility(job.status in TERMINAL and self.viewer.may(Scope.DELETE))
         self._ask(job)
@@ -120,8 +124,6 @@ class Page:
             draw()
         if self.panels.value == "Record":
             await self._record()
-        if job.status in TERMINAL and not self.reported:
-            await self._report()
 
     def _overview(self) -> None:
         console, story = self.viewer.console, self.story
@@ -148,18 +150,18 @@ class Page:
         ]
         self.record.show(lines=lines, more=len(found) > EXCHANGES, job_id=self.job_id)
 
-    async def _report(self) -> None:
+    async def _report(self) -> bool:
+        """Show the report; say whether there is one."""
         service = self.viewer.console.backend.service
         found = await service.jobs.report(await service.get(self.viewer.tenant, self.job_id))
-        self.reported = True
         if found is None:
             self.report.set_content("<p>This job ended without a report.</p>")
-            return
+            return False
         text, result = found
         evidence = await service.deps.evidence.many(self.job_id, [each["id"] for each in result.evidence])
         body, sources = linked(text, evidence)
         self.report.set_content(f"{body}<h2>Evidence</h2>{sources}" if sources else body)
-        self.summary.show(job=self.job, used=self.used, forms=list(MEDIA), path=PATH, reported=True)
+        return True
 
     def _ask(self, job: JobDocument) -> None:
         asks = str((job.escalation or {}).get("escalation_id", ""))

@@ -9,9 +9,6 @@ from app.api import actions
 from app.console import PATH
 from app.console.frame import REQUEST_ID, Panel, Viewer, heading, shown
 from app.jobs.records import Record
-from app.running.serving import SOURCES
-from graphs.redis.breaker import Breaker
-from graphs.state import Json
 
 Act = Callable[[], Awaitable[object]]
 EVERY_S = 2.0
@@ -28,7 +25,8 @@ async def operations(viewer: Viewer) -> None:
 
     async def look() -> None:
         here = viewer.console.backend
-        parts, breakers = await here.readiness.parts(), await _breakers(viewer)
+        parts = await here.readiness.parts()
+        breakers = {name: await each.wait_s() for name, each in here.circuits.items()}
         sizes, workers = await here.service.queue.sizes(), await here.service.queue.takers()
         known_of = {"parts": parts, "breakers": breakers, "replicas": await here.readiness.replicas()}
         panel.show(**known_of, sizes=sizes, workers=workers, tenant=viewer.tenant, path=PATH)
@@ -40,15 +38,6 @@ async def operations(viewer: Viewer) -> None:
                 _letters(viewer, dead, refresh)
 
     refresh = viewer.follow(EVERY_S, look)
-
-
-async def _breakers(viewer: Viewer) -> Json:
-    """Seconds for which each circuit breaker stays open; None: it is closed."""
-    service = viewer.console.backend.service
-    found = {"model provider": await service.deps.model.toll.breaker.wait_s()}
-    for name in SOURCES:
-        found[name] = await Breaker(service.client, f"mcp:{name}", now=service.deps.now).wait_s()
-    return found
 
 
 def _letters(viewer: Viewer, dead: list[Record], refresh: Act) -> None:

@@ -114,6 +114,10 @@ def test_a_dead_letter_is_requeued(page: Page, served: Served) -> None:
         return record.job_id
 
     job = served.ask(dead)
+    shown = page.context.new_page()
+    shown.goto(f"{served.url}/console/jobs/{job}")
+    status(shown, "dead")
+    expect(shown.get_by_text("Download the report")).to_have_count(0)
     page.goto(f"{served.url}/console/operations")
     letter = page.locator(f".letter[data-job={job}]")
     expect(letter).to_contain_text(f"broke {HOSTILE}")
@@ -121,6 +125,10 @@ def test_a_dead_letter_is_requeued(page: Page, served: Served) -> None:
     accessible(page)
     letter.get_by_role("button", name="Requeue").click()
     expect(letter).to_have_count(0)
+    status(shown, "completed")
+    expect(shown.get_by_text("Download the report")).to_be_visible()
+    shown.get_by_role("tab", name="Report").click()
+    expect(shown.locator(".report")).to_contain_text("Sources")
     page.goto(f"{served.url}/console/jobs/{job}")
     status(page, "completed")
 

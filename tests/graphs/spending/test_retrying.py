@@ -1,6 +1,7 @@
 """What is tried again, and how often: over a real client, and a server that answers as it is told."""
 
 import contextlib
+import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -68,3 +69,11 @@ async def test_a_long_prompt_shortens_its_own_answer_and_no_other(redis_client: 
         model = toll.charged(answer_floor_tokens=2000)
         assert [(await model.ainvoke(each)).content for each in ("a long one", "short")] == ["fine", "fine"]
     assert asked == [1000, 600, 1000]
+
+
+async def test_an_answer_that_unpacks_to_too_much_is_not_read_on(redis_client: Redis) -> None:
+    bomb = gzip.compress(b'{"choices": "' + b" " * (32 * 1024 * 1024), 9)
+    answer = Response(bomb, media_type="application/json", headers={"content-encoding": "gzip"})
+    async with asking(redis_client, lambda _: answer) as toll:
+        with pytest.raises(ModelUnavailable, match="it has more than 16777216 bytes"):
+            await toll.charged().ainvoke("hello")
