@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from graphs.evidence.numbers import numbers_in, unknown
 from graphs.evidence.store import Evidence
+from graphs.evidence.support import contradicted
 from graphs.untrusted.inert import CHART
 
 _CITATION = re.compile(r"\[(E\d+(?:\s*[,;]\s*E\d+)*)\]")
@@ -129,7 +130,7 @@ def _fault(statement: Statement, evidence: Mapping[str, Evidence], allowed: froz
     if lacking := unknown(_measures(_CITATION.sub("", statement.text), statement.head), numbers):
         named = ", ".join(ids) or "any evidence cited"
         return f"{', '.join(lacking)} is not in {named}"
-    return None
+    return "; ".join(contradicted(_CITATION.sub("", statement.text), ids, evidence, allowed)) or None
 
 
 def _measures(text: str, head: str) -> str:

@@ -40,13 +40,15 @@ _NEAR = 40  # characters
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number as written, without sign. `tolerance` is half a unit of its last digit, before scaling."""
+    """A number as written, without sign, and where. `tolerance` is half a unit of its last digit, before scaling."""
 
     text: str
     mantissa: Decimal
     scale: int
     tolerance: Decimal
     percent: bool
+    start: int
+    end: int
 
     @property
     def value(self) -> Decimal:
@@ -63,8 +65,13 @@ def quantities(text: str) -> list[Quantity]:
 
 def numbers_in(texts: Iterable[str]) -> frozenset[Decimal]:
     """All numbers in prose, as written and scaled. Years count: there, they may be values."""
-    read = [_quantity(each) for text in texts for each in _found(text)]
+    read = [each for text in texts for each in readings(text)]
     return frozenset({each.mantissa for each in read} | {each.value for each in read})
+
+
+def readings(text: str) -> list[Quantity]:
+    """Every number in the text, years too."""
+    return [_quantity(each) for each in _found(text)]
 
 
 def is_known(quantity: Quantity, numbers: frozenset[Decimal]) -> bool:
@@ -97,7 +104,7 @@ def _quantity(match: re.Match[str]) -> Quantity:
     counts = exponent == 0 and not suffix and mantissa < _ROUNDED_FROM
     tolerance = Decimal(0) if counts else Decimal(5).scaleb(exponent - 1)
     percent = suffix.startswith(("%", "per"))
-    return Quantity(match[0].strip(), mantissa, scale, tolerance, percent)
+    return Quantity(match[0].strip(), mantissa, scale, tolerance, percent, *match.span())
 
 
 def _in_digits(match: re.Match[str]) -> Decimal:

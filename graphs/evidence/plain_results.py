@@ -1,6 +1,8 @@
 """The numbers in a result of unknown shape: text that may be JSON, CSV or prose, and any structured JSON."""
 
+import csv
 import json
+import math
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -10,14 +12,44 @@ from graphs.evidence.numbers import numbers_in
 
 def numbers_of(text: str, structured: Any) -> frozenset[Decimal]:
     """All numbers in either. In JSON and CSV a comma ends a number; in prose it may group digits."""
-    try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
-        said = [*_lines(text)]
-    leaves = [*_leaves(said), *_leaves(structured)]
+    said = _json(text)
+    leaves = [*_leaves([*_lines(text)] if said is None else said), *_leaves(structured)]
     measured = [each for each in leaves if isinstance(each, int | float) and not isinstance(each, bool)]
     finite = [number for each in measured if (number := abs(Decimal(str(each)))).is_finite()]
     return numbers_in(each for each in leaves if isinstance(each, str)) | frozenset(finite)
+
+
+def table_of(text: str, structured: Any) -> tuple[list[str], list[list[Any]]] | None:
+    """Columns and rows, if the result is a list of flat objects, or CSV with a header."""
+    for value in (structured, _json(text)):
+        lists = [value, *(value.values() if isinstance(value, dict) else ())]
+        rows = next((each for each in lists if isinstance(each, list) and each and all(map(_is_flat, each))), None)
+        if rows:
+            columns = list(dict.fromkeys(str(name) for row in rows for name in row))
+            return columns, [[row.get(name) for name in columns] for row in rows]
+    lines = [row for row in csv.reader(text.splitlines()) if row]
+    if len(lines) < 2 or len(lines[0]) < 2 or any(len(row) != len(lines[0]) for row in lines):
+        return None
+    return lines[0], [[_cell(each) for each in row] for row in lines[1:]]
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_flat(value: Any) -> bool:
+    return isinstance(value, dict) and not any(isinstance(each, dict | list) for each in value.values())
+
+
+def _cell(text: str) -> str | float:
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return value if math.isfinite(value) else text
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ _RISING = ("low", "medium", "high")
 def marks_of(state: ResearchState, cited: Iterable[str], task_id: str) -> list[str]:
     """The marks of what an agent said in this task about this evidence, worst first."""
     evidence = state["evidence"]
-    rests_on = [evidence[each] for each in _closure(cited, evidence)]
+    rests_on = [evidence[each] for each in closure(cited, evidence)]
     holds = {
         FLAGGED: any(each["flags"] for each in rests_on),
         EXPOSED: any(each["flags"] for each in _read_by(task_id, state)),
@@ -40,7 +40,7 @@ def said_of_evidence(state: ResearchState) -> dict[str, str]:
     return {name: SAID[own[0]] for name, own in marks.items() if own}
 
 
-def _closure(cited: Iterable[str], evidence: Mapping[str, EvidenceRef]) -> set[str]:
+def closure(cited: Iterable[str], evidence: Mapping[str, EvidenceRef]) -> set[str]:
     """This evidence, and what it was computed from."""
 
     def computed_on(name: str) -> list[str]:

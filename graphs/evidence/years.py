@@ -10,11 +10,11 @@ from collections.abc import Iterator
 CURRENCIES = "EUR|USD|GBP|NOK|SEK|CHF|DKK"
 _SIGNS = "$\u20ac\u00a3\u00a5"
 _SEEN = 80  # characters of context on either side
-_YEAR = r"(?:199\d|20[0-3]\d|2040)"
-_UNTIL = r"\s{0,3}(?:[-\u2013\u2014]|\b(?:to|through|until|till)\b)\s{0,3}"
-_JOIN = rf"(?:{_UNTIL}|\s{{0,3}}(?:/|,? ?\b(?:and|or|vs\.?|versus)(?=\s)|,)\s{{0,3}})"
-_CHAIN = re.compile(rf"(?<![\w.,]){_YEAR}(?:{_JOIN}{_YEAR})*(?P<of>s|['\u2019]s)?(?!\w|[.,]\d)")
-_RANGE = re.compile(rf"(?=({_YEAR}){_UNTIL}({_YEAR}))")
+YEAR = r"(?:199\d|20[0-3]\d|2040)"
+UNTIL = r"\s{0,3}(?:[-\u2013\u2014]|\b(?:to|through|until|till)\b)\s{0,3}"
+_JOIN = rf"(?:{UNTIL}|\s{{0,3}}(?:/|,? ?\b(?:and|or|vs\.?|versus)(?=\s)|,)\s{{0,3}})"
+_CHAIN = re.compile(rf"(?<![\w.,]){YEAR}(?:{_JOIN}{YEAR})*(?P<of>s|['\u2019]s)?(?!\w|[.,]\d)")
+_RANGE = re.compile(rf"(?=({YEAR}){UNTIL}({YEAR}))")
 _BLANKS = re.compile(r"\s+")
 _EMPHASIS = re.compile(r"[*\"\u201c\u201d]")
 MONTH = (
@@ -71,7 +71,7 @@ def years(text: str) -> Iterator[tuple[int, int]]:
         start, end = chain.span()
         before = _BLANKS.sub(" ", plain[max(0, start - _SEEN) : start].rpartition("\n")[2])
         after = _BLANKS.sub(" ", plain[end : end + _SEEN].partition("\n")[0])
-        several = len(re.findall(_YEAR, chain[0])) > 1
+        several = len(re.findall(YEAR, chain[0])) > 1
         if chain["of"] or (_rises(chain[0]) and _is_time(before, after, several=several)):
             yield start, end
 

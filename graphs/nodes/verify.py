@@ -1,5 +1,6 @@
-"""verify: no model, no opinion. A finding stands when its evidence exists and contains its numbers."""
+"""verify: no model, no opinion. A finding stands when its evidence exists and has its numbers for what it claims."""
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,7 @@ from langgraph.runtime import Runtime
 from graphs.deps import Deps
 from graphs.evidence.numbers import quantities, unknown
 from graphs.evidence.store import Evidence
+from graphs.evidence.support import background, contradicted
 from graphs.evidence.trust import at_most, marks_of
 from graphs.state import FindingState, FindingStatus, HandoffRecord, ResearchState, TaskState, of_status
 from graphs.telemetry import note
@@ -22,15 +24,16 @@ def verify(deps: Deps) -> Any:
     async def verify_node(state: ResearchState, runtime: Runtime) -> dict[str, Any]:
         fresh = of_status(state, "unverified")
         ids = [evidence_id for each in fresh for evidence_id in each["evidence"]]
-        stored = await deps.evidence.many(state["job_id"], ids)
+        stored = await deps.evidence.many(state["job_id"], [*ids, *background(ids, state["evidence"])])
         findings: dict[str, FindingState] = {}
         tasks: dict[str, TaskState] = {}
         known = {(each["task"], each["claim"]) for each in of_status(state, "verified")}
+        refusals = await asyncio.to_thread(lambda: {each["id"]: problem_with(each, stored) for each in fresh})
         for finding in fresh:
             if (finding["task"], finding["claim"]) in known:
                 findings[finding["id"]] = FindingState(**{**finding, "status": "repeated"})
                 continue
-            refused = problem_with(finding, stored)
+            refused = refusals[finding["id"]]
             task = state["tasks"][finding["task"]]
             again = refused is not None and task["attempts"] < ATTEMPTS
             findings[finding["id"]] = _judged(_believed(finding, state), refused, again=again)
@@ -81,7 +84,10 @@ def _brought(state: ResearchState, judged: dict[str, FindingState]) -> list[Hand
 
 
 def problem_with(finding: FindingState, stored: dict[str, Evidence]) -> str | None:
-    """Why the finding fails, as its agent is told; None when it stands."""
+    """Why the finding fails, as its agent is told; None when it stands.
+
+    `stored` has the cited evidence and its background (graphs/evidence/support.py).
+    """
     if orders := flags_of(finding["claim"]):
         return f"it reads like instructions ({', '.join(orders)}); say what the source states, in words of your own"
     if not finding["evidence"]:
@@ -94,7 +100,7 @@ def problem_with(finding: FindingState, stored: dict[str, Evidence]) -> str | No
         return f"{', '.join(ungrounded)} is not in {cited}"
     if finding["value"] is not None and not _is_stated(finding["value"], finding["claim"], numbers):
         return f"its value {finding['value']:g} is neither in the claim nor in {cited}"
-    return None
+    return "; ".join(contradicted(finding["claim"], finding["evidence"], stored)) or None
 
 
 def _is_stated(value: float, claim: str, numbers: frozenset[Decimal]) -> bool:

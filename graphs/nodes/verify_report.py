@@ -1,5 +1,6 @@
-"""verify_report: every number in the report must be in the evidence that its sentence cites. No model, no opinion."""
+"""verify_report: the evidence that a sentence cites must have its numbers, for what it says. No model, no opinion."""
 
+import asyncio
 from typing import Any
 
 from langgraph.runtime import Runtime
@@ -9,6 +10,7 @@ from graphs.evidence.citations import Problem, cited, marked, problems
 from graphs.evidence.markdown import below
 from graphs.evidence.rendering import MISSING, gaps
 from graphs.evidence.store import Evidence
+from graphs.evidence.support import background
 from graphs.nodes.report import ATTEMPTS, short
 from graphs.state import Report, ResearchState
 from graphs.telemetry import note
@@ -25,8 +27,10 @@ def verify_report(deps: Deps) -> Any:
             raise RuntimeError("verify_report was reached without a report; only `report` leads here")
         if report["by_code"]:
             return {"route": "finish"}
-        stored = await deps.evidence.many(state["job_id"], cited(report["body"]))
-        found = _problems(state, report["body"], {each: stored[each] for each in stored if each in state["evidence"]})
+        ids = cited(report["body"])
+        stored = await deps.evidence.many(state["job_id"], [*ids, *background(ids, state["evidence"])])
+        retrieved = {each: stored[each] for each in stored if each in state["evidence"]}
+        found = await asyncio.to_thread(_problems, state, report["body"], retrieved)
         again = bool(found) and report["attempts"] < ATTEMPTS
         note(problems=len(found), sent_back=again)
         runtime.stream_writer({"type": "report_verified", "problems": len(found), "sent_back": again})

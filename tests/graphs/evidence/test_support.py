@@ -1,0 +1,195 @@
+"""A claim with the right number for the wrong period, place, row or unit is refused; a true one never is."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from graphs.evidence.store import Evidence
+from graphs.evidence.support import background, contradicted
+
+Json = dict[str, Any]
+
+
+def table(columns: str, *rows: list[Any], title: str = "", notes: tuple[str, ...] = (), **call: Any) -> Evidence:
+    content = {"kind": "table", "title": title, "columns": columns.split(), "rows": list(rows), "notes": list(notes)}
+    return Evidence(
+        task="T1",
+        server=call.pop("server", "shop"),
+        tool="query",
+        arguments=call,
+        text="",
+        content=content,
+        duration_ms=1,
+    )
+
+
+def prose(text: str, title: str = "") -> Evidence:
+    content = {"kind": "document", "title": title}
+    return Evidence(task="T1", server="library", tool="read", arguments={}, text=text, content=content, duration_ms=1)
+
+
+def plain(text: str, structured: Any = None) -> Evidence:
+    content = {"kind": "text", "text": text, "structured": structured}
+    return Evidence(task="T1", server="theirs", tool="get", arguments={}, text=text, content=content, duration_ms=1)
+
+
+STORED = {
+    "E1": table(
+        "country year revenue_eur units orders",
+        ["Germany", "2023", 21126454.93, 28939, 9633],
+        ["Germany", "2024", 19460242.01, 23303, 6604],
+        ["France", "2023", 14100800.5, 18765, 5120],
+        ["France", "2024", 15980120.0, 20411, 5866],
+        title="Revenue by country, year",
+    ),
+    "E2": table(  # the country is in the call only
+        "quarter units",
+        ["2024-Q1", 4120],
+        ["2024-Q2", 5230],
+        sql="SELECT quarter, sum(units) AS units FROM sales WHERE country = 'Spain' GROUP BY quarter",
+    ),
+    "E3": table(  # the year, too
+        "product revenue_eur",
+        ["Lamp Small", 310400.25],
+        ["Lamp", 512300.75],
+        filters={"country": ["Italy"]},
+        period={"start": "2022-01", "end": "2022-12"},
+    ),
+    "E4": table(  # computed on another table
+        "label value change_pct",
+        ["2023", 21126454.93, None],
+        ["2024", 19460242.01, -7.89],
+        notes=("from 2022 to 2024: change 2543289.0 (15.03 %)",),
+        server="analytics",
+        series={
+            "evidence_id": "E1",
+            "label_column": "year",
+            "value_column": "revenue_eur",
+            "where": {"country": "Germany"},
+        },
+    ),
+    "E5": table("year total_eur", [2023, 88000111.0], [2024, 91000222.0]),  # of all countries
+    "E6": table("region 2023 2024", ["United Kingdom", 61.5, 64.25], ["Sweden", 38.5, 41.75], title="Share in percent"),
+    "E7": table(
+        "metric area value unit year",
+        ["price", "DE", 38.35, "EUR per 100 kWh", 2025],
+        ["cars", "IT", 94230, "cars", 2025],
+    ),
+    "E8": prose(
+        "Registrations reached 94,230 in Italy in 2025, up 46.1%. In 2024 they were 64,500 in Italy.\n"
+        "A pack cost USD 108 in 2025 and USD 139 in 2023. Norway had a share of 88.9% in 2024."
+    ),
+    "E9": plain(
+        "", {"result": [{"year": 2023, "city": "Oslo", "nok": 5120}, {"year": 2024, "city": "Bergen", "nok": 7340}]}
+    ),
+    "E10": plain("month,orders\n2024-01,312\n2024-02,298\n"),
+}
+
+WRONG = [
+    # another year
+    ("Revenue in Germany was EUR 21,126,455 in 2024.", "E1"),
+    ("Revenue in Germany was EUR 19,460,242 in 2023.", "E1"),
+    ("In 2023, revenue in France was EUR 15,980,120.", "E1"),
+    ("In 2022 Germany sold 28,939 units.", "E1"),
+    ("Germany made EUR 19.5 million in 2023 and EUR 21.1 million in 2024.", "E1"),
+    ("Spain sold 4,120 units in the second quarter of 2024.", "E2"),
+    ("Spain sold 5,230 units in Q2 2023.", "E2"),
+    ("Revenue with the Lamp was EUR 512,301 in 2023.", "E3"),
+    ("Revenue fell by 7.9% in 2023.", "E4"),
+    ("Revenue rose by 15.0% from 2022 to 2023.", "E4"),
+    ("Total revenue was EUR 88,000,111 in 2024.", "E5"),
+    ("The share in Sweden was 38.5% in 2024.", "E6"),
+    ("Power cost EUR 38.35 per 100 kWh in Germany in 2024.", "E7"),
+    ("Italy registered 94,230 cars in 2024.", "E8"),
+    ("A pack cost USD 139 in 2025.", "E8"),
+    ("Orders were 312 in February 2024.", "E10"),
+    # another country
+    ("Revenue in France was EUR 21,126,455 in 2023.", "E1"),
+    ("Revenue in Germany was EUR 15,980,120 in 2024.", "E1"),
+    ("German revenue was EUR 14,100,801 in 2023.", "E1"),
+    ("France took 9,633 orders in 2023.", "E1"),
+    ("Portugal sold 4,120 units in the first quarter of 2024.", "E2"),
+    ("The Lamp brought EUR 512,301 in the Netherlands in 2022.", "E3"),
+    ("Revenue in France fell by 7.9% in 2024.", "E4"),
+    ("Revenue in Germany was EUR 91,000,222 in 2024.", "E5"),
+    ("The share in the UK was 38.5% in 2023.", "E6"),
+    ("Power cost EUR 38.35 per 100 kWh in Italy in 2025.", "E7"),
+    ("Sweden had a share of 88.9% in 2024.", "E8"),
+    ("Spain registered 94,230 cars in 2025.", "E8"),
+    # another row
+    ("The Lamp brought EUR 310,400 in Italy in 2022.", "E3"),
+    ("The Lamp Small brought EUR 512,301 in Italy in 2022.", "E3"),
+    ("Bergen spent NOK 5,120 in 2023.", "E9"),
+    # another unit
+    ("Revenue in Germany was USD 21,126,455 in 2023.", "E1"),
+    ("Germany sold EUR 28,939 in 2023.", "E1"),
+    ("Germany sold 9,633 units in 2023.", "E1"),
+    ("Germany took 28,939 orders in 2023.", "E1"),
+    ("Germany sold 21,126,455 units in 2023.", "E1"),
+    ("Spain sold EUR 4,120 in the first quarter of 2024.", "E2"),
+    ("Revenue fell by EUR 7.89 in 2024.", "E4"),
+    ("The value was USD 21,126,455 in 2023.", "E4"),
+    ("Germany sold 19,460,242 units in 2024.", "E4"),
+    ("Power cost GBP 38.35 per 100 kWh in Germany in 2025.", "E7"),
+    ("A pack cost EUR 108 in 2025.", "E8"),
+    ("Oslo spent EUR 5,120 in 2023.", "E9"),
+]
+
+TRUE = [
+    ("Revenue in Germany was EUR 21,126,455 in 2023.", "E1"),
+    ("Revenue in Germany fell from EUR 21.1 million in 2023 to EUR 19.5 million in 2024.", "E1"),
+    ("In 2024 France sold 20,411 units on 5,866 orders, and Germany 23,303 on 6,604.", "E1"),
+    ("German revenue of EUR 19,460,242 was above the French EUR 15,980,120 in 2024.", "E1"),
+    ("Between 2023 and 2024, EUR 21,126,455 was the best year of Germany.", "E1"),
+    ("Spain sold 5,230 units in Q2 2024.", "E2"),
+    ("Spain sold 5,230 units in the second quarter of 2024, after 4,120 in the first.", "E2"),
+    ("In 2024, the best quarter had 5,230 units.", "E2"),
+    ("The Lamp brought EUR 512,301 in Italy in 2022, the Lamp Small EUR 310,400.", "E3"),
+    ("In the first half of 2022 alone the Lamp was sold; the year had EUR 512,301.", "E3"),
+    ("Revenue fell by 7.9% in 2024, to EUR 19,460,242.", "E4"),
+    ("Revenue in Germany rose by 15.0% from 2022 to 2024.", "E4"),
+    ("Total revenue was EUR 88,000,111 in 2023 and EUR 91,000,222 in 2024.", "E5"),
+    ("The share in Sweden was 38.5% in 2023 and 41.75% in 2024, in the UK 61.5% and 64.25%.", "E6"),
+    ("British homes had a share of 64.25% in 2024.", "E6"),
+    ("Power cost EUR 38.35 per 100 kWh in Germany in 2025.", "E7"),
+    ("Italy registered 94,230 cars in 2025, 46.1% more than in 2024.", "E8"),
+    ("According to the report of January 2026, Italy registered 94,230 cars.", "E8"),
+    ("A pack cost USD 108 in 2025, against USD 139 in 2023.", "E8"),
+    ("Oslo spent NOK 5,120 in 2023.", "E9"),
+    ("Orders were 312 in January 2024 and 298 a month later.", "E10"),
+    ("No number here, in 2019 in Peru.", "E1"),
+]
+
+
+@pytest.mark.parametrize(("claim", "cited"), WRONG)
+def test_a_right_number_for_something_else_is_refused(claim: str, cited: str) -> None:
+    assert contradicted(claim, [cited], STORED), claim
+
+
+@pytest.mark.parametrize(("claim", "cited"), TRUE)
+def test_a_true_claim_stands(claim: str, cited: str) -> None:
+    assert contradicted(claim, [cited], STORED) == []
+
+
+def test_one_fitting_source_of_several_is_enough() -> None:
+    assert contradicted("Revenue in Germany was EUR 91,000,222 in 2024.", ["E5", "E1"], STORED)
+    assert contradicted("Total revenue was EUR 91,000,222 in 2024.", ["E1", "E5"], STORED) == []
+
+
+def test_the_agent_is_told_what_the_number_stands_for() -> None:
+    [told] = contradicted("Revenue in France was EUR 21,126,455 in 2023.", ["E1"], STORED)
+    assert told == "21,126,455 is not for France in E1, where it stands for: Germany, 2023"
+
+
+def test_a_number_of_the_question_needs_no_evidence() -> None:
+    assert contradicted("We asked for EUR 28,939.", ["E1"], STORED)
+    assert contradicted("We asked for EUR 28,939.", ["E1"], STORED, frozenset({Decimal(28939)})) == []
+
+
+def test_the_background_is_what_it_was_computed_on_and_small_tables_beside_that() -> None:
+    refs = {name: each.reference(name) for name, each in STORED.items()}
+    assert background(["E4"], refs) == {"E1", "E2", "E3", "E4", "E5", "E6", "E7"}
+    refs["E5"]["size"] = 1_000_000
+    assert "E5" not in background(["E4"], refs)
+    assert background(["E8"], refs) == {"E8"}
