@@ -6,7 +6,7 @@ from typing import Literal
 
 from sample import EVAL_QUESTIONS
 
-Kind = Literal["market", "sales", "both", "forecast", "unanswerable"]
+Kind = Literal["market", "sales", "both", "forecast", "contradictory", "unanswerable"]
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,17 @@ class Expected:
 @dataclass(frozen=True)
 class Question:
     """A question and what a right answer contains: the expected numbers, or, if no data answers it, one of the words in
-    `gap` and no number."""
+    `gap` and no number.
+
+    Each of the `parts` is what one statement must be about: words that are all in it, `/` between alternatives.
+    """
 
     id: str
     kind: Kind
     text: str
     expected: tuple[Expected, ...] = ()
     gap: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 def asked() -> tuple[Question, ...]:

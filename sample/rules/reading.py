@@ -99,6 +99,8 @@ def _measures_of(text: str) -> list[str]:
         if says(phrases, rest):
             found.append(name)
             rest = without(phrases, rest)
+    if says(vocabulary.FOREIGN_MEASURES, text):  # "spend on advertising", "satisfied customers": that is what is asked
+        found = [name for name in found if name not in {"business", "customers"}]
     if found and found[-1] == "business":
         found = found[:-1] or ["units" if says(("how many",), text) else "revenue"]
     special = [each for each in found if each not in BASIC_MEASURES]

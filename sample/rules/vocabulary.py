@@ -36,7 +36,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
 
 # Measures that people ask for and this kind of data rarely holds; a column of that name makes them answerable.
 FOREIGN_MEASURES = ("profit*", "margin*", "ebit", "ebitda", "cost of goods*", "employee*", "headcount", "salar*",
-                    "inventory", "inventories", "stock level*", "satisfaction", "nps", "churn*", "cash flow*",
+                    "inventory", "inventories", "stock level*", "satisf*", "nps", "churn*", "cash flow*",
                     "warranty claim*", "advertising*", "marketing spend*")  # fmt: skip
 
 # What SQL over the columns tells, without a rule for it.
