@@ -34,6 +34,7 @@ _RELEASE = re.compile(r" (?:report|release|publication|survey|study|edition|outl
 _FROM = re.compile(r">|\b(?:since|after|start|begin|min)\w*\"?\s*:", re.IGNORECASE)
 _TO = re.compile(r"<|\bbetween\b|\b(?:until|before|end|max)\w*\"?\s*:", re.IGNORECASE)
 _NOT = re.compile(r"!=|<>|\bnot\b|\bexclu|\bexcept", re.IGNORECASE)
+_DIGIT, _OF_A_YEAR = re.compile(r"\d"), re.compile(r"\d{4}")
 _ADDRESS = re.compile(r"https?://\S+")
 _VALUES = re.compile(r'"value_column": "([^"]+)"')
 _FIRST, _LAST = 0, 12 * 9999
@@ -104,7 +105,7 @@ def _in_rows(number: Quantity, evidence: Evidence, around: Surroundings) -> Iter
         for at, cell in enumerate(row):
             if isinstance(cell, str) and len(cell) > LONGEST_NAME:
                 yield from _in_prose(number, cell, Surroundings())
-            elif is_known(number, _in_cell(cell)):
+            elif _may_have(number, cell) and is_known(number, _in_cell(cell)):
                 yield _of_cell(columns, row, at, names, around)
 
 
@@ -123,10 +124,26 @@ def tail_end(text: str, start: int, stop: int) -> int:
     return found.start() if found else stop
 
 
+def _may_have(number: Quantity, cell: Any) -> bool:
+    """A quick look before the exact one: tables have many cells."""
+    if isinstance(cell, str):
+        return _DIGIT.search(cell) is not None
+    if not isinstance(cell, int | float) or isinstance(cell, bool):
+        return False
+    reach = float(number.tolerance) * number.scale + 1e-6 * abs(cell)
+    hundredfold = number.percent and abs(abs(cell) * 100 - float(number.mantissa)) <= reach * 100
+    return abs(abs(cell) - float(number.value)) <= reach or hundredfold
+
+
 def _in_cell(cell: Any) -> frozenset[Decimal]:
-    if isinstance(cell, int | float) and not isinstance(cell, bool):
+    if not isinstance(cell, str):
         return frozenset({abs(Decimal(str(cell)))})
-    return numbers_in([cell]) if isinstance(cell, str) else frozenset()
+    return _in_label(cell)
+
+
+@functools.lru_cache(maxsize=8192)
+def _in_label(cell: str) -> frozenset[Decimal]:
+    return numbers_in([cell])
 
 
 def _of_cell(
@@ -188,7 +205,7 @@ def _columns_of_names(columns: list[str], rows: list[list[Any]]) -> dict[int, fr
 
 
 def _is_name(cell: str) -> bool:
-    return 1 < len(cell) <= LONGEST_NAME and not periods(cell, loose=True)
+    return 1 < len(cell) <= LONGEST_NAME and not (_OF_A_YEAR.search(cell) and periods(cell, loose=True))
 
 
 def _surroundings(evidence: Evidence, stored: Mapping[str, Evidence]) -> Surroundings:
