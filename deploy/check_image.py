@@ -1,8 +1,8 @@
 """`make image`: runs the Dockerfile's build steps and the services of compose.yaml without a container engine.
 
-Each service runs with its own command, environment and health check, on 127.0.0.1 and free ports. A job must complete,
-each service must end on SIGTERM within its grace period, and nothing may be written outside /data and /tmp. Redis is
-this machine's `redis-server`.
+Each service that runs our image, and Redis, which is this machine's `redis-server`, runs with its own command,
+environment and health check, on 127.0.0.1 and free ports. A job must complete, each service must end on SIGTERM within
+its grace period, and nothing may be written outside /data and /tmp.
 """
 
 import contextlib
@@ -41,7 +41,8 @@ class Stack:
         text = re.sub(rf"//({'|'.join(yaml.safe_load(text)['services'])}):", "//127.0.0.1:", text)
         ports = dict(zip(sorted(set(PORT.findall(text))), free_ports(), strict=False))
         text = PORT.sub(lambda found: ports[found[0]], text)
-        self.services: dict[str, Any] = yaml.safe_load(text)["services"]
+        services: dict[str, Any] = yaml.safe_load(text)["services"]
+        self.services = {name: each for name, each in services.items() if "build" in each or name == "redis"}
         redis = self.services["redis"]
         redis["command"] += ["--port", ports["6379"], "--bind", "127.0.0.1"]
         redis["healthcheck"]["test"][1] = redis["healthcheck"]["test"][1].replace("-cli", f"-cli -p {ports['6379']}")

@@ -27,6 +27,7 @@ from app.stand_in.wire import ChatRequest, Reply
 from tests.app.api.programs import replica, shown
 from tests.app.queued import QUESTION, Deployment, deployment
 from tests.app.stored_jobs import load, stored
+from tests.deploy.test_container import ROOT
 from tests.deploy.test_monitoring import PROMETHEUS, RULES, panels
 
 pytestmark = [
@@ -36,6 +37,8 @@ pytestmark = [
 
 OFTEN = "500ms"
 WINDOW = "1m"
+[TRIGGER] = yaml.safe_load((ROOT / "deploy/k8s/components/keda/workers.yaml").read_text())["spec"]["triggers"]
+WORK = TRIGGER["metadata"]["query"]
 OTHER_QUESTION = "What was our revenue in 2023?"  # whose answers are not in the cache
 IN_CIRCLES = "What do you think of our colleagues?"
 
@@ -153,6 +156,7 @@ async def test_every_panel_has_data_and_alerts_fire(tmp_path: Path, addresses: A
             (await jobs.post(waiting["links"]["decision"], json=decision)).raise_for_status()
             await shown(jobs, waiting["links"]["self"], "completed")
             await until_there_are_data(asked)
+            assert await result(asked, WORK), "KEDA would see an outage"
             firing = {each["metric"]["alertname"] for each in await result(asked, 'ALERTS{alertstate="firing"}')}
             groups = (await asked.get("/api/v1/rules")).json()["data"]["groups"]
     assert firing == {"DeadLetters", "LoopTripped"}
