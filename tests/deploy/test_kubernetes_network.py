@@ -74,6 +74,11 @@ def reaches(caller: str, called: str) -> bool:
     return allowed("Egress", caller, labels(called), there) and allowed("Ingress", called, labels(caller), there)
 
 
+def test_a_pod_that_no_policy_knows_is_cut_off() -> None:
+    policies = of_kind("NetworkPolicy", everything()).values()
+    assert {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} in [each["spec"] for each in policies]
+
+
 def test_programs_reach_only_whom_they_call() -> None:
     programs = of_kind("Deployment", everything())
     found = {(caller, called) for caller in programs for called in programs if reaches(caller, called)}
