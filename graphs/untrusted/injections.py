@@ -10,7 +10,8 @@ import re
 import unicodedata
 
 # Instructions are searched for in folded text: lower case, without accents, emphasis and invisible characters, blanks
-# collapsed. Every repetition is bounded, so that time is linear in the length of the text.
+# collapsed. Every repetition is bounded, so that time is linear in the length of the text. Beside each pattern stand
+# words of which every match has one: looking for those takes a hundredth of the time, and most texts have none.
 _WORDS = r"(?:[\w'-]{1,20} ){0,4}"
 _BEFORE = r"(?:^|[.!?:;,)\]>\"“”„»|-] ?|\b(?:please|now|must|should|shall|will|and|then|also|you|just|first) )"
 _DROP = r"(?:ignore|disregard|forget|override|bypass|do not follow|don't follow|stop following|do not obey)"
@@ -19,26 +20,33 @@ _EARLIER = r"(?:previous|prior|above|earlier|preceding|foregoing|former|existing
 _ORDERS = r"(?:instructions?|prompts?|directives?|system messages?)"
 _RULES = r"(?:rules?|guidelines?|guidance|orders?|commands?|context|constraints?|messages?|text|content|training)"
 _MODEL = r"(?:ai|llm|(?:large )?language model|chatbot)"
-_OVERRIDE = (
-    rf"(?<!who )(?<!that )(?<!which )\b{_DROP} {_ALL}{_EARLIER} (?:[\w'-]{{1,20}} ){{0,2}}{_ORDERS}\b",
-    rf"{_BEFORE}{_DROP} {_ALL}{_EARLIER} {_RULES}\b",
-    rf"{_BEFORE}{_DROP} {_ALL}(?:{_ORDERS}|{_RULES}) (?:above|before this|so far|you (?:were|are|have been))\b",
-    rf"{_BEFORE}{_DROP} your (?:[\w'-]{{1,20}} )?(?:{_ORDERS}|rules|guidelines|orders|training|programming)\b",
+_VERBS = "ignore|disregard|forget|override|bypass|follow|obey"  # one of them is in every _DROP
+_OVERRIDE = {
+    rf"(?<!who )(?<!that )(?<!which )\b{_DROP} {_ALL}{_EARLIER} (?:[\w'-]{{1,20}} ){{0,2}}{_ORDERS}\b": _VERBS,
+    rf"{_BEFORE}{_DROP} {_ALL}{_EARLIER} {_RULES}\b": _VERBS,
+    rf"{_BEFORE}{_DROP} {_ALL}(?:{_ORDERS}|{_RULES}) (?:above|before this|so far|you (?:were|are|have been))\b": _VERBS,
+    rf"{_BEFORE}{_DROP} your (?:[\w'-]{{1,20}} )?(?:{_ORDERS}|rules|guidelines|orders|training|programming)\b": _VERBS,
     rf"{_BEFORE}{_DROP} (?:everything|anything|all|what) (?:that )?(?:(?:is |was |stands )?(?:above|before this)|"
-    r"(?:you|i) (?:were|have been|was|had been) (?:told|given|asked))\b",
-    r"\byour (?:new|real|actual|true|only) (?:task|instructions?|objective|goal|role|mission|job) (?:is|are)\b",
-    r"^(?:#+ )?new instructions? ?:",
-    r"\bfrom now on,? (?:respond|answer|reply|output|write|say|act|only (?:respond|answer|write|say))\b",
-    rf"(?<!if )\byou are (?:now )?(?:an? |the )?{_WORDS}(?:ai|assistant|chatbot|language model)\b",
-    r"\byou are now (?:in )?(?:[\w-]{1,20} )?(?:mode|dan|jailbroken|unrestricted)\b",
+    r"(?:you|i) (?:were|have been|was|had been) (?:told|given|asked))\b": _VERBS,
+    r"\byour (?:new|real|actual|true|only) (?:task|instructions?|objective|goal|role|mission|job) (?:is|are)\b": "your",
+    r"^(?:#+ )?new instructions? ?:": "new instruction",
+    r"\bfrom now on,? (?:respond|answer|reply|output|write|say|act|only (?:respond|answer|write|say))\b": "from now on",
+    rf"(?<!if )\byou are (?:now )?(?:an? |the )?{_WORDS}(?:ai|assistant|chatbot|language model)\b": "you are ",
+    r"\byou are now (?:in )?(?:[\w-]{1,20} )?(?:mode|dan|jailbroken|unrestricted)\b": "you are now ",
     r"\b(?:reveal|print|show|repeat|output|display|leak|dump) (?:me )?(?:all )?(?:of )?"
-    r"(?:the|your) (?:(?:system|initial|hidden|original|developer|secret|full) ){0,2}(?:system )?prompts?\b",
-    rf"\bif you are (?:an? )?{_MODEL}\b",
+    r"(?:the|your) (?:(?:system|initial|hidden|original|developer|secret|full) ){0,2}(?:system )?prompts?\b": "prompt",
+    rf"\bif you are (?:an? )?{_MODEL}\b": "if you are ",
     rf"\b(?:attention|notes?|messages?|instructions?|orders?|warning)(?: to| for)?,?(?: all| any| the)? {_MODEL}s?"
-    r"(?: (?:assistants?|agents?|models?|systems?|readers?))?(?: ?[:!,]| reading| who| that)",
-    r"(?:忽略|无视|忘记|不要理会).{0,10}(?:之前|以上|前面|先前|上述|此前).{0,8}(?:指令|指示|说明|提示|命令|规则)",
-    r"(?:以前|これまで|上記|前)の?(?:すべての|全ての)?(?:指示|命令|プロンプト|ルール)(?:を|は)?.{0,4}(?:無視|忘れ)",
-)
+    r"(?: (?:assistants?|agents?|models?|systems?|readers?))?(?: ?[:!,]| reading| who| that)": (
+        " ai| llm|language model| chatbot"
+    ),
+    r"(?:忽略|无视|忘记|不要理会).{0,10}(?:之前|以上|前面|先前|上述|此前).{0,8}(?:指令|指示|说明|提示|命令|规则)": (
+        "忽略|无视|忘记|不要理会"
+    ),
+    r"(?:以前|これまで|上記|前)の?(?:すべての|全ての)?(?:指示|命令|プロンプト|ルール)(?:を|は)?.{0,4}(?:無視|忘れ)": (
+        "無視|忘れ"
+    ),
+}
 # The same in other languages: an imperative, then, a few words apart, the stems of two other words.
 _ABROAD = (
     ("ignoriere?|ignorieren sie|missachten?|vergiss|vergesst|vergessen sie|verwirf",
@@ -56,56 +64,60 @@ _ABROAD = (
     ("z?ignoruj(?:cie)?|zapomnij(?: o)?|pomin", "poprzedni|wczesniejsz|powyzsz", "instrukcj|polecen|wskazow"),
     ("(?:про)?игнорируй(?:те)?|забудь(?:те)?", "предыдущ|прежн|прошл|вышеуказанн", "инструкц|указани|команд|правил"),
 )  # fmt: skip
-_ROLE_MARKER = (
-    r"<\|(?:im_start|im_end|im_sep|system|user|assistant|endoftext|eot_id|start_header_id|end_header_id)\|>",
-    r"\[/?inst\]|<</?sys>>|</?(?:system|assistant|system[-_]reminder|system[-_]prompt|tool_result|function_calls?)>",
+_ROLE_MARKER = {
+    r"<\|(?:im_start|im_end|im_sep|system|user|assistant|endoftext|eot_id|start_header_id|end_header_id)\|>": "<",
+    r"\[/?inst\]": "inst]",
+    r"<</?sys>>|</?(?:system|assistant|system[-_]reminder|system[-_]prompt|tool_result|function_calls?)>": "<",
     r"^(?:#+ )?\[?(?:system|developer|assistant)(?: (?:prompt|message|instructions?))?\]? ?: ?(?:you|your|ignore|"
-    r"disregard|forget|please|new|from now|do |call|always|never|the following|sure|ok|important)\b",
-    r"^(?:#+ )?\[?(?:system|developer) (?:prompt|message|instructions?)\]? ?:",
-    r"^(?:user|human) ?: ?[^\n]{0,400}\n(?:assistant|ai) ?:",
-    r"[\"']role[\"'] ?: ?[\"'](?:system|assistant|developer|tool)[\"']",
-    r"</?data-[0-9a-f]{8}\b",  # the delimiters of graphs/untrusted/spotlight.py
-)
+    r"disregard|forget|please|new|from now|do |call|always|never|the following|sure|ok|important)\b": (
+        "system|developer|assistant"
+    ),
+    r"^(?:#+ )?\[?(?:system|developer) (?:prompt|message|instructions?)\]? ?:": "prompt|message|instruction",
+    r"^(?:user|human) ?: ?[^\n]{0,400}\n(?:assistant|ai) ?:": "user|human",
+    r"[\"']role[\"'] ?: ?[\"'](?:system|assistant|developer|tool)[\"']": "role",
+    r"</?data-[0-9a-f]{8}\b": "data-",  # the delimiters of graphs/untrusted/spotlight.py
+}
 _NAME = r"[a-z][a-z0-9_]{1,40}"
 _USE = rf"\b(?:call|use|run|invoke|execute|trigger|query)\b [^\n.]{{0,40}}\b{_NAME}"
 _NO_NAME = r"(?!(?:an?|the|by|of|for|that|which|is|was|and|or|to|in|from|with|it)\b)"
-_TOOL_ORDER = (
+_TOOL_ORDER = {
     r"\b(?:call|invoke) (?:the |this |your |an? )?(?:mcp )?(?:tool|function)s?(?: named| called)? ?[`'\"]?"
-    rf"{_NO_NAME}[a-z_]",
-    rf"{_USE}(?:__|\.){_NAME} ?\(",
-    rf"{_USE}__{_NAME}\b",
+    rf"{_NO_NAME}[a-z_]": "tool|function",
+    rf"{_USE}(?:__|\.){_NAME} ?\(": "(",
+    rf"{_USE}__{_NAME}\b": "__",
     r"[\"'](?:tool|tool_name|function|name)[\"'] ?: ?[\"'][\w.-]{1,60}[\"'],? ?\n? ?"
-    r"[\"'](?:arguments|parameters|args|input)[\"'] ?:",
-    r"\b(?:assign|delegate|hand (?:this |it )?over|hand (?:this |it )?off) [^\n.]{0,60}\bto the [\w-]{1,20} agent\b",
-)
+    r"[\"'](?:arguments|parameters|args|input)[\"'] ?:": "arguments|parameters|args|input",
+    r"\b(?:assign|delegate|hand (?:this |it )?over|hand (?:this |it )?off) [^\n.]{0,60}\bto the [\w-]{1,20} agent\b": (
+        " agent"
+    ),
+}
 _REPORT = r"(?:your|the final) (?:report|answer|response|reply|output|summary|findings?|gaps?)\b"
 _PRIVATE = (
     r"(?:conversation|chat history|(?:system )?prompt|api keys?|credentials?|passwords?|secrets?|context|"
     r"everything you know|your (?:findings|answer|report)|the user's (?:data|question|messages?))\b"
 )
 _ADDRESS = r"\]\(https?://[^\s)]{0,300}"
-_EXFILTRATION = (
+_EXFILTRATION = {
     rf"\b(?:send|post|upload|forward|submit|transmit|leak|exfiltrate|e-?mail|append|encode) [^\n]{{0,60}}{_PRIVATE}"
-    r"[^\n]{0,80}(?:https?://|@)",
+    r"[^\n]{0,80}(?:https?://|@)": "://|@",
     rf"\b(?:include|embed|insert|add|put|append|render|place|show|display|write) [^\n]{{0,80}}\b{_REPORT}"
-    r"[^\n]{0,120}(?:https?://|!\[)",
-    rf"\b(?:in|into|to|of) {_REPORT}[^\n]{{0,80}}(?:image|link|picture|url|markdown)\b[^\n]{{0,80}}https?://",
-    rf"\[[^\]\n]{{0,100}}{_ADDRESS}(?:\{{\w|%7b)",
+    r"[^\n]{0,120}(?:https?://|!\[)": "://|![",
+    rf"\b(?:in|into|to|of) {_REPORT}[^\n]{{0,80}}(?:image|link|picture|url|markdown)\b[^\n]{{0,80}}https?://": "://",
+    rf"\[[^\]\n]{{0,100}}{_ADDRESS}(?:\{{\w|%7b)": "](http",
     rf"!\[[^\]\n]{{0,100}}{_ADDRESS}(?:\{{|\$|\[|<|[?&](?:data|exfil|leak|secret|stolen|payload|conversation|chat|prompt|"
-    r"history|context|answer|q)=)",
-)
-_PATTERNS = {
-    name: re.compile("|".join(parts), re.MULTILINE)
-    for name, parts in {
-        "override": [
-            *_OVERRIDE,
-            *(rf"\b(?:{verb}) {_WORDS}(?:{one})\w{{0,9}} {_WORDS}(?:{two})" for verb, one, two in _ABROAD),
-        ],
+    r"history|context|answer|q)=)": "](http",
+}
+PATTERNS = [
+    (name, words.split("|"), re.compile(pattern, re.MULTILINE))
+    for name, patterns in {
+        "override": _OVERRIDE
+        | {rf"\b(?:{verb}) {_WORDS}(?:{one})\w{{0,9}} {_WORDS}(?:{two})": two for verb, one, two in _ABROAD},
         "role_marker": _ROLE_MARKER,
         "tool_order": _TOOL_ORDER,
         "exfiltration": _EXFILTRATION,
     }.items()
-}
+    for pattern, words in patterns.items()
+]
 # Invisible characters that carry text: Unicode tags (except in region flags, after U+1F3F4), runs of variation
 # selectors or zero-width characters; and direction overrides, which display different text.
 _HIDDEN = re.compile(
@@ -121,10 +133,10 @@ _FORMAT = re.compile(
     "[\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
     "\U000e0000-\U000e0fff]"
 )
+_TAG = re.compile("[\U000e0020-\U000e007e]")
 _ACCENT = re.compile("([a-z])[\u0300-\u036f]+")
-_EMPHASIS = re.compile(r"[*~]+|(?<!\w)_+|_+(?!\w)")
-_BLANKS = re.compile(r"[^\S\n]+")
-_LINES = re.compile(r" ?\n[ \n]*")
+# `[*~]+|(?<!\w)_+|_+(?!\w)`, but linear, and quick because it begins with a class of characters.
+_EMPHASIS = re.compile(r"[*~_](?:(?<=[*~])|(?<!\w_)_*|(?<!__)_*+(?!\w))")
 _LOOKALIKES = str.maketrans("аеорсухіјѕԁһмтвнкαοειυνρτκ", "aeopcyxijsdhmtbhkaoeiuvptk")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
@@ -149,18 +161,23 @@ def visible(text: str) -> str:
 
 def _orders(text: str) -> set[str]:
     """The flags of the text's instructions. Unicode tags are decoded first: they are a hidden alphabet."""
-    shown = text.translate({0xE0000 + code: code for code in range(0x20, 0x7F)})
-    folded = _folded(shown)
+    folded = _folded(_TAG.sub(lambda tag: chr(ord(tag[0]) - 0xE0000), text))
     views = {folded, folded.translate(_LOOKALIKES), folded.replace("\n", " "), _folded(text)}
-    return {name for name, pattern in _PATTERNS.items() if any(pattern.search(view) for view in views)}
+    return {
+        name
+        for name, words, pattern in PATTERNS
+        if any(any(word in view for word in words) and pattern.search(view) for view in views)
+    }
 
 
 def _folded(text: str) -> str:
     """The folded text. Accents are removed from Latin letters only: in other scripts they form other letters."""
-    plain = unicodedata.normalize("NFKD", _FORMAT.sub("", text)).casefold()
-    plain = unicodedata.normalize("NFC", _ACCENT.sub(r"\1", plain))
+    plain = text.casefold()
+    if not text.isascii():
+        plain = unicodedata.normalize("NFKD", _FORMAT.sub("", text)).casefold()
+        plain = unicodedata.normalize("NFC", _ACCENT.sub(r"\1", plain))
     plain = _EMPHASIS.sub("", plain.replace("\u2019", "'"))
-    return _LINES.sub("\n", _BLANKS.sub(" ", plain)).strip()
+    return "\n".join(filter(None, (" ".join(line.split()) for line in plain.split("\n"))))
 
 
 def _decoded(text: str) -> str:

@@ -2,13 +2,15 @@
 """Text that reads like orders is found, in several languages and disguises; honest text is not; it takes no time."""
 
 import base64
+import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graphs.untrusted.injections import flags_of, visible
+from graphs.untrusted.injections import PATTERNS, flags_of, visible
+from tests.examples import at_most
 
 ORDERS = {
     "override": [
@@ -135,7 +137,7 @@ LONG = [
     "a", "a ", "a.", "a@", "ignore ", "ignore all ", "![", "![a](https://", "call the tool ", "a__b", "_", "*", "\n",
     "[", "use x", "https://a.b?", "A" * 23 + " ", "é", "<", "user: \n", "send your answer ", "忽略之前", "\U000e0041",
     "QUJD",
-    "ignorieren a b c d ", "'tool': 'a' ", "in your report link ", "\u200b",
+    "ignorieren a b c d ", "'tool': 'a' ", "in your report link ", "\u200b", "a" + "_" * 199_998 + "a",
 ]  # fmt: skip
 
 
@@ -158,10 +160,22 @@ def test_honest_text_is_left_alone(text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("text", LONG)
 def test_the_time_grows_with_the_length_and_no_more(text: str) -> None:
-    long = (text * 200_000)[:200_000]
+    long = (text * (200_000 // len(text) + 1))[:200_000]
     started = time.process_time()
     flags_of(long)
     assert time.process_time() - started < 5, "200,000 characters take half a second; a quadratic pattern takes minutes"
+
+
+@pytest.mark.parametrize(("words", "pattern"), [each[1:] for each in PATTERNS])
+def test_whatever_a_pattern_matches_has_one_of_its_words(words: list[str], pattern: re.Pattern[str]) -> None:
+    @settings(max_examples=at_most(20), suppress_health_check=list(HealthCheck))
+    @given(st.from_regex(pattern))
+    def holds(text: str) -> None:
+        found = pattern.search(text)
+        assert found
+        assert any(word in found[0] for word in words)
+
+    holds()
 
 
 @given(st.text())
