@@ -34,6 +34,7 @@ _WORDS = re.compile(
     rf"(?P<words>{number_words.PATTERN})(?:[\s-](?P<suffix>(?:{'|'.join(number_words.SCALES)}|per ?cent)\b))?",
     re.IGNORECASE,
 )
+_BETWEEN = "\n|\n"  # parts texts, so that no number begins in one and ends in the next
 _ROUNDED_FROM = 100
 _NEAR = 40  # characters
 
@@ -65,7 +66,7 @@ def quantities(text: str) -> list[Quantity]:
 
 def numbers_in(texts: Iterable[str]) -> frozenset[Decimal]:
     """All numbers in prose, as written and scaled. Years count: there, they may be values."""
-    read = [each for text in texts for each in readings(text)]
+    read = readings(_BETWEEN.join(dict.fromkeys(texts)))
     return frozenset({each.mantissa for each in read} | {each.value for each in read})
 
 

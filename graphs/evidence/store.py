@@ -4,6 +4,7 @@ One Redis hash per job (`tollgate:{job}:evidence`): field `E7` holds the result 
 The hash tag keeps a job's keys on one cluster node. The key expires with the job.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -78,7 +79,7 @@ class Evidence(BaseModel):
         """The address of its source, if it is a page or names one; else empty."""
         return str(self.content.get("url", ""))
 
-    @property
+    @functools.cached_property
     def numbers(self) -> frozenset[Decimal]:
         """Every number that can support a claim. Cells are read one by one: CSV commas are not digit groups.
 

@@ -58,10 +58,11 @@ def _is_doubtful(title: str, state: ResearchState) -> bool:
 def _problems(state: ResearchState, body: str, retrieved: dict[str, Evidence]) -> list[Problem]:
     """The report's problems. Below the heading for gaps, the agents' own words may be repeated."""
     missing = below(body, MISSING.strip("# "))
-    question = state["question"]
-    told = problems(body, retrieved, [question])
-    repeated = problems(body, retrieved, [question, *gaps(state)])
+    found = problems(body, retrieved, [state["question"]])
+    if not any(each.statement.start in missing for each in found):
+        return found
+    repeated = problems(body, retrieved, [state["question"], *gaps(state)])
     return [
-        *(each for each in told if each.statement.start not in missing),
+        *(each for each in found if each.statement.start not in missing),
         *(each for each in repeated if each.statement.start in missing),
     ]
