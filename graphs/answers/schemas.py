@@ -4,8 +4,12 @@ The rules are in OpenAI's guide "Structured Outputs", under "Supported schemas":
 properties required, no string lengths, no defaults. All other servers accept this subset.
 """
 
+import functools
 from typing import Any
 
+from cachetools import LRUCache, cached
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
 Json = dict[str, Any]
@@ -43,7 +47,18 @@ def strict(schema: Json) -> Json:
     return kept
 
 
+@functools.lru_cache
 def response_format(model: type[BaseModel]) -> Json:
-    """The `response_format` that requests an answer of this type."""
+    """The `response_format` that requests an answer of this type. Not to be modified."""
     described = {"name": model.__name__, "strict": True, "schema": strict(model.model_json_schema())}
     return {"type": "json_schema", "json_schema": described}
+
+
+def offered(tool: BaseTool) -> Json:
+    """The tool as a request offers it. Not to be modified."""
+    return _offered(tool)[1]
+
+
+@cached(LRUCache(256), key=id)  # with the tool, so that no other one gets its id
+def _offered(tool: BaseTool) -> tuple[BaseTool, Json]:
+    return tool, convert_to_openai_tool(tool)

@@ -9,6 +9,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ClearToolUsesEdit, ContextEditingMiddleware
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.errors import GraphBubbleUp
@@ -110,7 +111,15 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
 def _middleware(spec: AgentSpec, deps: Deps) -> list[AgentMiddleware[Any, Any, Any]]:
     cleared = "[left out to keep this conversation short; call the tool again if you need it]"
     shorter = ClearToolUsesEdit(trigger=HISTORY_TOKENS, keep=HISTORY_KEPT, placeholder=cleared)
-    return [Toolbox(spec, deps), Answering(deps), ContextEditingMiddleware(edits=[shorter])]
+    return [Toolbox(spec, deps), Answering(deps), _Shortening(edits=[shorter])]
+
+
+class _Shortening(ContextEditingMiddleware):
+    async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+        """Leaves a conversation that is short enough to the handler as it is: editing copies all of it first."""
+        if count_tokens_approximately(request.messages) <= HISTORY_TOKENS:
+            return await handler(request)
+        return await super().awrap_model_call(request, handler)
 
 
 def _child(spec: AgentSpec, state: Handoff) -> RunnableConfig:

@@ -1,6 +1,7 @@
 """A plan is a DAG of tasks, validated before anything runs: a deadlock is a refused plan, not an incident."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal, TypeVar, get_origin
 
@@ -37,9 +38,14 @@ def validated(new: Iterable[Task], known: Mapping[str, TaskState], agents: Itera
     return {task.id: _entry(task) for task in tasks}
 
 
-def decision_for(agents: Sequence[str], known: Collection[str]) -> type[SupervisorDecision]:
+def decision_for(agents: Iterable[str], known: Iterable[str]) -> type[SupervisorDecision]:
     """The decision model for these agents and used task ids. Its schema lists all valid names, so that constrained
     decoding cannot produce others; before any task has run, it must assign."""
+    return _decision(tuple(agents), frozenset(known))
+
+
+@functools.lru_cache  # building its classes takes longer than all else of a decision
+def _decision(agents: tuple[str, ...], known: frozenset[str]) -> type[SupervisorDecision]:
     free = [name for name in IDS if name not in known]
     if not free:
         return SupervisorDecision

@@ -6,8 +6,8 @@ it holds in threads, in runs without config and with emptied callbacks. An unbou
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Literal, Self, TypeVar
 
 import openai
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -15,6 +15,7 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatResult
 from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.tools import BaseTool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field, InstanceOf, PrivateAttr, model_validator
 
@@ -22,11 +23,12 @@ from graphs.answers.completion import ErrorInside, completion_in, tokens_of, who
 from graphs.answers.dialect import Dialect, room_beside
 from graphs.answers.message import message_of
 from graphs.answers.reading import read
-from graphs.answers.schemas import response_format
+from graphs.answers.schemas import offered, response_format
 from graphs.errors import AnswerCut, CircuitOpen, LimitReached, NoCompletion, Unaccounted, UnusableAnswer
+from graphs.spending.asking import Asking, as_sent
 from graphs.spending.bounds import refuse_what_has_no_bound
 from graphs.spending.retrying import patiently, refusal_of
-from graphs.spending.sizes import MARGIN, MARK, Items, Sizes, items_of, kind_of
+from graphs.spending.sizes import MARGIN, MARK, Sizes, items_of, kind_of
 from graphs.spending.spend import Account
 from graphs.spending.toll import Answer, Emit, Request, Toll
 from graphs.spending.turnstile import Turnstile
@@ -37,22 +39,6 @@ from graphs.telemetry import exchanged
 # Answers are not streamed. LangChain's name for the token limit is replaced by the one that is sized.
 WITHOUT_STREAMS = frozenset({"stream", "stream_options", "stream_usage", "max_tokens"})
 T = TypeVar("T")
-
-
-class _Asking(NamedTuple):
-    """A request with what it is to be reserved, sent and read with. `limit` names its token limit, `most` is how many
-    tokens an answer may have, `choices` how many answers are asked for, `offered` are the names of its tools."""
-
-    account: Account
-    emit: Emit
-    payload: Json
-    limit: str
-    request: Request
-    items: Items
-    kind: str
-    most: int
-    choices: int
-    offered: list[str]
 
 
 class GovernedChatOpenAI(ChatOpenAI):
@@ -124,6 +110,12 @@ class GovernedChatOpenAI(ChatOpenAI):
         """Make the call from a thread, on the event loop of the thread's run."""
         return self._on_home_loop(self._agenerate(messages, stop, None, **kwargs))
 
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        """As `ChatOpenAI`, but each tool is described once, however often it is offered."""
+        plain = not (kwargs.get("strict") or kwargs.get("response_format"))
+        given = [offered(each) if plain and isinstance(each, BaseTool) else each for each in tools]
+        return super().bind_tools(given, **kwargs)
+
     def with_structured_output(self, schema: Any = None, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
         """Answers of this pydantic class, read by `graphs.answers.reading`.
 
@@ -186,7 +178,7 @@ class GovernedChatOpenAI(ChatOpenAI):
             result.generations[0].message.response_metadata[MARK] = mark
             return result
 
-    async def _completed(self, asking: "_Asking") -> tuple[Json, int, Json | None]:
+    async def _completed(self, asking: Asking) -> tuple[Json, int, Json | None]:
         """The completion of one attempt, how many tokens it was allowed, and its mark by `sizes`. A job whose deadline
         passes meanwhile stops with that reason, which does not count against the provider."""
         account, request = asking.account, asking.request
@@ -207,9 +199,8 @@ class GovernedChatOpenAI(ChatOpenAI):
 
     async def _sent(self, payload: Json, answer: Answer) -> Json:
         """The completion; `answer` gets its usage."""
-        headers = {Turnstile.HEADER: answer.ticket, "accept-encoding": "gzip"}
         answer.sent = payload
-        asked = {**payload, "extra_headers": {**payload.get("extra_headers", {}), **headers}}
+        asked = as_sent(payload, {Turnstile.HEADER: answer.ticket, "accept-encoding": "gzip"})
         async with self.async_client.with_streaming_response.create(**asked) as raw:
             answer.body = await whole(raw.http_response)
         try:
@@ -228,7 +219,7 @@ class GovernedChatOpenAI(ChatOpenAI):
         kwargs: dict[str, Any],
         room: int | None,
         least: int,
-    ) -> "_Asking":
+    ) -> Asking:
         """What is asked, with the bounds of its cost. `room` is how many tokens the answer may have beside these
         messages, if known; `least` is how many it must have, because it was cut before."""
         if self.account is None or self.emit is None:
@@ -255,7 +246,7 @@ class GovernedChatOpenAI(ChatOpenAI):
         if size + allowed * choices > limits.request_tokens:
             detail = f"up to {size + allowed * choices} tokens, allowed are {limits.request_tokens}"
             raise LimitReached(StopReason.REQUEST_SIZE, "request", detail)
-        return _Asking(
+        return Asking(
             self.account,
             self.emit,
             payload,
