@@ -71,8 +71,9 @@ image: .venv/dev ## perform the Dockerfile's steps and start what compose.yaml s
 images: .venv/dev ## take the pictures of the console in docs/images anew (needs Chromium)
 	$(BIN)/python docs/screenshots.py
 
-docs: .venv/dev ## write .env.example, tables, dashboards and the picture of the graph anew
+docs: .venv/dev ## write .env.example, tables, dashboards and the picture of the graph anew, and the handbook into site/
 	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lock: .venv/dev ## resolve the dependencies anew into the lock files
 	./deploy/lock
