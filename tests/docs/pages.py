@@ -5,12 +5,31 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
 
 from tests.app.command_line import environment
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def handbook() -> list[str]:
+    """The pages of the handbook, in the order of mkdocs.yml: `docs/operating.md`."""
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    named = list(_named(config["nav"]))
+    return [f"docs/{name}" if (ROOT / "docs" / name).exists() else name for name in named]
+
+
+def _named(nav: Any) -> Iterator[str]:
+    if isinstance(nav, str):
+        yield nav
+    else:
+        for each in nav.values() if isinstance(nav, dict) else nav:
+            yield from _named(each)
 
 
 def page(name: str) -> str:

@@ -1,7 +1,13 @@
-"""docs/operating.md is run: its commands, and its requests against a deployment."""
+"""The handbook is run: every command of its pages, and requests against a deployment.
 
+A command that is in none of the lists here is run by itself, on whatever page it is. MCP servers' pages and the backup
+have tests of their own.
+"""
+
+import asyncio
 import json
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,12 +16,15 @@ from pypdf import PdfReader
 from app.running.processes import Addresses
 from tests.app.api.programs import replica
 from tests.app.command_line import answered, background, seen
-from tests.app.queued import deployment
-from tests.docs.pages import commands, page, run, section
+from tests.app.queued import deployment, order, submitted
+from tests.docs.pages import commands, handbook, page, run, section
 
 pytestmark = pytest.mark.slow
 
-PAGE = page("docs/operating.md")
+ELSEWHERE = ("mcp_servers/", "docs/operating/backup.md")  # test_server_pages.py, test_backup.py
+COMMANDS = list(
+    dict.fromkeys(line for name in handbook() if not name.startswith(ELSEWHERE) for line in commands(page(name)))
+)
 QUESTION = "What was our revenue in 2025?"
 # A command that serves until it is stopped, with the line that says it does.
 SERVES = {
@@ -23,9 +32,10 @@ SERVES = {
     "make studio": "Studio UI",
     "make serve": "api: http://127.0.0.1:",
 }
-LONG = {"make incident", "make real-model"}  # longer than a test may take; CI calls them
+BASELINE = ".venv/bin/python -m evals.run --update-baseline"  # asks all, as `make evals` does in CI
+LONG = {"make incident", "make real-model", BASELINE}  # longer than a test may take; CI calls them
 SHORTENED = {"make evals": 'make evals ASK="--questions 2"'}  # CI asks all
-REQUESTS = commands(section(PAGE, "Jobs over HTTP"))
+REQUESTS = commands(section(page("docs/operating.md"), "Jobs over HTTP"))
 # What a reader expects each of them to print, in their order.
 ANSWERS = [
     '"id":"job-',
@@ -44,13 +54,15 @@ ANSWERS = [
 ]
 
 
-RECORD = commands(section(PAGE, "Record and replay"))
-OF_A_JOB = [each for each in commands(PAGE) if "$JOB" in each and each not in {*REQUESTS, *RECORD}]
+RECORD = commands(page("docs/operating/record-and-replay.md"))
+DEAD = commands(page("docs/operating/dead-letters.md"))
+OF_A_JOB = [each for each in COMMANDS if "$JOB" in each and each not in {*REQUESTS, *RECORD, *DEAD}]
+HANDLED = {*REQUESTS, *RECORD, *DEAD, *SERVES, *LONG, *OF_A_JOB}
 
 
 @pytest.mark.parametrize(
     "command",
-    [each for each in commands(PAGE) if each not in {*REQUESTS, *RECORD, *SERVES, *LONG, *OF_A_JOB}],
+    [each for each in COMMANDS if each not in HANDLED],
     ids=lambda each: each[:60],
 )
 def test_a_command_runs(checkout: Path, beside: dict[str, str], command: str) -> None:
@@ -82,7 +94,7 @@ def test_a_recorded_job_is_replayed_and_served(checkout: Path, beside: dict[str,
 
 @pytest.mark.parametrize("command", SERVES)
 def test_a_server_serves(checkout: Path, beside: dict[str, str], command: str) -> None:
-    assert command in [*commands(PAGE), *commands(page("README.md"))]
+    assert command in [*COMMANDS, *commands(page("README.md"))]
     # A server may stand on its usual port already, on the machine of whoever runs this.
     anywhere = {"make studio": command, "make serve": "$(make -sn serve) --port 0"}.get(command, f"{command} --port 0")
     with background(["/bin/sh", "-c", f"exec {anywhere} 1>&2"], checkout, signal.SIGINT, **beside) as process:
@@ -104,3 +116,28 @@ def test_the_requests_are_answered(copy: Path, addresses: Addresses) -> None:
             assert ended.returncode == 0, f"{command}: {ended.stderr}"
             assert expected in ended.stdout, f"{command}: {ended.stdout}"
     assert QUESTION in PdfReader(copy / "report.pdf").pages[0].extract_text()
+
+
+async def test_dead_letters_are_inspected_requeued_and_discarded(copy: Path, addresses: Addresses) -> None:
+    with deployment(copy, servers=addresses.servers) as here, replica(here) as api:
+        async with here.service() as service:
+            jobs = [(await submitted(service, order(here.settings, QUESTION, "local")))[0].job_id for _ in range(2)]
+            for job_id in jobs:
+                await service.records.write(job_id, {"status": "dead", "attempts": 3, "last_error": "it broke"})
+                await service.registry.bury("local", job_id)
+            listed, watched, requeue, discard = (each.replace("http://127.0.0.1:8000", api.url) for each in DEAD)
+            letters = json.loads((await _typed(copy, listed)).stdout)["items"]
+            assert {each["id"]: each["last_error"] for each in letters} == dict.fromkeys(jobs, "it broke")
+            assert (await _typed(copy, discard, JOB=jobs[1])).stdout
+            assert json.loads((await _typed(copy, requeue, JOB=jobs[0])).stdout)["status"] == "queued"
+            with here.worker():
+                assert "stop reason  answered" in (await _typed(copy, watched, JOB=jobs[0])).stdout
+            assert [(await service.records.get(each)).status for each in jobs] == ["completed", "failed"]
+            assert json.loads((await _typed(copy, listed)).stdout)["items"] == []
+
+
+async def _typed(folder: Path, command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A command that succeeds, typed while the service of this process goes on."""
+    ended = await asyncio.to_thread(run, folder, command, **settings)
+    assert ended.returncode == 0, f"{command}: {ended.stderr}"
+    return ended
