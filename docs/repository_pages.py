@@ -41,6 +41,11 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:
     return LINK.sub(rewritten, markdown)
 
 
+def on_post_page(output: str, **_: Any) -> str:
+    """Give the theme's search dialog the name that it lacks."""
+    return output.replace('role="dialog">', 'role="dialog" aria-label="Search">')
+
+
 def _paths(nav: Any) -> list[str]:
     """The pages that a navigation names, at any depth."""
     if isinstance(nav, str):

@@ -93,6 +93,13 @@ def test_its_import_contracts_hold(forked: Path) -> None:
 
 
 @pytest.mark.slow
+def test_its_handbook_is_built(forked: Path) -> None:
+    ended = ours(forked, "-m", "mkdocs", "build", "--strict")
+    assert ended.returncode == 0, ended.stderr
+    assert "Cloudberrybudget" in (forked / "site/index.html").read_text()
+
+
+@pytest.mark.slow
 def test_its_sample_answers_the_question_of_its_demo(forked: Path) -> None:
     quick = ("-q", "-n0", "-p", "no:randomly", "-p", "no:schemathesis", "-p", "no:langsmith_plugin")
     ended = ours(forked, "-m", "pytest", *quick, "tests/sample", "tests/agents", "-k", "not described")
