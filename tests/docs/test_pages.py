@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT, page
+from tests.docs.pages import ROOT, handbook, page
 
 PAGES = [path for path in ROOT.glob("**/*.md") if not {".venv", ".data", "prompts", "skeleton"} & set(path.parts)]
 
@@ -23,6 +23,13 @@ def test_a_page_names_files_that_exist(name: str) -> None:
     folders = "agents|graphs|app|mcp_servers|safe_http|sample|evals|deploy|docs|tests"
     named = re.findall(rf"`((?:{folders})/[\w/.]+)`", page(name))
     assert [each for each in named if not (ROOT / each).exists()] == []
+
+
+@pytest.mark.parametrize("name", handbook())
+def test_a_block_is_of_a_kind_that_is_run_or_is_no_command(name: str) -> None:
+    """`sh` is run by tests; `console` is for what they cannot run: containers, keys, a reader's own data."""
+    kinds = set(re.findall(r"^```(\w+)$", page(name), re.MULTILINE))
+    assert kinds <= {"sh", "console", "diff", "json", "text", "toml", "sql"}
 
 
 def test_the_generated_parts_are_up_to_date(

@@ -17,6 +17,7 @@ from mcp.client.stdio import stdio_client
 from app.config import ports
 from tests.app.command_line import HELLO, background, seen, tollgate
 from tests.data import SALES
+from tests.docs.pages import commands
 from tests.mcp_servers.program import HEADERS, SECONDS, SECRET, bearer, call, request, served
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,15 @@ def test_every_server_has_a_page_with_commands() -> None:
     pages = {page.parent.name for page in PAGES}
     assert pages <= servers
     assert all(any(f"mcp_servers.{server}" in command for command in COMMANDS) for server in pages)
+
+
+def test_every_command_of_these_pages_is_run_here() -> None:
+    told = [line for page in [*PAGES, ROOT / "mcp_servers/README.md"] for line in commands(page.read_text())]
+    others = [each for each in told if not each.startswith("python -m mcp_servers.")]
+    assert [each.partition(" sample/")[0].partition(" sales ")[0] for each in others] == [
+        "tollgate data check",
+        ".venv/bin/tollgate token",
+    ]
 
 
 @pytest.mark.slow
