@@ -23,11 +23,11 @@ from app.api.metrics import Metrics
 from app.api.observing import Observed
 from app.api.problems import Refused, refused
 from app.api.report_forms import ReportForms
-from app.api.report_page import POLICY
 from app.api.schema import openapi
 from app.api.sse import Streams
 from app.config.settings import Settings
 from app.observing.redaction import Redaction
+from app.reports.page import POLICY
 from safe_http.connections import most_connections
 
 # FastAPI's telemetry beyond a span for each request: more of each is recorded elsewhere, or may quote what was sent.

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.api.report_page import STYLE
+from app.reports.page import STYLE
 
 Schema = Mapping[str, Any]
 
@@ -24,9 +24,9 @@ def page(document: Schema) -> str:
     ]
     return (
         f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{title}</title>"
-        f"<style>{STYLE}</style></head><body>\n<h1>{title}</h1><p>{html.escape(document['info']['description'])}</p>"
+        f"<style>{STYLE}</style></head><body><main>\n<h1>{title}</h1><p>{html.escape(document['info']['description'])}</p>"
         "<p>For programs: <a href='/openapi.json'>/openapi.json</a></p>\n"
-        f"{''.join(operations)}<h2>Schemas</h2>\n{''.join(schemas)}</body></html>\n"
+        f"{''.join(operations)}<h2>Schemas</h2>\n{''.join(schemas)}</main></body></html>\n"
     )
 
 

@@ -1,16 +1,22 @@
-"""A job's report in each form, for the API and the console. HTML and PDF take turns outside the event loop."""
+"""A job's report in each form, for the API and the console. Forms take turns outside the event loop."""
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 
 from fastapi import Response
 
 from app.api.backend import Backend
 from app.api.models import ReportDocument
 from app.api.problems import Refused
-from app.api.report_page import POLICY, page
-from app.api.report_pdf import Typesetter
+from app.jobs.kept import Reported
 from app.jobs.states import MEDIA, Format
+from app.reports.document import Document, document
+from app.reports.page import POLICY, article, page
+from app.reports.pdf import Typesetter
 from safe_http.turns import Turns
+
+T = TypeVar("T")
 
 PAGES_AT_ONCE = 2
 
@@ -27,17 +33,27 @@ class ReportForms:
         found = await here.service.jobs.report(record)
         if found is None:
             raise Refused("no-report", f"{job_id} has no report; its status is {record.status}")
-        text, result = found
-        match form:
-            case "md":
-                return Response(text, media_type=MEDIA[form])
-            case "html" | "pdf":
-                stored = await here.service.deps.evidence.many(job_id, [each["id"] for each in result.evidence])
-                if form == "pdf":
-                    return Response(await self._typesetter.pdf(text, stored, tenant), media_type=MEDIA[form])
-                async with self._pages.turn(tenant):  # rendering may take a second; other requests go on meanwhile
-                    shown = await asyncio.to_thread(page, text, stored)
-                return Response(shown, media_type=MEDIA[form], headers={"Content-Security-Policy": POLICY})
-            case "json":
-                told = ReportDocument(result=result.model_dump(mode="json", exclude={"report_path"}), report=text)
-                return Response(told.model_dump_json(), media_type=MEDIA[form])
+        if form == "md":
+            return Response(found.text, media_type=MEDIA[form])
+        if form == "json":
+            told = ReportDocument(
+                result=found.result.model_dump(mode="json", exclude={"report_path"}), report=found.text
+            )
+            return Response(told.model_dump_json(), media_type=MEDIA[form])
+        if form == "html":
+            shown = await self._rendered(here, tenant, found, page)
+            return Response(shown, media_type=MEDIA[form], headers={"Content-Security-Policy": POLICY})
+        read = await self._rendered(here, tenant, found, lambda read: read)
+        return Response(await self._typesetter.pdf(read, tenant), media_type=MEDIA[form])
+
+    async def article(self, here: Backend, tenant: str, job_id: str) -> str | None:
+        """The report as part of a page; None if there is none. Raises NoSuchJob."""
+        found = await here.service.jobs.report(await here.service.get(tenant, job_id))
+        return await self._rendered(here, tenant, found, article) if found else None
+
+    async def _rendered(self, here: Backend, tenant: str, found: Reported, render: Callable[[Document], T]) -> T:
+        """What this makes of the report. It may take a second; other requests go on meanwhile."""
+        ids = [each["id"] for each in found.result.evidence]
+        stored = await here.service.deps.evidence.many(found.record.job_id, ids)
+        async with self._pages.turn(tenant):
+            return await asyncio.to_thread(lambda: render(document(found, stored)))

@@ -12,7 +12,6 @@ from app.api.models import JobDocument
 from app.console import PATH, drawings
 from app.console.escalation import asked
 from app.console.frame import REQUEST_ID, Panel, Viewer, heading
-from app.console.report import linked
 from app.console.story import Story
 from app.jobs.events import Event
 from app.jobs.states import MEDIA, TERMINAL
@@ -152,16 +151,10 @@ class Page:
 
     async def _report(self) -> bool:
         """Show the report; say whether there is one."""
-        service = self.viewer.console.backend.service
-        found = await service.jobs.report(await service.get(self.viewer.tenant, self.job_id))
-        if found is None:
-            self.report.set_content("<p>This job ended without a report.</p>")
-            return False
-        text, result = found
-        evidence = await service.deps.evidence.many(self.job_id, [each["id"] for each in result.evidence])
-        body, sources = linked(text, evidence)
-        self.report.set_content(f"{body}<h2>Evidence</h2>{sources}" if sources else body)
-        return True
+        console = self.viewer.console
+        shown = await console.reports.article(console.backend, self.viewer.tenant, self.job_id)
+        self.report.set_content(shown or "<p>This job ended without a report.</p>")
+        return shown is not None
 
     def _ask(self, job: JobDocument) -> None:
         asks = str((job.escalation or {}).get("escalation_id", ""))

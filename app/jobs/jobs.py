@@ -14,7 +14,7 @@ from app.jobs.budgets import Budgets
 from app.jobs.decisions import Decisions
 from app.jobs.driver import Driver, OnEvent, Run, last_words
 from app.jobs.events import EventLog
-from app.jobs.kept import Kept
+from app.jobs.kept import Kept, Reported
 from app.jobs.lease import Leases
 from app.jobs.records import Record, Records
 from app.jobs.reports import ReportFolder
@@ -267,6 +267,6 @@ class Jobs:
             await self._leases.forget(job_id)
         await self._reports.tidy(self._records)
 
-    async def report(self, record: Record) -> tuple[str, JobResult] | None:
-        """The report as Markdown, and the job's result; None if there is no report."""
+    async def report(self, record: Record) -> Reported | None:
+        """The report; None if there is none."""
         return await self._kept.report(record)

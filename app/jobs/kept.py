@@ -1,6 +1,7 @@
 """What is kept of a job, in its several places: read together, and deleted together."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from langgraph.types import StateSnapshot
 from redis.asyncio import Redis
@@ -12,9 +13,22 @@ from app.jobs.results import JobResult, result_of
 from app.recording.recorder import forget_record
 from graphs.checkpoint.saver import RedisSaver
 from graphs.deps import Deps
+from graphs.evidence.rendering import Parts
 from graphs.research import ResearchGraph
+from graphs.spending.spend import Spend
 from graphs.state import ResearchState
 from graphs.upgrade import upgraded
+
+
+class Reported(NamedTuple):
+    """A report as Markdown and in parts, and the job that it is of."""
+
+    text: str
+    parts: Parts
+    state: ResearchState
+    record: Record
+    used: Spend
+    result: JobResult
 
 
 @dataclass(frozen=True)
@@ -42,16 +56,17 @@ class Kept:
         path = await self.reports.write(told, report) if report else None
         return result_of(record, snapshot, used, path)
 
-    async def report(self, record: Record) -> tuple[str, JobResult] | None:
-        """The report as Markdown, and the job's result; None if there is no report."""
+    async def report(self, record: Record) -> Reported | None:
+        """The report; None if there is none."""
         snapshot = await self.snapshot(record.job_id)
         state: ResearchState = snapshot.values  # type: ignore[assignment]
         report = state.get("report")
         if not report or not state.get("status"):
             return None
         used = await self.deps.ledger.spend(record.job_id)
-        text = self.reports.text({**state, "used": used.model_dump(mode="json")}, report)
-        return text, result_of(record, snapshot, used, None)
+        told: ResearchState = {**state, "used": used.model_dump(mode="json")}
+        result = result_of(record, snapshot, used, None)
+        return Reported(self.reports.text(told, report), self.reports.parts(told, report), told, record, used, result)
 
     async def forget(self, job_id: str) -> None:
         """Delete everything but the job's sums in the ledger; its record last, so that this can be repeated."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.config.folders import private
 from app.jobs.records import JOB_ID, Records
-from graphs.evidence.rendering import EVIDENCE_FOLDER, about, rendered
+from graphs.evidence.rendering import EVIDENCE_FOLDER, Parts, about, parts, rendered
 from graphs.evidence.store import Evidence, EvidenceStore
 from graphs.state import Report, ResearchState
 
@@ -39,6 +39,10 @@ class ReportFolder:
     def text(self, state: ResearchState, report: Report) -> str:
         """The report as Markdown."""
         return rendered(state, report, self.notice)
+
+    def parts(self, state: ResearchState, report: Report) -> Parts:
+        """What its other forms say."""
+        return parts(state, report, self.notice)
 
     async def write(self, state: ResearchState, report: Report) -> Path:
         """Write or rewrite the job's folder; return the path of the report."""

@@ -68,7 +68,11 @@ async def recorded(settings: Settings, redis_url: str, job_id: str) -> Cassette:
             raise BadInput(f"{job_id} was not recorded; set TOLLGATE_RECORD=true before a job is run")
         told = record.model_dump(mode="json", include=set(OF_THE_JOB))
         result = record.result or {}
-        end = {"status": record.status, "stop_reason": result.get("stop_reason"), "report": found[0] if found else None}
+        end = {
+            "status": record.status,
+            "stop_reason": result.get("stop_reason"),
+            "report": found.text if found else None,
+        }
         return Cassette([{"kind": "job", **told}, *lines, {"kind": "end", **end}])
 
 
@@ -134,7 +138,7 @@ async def _otherwise(jobs: Jobs, cassette: Cassette, record: Record, result: Job
     """How the end differs, if it does."""
     then, end = cassette.end["report"], cassette.end["status"]
     found = await jobs.report(record)
-    now = found[0] if found else None
+    now = found.text if found else None
     if then == now and result.status == end:
         return None
     diff = difflib.unified_diff((then or "").splitlines(), (now or "").splitlines(), "then", "now", lineterm="", n=0)

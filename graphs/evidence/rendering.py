@@ -1,5 +1,7 @@
 """The report as readers see it: the stop reason first if it is partial, sources and the run's figures last."""
 
+from typing import NamedTuple
+
 from graphs.evidence.citations import cited, numbered, with_chart_files
 from graphs.evidence.markdown import closed
 from graphs.evidence.store import Evidence
@@ -17,25 +19,57 @@ MOST_READ = 30  # sources that a report without findings lists
 _NO_REPORT = Report(title="", body="", attempts=0, by_code=True, problems=[])
 
 
-def rendered(state: ResearchState, report: Report, notice: str) -> str:
-    """The whole report in Markdown. `notice` says what wrote it, if that is not obvious."""
-    order = cited(report["body"])
-    doubts = said_of_evidence(state)
+class Parts(NamedTuple):
+    """What a report says, for all of its forms. Lines and body are harmless Markdown; `title` and `question` are plain.
+
+    `partial` and `notice` are "" for a complete report and for one whose writer is obvious. `order` has the ids of the
+    cited evidence by their numbers in the body, from 1.
+    """
+
+    title: str
+    question: str
+    partial: str
+    notice: str
+    body: str
+    dropped: list[str]
+    unverified: list[str]
+    remarks: list[str]
+    order: list[str]
+
+
+def parts(state: ResearchState, report: Report, notice: str) -> Parts:
+    """The parts of this report. `notice` says what wrote it, if that is not obvious."""
+    order = [each for each in cited(report["body"]) if each in state["evidence"]]
     safe = inert(report["body"], [_address(each) for each in state["evidence"].values() if each["id"] in order])
-    body = closed(with_chart_files(numbered(safe, order, doubts), EVIDENCE_FOLDER))
-    parts = [
-        f"# {one_line(report['title'])}",
-        f"> {one_line(state['question'])}" if report["title"] != state["question"] else "",
-        _partial(state),
-        notice and f"*{notice}*",
-        body,
-        _listed("Dropped claims", [_refusal(each) for each in of_status(state, "dropped")]),
-        _listed("Statements not verified", report["problems"]),
-        _listed("Remarks", [*state["flags"], *_read_instructions(state)]),
-        _sources(state, order),
+    return Parts(
+        title=report["title"],
+        question=state["question"] if report["title"] != state["question"] else "",
+        partial=_partial(state),
+        notice=notice,
+        body=closed(with_chart_files(numbered(safe, order, said_of_evidence(state)), EVIDENCE_FOLDER)),
+        dropped=[one_line(_refusal(each)) for each in of_status(state, "dropped")],
+        unverified=[one_line(each) for each in report["problems"]],
+        remarks=[one_line(each) for each in [*state["flags"], *_read_instructions(state)]],
+        order=order,
+    )
+
+
+def rendered(state: ResearchState, report: Report, notice: str) -> str:
+    """The whole report in Markdown."""
+    told = parts(state, report, notice)
+    blocks = [
+        f"# {one_line(told.title)}",
+        told.question and f"> {one_line(told.question)}",
+        told.partial and f"**{told.partial}**",
+        told.notice and f"*{told.notice}*",
+        told.body,
+        listed("Dropped claims", told.dropped),
+        listed("Statements not verified", told.unverified),
+        listed("Remarks", told.remarks),
+        _sources([state["evidence"][each] for each in told.order]),
         _run(state),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def about(evidence: Evidence) -> str:
@@ -114,15 +148,16 @@ def _partial(state: ResearchState) -> str:
     reason = StopReason(state["stop_reason"] or StopReason.TASK_FAILED)
     kind = "partial" if state.get("status") == "partial" else "a failure notice"
     detail = f" ({one_line(state['stop_detail'])})" if state.get("stop_detail") else ""
-    return f"**This report is {kind}: {EXPLAINED[reason]}{detail}.**"
+    return f"This report is {kind}: {EXPLAINED[reason]}{detail}."
 
 
 def _refusal(finding: FindingState) -> str:
     return f"“{finding['claim']}” ({finding['refused']})"
 
 
-def _listed(heading: str, entries: list[str]) -> str:
-    return "\n".join([f"## {heading}", "", *(f"- {one_line(each)}" for each in entries)]) if entries else ""
+def listed(heading: str, entries: list[str]) -> str:
+    """A section with these lines of Markdown; "" without any."""
+    return "\n".join([f"## {heading}", "", *(f"- {each}" for each in entries)]) if entries else ""
 
 
 def _read_instructions(state: ResearchState) -> list[str]:
@@ -138,8 +173,7 @@ def _flagged(flags: list[str]) -> str:
     return f"contains text that reads like instructions ({', '.join(flags)})"
 
 
-def _sources(state: ResearchState, order: list[str]) -> str:
-    known = [state["evidence"][each] for each in order if each in state["evidence"]]
+def _sources(known: list[EvidenceRef]) -> str:
     lines = [f"{number}. {_source(each)}" for number, each in enumerate(known, start=1)]
     return "\n".join(["## Sources", "", *lines]) if lines else ""
 

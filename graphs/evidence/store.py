@@ -31,7 +31,7 @@ class Evidence(BaseModel):
     gateway has checked (graphs/tools/results.py).
 
     `flags` name what reads like instructions (graphs/untrusted/injections.py); `called_at` is the time of the call (ISO
-    8601, UTC); `cached` means that the server was not called.
+    8601, UTC); `cached` means that the server was not called. `tool_title` is the tool's name for humans, if any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +46,7 @@ class Evidence(BaseModel):
     cached: bool = False
     called_at: str = ""
     flags: list[str] = []
+    tool_title: str = ""
 
     @property
     def untrusted(self) -> bool:

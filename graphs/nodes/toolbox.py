@@ -23,7 +23,7 @@ from graphs.spending.spend import Account
 from graphs.spending.toll import Emit
 from graphs.spending.tool_toll import Payer
 from graphs.state import MAX_ENTRIES, EvidenceRef, Json
-from graphs.tools.session import SEPARATOR, TOOL
+from graphs.tools.session import SEPARATOR, TITLE, TOOL
 from graphs.untrusted.injections import flags_of, visible
 from graphs.untrusted.spotlight import FLAGGED, UNTRUSTED, spotlighted
 
@@ -147,7 +147,8 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
             raise ToolFailure(f"{self._spec.name} has no tool {name}; it has: {', '.join(allowed)}")
         if _reaches_out(allowed[name]) and await self._made_up(arguments, run, messages):
             raise ToolFailure("neither the question nor a search of this task gave that address; search for it first")
-        server, tool = name.partition(SEPARATOR)[0], str((allowed[name].metadata or {})[TOOL])
+        metadata = allowed[name].metadata or {}
+        server, tool = name.partition(SEPARATOR)[0], str(metadata[TOOL])
         resolved, called_at = await store.resolved(job_id, arguments), self._deps.now()
         try:
             payer = Payer(run.account, run.emit)
@@ -165,6 +166,7 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
             cached=result.cached,
             called_at=called_at.isoformat(timespec="milliseconds"),
             flags=flags_of("\n".join([*_named(result.content), result.text])),
+            tool_title=str(metadata.get(TITLE, "")),
         )
         evidence_id = await store.add(job_id, evidence)
         run.evidence[evidence_id] = evidence.reference(evidence_id)

@@ -43,6 +43,7 @@ Validator = Any  # jsonschema_rs has one class per draft
 PAGES = 100  # most pages of a tool list
 SEPARATOR = "__"  # between server and tool in the names for models
 TOOL = "tool"  # metadata key of a tool's own name
+TITLE = "title"  # and of the one for humans, if it has one
 NOT_FOR_MODELS, MOST_OF_A_NAME = re.compile(r"[^a-zA-Z0-9_-]"), 64
 CONNECT_S, WRITE_S, CLOSE_S = 5.0, 10.0, 5.0
 
@@ -188,7 +189,12 @@ class KeptSession:
     def _know(self, tool: Tool) -> None:
         described = convert_mcp_tool_to_langchain_tool(None, tool, connection=self._connection())
         described.name = self._name_for_models(tool.name)
-        described.metadata = {**(described.metadata or {}), TOOL: tool.name}
+        title = tool.title or (tool.annotations and tool.annotations.title) or ""
+        described.metadata = {
+            **(described.metadata or {}),
+            TOOL: tool.name,
+            TITLE: " ".join(title.split())[:MOST_OF_A_NAME],
+        }
         self.tools[tool.name] = described
         if tool.outputSchema is not None and (promise := _promise(tool.outputSchema)):
             self._promises[tool.name] = promise

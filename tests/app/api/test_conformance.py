@@ -15,7 +15,7 @@ from app.api import create_app
 from app.api.problems import KINDS, MEDIA_TYPE, Problem
 from app.config.settings import Settings
 from tests.app.api.in_process import QUESTION, Api
-from tests.app.api.test_report_page import Seen
+from tests.app.reports.test_page import Seen
 
 UNKNOWN_JOB = "job-20261121-101500-0a1b2c3d4e"
 UNKNOWN_BUDGET = f"budget-{'0' * 32}"

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from types import SimpleNamespace
 
 import pytest
 from redis.exceptions import ConnectionError as NoConnection
@@ -20,10 +19,12 @@ from app.errors import (
     OperatorMustAct,
     TooLate,
 )
+from app.jobs.kept import Reported
 from app.recording.recorder import Recorder
 from graphs.errors import LedgerUnavailable
 from tests.app.api.in_process import QUESTION, Api
 from tests.app.api.test_conformance import problem
+from tests.app.reports.made import reported
 
 
 @pytest.mark.parametrize(
@@ -63,10 +64,10 @@ async def test_a_page_that_takes_long_to_make_keeps_no_other_request_waiting(
 ) -> None:
     begun, may_end = threading.Event(), threading.Event()
 
-    async def report(_record: object) -> tuple[str, SimpleNamespace]:
-        return "# Report", SimpleNamespace(evidence=[])
+    async def report(_record: object) -> Reported:
+        return reported("Report.")
 
-    def page(_text: str, _evidence: object) -> str:
+    def page(_document: object) -> str:
         begun.set()
         return "made" if may_end.wait(10) else "too late"
 

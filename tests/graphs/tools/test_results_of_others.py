@@ -8,13 +8,14 @@ from openai import DefaultAsyncHttpxClient
 from redis.asyncio import Redis
 
 from agents.base import AgentSpec
-from app.api.report_page import page
 from app.config.settings import Settings
 from app.jobs.reports import ReportFolder
+from app.reports.page import page
 from app.running.runtime import dependencies
 from graphs.research import build_research_graph
 from graphs.spending.limits import Limits
 from graphs.tools.gateway import ToolGateway
+from tests.app.reports.made import made
 from tests.graphs.odd_results import giving, texts
 from tests.graphs.research import once
 from tests.scripted_model import Json, Script, assign, call, finding, quoting, result, serving, task
@@ -62,4 +63,4 @@ async def test_a_job_reports_what_results_of_strangers_carry(
     assert {each["claim"] for each in state["findings"].values() if each["status"] == "verified"} == {*CLAIMS}
     assert "Sold 1,250 units in 2024 [1].\n\nAnd 1,400 units in 2026 [2]." in written.read_text()
     assert "not to be used as a chart: svg: Field required" in (written.parent / "evidence/E2.md").read_text()
-    assert "an empty result" in page(written.read_text(), stored)
+    assert "an empty result" in page(made(written.read_text(), stored))

@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.report_page import page
 from app.jobs.reports import ReportFolder
+from app.reports.page import page
 from graphs.errors import ToolFailure
 from graphs.evidence.numbers import unknown
 from graphs.evidence.store import Evidence, filled
 from graphs.tools.gateway import Asking, ToolGateway, ToolResult
 from graphs.tools.limits import ToolLimits
 from graphs.tools.results import EMPTY, Answer, as_json, read
+from tests.app.reports.made import made
 from tests.graphs.insides import INSIDES, pydantic_says
 from tests.graphs.odd_results import giving, texts
 
@@ -198,7 +199,7 @@ def read_by_all(stored: Evidence, folder: Path) -> None:
     assert all(isinstance(each, str) for each in reference["columns"])
     assert len(reference["title"]) <= 300
     json.dumps(reference, allow_nan=False)
-    assert page("![a](evidence/E1.svg) [b](evidence/E1.md)", {"E1": stored})
+    assert page(made("![a](evidence/E1.svg) [b](evidence/E1.md)", {"E1": stored}))
     (folder / "job" / "evidence").mkdir(parents=True, exist_ok=True)
     ReportFolder(folder, None, ttl_seconds=600)._write({"job_id": "job"}, "text", {"E1": stored})  # type: ignore[arg-type, typeddict-item]
     with contextlib.suppress(ToolFailure):

@@ -14,7 +14,8 @@ from typing import Any, Literal
 MEMORY = 256 * 1024 * 1024
 NOWHERE = "/dev/null"  # the root for file access: there are no files under a file
 REFUSED = 3
-ALL_SHOWN: Literal["a-2b"] = "a-2b"  # a standard by which Typst rejects characters without a font, each by name
+# To be kept (PDF/A-2a) and read by all (PDF/UA-1). By these Typst rejects characters without a font, each by name.
+ACCESSIBLE: tuple[Literal["a-2a"], Literal["ua-1"]] = ("a-2a", "ua-1")
 NOT_SHOWN = re.compile(r'the text `"(.+?)"` could not be displayed')
 NO_FONT = "Some characters of this report have no font here; the HTML report shows all. Missing characters"
 TOLD = 12
@@ -38,14 +39,12 @@ def _typeset(template: bytes, report: str) -> Any:
 
     compiler = typst.Compiler(root=NOWHERE)
     given = {"report": report}
-    made = compiler.compile(template, sys_inputs=given)
     try:
-        compiler.compile(template, sys_inputs=given, pdf_standards=ALL_SHOWN)  # quick, as all is laid out
+        return compiler.compile(template, sys_inputs=given, pdf_standards=[*ACCESSIBLE])
     except typst.TypstError as error:
-        if missing := _missing(error.diagnostic):
-            sys.stderr.write(missing)
-            made = compiler.compile(template, sys_inputs={**given, "missing": missing})
-    return made
+        missing = _missing(error.diagnostic)
+        sys.stderr.write(missing)
+    return compiler.compile(template, sys_inputs={**given, "missing": missing})  # still tagged
 
 
 def _missing(diagnostic: str) -> str:

@@ -12,16 +12,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pypdf import PageObject, PdfReader
 
-from app.api import report_pdf
-from app.api.report_pdf import EVIDENCE_CHARS, Typesetter
 from app.errors import NotTypeset, OperatorMustAct
+from app.reports import pdf
+from app.reports.pdf import EVIDENCE_CHARS, Typesetter
 from graphs.evidence.store import Evidence
-from tests.app.api.test_report_page import PIECES, SVG, evidence
+from tests.app.reports.made import SVG, evidence, made
+from tests.app.reports.test_page import PIECES
 from tests.examples import at_most
 
-REPORT = """# Revenue *rose*
-
-> By how much?
+REPORT = """> By how much?
 
 **Twice**[^1] as `much` [E1](evidence/E1.md), [they say](https://acea.example/) and [others](https://evil.example/).
 
@@ -38,8 +37,8 @@ REPORT = """# Revenue *rose*
 TYPST = ['#read("/etc/passwd")', "#eval(", "$x^2$", "#import", "@E1", "<E1>", "#{", "]", "\\", "*", "= ", "~", "\0"]
 
 
-async def _pdf(text: str, known: dict[str, Evidence] | None = None) -> PdfReader:
-    return PdfReader(io.BytesIO(await Typesetter().pdf(text, known or {}, "a")))
+async def _pdf(text: str, known: dict[str, Evidence] | None = None, title: str = "Revenue") -> PdfReader:
+    return PdfReader(io.BytesIO(await Typesetter().pdf(made(text, known, title=title), "a")))
 
 
 def _text(document: PdfReader) -> str:
@@ -63,9 +62,9 @@ def _commands_with(word: bytes) -> list[Path]:
 
 async def test_all_of_a_report_is_in_it() -> None:
     source = evidence(kind="chart", svg=SVG, url="https://acea.example/")
-    document = await _pdf(REPORT, {"E1": source})
+    document = await _pdf(REPORT, {"E1": source}, title="Revenue *rose*")
     told = _text(document)
-    for part in ("Revenue rose", "By how much?", "Twice", "First", "within", "Second", "38 < 40", "E1: sales.chart"):
+    for part in ("Revenue *rose*", "By how much?", "Twice", "First", "within", "Second", "38 < 40", "sales.chart"):
         assert part in told
     assert "year revenue 2024 38" in told
     assert "year,revenue 2024,38" in told, "the evidence is behind it"
@@ -177,37 +176,37 @@ async def test_where_all_is_shown_nothing_is_said(caplog: pytest.LogCaptureFixtu
 @pytest.mark.parametrize("svg", ["no chart", "<svg", '<svg xmlns="http://www.w3.org/2000/svg">' + "<g>" * 100_000])
 async def test_what_cannot_be_typeset_says_so(svg: str) -> None:
     with pytest.raises(NotTypeset, match="something that cannot be typeset"):
-        await Typesetter().pdf("![x](evidence/E1.svg)", {"E1": evidence(kind="chart", svg=svg)}, "a")
+        await Typesetter().pdf(made("![x](evidence/E1.svg)", {"E1": evidence(kind="chart", svg=svg)}), "a")
 
 
 @pytest.mark.slow
 async def test_a_typesetter_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", "exit 1"))
+    monkeypatch.setattr(pdf, "_COMMAND", ("/bin/sh", "-c", "exit 1"))
     with pytest.raises(OperatorMustAct, match="does not work"):
-        await Typesetter().pdf(f"```\n{'x' * 200_000}\n```", {}, "a")
+        await Typesetter().pdf(made(f"```\n{'x' * 200_000}\n```", {}), "a")
 
 
 @pytest.mark.slow
 async def test_who_waits_too_long_for_others_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_pdf, "WAIT_S", 0.1)
-    monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", "cat && sleep 0.5"))
+    monkeypatch.setattr(pdf, "WAIT_S", 0.1)
+    monkeypatch.setattr(pdf, "_COMMAND", ("/bin/sh", "-c", "cat && sleep 0.5"))
     typesetter = Typesetter()
-    first = asyncio.create_task(typesetter.pdf("# 1", {}, "a"))
+    first = asyncio.create_task(typesetter.pdf(made("# 1", {}), "a"))
     with pytest.raises(OperatorMustAct, match="the typesetter is busy"):
-        await asyncio.gather(typesetter.pdf("# 2", {}, "a"), typesetter.pdf("# 3", {}, "a"))
+        await asyncio.gather(typesetter.pdf(made("# 2", {}), "a"), typesetter.pdf(made("# 3", {}), "a"))
     assert await first
 
 
 async def test_what_is_nested_without_end_says_so() -> None:
     with pytest.raises(NotTypeset, match="nested too deeply"):
-        await Typesetter().pdf("*" * 8000 + "a" + "*" * 8000, {}, "a")
+        await Typesetter().pdf(made("*" * 8000 + "a" + "*" * 8000, {}), "a")
 
 
 @pytest.mark.slow
 async def test_one_that_takes_too_much_memory_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_pdf, "SECONDS", 100)
+    monkeypatch.setattr(pdf, "SECONDS", 100)
     with pytest.raises(NotTypeset, match="something that cannot be typeset"):
-        await Typesetter().pdf("a *b* c\n\n" * 20_000, {}, "a")
+        await Typesetter().pdf(made("a *b* c\n\n" * 20_000, {}), "a")
 
 
 async def test_of_a_tenant_one_is_made_at_a_time_and_of_another_beside_it(
@@ -215,21 +214,21 @@ async def test_of_a_tenant_one_is_made_at_a_time_and_of_another_beside_it(
 ) -> None:
     heavy = f"mkdir {tmp_path}/busy && until test -e {tmp_path}/go; do sleep 0.02; done && rmdir {tmp_path}/busy"
     command = f'read -r report; case "$report" in *heavy*) {heavy};; esac && printf made'
-    monkeypatch.setattr(report_pdf, "_COMMAND", ("/bin/sh", "-c", command))
+    monkeypatch.setattr(pdf, "_COMMAND", ("/bin/sh", "-c", command))
     typesetter = Typesetter()
-    many = [asyncio.create_task(typesetter.pdf("heavy", {}, "a")) for _ in range(3)]
+    many = [asyncio.create_task(typesetter.pdf(made("heavy", {}), "a")) for _ in range(3)]
     while not (tmp_path / "busy").exists():  # noqa: ASYNC110  another process makes it
         await asyncio.sleep(0.01)
-    others = [await typesetter.pdf("light", {}, tenant) for tenant in ("b", "c")]
+    others = [await typesetter.pdf(made("light", {}), tenant) for tenant in ("b", "c")]
     (tmp_path / "go").touch()
     assert [*others, *await asyncio.gather(*many)] == [b"made"] * 5
 
 
 async def test_one_that_takes_too_long_is_given_up_and_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_pdf, "SECONDS", 0.5)
-    monkeypatch.setattr(report_pdf, "_COMMAND", ("sleep", "61.25"))
+    monkeypatch.setattr(pdf, "SECONDS", 0.5)
+    monkeypatch.setattr(pdf, "_COMMAND", ("sleep", "61.25"))
     with pytest.raises(NotTypeset, match=r"longer than 0\.5 s"):
-        await Typesetter().pdf("# x", {}, "a")
+        await Typesetter().pdf(made("# x", {}), "a")
     assert not _commands_with(b"61.25")
 
 
@@ -240,4 +239,4 @@ async def test_no_file_is_within_its_reach(tmp_path: Path, monkeypatch: pytest.M
     image = f'<image href="{file.format(folder=tmp_path)}" width="9" height="9"/>'
     chart = evidence(kind="chart", svg=f'<svg xmlns="http://www.w3.org/2000/svg">{image}</svg>')
     with pytest.raises(NotTypeset):
-        await Typesetter().pdf("![x](evidence/E1.svg)", {"E1": chart}, "a")
+        await Typesetter().pdf(made("![x](evidence/E1.svg)", {"E1": chart}), "a")

@@ -1,0 +1,1 @@
+"""A job's report in its forms: one document, shown as HTML, PDF and Word."""
