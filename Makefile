@@ -5,7 +5,7 @@ PYTEST := $(BIN)/pytest -n 4 --dist loadgroup
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve doctor studio test test-all evals incident real-model chaos check format bench image images docs lock fork clean
+.PHONY: help demo serve doctor studio test test-all evals incident mutations real-model chaos check format bench image images docs lock fork clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ evals: .venv/dev ## ask the team and a single agent the sample's questions, and 
 
 incident: .venv/dev ## replay eighteen disasters, without the guards and with them
 	@$(BIN)/python -m evals.incident
+
+mutations: .venv/dev ## break the product in one place at a time, and check that a test notices
+	@$(BIN)/python -m evals.mutations $(ASK)
 
 real-model: .venv/real-model ## let a small language model answer ten questions, three times each, and check what comes of it
 	@$(BIN)/python -m evals.real_model $(ASK)

@@ -44,7 +44,7 @@ class Spoken:
     def of(cls, reply: Reply) -> "Spoken":
         """What the rules reply, written out."""
         calls = [Function(name=each.name, arguments=_written(each.arguments)) for each in reply.calls]
-        return cls(text=reply.text, calls=tuple(calls))
+        return cls(text=reply.text, refusal=reply.refusal, calls=tuple(calls))
 
     @property
     def tokens(self) -> int:

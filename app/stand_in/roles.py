@@ -11,6 +11,7 @@ from pydantic import BaseModel
 import sample
 from agents.base import AgentResult, ReportDraft, SupervisorDecision
 from app.stand_in import policy as generic
+from app.stand_in.languages import refusal_of
 from app.stand_in.packets import ReportPacket, SpecialistPacket, SupervisorPacket, packet_of
 from app.stand_in.schema_walk import minimal_instance
 from app.stand_in.turns import Script, turn_of
@@ -59,7 +60,10 @@ def reply_to(request: ChatRequest) -> Reply:
     if role == "agent":
         packet, tools = packet_of(request, SpecialistPacket), tools_of(request)
         turn = turn_of(rules.work(packet, tools) or generic.work(packet, tools), request)
-        return structured(request, turn) if isinstance(turn, AgentResult) else Reply(calls=turn)
+        if not isinstance(turn, AgentResult):
+            return Reply(calls=turn)
+        unread = "" if turn.findings else refusal_of(packet.question)
+        return Reply(refusal=unread) if unread else structured(request, turn)
     return _unknown(request)
 
 

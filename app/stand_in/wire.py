@@ -139,9 +139,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model says: text, tool calls, or words before its calls."""
+    """What the model says: text, tool calls, words before its calls, or a refusal."""
 
     text: str = ""
+    refusal: str = ""
     calls: list[Call] = field(default_factory=list)
 
 

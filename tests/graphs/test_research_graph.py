@@ -56,6 +56,32 @@ async def test_an_invented_number_is_sent_back_once_and_then_dropped(graph: Run)
     assert "123,456.78" not in ended["report"]["body"]
 
 
+async def test_a_citation_of_evidence_that_does_not_exist_is_dropped(graph: Run) -> None:
+    def citing(packet: Json, messages: list[Json]) -> Json:
+        if messages[-1]["role"] != "tool":
+            return REVENUE
+        right = json.loads(revenue(packet, messages)["tool_calls"][0]["function"]["arguments"])["findings"][0]
+        return result({**right, "evidence": [*right["evidence"], "E77"]})
+
+    script = Script(once(assign(task(1, "sales"))), citing, quoting)
+    async with graph(script) as research:
+        ended = await invoked(research, started())
+    assert [each["status"] for each in ended["findings"].values()] == ["sent_back", "dropped"]
+    assert ended["findings"]["T1.2.1"]["refused"] == "there is no evidence E77"
+    assert (ended["status"], ended["stop_reason"]) == ("partial", "findings_dropped")
+
+
+async def test_hand_offs_that_bring_nothing_stop_the_job(graph: Run) -> None:
+    def insatiable(packet: Json, _: list[Json]) -> Json:
+        return assign(task(len(packet["tasks"]) + 1, "sales"))
+
+    script = Script(insatiable, gap_after_looking, quoting)
+    async with graph(script) as research:
+        paused = await invoked(research, started())
+    question = paused["__interrupt__"][0].value
+    assert (question["reason"], question["detail"]) == ("loop_identical", '3 times sales: "find it out"')
+
+
 async def test_done_without_evidence_is_a_failure(graph: Run) -> None:
     script = Script(once(assign(task(1, "sales"))), lambda *_: result(), quoting)
     async with graph(script) as research:

@@ -165,6 +165,9 @@ def check_listing(server: Conforming, tools: list[Tool]) -> None:
         assert undescribed == [], f"{tool.name}: say what these are"
         vague = [path for path, schema in _arguments(tool.inputSchema) if not _is_shown(schema)]
         assert vague == [], f"{tool.name}: these need an example, a bound or a list of values"
+        whole = {path: schema for path, schema in _arguments(tool.inputSchema) if schema.get("type") == "integer"}
+        unbounded = [path for path, schema in whole.items() if not {"minimum", "maximum"} <= set(schema)]
+        assert unbounded == [], f"{tool.name}: what a model may ask for needs a bound"
         hints = tool.annotations
         assert hints, tool.name
         claims = (hints.readOnlyHint, hints.destructiveHint, hints.idempotentHint, hints.openWorldHint)
