@@ -1,4 +1,4 @@
-"""The mutations, read from the files beside this one: each is an edit of one file, and the tests that must notice it."""
+"""The mutations, read from the files beside this one: each an edit of one file, and the tests that must notice it."""
 
 import tomllib
 from pathlib import Path
