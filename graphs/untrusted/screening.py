@@ -4,7 +4,7 @@ import re
 from functools import partial
 from typing import NamedTuple
 
-from graphs.untrusted.injections import flags_of
+from graphs.untrusted.injections import flags_of, visible
 
 MAX_QUESTION = 2000
 
@@ -15,6 +15,7 @@ _PERSONAL = {
     "card number": re.compile(r"\b(?:\d{4}[ -]){3}\d{4}\b"),
     "phone number": re.compile(r"(?<!\w)\+\d{1,3}(?:[ /-]?\d{2,4}){3,5}\b"),
 }
+_TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")  # ECMA-48: colours, titles
 _NEW_ROLE = re.compile(r"you are now (?:a|an|the)\b", re.IGNORECASE)  # a document may say so to its reader
 
 
@@ -30,11 +31,16 @@ def refused(question: str) -> str | None:
     if any("\ud800" <= each <= "\udfff" for each in question):
         return "the question is not valid text; send it as UTF-8"
     length = len(question.strip())
-    if length < 3:
+    if len(_shown(question)) < 3:
         return "the question is empty; ask in a full sentence"
     if length > MAX_QUESTION:
         return f"the question has {length} characters, the limit is {MAX_QUESTION}; shorten it"
     return None
+
+
+def _shown(text: str) -> str:
+    """One line of what people see of it."""
+    return " ".join(visible(_TERMINAL.sub("", text)).split())
 
 
 def _mask(kind: str, match: re.Match[str]) -> str:
@@ -45,8 +51,11 @@ def _mask(kind: str, match: re.Match[str]) -> str:
 
 
 def masked(text: str) -> tuple[str, list[str]]:
-    """The text on one line with personal data masked, and the kinds of masked data."""
-    text, kinds = " ".join(text.split()), []
+    """The text on one line with personal data masked, and the kinds of masked data.
+
+    What nobody sees is left out: it is pasted along from terminals and web pages, and would part words.
+    """
+    text, kinds = _shown(text), []
     for kind, pattern in _PERSONAL.items():
         clean = pattern.sub(partial(_mask, kind), text)
         if clean != text:

@@ -22,6 +22,7 @@ _IDLE = stems(
     "total sum overall altogether average mean number figure value current today now latest recent show name "
     "know high big hold company team exactly please different various draw plot graph list sell sold develop trend"
 )
+_OWNER = re.compile(r"^([A-Z\u00c0-\u00de][\w-]*(?: [A-Z\u00c0-\u00de][\w-]*)*) (?:had|has|have)\b")
 _ID = re.compile(r"(?:^|[ _])(?:id|rank|index|no|number|code|zip|label|score|relevance|distance)$", re.IGNORECASE)
 DISPUTED = "Sources disagree: "
 _DISPUTED = re.compile(r"disagree|contradict|conflict|disput", re.IGNORECASE)
@@ -50,12 +51,22 @@ class Asked:
 
     def score(self, text: str, about: str = "", source: str = "") -> float:
         """How much of the question a text speaks of, where it and its surroundings name the same things; or 0."""
+        if self._is_of_another(text, about):
+            return 0
         own, near = self.sought & stems(text), self.sought & stems(f"{about} {source}")
         covers = len(own) >= len(self.sought) / 2 and len(own | near) >= COVERED * len(self.sought)
         is_near = own or any(says_one([text], each) for each in self.named)
         is_value = is_near and self.sought <= near and re.search(r"\d", text)  # a figure; its heading says of what
         is_named = all(says_one([text, about], each) for each in self.named) and (self.named or self.sought)
         return 0.1 + len(own) + 0.4 * len(near - own) if is_named and (covers or is_value) else 0
+
+    def _is_of_another(self, text: str, about: str) -> bool:
+        """Whether a text is of what its surroundings are not of: of other years, or of what another one has."""
+        told, wanted, other = years(text), years(self.text), _OWNER.match(text)
+        asked = [each for each in self.named if not years(" ".join(each))]
+        has_name = all(says_one([text], each) for each in asked)
+        is_owned = bool(other and not has_name and not mentions(about, other[1]))
+        return is_owned or bool(told and len(wanted) == 1 and wanted[0] not in told)  # two may be a span
 
 
 def questions(text: str) -> list[Asked]:
