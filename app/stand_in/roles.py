@@ -11,6 +11,7 @@ from pydantic import BaseModel
 import sample
 from agents.base import AgentResult, ReportDraft, SupervisorDecision
 from app.stand_in import policy as generic
+from app.stand_in import shared
 from app.stand_in.languages import refusal_of
 from app.stand_in.packets import ReportPacket, SpecialistPacket, SupervisorPacket, packet_of
 from app.stand_in.schema_walk import minimal_instance
@@ -51,6 +52,8 @@ def sample_rules() -> Rules | None:
 def reply_to(request: ChatRequest) -> Reply:
     """The next turn of whichever role the request is for: by the sample's rules, else by the generic ones."""
     role, rules = role_of(request), sample_rules() or generic
+    if shared.leads(request):
+        return _led(request, rules)
     if role == "supervisor":
         wanted = packet_of(request, SupervisorPacket)
         return structured(request, rules.decide(wanted) or generic.decide(wanted))
@@ -58,13 +61,26 @@ def reply_to(request: ChatRequest) -> Reply:
         findings = packet_of(request, ReportPacket)
         return structured(request, rules.write(findings) or generic.write(findings))
     if role == "agent":
-        packet, tools = packet_of(request, SpecialistPacket), tools_of(request)
+        packet = shared.working(request) if shared.is_shared(request) else packet_of(request, SpecialistPacket)
+        tools = tools_of(request)
         turn = turn_of(rules.work(packet, tools) or generic.work(packet, tools), request)
         if not isinstance(turn, AgentResult):
             return Reply(calls=turn)
         unread = "" if turn.findings else refusal_of(packet.question)
         return Reply(refusal=unread) if unread else structured(request, turn)
     return _unknown(request)
+
+
+def _led(request: ChatRequest, rules: Rules) -> Reply:
+    """The lead of a team that shares its conversation: hands on one part of its plan at a time, then answers."""
+    plan, done = shared.planning(request, anew=True), shared.planning(request, anew=False)
+    tasks = (rules.decide(plan) or generic.decide(plan)).tasks[len(done.tasks) :]
+    if not tasks and done.tasks:
+        tasks = (rules.decide(done) or generic.decide(done)).tasks
+    if tasks:
+        return Reply(calls=[shared.transfer(tasks[0].agent, tasks[0].objective)])
+    findings = shared.writing(request)
+    return Reply(text=(rules.write(findings) or generic.write(findings)).body)
 
 
 def role_of(request: ChatRequest) -> Role | None:

@@ -99,7 +99,7 @@ def specialist(spec: AgentSpec, deps: Deps) -> Any:
             looked = evidence or any(spec.works_on_evidence or each["task"] == task["id"] for each in state["evidence"])
             failure = failure or _shortfall(result, task, messages, looked=bool(looked))
             bounded = result and _bounded(result, spec, state["findings_left"], messages)
-            update = _outcome(task, spec, bounded, failure)
+            update = outcome_of(task, spec, bounded, failure)
         if failure:
             telemetry.failed(failure.reason.value)
         # By id: calls of one turn run in parallel, and the order of what later prompts show must not depend on that.
@@ -224,7 +224,7 @@ def _harmless(gap: str, spec: AgentSpec) -> str:
     )
 
 
-def _outcome(task: TaskState, spec: AgentSpec, result: base.AgentResult | None, failure: Failure | None) -> Json:
+def outcome_of(task: TaskState, spec: AgentSpec, result: base.AgentResult | None, failure: Failure | None) -> Json:
     """The task's new entry and its findings, unverified."""
     attempt = task["attempts"] + 1
     entry = TaskState(
