@@ -21,6 +21,7 @@ from app.observing.terminals import keep_terminals_harmless, raw
 from app.running.processes import Addresses, services
 from app.running.runtime import opened
 from evals.evaluators import EVALUATORS, read_outcome
+from evals.naive_team import build_naive_team_graph
 from evals.questions import Question, asked, chosen
 from evals.scoreboard import (
     Answer,
@@ -33,11 +34,12 @@ from evals.scoreboard import (
     table,
     write_json,
 )
+from evals.tokens import enough, spendings, tables
 from graphs.research import build_research_graph
 from graphs.single_agent import build_single_agent_graph
 from sample import BASELINE
 
-SYSTEMS = {"team": build_research_graph, "single_agent": build_single_agent_graph}
+SYSTEMS = {"team": build_research_graph, "single_agent": build_single_agent_graph, "naive_team": build_naive_team_graph}
 AT_A_TIME = 2
 FELL, NOT_MEASURED = 1, 2
 
@@ -51,6 +53,7 @@ def main() -> int:
         with services(settings) as (redis_url, addresses):
             questions = chosen(given.questions) if given.questions else asked()
             results = asyncio.run(measured(settings, redis_url, addresses, questions))
+            spent = asyncio.run(spendings(redis_url, results))
     except AppError as error:
         print(f"error: {error}", file=sys.stderr)
         return NOT_MEASURED
@@ -58,7 +61,9 @@ def main() -> int:
     private(kept.parent)
     write_json(kept, document(results))
     stdout = raw(sys.stdout)
-    Console(file=stdout, width=None if stdout.isatty() else 140).print(table(results))
+    console = Console(file=stdout, width=None if stdout.isatty() else 140)
+    console.print(table(results), *tables(results, spent))
+    console.print(*enough(results, spent), sep="\n")
     print(f"answers by {'the stand-in model' if settings.offline else settings.model}; all scores are in {kept}")
     if given.update_baseline:
         write_json(BASELINE, baseline_of(results))
@@ -71,7 +76,13 @@ def on_sample_data(settings: Settings) -> Settings:
 
     One agent may use as much as the job, so that a single agent has the team's means.
     """
-    own_data: dict[str, object] = {"sales_data": None, "knowledge_base_data": None, "mcp": {}, **WITHOUT_OPTIONAL}
+    own_data: dict[str, object] = {
+        "sales_data": None,
+        "knowledge_base_data": None,
+        "mcp": {},
+        "record": True,
+        **WITHOUT_OPTIONAL,
+    }
     alone = {"agent_model_calls": settings.limits.model_calls, "agent_tool_calls": settings.limits.tool_calls}
     return settings.model_copy(update={**own_data, **alone, "on_limit": "finish_partial"})
 
