@@ -16,6 +16,7 @@ which read no tokens. Prompts are the team's, but for the sentence that says wha
 import asyncio
 import operator
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from langchain.agents import create_agent
@@ -23,6 +24,7 @@ from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
+from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END, START, StateGraph
@@ -194,13 +196,20 @@ def _drafted(deps: Deps) -> Any:
     return report_node
 
 
+class _AsServed(Toolbox):
+    """The toolbox of the team, with tools as `load_mcp_tools` of langchain-mcp-adapters gives them to a model."""
+
+    def shown(self, tools: Sequence[BaseTool]) -> list[BaseTool | Json]:
+        return [*tools]
+
+
 def _agent(spec: AgentSpec, deps: Deps) -> Any:
     system = f"{PACKET.sub(CONVERSATION, spec.prompt, count=1).rstrip()}\n\n{prompt('data')}"
     agent = create_agent(
         deps.model,
         tools=[],
         system_prompt=system,
-        middleware=[Toolbox(spec, deps), Answering(deps)],
+        middleware=[_AsServed(spec, deps), Answering(deps)],
         response_format=ToolStrategy(specialist.AgentResult, tool_message_content=TAKEN),
         context_schema=TaskRun,
         name=spec.name,

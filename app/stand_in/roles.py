@@ -14,7 +14,7 @@ from app.stand_in import policy as generic
 from app.stand_in import shared
 from app.stand_in.languages import refusal_of
 from app.stand_in.packets import ReportPacket, SpecialistPacket, SupervisorPacket, packet_of
-from app.stand_in.schema_walk import minimal_instance
+from app.stand_in.schema_walk import in_full, minimal_instance
 from app.stand_in.turns import Script, turn_of
 from app.stand_in.wire import Call, ChatRequest, FunctionSpec, Reply
 
@@ -93,7 +93,7 @@ def role_of(request: ChatRequest) -> Role | None:
 
 def tools_of(request: ChatRequest) -> list[FunctionSpec]:
     """The tools of MCP servers on offer: their names are `server__tool`."""
-    return [each for each in request.functions if "__" in each.name]
+    return in_full([each for each in request.functions if "__" in each.name])
 
 
 def structured(request: ChatRequest, answer: BaseModel) -> Reply:

@@ -1,10 +1,15 @@
-"""The smallest value that a JSON schema allows, for schemas that no rule knows."""
+"""JSON schemas: what they refer to, and the smallest value that one allows, for schemas that no rule knows."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
+
+from app.stand_in.wire import FunctionSpec
 
 Json = dict[str, Any]
 
 DEPTH = 12
+_AS = re.compile(r"as `([^`]+)` of (\S+)$")  # ends the description of a parameter that is told elsewhere
 
 
 def minimal_instance(schema: Json) -> Any:
@@ -54,3 +59,15 @@ def target(reference: str, root: Json) -> Any:
     for step in reference.removeprefix("#").strip("/").split("/"):
         node = node.get(step, {}) if step and isinstance(node, dict) else node
     return node
+
+
+def in_full(tools: Sequence[FunctionSpec]) -> list[FunctionSpec]:
+    """The tools, with what is told at another tool in its place."""
+    told = {tool.name: tool.parameters.get("properties", {}) for tool in tools}
+    found = []
+    for tool in tools:
+        named = {name: _AS.search(str(each.get("description"))) for name, each in told[tool.name].items()}
+        meant = {name: told.get(match[2], {}).get(match[1]) for name, match in named.items() if match}
+        properties = {**told[tool.name], **{name: each for name, each in meant.items() if each}}
+        found.append(tool.model_copy(update={"parameters": {**tool.parameters, "properties": properties}}))
+    return found

@@ -5,6 +5,8 @@ properties required, no string lengths, no defaults. All other servers accept th
 """
 
 import functools
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from cachetools import LRUCache, cached
@@ -62,3 +64,67 @@ def offered(tool: BaseTool) -> Json:
 @cached(LRUCache(256), key=id)  # with the tool, so that no other one gets its id
 def _offered(tool: BaseTool) -> tuple[BaseTool, Json]:
     return tool, convert_to_openai_tool(tool)
+
+
+_ONLY_CHECKED = frozenset({"title", "$schema", "minLength", "maxLength"})  # the server says so if a value does not fit
+_INNER = frozenset({"items", "additionalProperties", "anyOf", "oneOf", "allOf", "prefixItems"})
+_NULL = {"type": "null"}
+REPEATED = 80  # characters from which a parameter's schema is not repeated
+AS = "as `{}` of {}"
+
+
+def brief(tools: Sequence[Json]) -> list[Json]:
+    """The tools as a model needs to read them: with all that may be passed and what it means, each thing once.
+
+    A parameter that an earlier tool has too is described there. Servers validate the arguments by their own schemas, so
+    nothing is allowed that was not.
+    """
+    known: dict[str, str] = {}
+    shown = []
+    for tool in tools:
+        function = tool["function"]
+        parameters = _shortened(function.get("parameters", {}))
+        if isinstance(properties := parameters.get("properties"), dict):
+            defined, tool_name = parameters.get("$defs"), function["name"]
+            told = {name: _once(name, each, tool_name, defined, known) for name, each in properties.items()}
+            parameters = {**parameters, "properties": told}
+        shown.append({**tool, "function": {**function, "parameters": parameters}})
+    return shown
+
+
+def _shortened(schema: Any) -> Any:
+    """The schema without what says nothing to who fills it in: titles, lengths, and null for what may be left out.
+    What is no JSON Schema stays as it is."""
+    if isinstance(schema, list):
+        return [_shortened(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: value for key, value in schema.items() if key not in _ONLY_CHECKED}
+    if kept.get("default", ...) is None:
+        del kept["default"]
+        kinds = kept.get("anyOf")
+        others = [each for each in kinds if each != _NULL] if isinstance(kinds, list) else []
+        if len(others) == 1 and isinstance(others[0], dict):
+            del kept["anyOf"]
+            return _shortened({**others[0], **kept})
+        kept |= {"anyOf": others} if others else {}
+    if kept.get("properties") and kept.get("additionalProperties") is False:
+        del kept["additionalProperties"]
+    for key, value in kept.items():
+        if key in _NAMED and isinstance(value, dict):
+            kept[key] = {name: _shortened(each) for name, each in value.items()}
+        elif key in _INNER:
+            kept[key] = _shortened(value)
+    return kept
+
+
+def _once(name: str, schema: Any, tool: str, defined: Any, known: dict[str, str]) -> Any:
+    """The parameter's schema; its kind and what it means, if it is told at another tool how it is filled in."""
+    if not isinstance(schema, dict):
+        return schema
+    own = {key: schema[key] for key in ("type", "default") if key in schema}
+    described = schema.get("description", "")
+    written = json.dumps({key: value for key, value in schema.items() if key not in {"description", "examples"}})
+    whole = f"{name} {written} {json.dumps(defined) if '$ref' in written else ''}"
+    first = known.setdefault(whole, tool) if len(written) >= REPEATED else tool
+    return schema if first == tool else {**own, "description": f"{described}; {AS.format(name, first)}".lstrip("; ")}

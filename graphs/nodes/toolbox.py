@@ -11,9 +11,11 @@ from langchain.agents.middleware import AgentMiddleware, AgentState, ModelReques
 from langchain.agents.middleware.types import ToolCallRequest
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.types import Command
 
 from agents.base import AgentSpec
+from graphs.answers.schemas import brief
 from graphs.deps import Deps
 from graphs.errors import ENDS_THE_RUN, GraphError, LimitReached, ServerUnavailable, ToolFailure
 from graphs.evidence.store import Evidence
@@ -90,7 +92,11 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         if told > 1 and (loop := _loop(request.messages, run.account)):
             raise LimitReached(loop.reason, "job", loop.detail)
         tools = await self._deps.gateway.tools(self._spec)
-        return await handler(request.override(model=run.model, tools=[*tools]))
+        return await handler(request.override(model=run.model, tools=self.shown(tools)))
+
+    def shown(self, tools: Sequence[BaseTool]) -> list[BaseTool | Json]:
+        """The tools as the model reads them."""
+        return [*brief([convert_to_openai_tool(each) for each in tools])]
 
     async def awrap_tool_call(
         self,
