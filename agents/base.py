@@ -75,6 +75,9 @@ class SupervisorDecision(_Frozen):
     action: Literal["assign", "report"]
     reason: str = Field(description="one sentence")
     tasks: list[Task] = Field(max_length=12, description="new tasks for `assign`; [] for `report`")
+    then: Literal["report", "decide"] = Field(
+        default="decide", description="what follows if every task has findings and none has gaps"
+    )
 
 
 class Finding(_Frozen):

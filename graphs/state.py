@@ -155,7 +155,8 @@ class ResearchState(ResearchInput):
 
     `limits` grow when a human grants more; `first_limits` do not. `wanted` is what the supervisor asks for, `route`
     what the budget node allows, `dispatch` the ids of the tasks it hands off, and `evidence_before` how much evidence
-    there was then. `handoffs` is what the loop guard watches, oldest first. `plans` counts the supervisor's plans;
+    there was then. `handoffs` is what the loop guard watches, oldest first. `plans` counts the supervisor's plans, and
+    `then` is what the last one is to lead to;
     `questions` those put to this thread; `flags` are remarks for the reader of the report. `used` is an informational
     copy of the ledger's entry.
     """
@@ -175,6 +176,7 @@ class ResearchState(ResearchInput):
     dispatch: NotRequired[list[str]]
     evidence_before: NotRequired[int]
     plans: NotRequired[int]
+    then: NotRequired[Literal["report", "decide"]]
     flags: NotRequired[list[str]]
     note: NotRequired[str | None]
     stop_reason: NotRequired[str | None]

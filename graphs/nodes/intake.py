@@ -36,6 +36,7 @@ def intake(deps: Deps) -> Any:
             "handoffs": [],
             "halted": None,
             "plans": 0,
+            "then": "decide",
             "note": None,
             "stop_reason": None,
             "stop_detail": "",

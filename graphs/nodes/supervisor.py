@@ -32,13 +32,16 @@ MOST_FINDINGS = 60
 
 
 def supervisor(deps: Deps) -> Any:
-    """The node. It calls the model only when no task is ready, or a human left a note: a known next step is free."""
+    """The node. It calls the model only when no task is ready, or a human left a note: a known next step is free. So is
+    the report, if the plan was to lead to it and every task has found what it was for."""
     system = SystemMessage(prompt("supervisor"))
 
     async def supervisor_node(state: ResearchState, config: RunnableConfig, runtime: Runtime) -> dict[str, Any]:
         known = ready(state["tasks"]) and state.get("note") is None
         if known or assess(state, await deps.ledger.spend(state["job_id"]), deps.job_time(config)).course != "go":
             return {"wanted": "assign"}  # at a limit the budget node decides how to end
+        if state.get("note") is None and _went_to_plan(state):
+            return {"wanted": "report"}
         update = await _decide(state, config, runtime)
         tasks = list(update.get("tasks", {}).values())
         if "halted" not in update:
@@ -83,7 +86,14 @@ def _update(state: ResearchState, decision: SupervisorDecision, deps: Deps) -> d
     tasks = validated(decision.tasks, state["tasks"], [agent.name for agent in deps.agents])
     if not tasks:
         raise PlanError("`assign` without tasks; name at least one task, or answer `report`")
-    return {"wanted": "assign", "tasks": tasks, "plans": state.get("plans", 0) + 1}
+    return {"wanted": "assign", "tasks": tasks, "plans": state.get("plans", 0) + 1, "then": decision.then}
+
+
+def _went_to_plan(state: ResearchState) -> bool:
+    """Whether the last plan was to lead to the report, and nothing has come up since that could change that."""
+    found = {each["task"] for each in of_status(state, "verified")}
+    done = [each["id"] in found and each["status"] == "done" and not each["gaps"] for each in state["tasks"].values()]
+    return state.get("then") == "report" and all(done) and bool(done)
 
 
 def _stuck(reason: StopReason, said: str) -> dict[str, Any]:

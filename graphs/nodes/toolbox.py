@@ -11,11 +11,10 @@ from langchain.agents.middleware import AgentMiddleware, AgentState, ModelReques
 from langchain.agents.middleware.types import ToolCallRequest
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.types import Command
 
 from agents.base import AgentSpec
-from graphs.answers.schemas import brief
+from graphs.answers.schemas import brief, offered
 from graphs.deps import Deps
 from graphs.errors import ENDS_THE_RUN, GraphError, LimitReached, ServerUnavailable, ToolFailure
 from graphs.evidence.store import Evidence
@@ -96,7 +95,7 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
 
     def shown(self, tools: Sequence[BaseTool]) -> list[BaseTool | Json]:
         """The tools as the model reads them."""
-        return [*brief([convert_to_openai_tool(each) for each in tools])]
+        return [*brief([offered(each) for each in tools])]
 
     async def awrap_tool_call(
         self,

@@ -13,6 +13,7 @@ from graphs.state import MAX_TASKS, TaskState
 
 Narrowed = TypeVar("Narrowed", bound=BaseModel)
 
+MOST_NEW = 12  # as many as a decision may have
 IDS = tuple(f"T{number}" for number in range(1, MAX_TASKS + 1))
 
 
@@ -46,10 +47,11 @@ def decision_for(agents: Iterable[str], known: Iterable[str]) -> type[Supervisor
 
 @functools.lru_cache  # building its classes takes longer than all else of a decision
 def _decision(agents: tuple[str, ...], known: frozenset[str]) -> type[SupervisorDecision]:
-    free = [name for name in IDS if name not in known]
+    free = [name for name in IDS if name not in known][:MOST_NEW]
     if not free:
         return SupervisorDecision
-    task = _narrowed(Task, id=_one_of(free), agent=_one_of(agents), depends_on=list[_one_of(IDS)])  # type: ignore[misc]
+    some_of = list[_one_of([*sorted(known), *free])]  # type: ignore[misc, valid-type]
+    task = _narrowed(Task, id=_one_of(free), agent=_one_of(agents), depends_on=some_of)
     if known:
         return _narrowed(SupervisorDecision, tasks=list[task])  # type: ignore[valid-type]
     some = Annotated[list[task], Field(min_length=1)]  # type: ignore[valid-type]

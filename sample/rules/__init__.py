@@ -43,7 +43,9 @@ def decide(packet: SupervisorPacket) -> SupervisorDecision | None:
     plans = planner.decide(mine).tasks if rest else []
     moved = [task.model_copy(update={"id": f"T{len(plans) + at}"}) for at, task in enumerate(tasks, 1)]
     found = [*plans, *moved]
-    return SupervisorDecision(action="assign", reason="Each knows a part.", tasks=found) if found else None
+    return (
+        SupervisorDecision(action="assign", reason="Each knows a part.", tasks=found, then="report") if found else None
+    )
 
 
 def _fits_best(clause: str, others: Sequence[AgentInfo], packet: SupervisorPacket) -> bool:

@@ -65,5 +65,5 @@ def _tasks(packet: SupervisorPacket, wanted: Mapping[str, Sequence[str]]) -> lis
 
 
 def decision(reason: str, tasks: Sequence[Task] = ()) -> SupervisorDecision:
-    """To have these tasks done; without any, to write the report."""
-    return SupervisorDecision(action="assign" if tasks else "report", reason=reason, tasks=[*tasks])
+    """To have these tasks done, which is the whole plan; without any, to write the report."""
+    return SupervisorDecision(action="assign" if tasks else "report", reason=reason, tasks=[*tasks], then="report")
