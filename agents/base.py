@@ -26,6 +26,7 @@ class AgentSpec(_Frozen):
         does: what the supervisor chooses it by.
         tools: MCP tools as `server.tool`, or `server.*` for all tools of a server.
         optional_tools: further tools, if their server runs.
+        briefing: those of its tools, without arguments, whose results it gets with each task: what data there are.
         works_on_evidence: it looks nothing up; its sources are the findings of other tasks.
 
     Example:
@@ -40,6 +41,7 @@ class AgentSpec(_Frozen):
     does: str = Field(min_length=20, max_length=300)
     tools: tuple[str, ...] = Field(min_length=1)
     optional_tools: tuple[str, ...] = ()
+    briefing: tuple[str, ...] = ()
     works_on_evidence: bool = False
 
     def where(self, servers: Collection[str]) -> Self:

@@ -16,7 +16,7 @@ which read no tokens. Prompts are the team's, but for the sentence that says wha
 import asyncio
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from langchain.agents import create_agent
@@ -36,6 +36,8 @@ from graphs import telemetry
 from graphs.answers.message import new_id
 from graphs.deps import SUPERVISOR, Deps
 from graphs.errors import ENDS_THE_RUN, GraphError, LimitReached
+from graphs.evidence.shown import shown
+from graphs.evidence.store import Evidence
 from graphs.nodes import specialist
 from graphs.nodes.answering import Answering
 from graphs.nodes.budget import after_budget, budget
@@ -115,7 +117,7 @@ def build_naive_team_graph(deps: Deps, checkpointer: BaseCheckpointSaver[Any] | 
     graph.add_edge(START, "intake")
     graph.add_conditional_edges("intake", after_intake(SUPERVISOR), [SUPERVISOR, "finish"])
     graph.add_edge(SUPERVISOR, "budget")
-    graph.add_conditional_edges("budget", _sent, [*agents, "report", "escalate", "finish"])
+    graph.add_conditional_edges("budget", _sent(deps), [*agents, "report", "escalate", "finish"])
     graph.add_edge("verify", SUPERVISOR)
     graph.add_conditional_edges("escalate", after_escalate(SUPERVISOR), [SUPERVISOR, "report", "finish", "escalate"])
     graph.add_edge("report", "verify_report")
@@ -126,14 +128,17 @@ def build_naive_team_graph(deps: Deps, checkpointer: BaseCheckpointSaver[Any] | 
     return bounded
 
 
-def _sent(state: Shared) -> str | list[Send]:
+def _sent(deps: Deps) -> Any:
     """As after the team's budget node, with the whole conversation."""
-    sent = after_budget(state)
-    return (
-        sent
-        if isinstance(sent, str)
-        else [Send(each.node, {**each.arg, "messages": state["messages"]}) for each in sent]
-    )
+    team = after_budget(deps.agents)
+
+    def sent(state: Shared) -> str | list[Send]:
+        where = team(state)
+        if isinstance(where, str):
+            return where
+        return [Send(each.node, {**each.arg, "messages": state["messages"]}) for each in where]
+
+    return sent
 
 
 def _supervisor(deps: Deps) -> Any:
@@ -197,10 +202,13 @@ def _drafted(deps: Deps) -> Any:
 
 
 class _AsServed(Toolbox):
-    """The toolbox of the team, with tools as `load_mcp_tools` of langchain-mcp-adapters gives them to a model."""
+    """The toolbox of the team, with tools and results as langchain-mcp-adapters gives them to a model."""
 
-    def shown(self, tools: Sequence[BaseTool]) -> list[BaseTool | Json]:
+    def offered(self, tools: Sequence[BaseTool]) -> list[BaseTool | Json]:
         return [*tools]
+
+    def told(self, evidence_id: str, evidence: Evidence, tools: Iterable[BaseTool]) -> str:  # noqa: ARG002
+        return shown(evidence_id, evidence, addresses=True)
 
 
 def _agent(spec: AgentSpec, deps: Deps) -> Any:

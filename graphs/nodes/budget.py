@@ -1,5 +1,6 @@
 """budget: every hand-off passes through this node, which allows, wraps up, escalates or ends."""
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ from langgraph.config import get_config
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
+from agents.base import AgentSpec
 from graphs.deps import Deps
 from graphs.planning.handoff import handoff
 from graphs.planning.plan import ready
@@ -45,12 +47,16 @@ def budget(deps: Deps) -> Any:
     return budget_node
 
 
-def after_budget(state: ResearchState) -> str | list[Send]:
+def after_budget(agents: Sequence[AgentSpec]) -> Callable[[ResearchState], str | list[Send]]:
     """Ready tasks go out in parallel, one message each, with the evidence of the tasks they build on."""
-    if state["route"] != "assign":
-        return state["route"]
-    tasks = [state["tasks"][each] for each in state["dispatch"]]
-    return [Send(task["agent"], handoff(task, state)) for task in tasks]
+
+    def sent(state: ResearchState) -> str | list[Send]:
+        if state["route"] != "assign":
+            return state["route"]
+        tasks = [state["tasks"][each] for each in state["dispatch"]]
+        return [Send(task["agent"], handoff(task, state, agents)) for task in tasks]
+
+    return sent
 
 
 def _verdict(state: ResearchState, used: Spend, limits: Limits, deps: Deps) -> Verdict:

@@ -14,7 +14,7 @@ from graphs.deps import REPORT, Deps
 from graphs.errors import ENDS_THE_RUN, GraphError, LimitReached, UnusableAnswer
 from graphs.evidence.citations import cited
 from graphs.evidence.rendering import assembled, gaps
-from graphs.planning.handoff import newest
+from graphs.planning.handoff import newest, told
 from graphs.prompts import prompt
 from graphs.spending.spend import Account
 from graphs.state import Report, ResearchState, of_status
@@ -94,12 +94,12 @@ def short(question: str) -> str:
 
 
 def _packet(state: ResearchState, most: int, words: int) -> str:
-    shown = ("claim", "value", "unit", "period", "evidence", "confidence")
+    shown = ("agent", "claim", "period", "evidence", "confidence")  # a claim has its number and its unit
     findings, omitted = newest(of_status(state, "verified"), most)
     return json.dumps(
         {
             "question": state["question"],
-            "findings": [{"agent": each["agent"], **{key: each[key] for key in shown}} for each in findings],  # type: ignore[literal-required]
+            "findings": [told(each, shown) for each in findings],
             "findings_omitted": omitted,
             "gaps": gaps(state),
             "charts": [each["id"] for each in state["evidence"].values() if each["kind"] == "chart"],

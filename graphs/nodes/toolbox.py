@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -14,9 +14,11 @@ from langchain_core.tools import BaseTool
 from langgraph.types import Command
 
 from agents.base import AgentSpec
+from graphs.answers.message import new_id
 from graphs.answers.schemas import brief, offered
 from graphs.deps import Deps
 from graphs.errors import ENDS_THE_RUN, GraphError, LimitReached, ServerUnavailable, ToolFailure
+from graphs.evidence.shown import shown
 from graphs.evidence.store import Evidence
 from graphs.spending.loops import Loop, ToolCallRecord, in_tool_calls
 from graphs.spending.model import GovernedChatOpenAI
@@ -26,7 +28,7 @@ from graphs.spending.tool_toll import Payer
 from graphs.state import MAX_ENTRIES, EvidenceRef, Json
 from graphs.tools.session import SEPARATOR, TITLE, TOOL
 from graphs.untrusted.injections import flags_of, visible
-from graphs.untrusted.spotlight import FLAGGED, UNTRUSTED, spotlighted
+from graphs.untrusted.spotlight import spotlighted
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +93,11 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         if told > 1 and (loop := _loop(request.messages, run.account)):
             raise LimitReached(loop.reason, "job", loop.detail)
         tools = await self._deps.gateway.tools(self._spec)
-        return await handler(request.override(model=run.model, tools=self.shown(tools)))
+        if first := _briefing(self._spec, tools, request.messages):
+            return ModelResponse(result=[first])
+        return await handler(request.override(model=run.model, tools=self.offered(tools)))
 
-    def shown(self, tools: Sequence[BaseTool]) -> list[BaseTool | Json]:
+    def offered(self, tools: Sequence[BaseTool]) -> list[BaseTool | Json]:
         """The tools as the model reads them."""
         return [*brief([offered(each) for each in tools])]
 
@@ -113,7 +117,7 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
             _take_place(call["id"], run, request.state["messages"])
             async with run.counting:  # in the order of the calls, which decides for which of them a limit has room
                 await self._deps.ledger.count_tool_call(run.account)
-            evidence_id, evidence = await self._run(call["name"], call["args"], run, request.state["messages"])
+            evidence_id, evidence, text = await self._run(call["name"], call["args"], run, request.state["messages"])
         except ENDS_THE_RUN:
             raise
         except GraphError as error:
@@ -139,13 +143,12 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         run.unanswered.pop(reference["server"], None)
         known = {key: reference[key] for key in _TOLD_OF_EVIDENCE}  # type: ignore[literal-required]
         run.emit({**event, "evidence": evidence_id, "ms": evidence.duration_ms, **known})
-        label = FLAGGED if evidence.flags else UNTRUSTED if evidence.untrusted else ""
-        text = f"{evidence_id}\n{spotlighted(evidence.text, label)}"
         return ToolMessage(text, tool_call_id=call["id"], name=call["name"], artifact=reference)
 
     async def _run(
         self, name: str, arguments: Json, run: TaskRun, messages: Sequence[AnyMessage]
-    ) -> tuple[str, Evidence]:
+    ) -> tuple[str, Evidence, str]:
+        """The result as evidence, and as the model reads it."""
         gateway, store, job_id = self._deps.gateway, self._deps.evidence, run.account.job_id
         allowed = {tool.name: tool for tool in await gateway.tools(self._spec)}
         if name not in allowed:
@@ -175,7 +178,11 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         )
         evidence_id = await store.add(job_id, evidence)
         run.evidence[evidence_id] = evidence.reference(evidence_id)
-        return evidence_id, evidence
+        return evidence_id, evidence, self.told(evidence_id, evidence, allowed.values())
+
+    def told(self, evidence_id: str, evidence: Evidence, tools: Iterable[BaseTool]) -> str:
+        """The result as the model reads it."""
+        return shown(evidence_id, evidence, addresses=any(map(_reaches_out, tools)))
 
     async def _made_up(self, arguments: Json, run: TaskRun, messages: Sequence[AnyMessage]) -> bool:
         """Whether the arguments hold an address that was neither in the question nor in the `url` of a result.
@@ -189,6 +196,16 @@ class Toolbox(AgentMiddleware[AgentState[Any], TaskRun]):
         ids = [each.artifact["id"] for each in messages if isinstance(each, ToolMessage) and each.artifact]
         found = (await self._deps.evidence.many(run.account.job_id, ids)).values()
         return bool(wanted - {address for each in found for address in each.addresses})
+
+
+def _briefing(spec: AgentSpec, tools: Sequence[BaseTool], messages: Sequence[AnyMessage]) -> AIMessage | None:
+    """The calls that an agent begins with in any case: no model has to be asked for them."""
+    if any(isinstance(each, AIMessage) for each in messages):
+        return None
+    known = {f"{each.name.partition(SEPARATOR)[0]}.{(each.metadata or {})[TOOL]}": each.name for each in tools}
+    names = [known[each] for each in spec.briefing if each in known]
+    calls = [{"name": name, "args": {}, "id": new_id(), "type": "tool_call"} for name in names]
+    return AIMessage("", tool_calls=calls) if calls else None
 
 
 def _take_place(call: str | None, run: TaskRun, messages: Sequence[AnyMessage]) -> None:

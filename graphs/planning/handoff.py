@@ -1,12 +1,13 @@
 """What an agent is handed: its task, and the findings and evidence it builds on. Bounded, and complete or refused."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from agents.base import AgentSpec
 from graphs.errors import HandoffRefused
 from graphs.evidence.store import Evidence
 from graphs.state import MAX_ENTRIES, EvidenceRef, FindingState, Json, ResearchState, TaskState, of_status
@@ -43,11 +44,14 @@ class Handoff(TypedDict):
 _HANDOFF = TypeAdapter(Handoff)
 
 
-def handoff(task: TaskState, state: ResearchState) -> Handoff:
-    """The hand-off of this task, with the newest of what it builds on."""
+def handoff(task: TaskState, state: ResearchState, agents: Iterable[AgentSpec] = ()) -> Handoff:
+    """The hand-off of this task, with the newest of what it builds on. What its agents were briefed with is of no use
+    to others."""
     sources = {*task["depends_on"], task["id"]}
+    briefed = {tool for agent in agents for tool in agent.briefing}
+    useful = [each for each in state["evidence"].values() if f"{each['server']}.{each['tool']}" not in briefed]
     findings, fewer = newest([each for each in of_status(state, "verified") if each["task"] in sources], MOST_FINDINGS)
-    evidence, less = newest([each for each in state["evidence"].values() if each["task"] in sources], MOST_EVIDENCE)
+    evidence, less = newest([each for each in useful if each["task"] in sources], MOST_EVIDENCE)
     return Handoff(
         job_id=state["job_id"],
         tenant=state["tenant"],
@@ -93,7 +97,7 @@ def packet(given: Handoff, stored: dict[str, Evidence]) -> str:
             "question": checked["question"],
             "task": {"id": task["id"], "objective": task["objective"]},
             "evidence": [at_hand(each, stored[each["id"]]) for each in checked["evidence"]],
-            "findings": [{key: each[key] for key in _SHOWN_OF_FINDING} for each in checked["findings"]],  # type: ignore[literal-required]
+            "findings": [told(each, _SHOWN_OF_FINDING) for each in checked["findings"]],
             "omitted": checked["omitted"],
             "feedback": task["feedback"],
         },
@@ -102,6 +106,11 @@ def packet(given: Handoff, stored: dict[str, Evidence]) -> str:
     if len(text) > PACKET_CHARS:
         raise HandoffRefused(f"a hand-off of {len(text)} characters is too large; {PACKET_CHARS} are allowed")
     return text
+
+
+def told(finding: FindingState, shown: Iterable[str]) -> Json:
+    """These fields of a finding, without those that are empty."""
+    return {key: value for key in shown if (value := finding[key]) not in (None, "")}  # type: ignore[literal-required]
 
 
 def at_hand(reference: EvidenceRef, stored: Evidence) -> Json:

@@ -104,7 +104,9 @@ def graph(settings: Settings, addresses: Addresses, redis_client: Redis) -> Run:
             servers = {**addresses.servers, **(elsewhere or {})}
             async with ToolGateway(servers) as gateway, DefaultAsyncHttpxClient() as http:
                 tiers = settings.model_copy(update={"supervisor_model": settings.model})
-                deps = dataclasses.replace(dependencies(tiers, url, http, gateway, redis_client), **other)
+                deps = dependencies(tiers, url, http, gateway, redis_client)
+                alone = tuple(each.model_copy(update={"briefing": ()}) for each in deps.agents)  # scripts call for all
+                deps = dataclasses.replace(deps, **{"agents": alone, **other})
                 yield build_research_graph(deps, RedisSaver(redis_client, ttl_seconds=600))
 
     return build

@@ -242,7 +242,7 @@ async def test_no_recursion_limit_is_met_with_an_exception(graph: Run, limit: in
 async def test_a_limit_is_asked_for_again_when_the_answer_adds_nothing(graph: Run) -> None:
     script = Script(lambda packet, _: assign(task(len(packet["tasks"]) + 1, "sales")), revenue, quoting)
     async with graph(script) as research:
-        paused = await invoked(research, started(budget_micro_usd=5_000, agent_share_percent=60))
+        paused = await invoked(research, started(budget_micro_usd=5_000, agent_share_percent=50))
         again = await invoked(research, Command(resume={"action": "redirect", "note": "only Italy"}))
         odd = await invoked(research, Command(resume={"action": "make it so"}))
     reasons = [each["__interrupt__"][0].value["reason"] for each in (paused, again, odd)]

@@ -78,7 +78,7 @@ def test_the_stand_in_tells_what_differs_from_the_nearest_request(file: Path) ->
         nonsense = httpx.post(f"{url}/v1/chat/completions", content=b"[]")
     assert unknown.status_code == 404
     message = unknown.json()["error"]["message"]
-    assert message.startswith(f"not in the cassette; nearest is {asked.line['id']} (T1 of sales): message 4 (tool):")
+    assert message.startswith(f"not in the cassette; nearest is {asked.line['id']} (T1 of sales): message 6 (tool):")
     assert "2031" in message
     assert nonsense.status_code == 400
 
