@@ -13,6 +13,8 @@ from graphs.evidence import number_words
 from graphs.evidence.years import CURRENCIES, MONTH, years
 
 _SCALES = {"k": 1_000, "m": 1_000_000, "mn": 1_000_000, "bn": 1_000_000_000, **number_words.SCALES}
+_SCALES |= {"lakh": 100_000, "lakhs": 100_000, "crore": 10_000_000, "crores": 10_000_000}
+_MYRIADS = {"\u4e07": 10_000, "\u842c": 10_000, "\u5104": 100_000_000, "\u4ebf": 100_000_000}  # in Chinese and Japanese
 _GROUP = r"[,\u00a0\u202f]"
 _LABEL = re.compile(
     rf"""(?<![\w.,])(?:
@@ -23,11 +25,14 @@ _LABEL = re.compile(
     )""",
     re.VERBOSE,
 )
+# 1.234,56; 1 234,56; 1.234.567; 12,5 %. What may be English is English (1.234, 1,234), or two cells of a row (1 234).
+_CONTINENTAL = r"\d{1,3}(?:(?:\.\d{3})+,\d+|(?:\ \d{3})+,\d\d?|(?:\.\d{3}){2,}|,\d\d?(?=\s?%))(?![\d,.]*\d)"
+_INDIAN = r"\d{1,2}(?:,\d\d)+,\d{3}(?!\d)"  # 1,23,45,678
 _NUMBER = re.compile(
     rf"""(?:(?<![\w.])|(?<={CURRENCIES}))
-        (?P<digits>\d{{1,3}}(?:{_GROUP}\d{{3}})+(?!\d)|\d+)
-        (?P<fraction>\.\d+)?
-        \s?(?P<suffix>%|per\ ?cent\b|(?:{"|".join(_SCALES)})\b)?""",
+        (?:(?P<continental>{_CONTINENTAL})
+          |(?P<digits>{_INDIAN}|\d{{1,3}}(?:{_GROUP}\d{{3}})+(?!\d)|\d+)(?P<fraction>\.\d+)?)
+        \s?(?P<suffix>%|per\ ?cent\b|(?:{"|".join(_SCALES)})\b|{"|".join(_MYRIADS)})?""",
     re.VERBOSE | re.IGNORECASE,
 )
 _WORDS = re.compile(
@@ -98,7 +103,7 @@ def _is_idle(match: re.Match[str], text: str) -> bool:
 
 def _quantity(match: re.Match[str]) -> Quantity:
     suffix = (match["suffix"] or "").lower()
-    scale = _SCALES.get(suffix, 1)
+    scale = (_SCALES | _MYRIADS).get(suffix, 1)
     mantissa = number_words.read(match["words"], scale) if match.re is _WORDS else _in_digits(match)
     exponent = int(mantissa.as_tuple().exponent)
     # A small whole number without a scale counts things ("5 customers"): rounding 4.7 to it would carry anything.
@@ -109,6 +114,8 @@ def _quantity(match: re.Match[str]) -> Quantity:
 
 
 def _in_digits(match: re.Match[str]) -> Decimal:
+    if continental := match["continental"]:
+        return Decimal(re.sub(r"[. ]", "", continental).replace(",", "."))
     return Decimal(re.sub(_GROUP, "", match["digits"]) + (match["fraction"] or ""))
 
 

@@ -17,6 +17,7 @@ from app.stand_in.wire import FunctionSpec
 from app.stand_in.words import clauses
 from sample.rules import planner
 from sample.rules.generalist import RULES, SERVERS, generalist
+from sample.rules.vocabulary import OWN, says
 from sample.rules.writer import write
 
 __all__ = ["decide", "work", "write"]
@@ -31,7 +32,7 @@ def decide(packet: SupervisorPacket) -> SupervisorDecision | None:
         return None
     own = packet.model_copy(update={"agents": [each for each in packet.agents if each.name in RULES]})
     if not others or not packet.may_assign:
-        return planner.decide(own)
+        return None if _may_be_published(packet) else planner.decide(own)
     if packet.tasks:
         decision = planner.decide(own)
         return decision if decision.action == "assign" else None
@@ -46,6 +47,14 @@ def decide(packet: SupervisorPacket) -> SupervisorDecision | None:
     return (
         SupervisorDecision(action="assign", reason="Each knows a part.", tasks=found, then="report") if found else None
     )
+
+
+def _may_be_published(packet: SupervisorPacket) -> bool:
+    """Whether the company's own data had no answer to a question that does not say that it is about the company."""
+    asked = {task.agent for task in packet.tasks}
+    is_left = packet.may_assign and bool(asked) and "researcher" not in asked
+    nothing = all(task.status != "pending" and not task.findings for task in packet.tasks)
+    return is_left and nothing and packet.note is None and not says(OWN, packet.question)
 
 
 def _fits_best(clause: str, others: Sequence[AgentInfo], packet: SupervisorPacket) -> bool:

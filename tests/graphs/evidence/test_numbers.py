@@ -183,3 +183,33 @@ def test_words_that_are_no_number_of_their_own(text: str) -> None:
 )
 def test_words_and_digits_carry_one_another(claim: str, evidence: str, is_known: bool) -> None:
     assert (unknown(claim, numbers_in([evidence])) == []) is is_known
+
+
+@pytest.mark.parametrize(
+    ("written", "same", "parts"),
+    [
+        (
+            "EUR 1.234,56 million",
+            ["EUR 1,234.56 million", "1234560000", "EUR 1.2 billion"],
+            ["1.234 million", "56 million"],
+        ),
+        ("EUR 1 234,56", ["1,234.56", "1.234,56"], ["234 euros", "56 euros", "1 euro"]),
+        ("1.234.567 euros", ["1,234,567", "1.2 million"], ["1.234 euros", "567 euros"]),
+        ("12,5 % of them", ["12.5%", "12.5 percent"], ["5%", "2.5%"]),
+        ("1,23,45,678 rupees", ["12,345,678", "1,23,45,678"], ["45,678 rupees", "23 rupees"]),
+        ("Rs 3 crore", ["Rs 30,000,000", "300 lakh", "30 million"], ["3 million", "3 lakh"]),
+        ("2 lakh people", ["200,000", "0.2 million"], ["2 million", "20,000"]),
+        ("12 \u4e07", ["120,000", "12\u4e07"], ["12 million", "12,000"]),
+        ("3\u5104", ["300 million", "300,000,000"], ["3 million"]),
+        ("\u0967\u0968\u0969 people", ["123 people"], ["12 people", "3 people"]),
+        ("twenty-three million", ["23 million", "23,000,000"], ["3 million", "20 million"]),
+        ("1.234 kg", ["1.234", "1.23"], ["1,234 kg", "234 kg"]),
+        ("1,234 kg", ["1234 kg", "1.2 thousand"], ["1.234 kg", "234 kg"]),
+    ],
+)
+def test_numbers_are_read_as_people_write_them_at_home(written: str, same: list[str], parts: list[str]) -> None:
+    """And a part of one carries nothing."""
+    known = numbers_in([f"It came to {written} in all."])
+    assert [each for each in same if unknown(f"It was {each}.", known)] == []
+    assert [each for each in parts if not unknown(f"It was {each}.", known)] == []
+    assert unknown(f"It was {written}.", known) == []
