@@ -78,7 +78,7 @@ def test_a_program_is_started_as_compose_starts_it(name: str) -> None:
     assert container["args"] == service["command"]
     assert container.get("command") == service.get("entrypoint")
     assert container["image"] == f"registry.example.com/tollgate:{VERSION}"
-    assert program(of_kind("Deployment", base() + everything())[name])["image"].endswith(service["image"])
+    assert program(of_kind("Deployment", everything() + base())[name])["image"].endswith(service["image"])
     [port] = container["ports"]
     assert str(port["containerPort"]) == container["args"][-1]
     grace = int(service["stop_grace_period"].rstrip("s"))
@@ -152,7 +152,7 @@ def test_a_program_is_bounded_and_twice_there(name: str) -> None:
         "requests": {"cpu": "250m", "memory": "1Gi"},
         "limits": {"memory": "2Gi"},
     }
-    assert of_kind("Deployment", base() + everything())[name]["spec"].get("replicas", 2) >= 2
+    assert of_kind("Deployment", everything() + base())[name]["spec"].get("replicas", 2) >= 2
     rolled = deployment(name)["spec"]["strategy"]
     assert rolled == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     budget = of_kind("PodDisruptionBudget", everything())[name]["spec"]

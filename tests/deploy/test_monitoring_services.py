@@ -1,6 +1,7 @@
 """Prometheus, Grafana, collector and Jaeger of compose.yaml: on request only, and each finds what it reads."""
 
 import configparser
+import contextlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from app.config.tracing_settings import DEFAULT_ENDPOINT
+from deploy.check_image import Stack
 from tests.deploy.test_container import MONITORING, OURS, ROOT, SERVICES, size
 from tests.deploy.test_monitoring import GRAFANA, PROMETHEUS
 
@@ -36,6 +38,11 @@ def test_only_who_asks_for_them_gets_them() -> None:
     for name in set(SERVICES) - set(MONITORING):
         assert not set(SERVICES[name].get("depends_on", {})) & set(MONITORING)
         assert "monitoring" not in SERVICES[name]["networks"]
+
+
+def test_the_check_of_the_image_starts_our_programs_and_redis_alone(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as ending:
+        assert set(Stack(tmp_path, ending).services) == set(OURS) | {"redis"}
 
 
 @every_one
