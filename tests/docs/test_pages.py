@@ -29,7 +29,7 @@ def test_a_page_names_files_that_exist(name: str) -> None:
 def test_a_block_is_of_a_kind_that_is_run_or_is_no_command(name: str) -> None:
     """`sh` is run by tests; `console` is for what they cannot run: containers, keys, a reader's own data."""
     kinds = set(re.findall(r"^```(\w+)$", page(name), re.MULTILINE))
-    assert kinds <= {"sh", "console", "diff", "json", "text", "toml", "sql"}
+    assert kinds <= {"sh", "console", "diff", "json", "text", "toml", "sql", "yaml"}
 
 
 def test_the_generated_parts_are_up_to_date(
