@@ -5,8 +5,11 @@ Secrets and personal data are redacted, as in events and logs.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import Context
+from typing import Any
 
+import langsmith
 from langchain_core.callbacks import BaseCallbackHandler
 
 from app.config.settings import Settings
@@ -39,7 +42,12 @@ def _spans(settings: Settings, service: str) -> Iterator[None]:
 def _langsmith(settings: Settings) -> Iterator[list[BaseCallbackHandler]]:
     """The LangSmith tracer, or none."""
     if not settings.langsmith_tracing:
-        yield []
+        # LangChain wraps each call of a middleware for LangSmith, which hands it to a thread and back, also when off.
+        langsmith.set_runtime_overrides(aio_to_thread=_at_once)
+        try:
+            yield []
+        finally:
+            langsmith.set_runtime_overrides()
         return
     from langchain_core.tracers import LangChainTracer  # noqa: PLC0415  slow imports, for tracing only
     from langsmith import Client  # noqa: PLC0415
@@ -56,3 +64,7 @@ def _langsmith(settings: Settings) -> Iterator[list[BaseCallbackHandler]]:
         yield [LangChainTracer(project_name=settings.langsmith_project, client=client)]
     finally:
         client.close(timeout=FLUSH_S)
+
+
+async def _at_once(_: Any, context: Context, function: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
+    return context.run(function, *given, **named)

@@ -188,9 +188,12 @@ class ReplayingEvidence(EvidenceStore):
         super().__init__(*args, **more)
         self._player = player
 
-    async def new_id(self, job_id: str, evidence: Evidence) -> str:
-        """As it was, or a new one."""
-        return self._player.next_evidence(job_id, evidence) or await super().new_id(job_id, evidence)
+    async def add(self, job_id: str, evidence: Evidence) -> str:
+        """Store it under the id that it had, or a new one."""
+        if (evidence_id := self._player.next_evidence(job_id, evidence)) is None:
+            return await super().add(job_id, evidence)
+        await self.put(job_id, evidence_id, evidence)
+        return evidence_id
 
 
 def _error(told: Json) -> Exception:

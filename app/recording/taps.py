@@ -124,9 +124,9 @@ class RecordingEvidence(EvidenceStore):
         super().__init__(*args, **more)
         self._recorder = recorder
 
-    async def new_id(self, job_id: str, evidence: Evidence) -> str:
-        """As `EvidenceStore.new_id`."""
-        evidence_id = await super().new_id(job_id, evidence)
+    async def add(self, job_id: str, evidence: Evidence) -> str:
+        """As `EvidenceStore.add`."""
+        evidence_id = await super().add(job_id, evidence)
         line: Json = {name: getattr(evidence, name) for name in ("task", "server", "tool", "arguments")}
         line |= {"kind": "evidence", "evidence": evidence_id, "at": utc_now().isoformat()}
         self._recorder.note(job_id, line)

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,9 +18,11 @@ from redis.asyncio import Redis
 from graphs.errors import ToolFailure
 from graphs.evidence.numbers import numbers_in
 from graphs.evidence.plain_results import numbers_of
+from graphs.redis.script import Script
 from graphs.state import EvidenceRef, Json
 from graphs.untrusted.injections import visible
 
+_ADD = Script(Path(__file__).parent / "add.lua")
 _COUNTER = "next"
 _OF_A_SOURCE = ("id", "publisher", "date", "url", "confidence", "retrieved")
 MOST_TITLE = 300  # characters of a title that the state keeps
@@ -154,10 +157,9 @@ class EvidenceStore:
         self._ttl = ttl_seconds
 
     async def add(self, job_id: str, evidence: Evidence) -> str:
-        """Store it under a new id and return that."""
-        evidence_id = await self.new_id(job_id, evidence)
-        await self.put(job_id, evidence_id, evidence)
-        return evidence_id
+        """Store it under a new id, E1, E2, ... in order of arrival, and return that."""
+        added = await _ADD.run(self._client, [_key(job_id)], evidence.model_dump_json(), self._ttl)
+        return str(added.decode())
 
     async def put(self, job_id: str, evidence_id: str, evidence: Evidence) -> None:
         """Store it under this id."""
@@ -165,14 +167,6 @@ class EvidenceStore:
             pipe.hset(_key(job_id), evidence_id, evidence.model_dump_json())
             pipe.expire(_key(job_id), self._ttl)
             await pipe.execute()
-
-    async def new_id(self, job_id: str, evidence: Evidence) -> str:  # noqa: ARG002  a replay looks it up
-        """E1, E2, ... in order of arrival."""
-        async with self._client.pipeline(transaction=True) as pipe:
-            pipe.hincrby(_key(job_id), _COUNTER, 1)
-            pipe.expire(_key(job_id), self._ttl)
-            number, _ = await pipe.execute()
-        return f"E{number}"
 
     async def renew(self, job_id: str) -> None:
         """Renew the TTL, so that a waiting job keeps its evidence as long as its state."""

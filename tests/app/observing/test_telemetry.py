@@ -1,14 +1,17 @@
 """With their own settings jobs are traced to LangSmith and OpenTelemetry; without them nothing is built or sent."""
 
+import asyncio
 import contextlib
 import gzip
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import langsmith
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -55,6 +58,16 @@ def ingest() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
     app = Starlette(routes=[Route("/{path:path}", take, methods=["GET", "POST", "PATCH"])])
     with served(app) as address:
         yield address, taken
+
+
+def test_without_langsmith_no_call_is_handed_to_a_thread_for_it(settings: Settings) -> None:
+    async def called() -> list[str]:
+        await langsmith.traceable(name="a call of a middleware")(asyncio.sleep)(0)
+        return [each.name for each in threading.enumerate() if each.name.startswith("asyncio_")]
+
+    assert asyncio.run(called())
+    with tracing(settings, "worker"):
+        assert asyncio.run(called()) == []
 
 
 def test_without_settings_there_is_no_tracer(settings: Settings) -> None:
