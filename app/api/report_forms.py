@@ -9,11 +9,13 @@ from fastapi import Response
 from app.api.backend import Backend
 from app.api.models import ReportDocument
 from app.api.problems import Refused
+from app.errors import NotTypeset
 from app.jobs.kept import Reported
 from app.jobs.states import MEDIA, Format
 from app.reports.document import Document, document
 from app.reports.page import POLICY, article, page
 from app.reports.pdf import Typesetter
+from app.reports.word import pictures_of, word
 from safe_http.turns import Turns
 
 T = TypeVar("T")
@@ -44,7 +46,14 @@ class ReportForms:
             shown = await self._rendered(here, tenant, found, page)
             return Response(shown, media_type=MEDIA[form], headers={"Content-Security-Policy": POLICY})
         read = await self._rendered(here, tenant, found, lambda read: read)
-        return Response(await self._typesetter.pdf(read, tenant), media_type=MEDIA[form])
+        if form == "pdf":
+            return Response(await self._typesetter.pdf(read, tenant), media_type=MEDIA[form])
+        try:
+            pictures = await self._typesetter.pictures(pictures_of(read), tenant)
+        except NotTypeset:
+            pictures = {}  # the document says where its charts are
+        async with self._pages.turn(tenant):
+            return Response(await asyncio.to_thread(word, read, pictures), media_type=MEDIA[form])
 
     async def article(self, here: Backend, tenant: str, job_id: str) -> str | None:
         """The report as part of a page; None if there is none. Raises NoSuchJob."""

@@ -16,7 +16,7 @@ from app.commands.terminal import EXIT, INTERRUPTED, RUN, Terminal, in_full, loa
 from app.config import ports
 from app.config.settings import Settings
 from app.errors import ApiFailed, BadInput
-from app.jobs.states import Format, Status
+from app.jobs.states import BINARY, Format, Status
 from app.observing.terminals import harmless_json, raw
 from app.running.servers import LOOPBACK
 from graphs.spending.limits import MICRO, MOST_S, MOST_USD, OnLimit
@@ -151,8 +151,8 @@ def report(
     url: Url = None,
 ) -> None:
     """Print a job's report, or write it to a file."""
-    if form == "pdf" and output is None and raw(sys.stdout).isatty():
-        raise BadInput("a PDF cannot be printed to a terminal; choose a file with -o")
+    if form in BINARY and output is None and raw(sys.stdout).isatty():
+        raise BadInput(f"{form} cannot be printed to a terminal; choose a file with -o")
     with connected(api_of(url)) as client:
         content = client.report(job, form)
     if output is None:
@@ -165,7 +165,7 @@ def report(
 
 
 def _print_report(content: bytes, form: Format) -> None:
-    if form == "pdf":
+    if form in BINARY:
         sys.stdout.buffer.write(content)
         return
     text = content.decode(errors="replace")

@@ -34,28 +34,33 @@ class Carrier(NamedTuple):
         return "-".join([self.evidence, *(str(each) for each in (self.row, self.column) if each >= 0)])
 
 
-class _Places:
+class Places:
     """Which numbers are where in the evidence, looked up once."""
 
     def __init__(self, evidence: Mapping[str, Evidence]) -> None:
         self._evidence = evidence
-        self._numbers: dict[str, list[tuple[Carrier, frozenset[Decimal]]]] = {}
+        self._numbers: dict[str, tuple[frozenset[Decimal], list[tuple[Carrier, frozenset[Decimal]]]]] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._evidence
 
     def of(self, quantity: Quantity, name: str) -> Carrier | None:
         """The first place in this evidence that carries the quantity; None if the evidence does not support it."""
-        evidence = self._evidence.get(name)
-        if evidence is None or not is_known(quantity, evidence.numbers):
+        if name not in self._evidence:
             return None
         if name not in self._numbers:
-            self._numbers[name] = [(place, found) for place, found in _numbers_of(name, evidence) if found]
-        found = (place for place, numbers in self._numbers[name] if is_known(quantity, numbers))
-        return next(found, Carrier(name))
+            evidence = self._evidence[name]
+            places = [(place, found) for place, found in _numbers_of(name, evidence) if found]
+            self._numbers[name] = evidence.numbers, places
+        supported, places = self._numbers[name]
+        if not is_known(quantity, supported):
+            return None
+        return next((place for place, found in places if is_known(quantity, found)), Carrier(name))
 
 
-def link(tokens: Sequence[Token], order: Sequence[str], evidence: Mapping[str, Evidence]) -> None:
+def link(tokens: Sequence[Token], order: Sequence[str], places: Places) -> None:
     """Add the links. `order` has the ids of the evidence by the numbers of their citations, from 1."""
-    sources = {str(number): name for number, name in enumerate(order, start=1) if name in evidence}
-    places = _Places(evidence)
+    sources = {str(number): name for number, name in enumerate(order, start=1) if name in places}
     for at, token in enumerate(tokens):
         if token.type == "inline":
             token.children = _linked(token.children or [], _rest_of_row(tokens[at + 1 :]), sources, places)
@@ -76,7 +81,7 @@ def _rest_of_row(tokens: Sequence[Token]) -> str:
     return " ".join(each.content for each in cells)
 
 
-def _linked(tokens: Sequence[Token], rest: str, sources: Mapping[str, str], places: _Places) -> list[Token]:
+def _linked(tokens: Sequence[Token], rest: str, sources: Mapping[str, str], places: Places) -> list[Token]:
     whole = "".join(each.content for each in tokens) + rest
     cited = [
         (each.end(), [sources.get(number, "") for number in _DIGITS.findall(each[0])])
@@ -99,7 +104,7 @@ def _linked(tokens: Sequence[Token], rest: str, sources: Mapping[str, str], plac
 
 
 def _links(
-    text: str, begun: int, cited: Sequence[tuple[int, list[str]]], sources: Mapping[str, str], places: _Places
+    text: str, begun: int, cited: Sequence[tuple[int, list[str]]], sources: Mapping[str, str], places: Places
 ) -> list[tuple[int, int, Carrier]]:
     """Where links go: numbers to what carries them in the evidence that is cited next, and citations. `begun` is where
     the text begins, and `cited` where each citation of the block ends and what it names."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from markdown_it.token import Token
 
 from app.jobs.kept import Reported
-from app.reports.carriers import Carrier, carriers, link
+from app.reports.carriers import Carrier, Places, carriers, link
 from app.reports.figures import add_figures
 from app.reports.sources import Source, source
 from app.reports.text import parsed
@@ -68,9 +68,11 @@ def document(reported: Reported, evidence: Mapping[str, Evidence]) -> Document:
     more += [each for finding in of_status(state, "verified")[:FINDINGS] for each in finding["evidence"]]
     order = list(dict.fromkeys([*parts.order, *(each for each in more if each in state["evidence"])]))
 
+    places = Places(evidence)
+
     def read(text: str, under: int = 2) -> list[Token]:
         tokens = parsed(text, evidence, under)
-        link(tokens, order, evidence)
+        link(tokens, order, places)
         return tokens
 
     body = read(parts.body, under=1)
@@ -124,7 +126,7 @@ def _differences(found: Sequence[Difference], state: ResearchState, order: Seque
         head = ["", *(one.who or f"Source {_numbers(one.evidence, order)}" for one in each.estimates)]
         rows = [
             ["Value", *(f"**{_cell(one.value)}** {_cited(one.evidence, order)}" for one in each.estimates)],
-            ["Confidence", *(of[one.finding]["confidence"] for one in each.estimates)],
+            ["Confidence", *(_sure(of[one.finding]) for one in each.estimates)],
             ["Found by", *(_cell(of[one.finding]["agent"]) for one in each.estimates)],
         ]
         spread = f"They are {each.spread} apart."
@@ -171,9 +173,13 @@ def _findings(state: ResearchState, order: Sequence[str]) -> str:
 
 
 def _finding(finding: FindingState, order: Sequence[str]) -> list[str]:
+    return [f"{_cell(finding['claim'])} {_cited(finding['evidence'], order)}", _sure(finding), _cell(finding["agent"])]
+
+
+def _sure(finding: FindingState) -> str:
+    """Its confidence, and why it should not be believed at face value."""
     marks = "; ".join(SAID[each] for each in finding["marks"] if each in SAID)
-    confidence = finding["confidence"] + (f" ({marks})" if marks else "")
-    return [f"{_cell(finding['claim'])} {_cited(finding['evidence'], order)}", confidence, _cell(finding["agent"])]
+    return finding["confidence"] + (f" ({marks})" if marks else "")
 
 
 def _method(reported: Reported) -> str:

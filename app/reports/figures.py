@@ -36,6 +36,11 @@ class Series(NamedTuple):
     groups: dict[str, Points]
 
     @property
+    def key(self) -> str:
+        """Unique in a report."""
+        return f"{self.evidence}.{self.measure}"
+
+    @property
     def title(self) -> str:
         """What the chart shows, in one line."""
         return f"{_words(self.measure)} by {_words(self.by).lower()}{f' ({self.note})' if self.note else ''}"
@@ -80,7 +85,7 @@ def series_of(name: str, evidence: Evidence, column: int) -> Series | None:
             if groups := _in_time(dated, index, at, column):
                 return Series(*told, columns[index], note, True, groups)
             return None
-    for index in at:
+    for index in (each for each in at if all(isinstance(row[each], str) for row in rows)):
         kept = [row for row in rows if not _SUM.match(str(row[index]))]
         if LEAST_POINTS <= len({row[index] for row in kept}) == len(kept) <= MOST_BARS:
             return Series(*told, columns[index], note, False, {"": {str(row[index]): row[column] for row in kept}})

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from graphs.evidence.rendering import about
+from graphs.evidence.rendering import about, counted
 from graphs.evidence.store import Evidence, evidence_ids
 from graphs.state import EvidenceRef, Json
 from graphs.untrusted.inert import is_address
@@ -109,7 +109,7 @@ def _doubts(ref: EvidenceRef) -> list[str]:
 
 def _call(ref: EvidenceRef, title: str, stored: Evidence | None, agent: str) -> list[tuple[str, str]]:
     asked = json.dumps(ref["arguments"], ensure_ascii=False)
-    rows = f"{ref['rows']} rows: {', '.join(ref['columns'])}" if ref["columns"] else ref["kind"]
+    rows = f"{counted(ref['rows'], 'row')}: {', '.join(ref['columns'])}" if ref["columns"] else ref["kind"]
     told = {
         "Asked by": f"{agent}, task {ref['task']}",
         "Tool": f"{ref['server']}.{ref['tool']}" + (f" ({title})" if title else ""),

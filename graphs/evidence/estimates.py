@@ -102,7 +102,7 @@ def _claim(finding: FindingState) -> _Claim | None:
     """The claim, if it is about one number of something definite."""
     text, who = _unattributed(finding["claim"].strip().rstrip("."))
     found = quantities(text)
-    if len(found) != 1 or finding["value"] is None or _INDEFINITE.match(text) or finding["marks"]:
+    if len(found) != 1 or finding["value"] is None or _INDEFINITE.match(text):
         return None
     (quantity,) = found
     if abs(Decimal(repr(finding["value"]))) not in {quantity.value, quantity.mantissa}:

@@ -38,7 +38,7 @@ async def test_a_job_that_has_ended_is_read_in_all_forms(file: str, api: Api, re
         assert (job["status"], job["stop_reason"]) == ("completed", "answered")
         assert job["findings"]
         forms = {}
-        for form in ("md", "html", "pdf", "json"):
+        for form in ("md", "html", "pdf", "docx", "json"):
             answer = await client.get(job["links"]["report"], params={"format": form})
             assert answer.status_code == 200, (form, answer.text)
             forms[form] = answer.content

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from app.errors import NotTypeset, OperatorMustAct
 from app.reports import pdf
 from app.reports.pdf import EVIDENCE_CHARS, Typesetter
 from graphs.evidence.store import Evidence
-from tests.app.reports.made import SVG, evidence, made
+from tests.app.reports.made import SVG, evidence, made, table
+from tests.app.reports.test_figures import BODY, COLUMNS, YEARS
 from tests.app.reports.test_page import PIECES
 from tests.examples import at_most
 
@@ -34,6 +36,7 @@ REPORT = """> By how much?
 
 ![growth](evidence/E1.svg)
 """
+PARTIAL: dict[str, Any] = {"status": "partial", "stop_reason": "budget_reached"}
 TYPST = ['#read("/etc/passwd")', "#eval(", "$x^2$", "#import", "@E1", "<E1>", "#{", "]", "\\", "*", "= ", "~", "\0"]
 
 
@@ -73,7 +76,48 @@ async def test_all_of_a_report_is_in_it() -> None:
     assert document.metadata.title == "Revenue *rose*"
     assert _addresses(document) == {"https://acea.example/"}
     notes = [note.get_object() for page in document.pages for note in page.get("/Annots", [])]
-    assert len(notes) == 2, "and one that leads to the evidence"
+    assert len(notes) == 3, "and two that lead to the evidence, from the text and from its sources"
+
+
+async def test_it_is_tagged_has_bookmarks_and_its_charts_are_drawn_not_painted() -> None:
+    document = await _pdf(f"## Sales\n\n{BODY}", {"E1": table(COLUMNS, *YEARS)})
+    root: Any = document.root_object
+    assert root["/MarkInfo"]["/Marked"]
+    assert root["/Lang"] == "en"
+    kinds = {str(each.get("/S")) for each in _elements(root["/StructTreeRoot"])}
+    assert {"/H1", "/H2", "/Table", "/TH", "/TD", "/Link", "/Figure"} <= kinds
+    assert b"pdfuaid:part>1<" in root["/Metadata"].get_data().replace(b"\n", b"")
+    assert _bookmarks(document.outline)[:4] == ["Revenue", "Sales", "Confidence and gaps", "Sources"]
+    resources: list[Any] = [page["/Resources"] for page in document.pages]
+    fonts = [each.get_object() for found in resources for each in found["/Font"].values()]
+    descriptors = [each["/DescendantFonts"][0]["/FontDescriptor"] for each in fonts if "/DescendantFonts" in each]
+    assert descriptors
+    assert all({"/FontFile2", "/FontFile3"} & set(each) for each in descriptors)
+    assert not [image for page in document.pages for image in page.images]
+    assert "21.1" in _text(document).partition("The end.")[0], "what is in the chart can be read"
+
+
+def _bookmarks(outline: Any) -> list[str]:
+    return [title for each in outline for title in (_bookmarks(each) if isinstance(each, list) else [each["/Title"]])]
+
+
+def _elements(node: Any) -> Iterator[Any]:
+    """All elements of the structure."""
+    kids = node.get("/K", [])
+    for each in kids if isinstance(kids, list) else [kids]:
+        found = each.get_object()
+        if isinstance(found, dict):
+            yield found
+            yield from _elements(found)
+
+
+async def test_a_partial_report_says_so_and_has_the_same_sections() -> None:
+    whole = await _pdf(BODY, {"E1": table(COLUMNS, *YEARS)})
+    part = PdfReader(io.BytesIO(await Typesetter().pdf(made(BODY, {"E1": table(COLUMNS, *YEARS)}, **PARTIAL), "a")))
+    assert "This report is partial: the rest of the budget does not pay for another call" in _text(part)
+    assert "This report is" not in _text(whole)
+    assert _text(part).count("Confidence and gaps") == _text(whole).count("Confidence and gaps") == 1
+    assert _bookmarks(part.outline) == _bookmarks(whole.outline)
 
 
 @settings(max_examples=at_most(40))
