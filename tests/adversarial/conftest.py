@@ -1,0 +1,33 @@
+"""One deployment over the hostile data, in which all of its questions are asked at once."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from app.config.settings import Settings
+from app.running.processes import services
+from tests.adversarial.cases import CASES, LANGUAGES
+from tests.adversarial.hostile_data import written_to
+from tests.adversarial.judged import Ended, asked
+
+SECRET = "a-secret-that-no-report-may-tell-0123456789"
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory, _clean_environment: None) -> Settings:
+    """Settings over the hostile library and table."""
+    folder: Path = tmp_path_factory.mktemp("hostile")
+    library, table = written_to(folder)
+    own = {"sales_data": SecretStr(str(table)), "knowledge_base_data": library, "mcp_secret": SecretStr(SECRET)}
+    return Settings(_env_file=None, data_dir=folder / "data", on_limit="finish_partial", **own)
+
+
+@pytest.fixture(scope="session")
+def ended(hostile: Settings) -> Iterator[Mapping[str, Ended]]:
+    """The jobs, by question."""
+    questions = [*(each.question for each in CASES), *LANGUAGES]
+    with services(hostile) as (redis_url, addresses):
+        yield asyncio.run(asked(hostile, redis_url, addresses, questions))
