@@ -10,7 +10,7 @@ from graphs.outcome import outcome
 from graphs.spending.limits import Limits, dollars
 from graphs.state import EvidenceRef, FindingState, Report, ResearchState, of_status
 from graphs.stop_reasons import EXPLAINED, StopReason
-from graphs.untrusted.inert import inert, is_address, one_line
+from graphs.untrusted.inert import inert, is_address, one_line, unlinked
 
 EVIDENCE_FOLDER = "evidence"
 MISSING = "## What could not be answered"
@@ -189,7 +189,7 @@ def _source(evidence: EvidenceRef) -> str:
         whence = [one_line(source["publisher"]), f"*{title}*", one_line(source["date"]), address]
         return f"{', '.join(filter(None, whence))} ({told})"
     asked = ", ".join(f"{key}={value!r}" for key, value in evidence["arguments"].items()).replace("`", "'")
-    return f"`{evidence['server']}.{evidence['tool']}({asked})`: {title} ({told})"
+    return f"`{evidence['server']}.{evidence['tool']}({unlinked(asked)})`: {title} ({told})"
 
 
 def _outside(evidence: EvidenceRef) -> str:

@@ -11,10 +11,12 @@ _TEXT = r"\[[^\[\]<>\n]*\]"
 CHART = rf"!{_TEXT}\(E\d+\.svg\)"  # a chart in a report
 _ADDRESS = re.compile(r"https?://[^\s<>()\[\]\"'`\\|{}^]+")
 _ENDS = r"(?=[.,;:!?*_]*(?:[\s<>()\[\]\"'`|]|$))"
-_LIVE = {
+_LINKED = {
     r"(?<=[\w+.-]):(?=//)": "[:]",  # no program links https[:]//evil.example
     r"[wW]{3}\.": "www[.]",
     r"(?<=\w)@(?=[\w-]+\.)": "[at]",
+}
+_LIVE = _LINKED | {
     r"\](?=[(:])": "]\\",  # no link, no image, and no definition that would turn citations into links
     r"<(?=[A-Za-z/!?])": "&lt;",
 }
@@ -40,6 +42,14 @@ def one_line(text: str) -> str:
     """The same for a title, a list item or the like: it starts no block, reads as written, and has no links."""
     seen = _UNSEEN.sub("", " ".join(text.split())).strip()
     return inert(_MARKUP.sub(lambda mark: f"{mark[1]}\\" if mark[1] else f"\\{mark[0]}", seen))
+
+
+def unlinked(code: str) -> str:
+    """Text for a code span, with no address that a terminal or an editor would make a link of."""
+    code = _UNSEEN.sub("", code)
+    for pattern, harmless in _LINKED.items():
+        code = re.sub(pattern, harmless, code)
+    return code
 
 
 def is_address(text: str) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from graphs.untrusted.inert import inert, one_line
+from graphs.untrusted.inert import inert, one_line, unlinked
 
 SOURCE = "https://acea.example/report?year=2024"
 LIVE = re.compile(r"[a-z]://|www\.\w|\w@\w+\.", re.IGNORECASE)  # what programs make links of where they see it
@@ -68,3 +68,10 @@ def test_a_title_is_one_line() -> None:
     assert one_line("Chargers\n\n# Sources\n1. [a](https://evil.example)") == (
         "Chargers # Sources 1. \\[a]\\(https[:]//evil.example)"
     )
+
+
+@given(st.lists(PIECES | st.text(max_size=4), max_size=14).map("".join))
+@example("SELECT 1 WHERE a < b AND url = 'https://evil.example/p.png'")
+def test_no_program_links_what_is_in_code(text: str) -> None:
+    assert not LIVE.search(unlinked(text))
+    assert unlinked("SELECT a FROM t WHERE b <c AND x LIKE '%](y)'") == "SELECT a FROM t WHERE b <c AND x LIKE '%](y)'"
