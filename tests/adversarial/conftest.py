@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.config.settings import Settings
-from app.running.processes import services
+from app.running.processes import Addresses, services
 from tests.adversarial.cases import CASES, LANGUAGES
 from tests.adversarial.hostile_data import written_to
 from tests.adversarial.judged import Ended, asked
@@ -26,8 +26,13 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, _clean_environment: None) 
 
 
 @pytest.fixture(scope="session")
-def ended(hostile: Settings) -> Iterator[Mapping[str, Ended]]:
+def deployment(hostile: Settings) -> Iterator[tuple[str, Addresses]]:
+    """Its Redis, and its programs."""
+    with services(hostile) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def ended(hostile: Settings, deployment: tuple[str, Addresses]) -> Mapping[str, Ended]:
     """The jobs, by question."""
-    questions = [*(each.question for each in CASES), *LANGUAGES]
-    with services(hostile) as (redis_url, addresses):
-        yield asyncio.run(asked(hostile, redis_url, addresses, questions))
+    return asyncio.run(asked(hostile, *deployment, [*(each.question for each in CASES), *LANGUAGES]))
