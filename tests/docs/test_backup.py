@@ -80,9 +80,7 @@ def test_a_store_is_backed_up_restored_and_checked(copy: Path, beside: dict[str,
         with reached(new) as client:
             client.shutdown(nosave=True)
     with serving(new, copy / "restored", "--appendonly", "yes") as _, reached(new) as client:
-        assert (
-            client.exists("tollgate:{audit}:log", "tollgate:{keys}:index", f"tollgate:{{{job['job_id']}}}:record") == 3
-        )
+        assert client.exists("tollgate:{audit}:log", "tollgate:{keys}:index", f"tollgate:{{{job['job_id']}}}:job") == 3
 
 
 def test_a_server_with_an_append_only_file_does_not_look_at_the_backup(tmp_path: Path) -> None:
