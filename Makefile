@@ -29,7 +29,7 @@ test-all: .venv/dev ## run all tests, as CI does
 	$(PYTEST)
 
 evals: .venv/dev ## ask the team and a single agent the sample's questions, and compare with the stored baseline
-	@$(BIN)/python -m evals.run $(ASK)
+	@$(BIN)/tollgate eval $(ASK)
 
 incident: .venv/dev ## replay eighteen disasters, without the guards and with them
 	@$(BIN)/python -m evals.incident

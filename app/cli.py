@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 from rich.text import Text
 
-from app.commands import client_cli, data_cli, keys_cli, record_cli, serve_cli, spend_cli
+from app.commands import client_cli, data_cli, eval_cli, keys_cli, record_cli, serve_cli, spend_cli
 from app.commands.terminal import (
     BAD_INPUT,
     DEVELOP,
@@ -50,6 +50,7 @@ cli.add_typer(data_cli.cli)
 cli.add_typer(client_cli.cli)
 cli.add_typer(spend_cli.cli)
 cli.add_typer(record_cli.cli)
+cli.add_typer(eval_cli.cli)
 progress = Terminal(stderr=True)
 
 Act = Callable[["Jobs", "OnEvent"], Awaitable["JobResult"]]

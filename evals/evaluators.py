@@ -1,19 +1,17 @@
 """Scores of an answer: plain functions of a question and its job's output, the files and the `--json` document."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evals import plan
 from evals.questions import Expected, Question
 from evals.report_text import Number, Statement, answer, numbers, share_carried, statements, uncarried
+from evals.support import FALLING, RISING, share_supported, unsupported
 
 MICRO = 1_000_000
-_FALLING = re.compile(
-    r"\b(?:fell|fall|declin|decreas|drop|shr[aiu]nk|lower|down\b|less\b|below|minus)|[-\u2212]\d", re.IGNORECASE
-)
-_RISING = re.compile(r"\b(?:rose|ris(?:e|ing)|gr[eo]w|increas|higher|up\b|above|plus\b|gain)|\+\d", re.IGNORECASE)
 _RANGE = re.compile(r"\b(?:interval|between|range|lower|upper|bound)", re.IGNORECASE)
 
 
@@ -26,12 +24,16 @@ class Outcome:
         report: text of the report; empty if there is none.
         folder: the folder with the report and its `evidence/`.
         seconds: wall clock of the job.
+        events: what the job told while it ran.
+        problems: what the product's own check finds wrong with the report; None if it was not asked.
     """
 
     result: dict[str, Any]
     report: str
     folder: Path
     seconds: float
+    events: Sequence[Mapping[str, Any]] = ()
+    problems: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,10 @@ class Score:
 Evaluator = Callable[[Question, Outcome], Score]
 
 
-def read_outcome(result: dict[str, Any], seconds: float) -> Outcome:
-    """The outcome that this document describes, with the report it names."""
+def read_outcome(result: dict[str, Any], seconds: float, **more: Any) -> Outcome:
+    """The outcome that this document describes, with the report it names; `more` are other fields."""
     path = Path(result["report_path"]) if result["report_path"] else None
-    return Outcome(result, path.read_text("utf-8") if path else "", path.parent if path else Path(), seconds)
+    return Outcome(result, path.read_text("utf-8") if path else "", path.parent if path else Path(), seconds, **more)
 
 
 def accuracy(question: Question, outcome: Outcome) -> Score:
@@ -76,24 +78,51 @@ def refusal(question: Question, outcome: Outcome) -> Score:
     return Score("refusal", 0.0 if faults else 1.0, "; ".join(faults))
 
 
+def support(question: Question, outcome: Outcome) -> Score:
+    """The share of the answer's numbers whose cited evidence carries the statement around them as well."""
+    share = share_supported(outcome.report, outcome.folder, question.text)
+    return Score("support", share, "; ".join(unsupported(outcome.report, outcome.folder, question.text)))
+
+
+def grounded(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
+    """Whether the product's own check (`graphs.evidence.citations`) finds nothing wrong with the report."""
+    if outcome.problems is None:
+        return Score("grounded", None)
+    return Score("grounded", 0.0 if outcome.problems else 1.0, "; ".join(outcome.problems))
+
+
+def coverage(question: Question, outcome: Outcome) -> Score:
+    """The share of the question's parts that a statement of the report, or a gap that it names, is about."""
+    if not question.parts:
+        return Score("coverage", None)
+    said = [f"{each.under} {each.text}".lower() for each in statements(answer(outcome.report))]
+    said += [each.lower() for each in outcome.result["gaps"]]
+    missing = [each for each in question.parts if not any(_is_about(text, each) for text in said)]
+    return Score(
+        "coverage", 1 - len(missing) / len(question.parts), "; ".join(f"nothing on {each}" for each in missing)
+    )
+
+
+def plan_quality(question: Question, outcome: Outcome) -> Score:
+    """Whether the sources were asked that the kind of question needs, and no others."""
+    return Score("plan", *plan.matched(question.kind, (each["server"] for each in outcome.result["evidence"])))
+
+
 def cost(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
     """Micro-dollars at list price."""
     return Score("cost_micro_usd", round(outcome.result["cost_usd"] * MICRO))
 
 
-def steps(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
-    """Graph steps."""
-    return Score("steps", outcome.result["steps"])
+def over_reservation(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
+    """What was reserved for all calls, each at its worst, by what they cost."""
+    paid, secured = outcome.result["cost_usd"], outcome.result["secured_usd"]
+    return Score("over_reservation", round(secured / paid, 3) if paid else None)
 
 
-def model_calls(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
-    """Model calls, including retries."""
-    return Score("model_calls", outcome.result["model_calls"])
-
-
-def tool_calls(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
-    """Tool calls."""
-    return Score("tool_calls", outcome.result["tool_calls"])
+def escalations(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
+    """How often a limit stopped the work: a human would be asked, unless the job is to end by itself."""
+    stopped = [each for each in outcome.events if each["type"] == "budget" and each.get("stop_reason")]
+    return Score("escalations", len(stopped), "; ".join(each["stop_reason"] for each in stopped))
 
 
 def latency(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
@@ -101,7 +130,21 @@ def latency(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
     return Score("seconds", round(outcome.seconds, 2))
 
 
-EVALUATORS: tuple[Evaluator, ...] = (accuracy, citations, refusal, cost, steps, model_calls, tool_calls, latency)
+def _counted(key: str) -> Evaluator:
+    def count(question: Question, outcome: Outcome) -> Score:  # noqa: ARG001
+        return Score(key, outcome.result[key])
+
+    return count
+
+
+QUALITIES: tuple[Evaluator, ...] = (accuracy, citations, support, grounded, coverage, refusal, plan_quality)
+COUNTS = ("steps", "model_calls", "tool_calls", "input_tokens", "output_tokens")
+AMOUNTS: tuple[Evaluator, ...] = (cost, over_reservation, escalations, latency, *map(_counted, COUNTS))
+EVALUATORS = (*QUALITIES, *AMOUNTS)
+
+
+def _is_about(text: str, part: str) -> bool:
+    return all(any(word in text for word in each.split("/")) for each in part.lower().split())
 
 
 def _states(statement: Statement, expected: Expected) -> bool:
@@ -122,7 +165,7 @@ def _direction_fits(text: str, expected: Expected) -> bool:
     """Whether the direction matches: prose drops the sign and says `fell by 7.9%`."""
     if expected.unit != "% change":
         return True
-    falling, rising = _FALLING.search(text), _RISING.search(text)
+    falling, rising = FALLING.search(text), RISING.search(text)
     return bool(falling) if expected.value < 0 else bool(rising or not falling)
 
 

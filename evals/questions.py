@@ -48,7 +48,7 @@ def asked() -> tuple[Question, ...]:
     return found
 
 
-def chosen(number: int) -> tuple[Question, ...]:
-    """This many questions, spread over their kinds."""
-    every = asked()
+def chosen(number: int, questions: tuple[Question, ...] | None = None) -> tuple[Question, ...]:
+    """This many questions, spread over their kinds; of the sample's, unless others are given."""
+    every = asked() if questions is None else questions
     return tuple(every[each * len(every) // number] for each in range(min(number, len(every))))

@@ -10,7 +10,7 @@ _AFTER_THE_ANSWER = re.compile(
     re.MULTILINE,
 )
 _SENTENCE_END = re.compile(r"(?<=\])\.\s+|(?<=[.!?])\s+(?=[A-Z*\"])")
-_CITATION = re.compile(r"\[(\d+(?:, \d+)*)\]")
+CITATION = re.compile(r"\[(\d+(?:, \d+)*)\]")
 _LABEL = re.compile(r"\d{4}-(?:\d\d|[QH]\d)|\b(?:19|20)\d\d\b|[A-Z]\w*\d\w*")
 _NUMBER = re.compile(
     r"(?<![\w.])(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|\d+)(?:\s?(%|(?:thousand|million|billion|mn|bn|k|m)\b))?",
@@ -66,7 +66,7 @@ def statements(text: str) -> Iterator[Statement]:
 def numbers(text: str) -> list[Number]:
     """The numbers in a text that claim something, without years, periods, identifiers and citations."""
     text = re.sub(r"\b(EUR|USD|GBP|NOK|SEK)(?=\d)", r"\1 ", text)
-    return _read(_LABEL.sub(" ", _CITATION.sub(" ", text)))
+    return _read(_LABEL.sub(" ", CITATION.sub(" ", text)))
 
 
 def uncarried(report: str, folder: Path, question: str = "") -> list[str]:
@@ -85,29 +85,34 @@ def share_carried(report: str, folder: Path, question: str = "") -> float | None
 
 
 def _checked(report: str, folder: Path, question: str) -> Iterator[tuple[Number, str, bool]]:
-    files = dict(re.findall(r"^(\d+)\. .*\((evidence/E\d+\.md)\)", report, re.MULTILINE))
+    files = cited_files(report)
     asked = [each.value for each in numbers(question)]
     for statement, _ in statements(answer(report)):
-        cited = [each for group in _CITATION.findall(statement) for each in group.split(", ")]
-        texts = [_result((folder / files[each]).read_text(encoding="utf-8")) for each in cited if each in files]
-        known = [value for text in texts for value in _values(text)]
+        cited = [each for group in CITATION.findall(statement) for each in group.split(", ")]
+        texts = [result_of((folder / files[each]).read_text(encoding="utf-8")) for each in cited if each in files]
+        known = [value for text in texts for value in values(text)]
         for number in numbers(statement):
-            yield number, statement, any(_carries(value, number) for value in [*asked, *known])
+            yield number, statement, any(carries(value, number) for value in [*asked, *known])
 
 
-def _result(file: str) -> str:
+def cited_files(report: str) -> dict[str, str]:
+    """The evidence files that the report lists, by the number that cites them."""
+    return dict(re.findall(r"^(\d+)\. .*\((evidence/E\d+\.md)\)", report, re.MULTILINE))
+
+
+def result_of(file: str) -> str:
     """The tool's result, without the file's head, whose times and sizes support nothing."""
     return file.partition("\n```")[2] or file
 
 
-def _values(evidence: str) -> set[float]:
+def values(evidence: str) -> set[float]:
     """All values in the evidence. A comma groups digits in prose and separates cells in CSV: both readings count. So do
     years, which may be values there, and numbers without their scale."""
     read = [*_read(evidence), *_read(evidence.replace(",", " "))]
     return {each.value for each in read} | {float(re.sub(r"[^\d.]", "", each.text)) for each in read}
 
 
-def _carries(value: float, number: Number) -> bool:
+def carries(value: float, number: Number) -> bool:
     """Whether the value matches the number, within the rounding of its last digit; small integers must be exact."""
     exact = number.value < 100 and number.step == 0.5 and not number.is_percent
     near = 0 if exact else number.step * 1.000001

@@ -1,7 +1,7 @@
-"""A run's results: the table, the file, and the comparison with the baseline."""
+"""A run's results: the tables and the file."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,29 +9,39 @@ from typing import Any
 from rich.table import Table
 
 from evals.evaluators import MICRO, Score
+from evals.intervals import Interval, bootstrap, wilson
 from evals.questions import Kind
 
-QUALITIES = ("accuracy", "citations", "refusal")  # 0 to 1; none may fall on any question
-AMOUNTS = ("cost_micro_usd", "steps")  # their sums may rise by GROWTH
-GROWTH = 0.15
-COLUMNS = {
+# 0 to 1, as the tables head them; and amounts.
+QUALITIES = {
     "accuracy": "accuracy",
     "citations": "citations valid",
+    "support": "citations support",
+    "grounded": "grounded",
+    "coverage": "coverage",
     "refusal": "refusal right",
-    "cost_micro_usd": "USD per question",
+    "plan": "plan",
+}
+AMOUNTS = {
+    "cost_micro_usd": "USD",
+    "over_reservation": "reserved / settled",
+    "seconds": "seconds",
     "steps": "steps",
     "model_calls": "model calls",
-    "seconds": "seconds",
+    "tool_calls": "tool calls",
+    "escalations": "escalations",
+    "input_tokens": "tokens in",
+    "output_tokens": "tokens out",
 }
 
 VERSIONS = "behaviour_versions"
 
-Baseline = Mapping[str, Any]  # by system, scores by question and name; under VERSIONS, versions by system
+Kept = Mapping[str, Any]  # by system, scores by question and name; under VERSIONS, versions by system
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One system's answer to one question."""
+    """One system's answer to one question, or the means of several."""
 
     question: str
     kind: Kind
@@ -41,7 +51,11 @@ class Answer:
 
     def score(self, key: str) -> float | None:
         """The score with this name; None if there was nothing to measure."""
-        return next(each.score for each in self.scores if each.key == key)
+        return next((each.score for each in self.scores if each.key == key), None)
+
+    def comment(self, key: str) -> str:
+        """What the evaluator with this name remarks."""
+        return next((each.comment for each in self.scores if each.key == key), "")
 
     @property
     def comments(self) -> str:
@@ -49,50 +63,43 @@ class Answer:
         return "; ".join(f"{each.key}: {each.comment}" for each in self.scores if each.comment)
 
 
-Results = Mapping[str, tuple[Answer, ...]]
+Results = Mapping[str, Sequence[Answer]]
 
 
-def table(results: Results) -> Table:
-    """A row per kind of question and one for all, with the systems side by side in each cell."""
-    drawn = Table(title=f"each cell: {' / '.join(results)}")
-    for heading in ("questions", "", *COLUMNS.values()):
-        drawn.add_column(heading, justify="left" if heading == "questions" else "right")
-    kinds = list(dict.fromkeys(each.kind for answers in results.values() for each in answers))
-    for kind in (*kinds, None):
-        chosen = [[each for each in answers if kind in {None, each.kind}] for answers in results.values()]
-        cells = [" / ".join(_shown(key, mean(answers, key)) for answers in chosen) for key in COLUMNS]
-        drawn.add_row(kind or "all", str(len(chosen[0])), *cells, end_section=kind == kinds[-1])
-    return drawn
+def by_question(answers: Iterable[Answer]) -> list[Answer]:
+    """One answer per question: where it was asked several times, with the means, and the comments of the worst run."""
+    runs: dict[str, list[Answer]] = {}
+    for each in answers:
+        runs.setdefault(each.question, []).append(each)
+    return [_averaged(several) for several in runs.values()]
+
+
+def tables(results: Results) -> Iterator[Table]:
+    """Qualities, then amounts: a row for each kind and system, and one for all kinds. Each cell has the mean over the
+    questions and below it the interval."""
+    means = {name: by_question(answers) for name, answers in results.items()}
+    yield _table("Qualities: mean, and 95 % interval (Wilson)", QUALITIES, means, wilson)
+    yield _table("Amounts per question: mean, and 95 % interval (bootstrap)", AMOUNTS, means, bootstrap)
 
 
 def mean(answers: Iterable[Answer], key: str) -> float | None:
     """The mean over the answers with this score; None if there are none."""
-    scores = [score for each in answers if (score := each.score(key)) is not None]
+    scores = _scores(answers, key)
     return sum(scores) / len(scores) if scores else None
 
 
 def document(results: Results) -> dict[str, Any]:
-    """All scores and comments, as JSON."""
-    scores = {
-        name: {
-            each.question: {
-                "job_id": each.job_id,
-                **{score.key: score.score for score in each.scores},
-                "comments": {score.key: score.comment for score in each.scores if score.comment},
-            }
-            for each in answers
+    """All scores and comments, as JSON. A question that was asked several times has its `runs` beside the means."""
+    scores: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, answers in results.items():
+        scores[name] = {
+            each.question: {"kind": each.kind, "job_id": each.job_id, **_values(each), "comments": _comments(each)}
+            for each in by_question(answers)
         }
-        for name, answers in results.items()
-    }
-    return {VERSIONS: versions(results), **scores}
-
-
-def baseline_of(results: Results) -> Baseline:
-    """The baseline for later runs, by system and question."""
-    scores = {
-        name: {each.question: {key: each.score(key) for key in (*QUALITIES, *AMOUNTS)} for each in answers}
-        for name, answers in results.items()
-    }
+        for question, entry in scores[name].items():
+            runs = [each for each in answers if each.question == question]
+            if len(runs) > 1:
+                entry["runs"] = [{"job_id": each.job_id, **_values(each)} for each in runs]
     return {VERSIONS: versions(results), **scores}
 
 
@@ -101,66 +108,67 @@ def versions(results: Results) -> dict[str, str | None]:
     return {name: answers[-1].behaviour_version for name, answers in results.items() if answers}
 
 
-def otherwise_made(results: Results, baseline: Baseline) -> list[str]:
-    """One line for each system whose models, prompts, agents or limits are not those of the baseline."""
-    before = baseline.get(VERSIONS, {})
-    return [
-        f"{name}: its behaviour version is {now}, the baseline's {before.get(name) or 'unknown'}"
-        for name, now in versions(results).items()
-        if now != before.get(name)
-    ]
-
-
-def fallen(results: Results, baseline: Baseline) -> list[str]:
-    """One line for everything that is worse than the baseline."""
-    found = []
-    for name, answers in results.items():
-        before = baseline.get(name, {})
-        found += [line for each in answers for line in _worse(name, each, before.get(each.question))]
-        found += [line for key in AMOUNTS if (line := _dearer(name, key, answers, before))]
-    return found
-
-
-def read_baseline(path: Path) -> Baseline:
-    """The stored baseline; an empty one where none is stored."""
-    stored: Baseline = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return stored
-
-
 def write_json(path: Path, content: object) -> None:
     """Write or overwrite the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _worse(name: str, now: Answer, before: Mapping[str, float | None] | None) -> list[str]:
-    """Qualities that fell. One that can no longer be measured has fallen too, as there is no answer."""
-    if before is None:
-        return [f"{name}: {now.question} is not in the baseline; write it with --update-baseline"]
-    found = []
-    for key in QUALITIES:
-        was, score = before[key], now.score(key)
-        if was is not None and (score is None or score < was - 1e-9):
-            why = next(each.comment for each in now.scores if each.key == key)
-            found.append(
-                f"{name}: {key} of {now.question} fell from {_shown(key, was)} to {_shown(key, score)} ({why})"
-            )
-    return found
-
-
-def _dearer(
-    name: str, key: str, answers: Iterable[Answer], before: Mapping[str, Mapping[str, float | None]]
-) -> str | None:
-    """An amount that rose, over the questions that both runs have."""
-    both = [each for each in answers if each.question in before]
-    was = sum(before[each.question][key] or 0 for each in both)
-    now = sum(each.score(key) or 0 for each in both)
-    return f"{name}: {key} rose from {was:g} to {now:g} over all questions" if now > was * (1 + GROWTH) else None
-
-
-def _shown(key: str, value: float | None) -> str:
+def shown(key: str, value: float | None) -> str:
+    """A value as the tables show it."""
     if value is None:
         return "-"
     if key == "cost_micro_usd":
         return f"{value / MICRO:.4f}"
-    return f"{value:.2f}" if key in QUALITIES else f"{value:.1f}"
+    if key.endswith("_tokens"):
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if key in {*QUALITIES, "over_reservation"} else f"{value:.1f}"
+
+
+def _table(
+    title: str,
+    columns: Mapping[str, str],
+    means: Results,
+    interval: Callable[[Sequence[float]], Interval],
+) -> Table:
+    drawn = Table(title=title)
+    for heading in ("questions", "", "system", *columns.values()):
+        is_name = heading in {"questions", "system"}
+        drawn.add_column(heading, justify="left" if is_name else "right", no_wrap=is_name)
+    kinds: list[Kind | None] = [*dict.fromkeys(each.kind for answers in means.values() for each in answers), None]
+    for kind in kinds:
+        for name, answers in means.items():
+            chosen = [each for each in answers if kind in {None, each.kind}]
+            cells = [_cell(key, _scores(chosen, key), interval) for key in columns]
+            drawn.add_row(kind or "all", str(len(chosen)), name, *cells, end_section=name == list(means)[-1])
+    return drawn
+
+
+def _cell(key: str, scores: Sequence[float], interval: Callable[[Sequence[float]], Interval]) -> str:
+    if not scores:
+        return "-"
+    low, high = (shown(key, each) for each in interval(scores))
+    return f"{shown(key, sum(scores) / len(scores))}\n{low} - {high}"
+
+
+def _scores(answers: Iterable[Answer], key: str) -> list[float]:
+    return [score for each in answers if (score := each.score(key)) is not None]
+
+
+def _averaged(runs: Sequence[Answer]) -> Answer:
+    if len(runs) == 1:
+        return runs[0]
+    scores = []
+    for key in (each.key for each in runs[0].scores):
+        measured = [each for each in runs if each.score(key) is not None]
+        worst = min(measured or runs, key=lambda each: each.score(key) or 0)
+        scores.append(Score(key, mean(measured, key), worst.comment(key)))
+    return Answer(runs[0].question, runs[0].kind, runs[0].job_id, tuple(scores), runs[-1].behaviour_version)
+
+
+def _values(answer: Answer) -> dict[str, float | None]:
+    return {each.key: each.score for each in answer.scores}
+
+
+def _comments(answer: Answer) -> dict[str, str]:
+    return {each.key: each.comment for each in answer.scores if each.comment}

@@ -1,5 +1,6 @@
 """The judges, judged: on reports with a known fault each must find that fault and no other."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.evaluators import EVALUATORS, Outcome, accuracy, citations, cost, read_outcome, refusal
-from evals.questions import Expected, Question
+from evals.evaluators import (
+    EVALUATORS,
+    Outcome,
+    accuracy,
+    citations,
+    cost,
+    coverage,
+    escalations,
+    grounded,
+    over_reservation,
+    plan_quality,
+    read_outcome,
+    refusal,
+    support,
+)
+from evals.questions import Expected, Kind, Question
 from evals.report_text import answer, numbers, statements, uncarried
+from evals.scoreboard import AMOUNTS, QUALITIES
 
 NOTICE = "*Written by the built-in stand-in model: rules, not a language model. Costs are 123 dollars.*"
 REVENUE = Expected(19_460_242.01, "EUR", 97_301.0, (), "sql")
@@ -29,6 +45,8 @@ def outcome(body: str, folder: Path = Path(), **result: Any) -> Outcome:
         f"# A title with 77\n\n> The question of 88\n\n{NOTICE}\n\n{body}\n\n---\n\nJob `job-1` · completed · USD 0.99"
     )
     document = {"findings": [{}], "gaps": [], "stop_reason": "answered", "cost_usd": 0.0039, "report_path": None}
+    document |= {"secured_usd": 0.0078, "evidence": []}
+    document |= dict.fromkeys(("steps", "model_calls", "tool_calls", "input_tokens", "output_tokens"), 7)
     return Outcome({**document, **result}, report, folder, 1.5)
 
 
@@ -163,15 +181,64 @@ def test_every_measure_has_a_name_of_its_own_and_money_is_whole_micro_dollars() 
     left = outcome("x", steps=9, model_calls=4, tool_calls=2)
     scores = [evaluate(asked(REVENUE), left) for evaluate in EVALUATORS]
     assert len({each.key for each in scores}) == len(EVALUATORS)
-    assert {
-        each.key: each.score for each in scores if each.key in {"steps", "model_calls", "tool_calls", "seconds"}
-    } == {
-        "steps": 9,
-        "model_calls": 4,
-        "tool_calls": 2,
-        "seconds": 1.5,
-    }
+    amounts = {"steps": 9, "model_calls": 4, "tool_calls": 2, "seconds": 1.5, "input_tokens": 7, "output_tokens": 7}
+    assert {each.key: each.score for each in scores if each.key in amounts} == amounts
+    assert {each.key for each in scores} == {*QUALITIES, *AMOUNTS}, "the tables show every measure"
     assert cost(asked(), left).score == 3900
+
+
+def test_the_statement_around_a_carried_number_is_judged_as_well(folder: Path) -> None:
+    said = f"We made EUR 19,460,242 in 2024 [1].{SOURCES}"
+    assert (citations(asked(), outcome(said, folder)).score, support(asked(), outcome(said, folder)).score) == (1, 1)
+    wrong = outcome(said.replace("EUR", "USD"), folder)
+    assert (citations(asked(), wrong).score, support(asked(), wrong).score) == (1, 0)
+    assert "not in USD" in support(asked(), wrong).comment
+
+
+def test_the_check_of_the_product_counts_as_well() -> None:
+    assert grounded(asked(), outcome("It was EUR 1.")).score is None
+    assert grounded(asked(), replace(outcome("It was EUR 1."), problems=[])).score == 1
+    judged = grounded(asked(), replace(outcome("It was EUR 1."), problems=["1 is not in E1"]))
+    assert (judged.score, judged.comment) == (0, "1 is not in E1")
+
+
+def test_each_part_needs_a_statement_or_a_gap() -> None:
+    question = Question("q", "both", "Revenue, and cars?", parts=("revenue 2024/2025", "cars Freeland"))
+    assert coverage(question, outcome("Revenue rose in 2025.")).score == 0.5
+    assert coverage(question, outcome("Revenue rose.\n\nIt was 2025. Cars are many.")).score == 0
+    both = outcome("## Revenue\n\nIt rose in 2024.\n\nFreeland has no cars.")
+    assert coverage(question, both).score == 1
+    gap = outcome("Revenue rose in 2025.", gaps=["Nothing is known of cars in Freeland."])
+    assert coverage(question, gap).score == 1
+    assert coverage(asked(REVENUE), both).score is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "servers", "score", "said"),
+    [
+        ("sales", ["sales", "sales"], 1, ""),
+        ("sales", ["sales", "analytics"], 1, ""),
+        ("sales", ["sales", "knowledge_base"], 0.5, "not needed: knowledge_base"),
+        ("sales", ["knowledge_base"], 0, "not asked: sales; not needed: knowledge_base"),
+        ("both", ["knowledge_base"], 0.5, "not asked: sales"),
+        ("forecast", ["sales", "analytics"], 1, ""),
+        ("forecast", ["sales"], 0.5, "not asked: analytics"),
+        ("unanswerable", ["sales"], 1, ""),
+        ("unanswerable", [], 0, "no source was asked"),
+    ],
+)
+def test_a_plan_asks_what_the_kind_needs(kind: Kind, servers: list[str], score: float, said: str) -> None:
+    left = outcome("x", evidence=[{"server": each} for each in servers])
+    judged = plan_quality(Question("q", kind, "?"), left)
+    assert (judged.score, judged.comment) == (score, said)
+
+
+def test_what_was_reserved_and_what_stopped_the_work_is_counted() -> None:
+    assert over_reservation(asked(), outcome("x")).score == 2
+    assert over_reservation(asked(), outcome("x", cost_usd=0)).score is None
+    events = [{"type": "budget", "route": "assign"}, {"type": "budget", "route": "finish", "stop_reason": "step_limit"}]
+    judged = escalations(asked(), replace(outcome("x"), events=events))
+    assert (judged.score, judged.comment) == (1, "step_limit")
 
 
 def test_a_job_without_a_report_answers_nothing(folder: Path) -> None:

@@ -8,9 +8,10 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from app.config.settings import Settings
+from evals.comparison import baseline_of, fallen, otherwise_made, read_baseline
 from evals.evaluators import Score
 from evals.run import on_sample_data
-from evals.scoreboard import Answer, baseline_of, document, fallen, otherwise_made, read_baseline, table, write_json
+from evals.scoreboard import Answer, document, tables, write_json
 
 GOOD: dict[str, float | None] = {
     "accuracy": 0.5,
@@ -97,10 +98,13 @@ def test_the_document_and_the_table_show_every_score() -> None:
     assert json.loads(json.dumps(document(answers())))["team"]["q1"]["comments"]["accuracy"] == "why accuracy"
     console = Console(width=160)
     with console.capture() as shown:
-        console.print(table(answers(accuracy=None)))
+        for table in tables(answers(accuracy=None)):
+            console.print(table)
     rows = [line for line in shown.get().splitlines() if "sales" in line or " all " in line]
-    assert len(rows) == 2
-    assert all("0.0010" in row and "10.0" in row and " - " in row for row in rows)
+    qualities, amounts = rows[:2], rows[2:]
+    assert len(qualities) == len(amounts) == 2
+    assert all("1.00" in row and " - " in row for row in qualities)
+    assert all("0.0010" in row and "10.0" in row for row in amounts)
 
 
 def test_own_data_does_not_change_what_is_measured(settings: Settings) -> None:

@@ -8,9 +8,10 @@ from typing import get_args
 import duckdb
 import pytest
 
+from evals.comparison import read_baseline
 from evals.questions import Kind, Question
 from evals.run import SYSTEMS
-from evals.scoreboard import VERSIONS, read_baseline
+from evals.scoreboard import VERSIONS
 from mcp_servers.sales import own_data
 from sample import BASELINE, DOCUMENTS, SALES
 from sample import truth as known
