@@ -41,10 +41,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No setting of whoever runs the tests may change their outcome."""
+    """No setting of whoever runs the tests may change their outcome. LangSmith's pytest plugin keeps its own if it is
+    told to track tests; it would do so with any key, and fail without one."""
     with pytest.MonkeyPatch.context() as patch:
+        tracking = os.environ.get("LANGSMITH_TEST_TRACKING", "false")
+        kept = "LANGSMITH_" if tracking == "true" else "none"
         for name in [*configuration.names(), *(name for name in os.environ if name.startswith("MCP__"))]:
-            patch.delenv(name, raising=False)
+            if not name.startswith(kept):
+                patch.delenv(name, raising=False)
+        patch.setenv("LANGSMITH_TEST_TRACKING", tracking)
         # Every HTTP client reads all certificates that are trusted, for 50 ms. No test reaches anybody who has one.
         one = tmp_path_factory.mktemp("certificates") / "one.pem"
         one.write_text("".join(Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")[:2]))
