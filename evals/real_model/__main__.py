@@ -12,10 +12,15 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from rich.console import Console
+
 from app.observing.terminals import keep_terminals_harmless
+from evals.evaluators import EVALUATORS, read_outcome
 from evals.questions import Question, chosen
 from evals.real_model.checks import Ended, faults
-from evals.real_model.runs import deployed
+from evals.real_model.runs import MODEL, deployed
+from evals.run import WIDTH
+from evals.scoreboard import Answer, tables
 
 
 def main() -> None:
@@ -25,7 +30,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="of each question (default: %(default)s)")
     given = parser.parse_args()
     keep_terminals_harmless()
-    questions, jobs, failed = chosen(given.questions), list[Ended](), False
+    questions, jobs, answers, failed = chosen(given.questions), list[Ended](), list[Answer](), False
     print("| seed | question | outcome | findings | model calls | tokens in | cached | tokens out | seconds |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for seed in range(1, given.seeds + 1):
@@ -33,11 +38,14 @@ def main() -> None:
             for question in questions:
                 job = here.ended(question.text)
                 jobs.append(job)
+                answers.append(scored(question, job))
                 print(row(seed, question, job), flush=True)
                 for fault in faults(job):
                     failed = True
                     print(f"failed: seed {seed}, {question.id}: {fault}", file=sys.stderr, flush=True)
     print("\n".join(["", *summary(jobs)]))
+    for table in tables({MODEL: answers}):
+        Console(width=WIDTH).print(table)
     raise SystemExit(1 if failed else 0)
 
 
@@ -47,6 +55,13 @@ def row(seed: int, question: Question, job: Ended) -> str:
     outcome = f"{result['status']} (`{result['stop_reason']}`)"
     counts = [len(result["findings"]), result["model_calls"], *job.counted, round(job.seconds)]
     return f"| {' | '.join(map(str, [seed, question.id, outcome, *counts]))} |"
+
+
+def scored(question: Question, job: Ended) -> Answer:
+    """The job as the evals score it, while its files are there."""
+    outcome = read_outcome(dict(job.result), job.seconds)
+    scores = tuple(evaluate(question, outcome) for evaluate in EVALUATORS)
+    return Answer(question.id, question.kind, job.result["job_id"], scores, job.result["behaviour_version"])
 
 
 def summary(jobs: list[Ended]) -> list[str]:
