@@ -1,4 +1,4 @@
-"""The sample: three documents, a table and a question. Put your own in their place."""
+"""The sample: three documents, a table and a few questions. Put your own in their place."""
 
 from pathlib import Path
 
