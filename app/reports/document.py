@@ -189,8 +189,8 @@ def _method(reported: Reported) -> str:
     asked = f"{counted(len(state['evidence']), 'answer')} from {counted(len(servers), 'data source')}"
     dropped, verified = of_status(state, "dropped"), of_status(state, "verified")
     checked = f"{counted(len(verified), 'finding')} verified, {len(dropped)} dropped"
-    if report and report["by_code"]:
-        written = "The report was put together by code from the verified findings."
+    if report and report.get("by_code"):  # jobs of earlier versions do not say
+        written = "The report was put together by code, without a model."
     elif reported.parts.unverified:
         written = f"In the report, {counted(len(reported.parts.unverified), 'statement')} could not be verified."
     else:
