@@ -24,10 +24,11 @@ def texts(*said: str) -> list[Json]:
 def giving(
     results: Mapping[str, Any], schemas: Mapping[str, Json] | None = None, inputs: Json | None = None
 ) -> Iterator[str]:
-    """The address of a server whose tools, by name, give these results, promise these schemas, and take `inputs`."""
+    """The address of a server whose tools, by name, give these results, promise these schemas, and take `inputs`.
+    Their titles are `Title of <name>`."""
     promised = {name: {"outputSchema": schema} for name, schema in (schemas or {}).items()}
     fixed = {"inputSchema": inputs or {"type": "object"}, "annotations": {"openWorldHint": False}}
-    tools = [{"name": name, **fixed, **promised.get(name, {})} for name in results]
+    tools = [{"name": name, "title": f"Title of {name}", **fixed, **promised.get(name, {})} for name in results]
 
     async def answer(request: Request) -> Response:
         message = await request.json()

@@ -64,3 +64,4 @@ async def test_a_job_reports_what_results_of_strangers_carry(
     assert "Sold 1,250 units in 2024 [1].\n\nAnd 1,400 units in 2026 [2]." in written.read_text()
     assert "not to be used as a chart: svg: Field required" in (written.parent / "evidence/E2.md").read_text()
     assert "an empty result" in page(made(written.read_text(), stored))
+    assert {each.tool_title for each in stored.values()} == {f"Title of {name}" for name in RESULTS}
