@@ -83,9 +83,9 @@ def task(number: int, agent: str, *depends_on: str) -> Json:
     return {"id": f"T{number}", "agent": agent, "objective": "find it out", "depends_on": list(depends_on)}
 
 
-def has_called(messages: list[Json], tool: str) -> bool:
-    """Whether this conversation has a call of the tool."""
-    return any(each["function"]["name"] == tool for message in messages for each in message.get("tool_calls") or [])
+def has_looked(messages: list[Json]) -> bool:
+    """Whether the last message is what a tool said, and not what the agent was briefed with."""
+    return messages[-1]["role"] == "tool" and "# Tables and columns" not in messages[-1]["content"]
 
 
 REPORT: Json = {"action": "report", "reason": "scripted", "tasks": []}
@@ -94,7 +94,7 @@ REVENUE = call("sales__revenue_by", dimensions=["year"])
 
 def revenue(packet: Json, messages: list[Json]) -> Json:
     """An honest sales agent: calls the tool and quotes a year from what it returned."""
-    if not has_called(messages, "sales__revenue_by"):
+    if not has_looked(messages):
         return REVENUE
     evidence_id, *lines = messages[-1]["content"].splitlines()
     amount = next(line.split(",")[1] for line in lines if line.startswith("2024,"))
@@ -103,7 +103,7 @@ def revenue(packet: Json, messages: list[Json]) -> Json:
 
 def gap_after_looking(packet: Json, messages: list[Json]) -> Json:
     """An honest sales agent that does not find what was asked for."""
-    return result(gaps=("No chargers in Italy.",)) if has_called(messages, "sales__revenue_by") else REVENUE
+    return result(gaps=("No chargers in Italy.",)) if has_looked(messages) else REVENUE
 
 
 def quoting(packet: Json, _: list[Json]) -> Json:
