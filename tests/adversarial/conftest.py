@@ -21,14 +21,14 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, _clean_environment: None) 
     """Settings over the hostile library and table."""
     folder: Path = tmp_path_factory.mktemp("hostile")
     library, table = written_to(folder)
-    return Settings(
+    own = Settings(
         _env_file=None,
         data_dir=folder / "data",
-        on_limit="finish_partial",
         sales_data=SecretStr(str(table)),
         knowledge_base_data=library,
         mcp_secret=SecretStr(SECRET),
     )
+    return own.model_copy(update={"on_limit": "finish_partial"})
 
 
 @pytest.fixture(scope="session")
