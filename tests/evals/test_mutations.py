@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.mutations.__main__ import Ran, is_caught, table
+from evals.mutations.__main__ import README, Ran, is_caught, table
 from evals.mutations.listed import ROOT, Mutation, mutations, sampled
 
 MUTATIONS = mutations()
@@ -71,3 +71,9 @@ def test_only_a_failing_test_catches() -> None:
     assert "caught, 2 s | `test_x`" in shown
     assert "survived, 3 s" in shown
     assert "1 of 5 caught; the slowest took 120 s" in shown
+
+
+def test_the_page_shows_all_of_them_and_none_that_survived() -> None:
+    shown = README.read_text(encoding="utf-8").partition("<!-- table -->")[2]
+    assert [each.name for each in MUTATIONS if f"| {each.name} | {each.why} |" not in shown] == []
+    assert f"{len(MUTATIONS)} of {len(MUTATIONS)} caught" in shown
