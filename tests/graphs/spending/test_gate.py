@@ -283,23 +283,6 @@ async def test_a_picture_is_refused_because_its_price_does_not_show(toll: Gate, 
     assert provider.requests == []
 
 
-@pytest.mark.parametrize(
-    ("asked", "of"),
-    [
-        ({"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}, "audio, modalities"),
-        ({"web_search_options": {}}, "web_search_options"),
-        ({"prediction": {"type": "content", "content": "x"}}, "prediction"),
-        ({"extra_body": {"anything": 1}}, "extra_body"),
-    ],
-)
-async def test_a_request_whose_price_has_no_bound_is_not_made(
-    toll: Gate, provider: Provider, asked: Any, of: str
-) -> None:
-    with pytest.raises(Unaccounted, match=f"with {of} has no bound"):
-        await toll.charged().ainvoke("hello", **asked)
-    assert provider.requests == []
-
-
 async def test_nobody_can_ask_for_a_longer_answer_than_is_allowed(toll: Gate, provider: Provider) -> None:
     model = toll.charged(answer_tokens=100)
     await model.ainvoke("hello", max_tokens=5000)
