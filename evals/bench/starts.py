@@ -10,6 +10,8 @@ import httpx
 from evals.bench.deployment import cpu_s
 from evals.bench.servers import served
 
+LONGEST_S = 120.0
+
 
 @dataclass(frozen=True)
 class Start:
@@ -45,7 +47,11 @@ def _children(pid: int) -> list[int]:
 
 
 def _asked(url: str, tool: str, arguments: dict[str, Any]) -> int:
+    """The rows of the answer, asked for until there is one: while it loads, a server may say so instead."""
     request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
-    headers = {"accept": "application/json, text/event-stream"}
-    answer: dict[str, Any] = httpx.post(url, json=request, headers=headers, timeout=120).json()["result"]
-    return len(answer["structuredContent"]["rows"])
+    headers, until = {"accept": "application/json, text/event-stream"}, time.monotonic() + LONGEST_S
+    while time.monotonic() < until:
+        answer: dict[str, Any] = httpx.post(url, json=request, headers=headers, timeout=LONGEST_S).json()["result"]
+        if "structuredContent" in answer:
+            return len(answer["structuredContent"]["rows"])
+    raise RuntimeError(f"{url} gave no answer in {LONGEST_S:.0f} s: {answer}")

@@ -30,6 +30,7 @@ import duckdb
 from rich.console import Console
 from rich.table import Table
 
+from evals.bench.rows import Row
 from evals.bench.servers import Served, served
 from graphs.errors import GraphError
 from graphs.tools.gateway import Asking, ToolGateway
@@ -38,6 +39,13 @@ from sample import SALES
 
 AGENT = Asking("bench", ("sales.*",))
 DEADLINE_S, GRACE_S, LEAST_GAIN, MOST_CPU_MS = 60.0, 2.0, 1.6, 10.0
+ROWS = (
+    Row("tool calls a second of one server", "1/s", "", "1,000 agents at once, each with a question of its own"),
+    Row(
+        "CPU of a tool call in the server", "ms", "DuckDB alone", "the peer answers the same as SQL over the raw table"
+    ),
+    Row("two replicas over one", "times", "", "the second replica shares its CPU with the agents"),
+)
 CROWD = 400  # calls at once: more than a server takes in
 DIMENSIONS = ("country", "product", "channel", "segment", "quarter", "year", "month")
 
@@ -144,6 +152,9 @@ async def main(agents: int) -> int:
     table.add_row("DuckDB alone", *[""] * 7, f"{alone_ms:.1f}")
     console, gain = Console(width=140), both.throughput / alone.throughput
     console.print(table)
+    ROWS[0].tell([alone.throughput])
+    ROWS[1].tell([1000 * alone.server_cpu / max(1, len(alone.answered))], [alone_ms])
+    ROWS[2].tell([gain])
     ceiling = 2 * alone.server_cpu / (both.server_cpu + both.agents_cpu)
     console.print(
         f"CPUs {cpus}: the first replica has {pins[0]}, the second {pins[1]} beside the agents; the CPU column is the "
