@@ -63,8 +63,6 @@ CONVERSATION = "You get the team's conversation. Do the task that was handed to 
 LEADS = """You lead a team of agents that answers one market or sales question from data. You plan;
 the agents do the work.
 
-{agents}
-
 - Hand on one task at a time. Its description is complete in itself: it repeats the country, product, channel, period
   and measure.
 - Anything to be computed (growth, CAGR, shares, seasonality, forecast, comparison, chart) is a task of an agent that
@@ -142,8 +140,7 @@ def _sent(deps: Deps) -> Any:
 
 
 def _supervisor(deps: Deps) -> Any:
-    told = "\n".join(f"- {agent.name}: {agent.does}" for agent in deps.agents)
-    system = SystemMessage(LEADS.format(agents=told))
+    system = SystemMessage(LEADS)
     tools = [_transfer(agent) for agent in deps.agents]
 
     async def supervisor_node(state: Shared, config: RunnableConfig, runtime: Runtime) -> Json:
@@ -169,7 +166,7 @@ def _transfer(agent: AgentSpec) -> Json:
     parameters = {"type": "object", "properties": {TASK: described}, "required": [TASK]}
     function = {
         "name": f"{TRANSFER}{agent.name}",
-        "description": f"Assign a task to {agent.name}.",
+        "description": f"Assign a task to {agent.name}. {agent.does}",
         "parameters": parameters,
     }
     return {"type": "function", "function": function}
