@@ -53,20 +53,8 @@ format: .venv/dev ## format and mend what the linter can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/dev ## compare checkpointer, gate and tool gateway with their peers; what tools, events, answers and jobs cost
-	$(BIN)/python -m evals.bench.checkpointer
-	$(BIN)/python -m evals.bench.gate
-	$(BIN)/python -m evals.bench.budgets
-	$(BIN)/python -m evals.bench.gateway
-	$(BIN)/python -m evals.bench.tool_load
-	$(BIN)/python -m evals.bench.documents
-	$(BIN)/python -m evals.bench.tables
-	$(BIN)/python -m evals.bench.recording
-	$(BIN)/python -m evals.bench.events
-	$(BIN)/python -m evals.bench.api
-	$(BIN)/python -m evals.bench.console
-	$(BIN)/python -m evals.bench.jobs
-	$(BIN)/python -m evals.bench.tracing
+bench: .venv/dev ## run the benchmarks, each beside its peer, and write docs/benchmarks.md
+	@$(BIN)/python -m evals.bench
 
 image: .venv/dev ## perform the Dockerfile's steps and start what compose.yaml starts, without Docker
 	@deploy/check_image

@@ -53,7 +53,8 @@ def page(machine: str, lines: Mapping[str, str]) -> str:
         declared = rows(bench)
         parts += [f"## {bench}\n", f"{title}.\n", HEAD]
         parts += [*(lines[each.start] for each in declared), ""]
-        parts += [f"- **{each.name}**: {each.means}" for each in declared]
+        for means in dict.fromkeys(each.means for each in declared):
+            parts.append(f"- {'; '.join(each.name for each in declared if each.means == means)}: {means}.")
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
 

@@ -41,8 +41,8 @@ ROWS = (
         "for each run. The development server is no production server; LangGraph's is not free to run",
     ),
     SPEED := Row(
-        "jobs a second", "1/s", PEER,
-        "of a batch that is ordered at once, on a machine that model, MCP servers and clients share. Ours keeps each "
+        "jobs a second, of a batch at once", "1/s", PEER,
+        "on a machine that model, MCP servers and clients share. Ours keeps each "
         "step in Redis before the next",
     ),
 )  # fmt: skip

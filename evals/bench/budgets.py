@@ -56,7 +56,12 @@ CASES = {
     ("gpt-5", Decimal("1.00")): 5,
 }
 ROWS = (
-    Row("reserved over settled, all calls", "times", "", "over all of the sample's questions; 1 would be no reserve"),
+    Row(
+        "reserved over settled, all calls",
+        "times",
+        "",
+        "over the sample's questions; no bound can know what the provider finds in its cache, at a tenth of the price",
+    ),
     Row("reserved over settled, later calls", "times", "", "without the first call of each conversation"),
 )
 ALWAYS_NEW = {"supervisor", REPORT}  # each of their calls is a conversation

@@ -43,7 +43,7 @@ CONCURRENCIES = (1, 20)
 MOST_TIME, MOST_MEMORY = 0.6, 0.4
 NONE, MEMORY, OURS, PEER = "no checkpointer", "InMemorySaver", "RedisSaver (ours)", "AsyncValkeySaver (aws)"
 
-GROWTH, GROWTH_ROUNDS = (10, 100, 300), 5
+GROWTH, GROWTH_ROUNDS, GROWN_AT_ONCE = (10, 100, 300), 3, 3
 AWS = "langgraph-checkpoint-aws"
 ADDED = "what saving adds to a job of 19 steps"
 ROWS = (
@@ -148,11 +148,11 @@ async def _sample(client: Redis, graph: Any, concurrency: int) -> tuple[float, f
 
 
 async def growth(client: Redis, savers: dict[str, MakeSaver]) -> dict[tuple[str, int], Sample]:
-    """One entry a job: seconds and bytes of a step, in jobs of so many steps."""
+    """One entry a batch: seconds and bytes of a step, in jobs of so many steps."""
     found = {(name, steps): Sample() for steps in GROWTH for name in (OURS, PEER)}
     for number in range(1 + GROWTH_ROUNDS):
         for (name, steps), sample in found.items():
-            seconds, memory = await _sample(client, _graph(savers[name](), steps), 1)
+            seconds, memory = await _sample(client, _graph(savers[name](), steps), GROWN_AT_ONCE)
             if number:
                 sample.seconds.append(seconds / steps)
                 sample.memory.append(memory / steps)

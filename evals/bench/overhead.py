@@ -1,57 +1,41 @@
-"""What a job takes beyond the time of its model calls, with 1, 10 and 100 jobs at once in one process.
+"""What a job takes beyond the time of its model calls, with 1, 10 and 100 jobs at once over HTTP.
 
 Each call takes 200 ms at the model. A job's own model time is that during which it had a call under way, of each call
-the first 200 ms: parallel calls count once, and what a call takes longer is overhead.
+the first 200 ms: parallel calls count once, and what a call takes longer is overhead. So is the wait for a worker.
 
     python -m evals.bench.overhead
 """
 
 import asyncio
-import sys
-import tempfile
-import time
-from pathlib import Path
+from datetime import datetime
 
-import sample
-from app.config.settings import Settings
-from app.jobs.jobs import Jobs
-from app.running.processes import services
-from app.running.runtime import opened
+from app.access.keys import Keys, Scope
+from app.jobs.events import EventLog
+from app.jobs.records import Records
+from evals.bench.deployment import deployed
+from evals.bench.jobs import SETTINGS
 from evals.bench.rows import Row
-from evals.run import on_sample_data
+from evals.bench.tracing import Side
 from graphs.state import Json
 
-LATENCY_MS, AT_ONCE, LEAST_JOBS = 200, (1, 10, 100), 5
-ROWS = tuple(
-    Row(
-        f"a job beyond its model calls, {each} at once",
-        "s",
-        "",
-        "wall clock, with one worker's process beside the model and the MCP servers on one machine: many at once wait "
-        "for the CPU",
-    )
-    for each in AT_ONCE
-)
+LATENCY_MS, AT_ONCE, LEAST_JOBS, MOST_EVENTS = 200, (1, 10, 100), 5, 1000
+MEANS = "from the order to the end, with one API and two workers on one machine: many at once wait for the CPU"
+ROWS = tuple(Row(f"a job beyond its model calls, {each} at once", "s", "", MEANS) for each in AT_ONCE)
 
 
-async def beyond(jobs: Jobs, settings: Settings) -> float:
-    """Seconds of one job beyond its model calls."""
+def beyond(ordered_at: datetime, events: list[Json]) -> float:
+    """Seconds of a job beyond its model calls."""
     calls: list[tuple[float, float]] = []
-
-    def told(event: Json) -> None:
+    for event in events:
         if event["type"] == "model_call":
-            began = time.monotonic() - event["seconds"]
+            began = _seconds(event) - event["seconds"]
             calls.append((began, began + min(event["seconds"], LATENCY_MS / 1000)))
-
-    began = time.monotonic()
-    result = await jobs.run(await jobs.create(sample.QUESTION, settings.limits), told)
-    whole = time.monotonic() - began
-    if result.status != "completed":
-        raise RuntimeError(f"{result.job_id} is {result.status}: {result.stop_detail}")
-    return whole - _covered(calls)
+    if events[-1].get("status") != "completed":
+        raise RuntimeError(f"a job was not completed: {events[-1]}")
+    return _seconds(events[-1]) - ordered_at.timestamp() - covered(calls)
 
 
-def _covered(spans: list[tuple[float, float]]) -> float:
+def covered(spans: list[tuple[float, float]]) -> float:
     """The length of what at least one of the spans covers."""
     total = until = 0.0
     for start, end in sorted(spans):
@@ -60,26 +44,32 @@ def _covered(spans: list[tuple[float, float]]) -> float:
     return total
 
 
-async def measure(settings: Settings) -> list[list[float]]:
+def _seconds(event: Json) -> float:
+    return datetime.fromisoformat(event["at"]).timestamp()
+
+
+async def measure() -> list[list[float]]:
     """Seconds of each job, for each number at once."""
     found = []
-    with services(settings) as (redis_url, addresses):
-        async with opened(settings, redis_url, addresses, lambda line: print(line, file=sys.stderr)) as jobs:
-            await beyond(jobs, settings)
-            for number in AT_ONCE:
-                taken: list[float] = []
-                while len(taken) < LEAST_JOBS:
-                    taken += await asyncio.gather(*(beyond(jobs, settings) for _ in range(number)))
-                found.append(taken)
+    async with deployed(LATENCY_MS, **SETTINGS) as here:
+        side = Side(here, (await Keys(here.client).create("bench", [Scope.SUBMIT])).secret)
+        records, log = Records(here.client, ttl_seconds=1), EventLog(here.client, ttl_seconds=1)
+        await side.ended(await side.ordered(4))  # connections, imports
+        for number in AT_ONCE:
+            taken: list[float] = []
+            while len(taken) < LEAST_JOBS:
+                ids = await side.ordered(number)
+                await side.ended(ids)
+                for job_id in ids:
+                    events = [each.data for each in await log.read(job_id, most=MOST_EVENTS)]
+                    taken.append(beyond((await records.get(job_id)).created_at, events))
+            found.append(taken)
     return found
 
 
 def main() -> None:
     """Print the rows."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        settings = on_sample_data(Settings(_env_file=None, data_dir=Path(folder), stand_in_latency_ms=LATENCY_MS))
-        found = asyncio.run(measure(settings))
-    for row, taken in zip(ROWS, found, strict=True):
+    for row, taken in zip(ROWS, asyncio.run(measure()), strict=True):
         row.tell(taken)
 
 

@@ -9,7 +9,7 @@ MAKEFILE = Path(__file__).parents[2] / "Makefile"
 
 def test_every_module_that_is_run_exists() -> None:
     named = re.findall(r"-m ([a-z][\w.]*\w)", MAKEFILE.read_text())
-    assert "evals.bench.gateway" in named
+    assert "evals.bench" in named
     assert [each for each in named if find_spec(each) is None] == []
 
 
