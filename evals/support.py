@@ -189,7 +189,7 @@ def _filters(folder: Path, file: str) -> Iterator[tuple[str, ...]]:
 
 
 def _is_said(value: str, text: str) -> bool:
-    """Whether the text names it, in another form perhaps: `German` for Germany, `UK` for United Kingdom."""
+    """Whether the text names it, in another form perhaps: as an adjective, or short."""
     words = [each.lower() for each in re.findall(r"\w+", value)]
     initials = "".join(each[0] for each in words)
     return all(re.search(rf"\b{each[:5]}", text) for each in words) or (

@@ -38,6 +38,8 @@ def said(schema: str, content: str, tools: list[str], results: tuple[str, ...] =
     for text in (*results, ""):
         request = {"model": "m", "messages": messages, "tools": offered, "response_format": wanted}
         reply = reply_to(ChatRequest.model_validate(request))
+        if reply.refusal:  # of a language that it cannot read: an answer, too, in words
+            return {"findings": [], "gaps": [reply.refusal]}
         if not reply.calls:
             answer: dict[str, Any] = json.loads(reply.text)
             return answer
