@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from graphs.evidence import number_words
-from graphs.evidence.years import CURRENCIES, MONTH, years
+from graphs.evidence.years import APOSTROPHE, CURRENCIES, MONTH, years
 
 _SCALES = {"k": 1_000, "m": 1_000_000, "mn": 1_000_000, "bn": 1_000_000_000, **number_words.SCALES}
 _SCALES |= {"lakh": 100_000, "lakhs": 100_000, "crore": 10_000_000, "crores": 10_000_000}
@@ -21,6 +21,10 @@ _LABEL = re.compile(
         (?:19|20)\d\d[-/\u2013](?:Q[1-4]|H[12]|\d\d(?:-\d\d)?)(?!\w)  # 2024-Q1, 2024-07, 2024-07-31, 2024/25
       | \d{{1,2}}\ {MONTH}\b                                           # 31 December
       | {MONTH}\ \d{{1,2}}(?=,\ (?:19|20)\d\d)                         # December 31, 2024
+      | (?:[QH][1-4]|{MONTH}\.?)\ ?{APOSTROPHE}\d\d(?!\w)               # Q4'24, Jan '24
+      | [1-4][QH]\ ?(?:FY\ ?)?{APOSTROPHE}?(?:20)?\d\d(?!\w)           # 4Q24
+      | FY\ ?{APOSTROPHE}?\d\d(?!\w)
+      | (?<=(?:in|of|to|om)\ )week\ \d\d?(?!\w|[.,]\d)
       | (?!(?:{CURRENCIES})\d)[A-Za-z][A-Za-z-]*\d{{1,5}}(?!\d)[\w-]*   # E7, CO2, EV-S01, but EUR5
     )""",
     re.VERBOSE,

@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from graphs.evidence.years import MONTH, UNTIL, YEAR, years
+from graphs.evidence.years import APOSTROPHE, MONTH, UNTIL, YEAR, years
 
 _ORDINALS = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4}
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _Y = r"(?P<y>(?:19|20)\d\d)"
+_SHORT = r"(?P<y>(?:20)?\d\d)(?![\w/])"
 _NTH = rf"\b(?P<n>{'|'.join(_ORDINALS)})"
 _WRITTEN = [  # how many months it has, and how it is written
     (months, re.compile(pattern, re.IGNORECASE))
@@ -25,8 +26,17 @@ _WRITTEN = [  # how many months it has, and how it is written
         (1, rf"(?<![\w.-]){_Y}-(?P<n>0[1-9]|1[0-2])(?:-[0-3]\d(?:[T ]\d\d:[\d:.+Z-]*)?)?(?![\w-])"),
         (1, rf"\b(?P<n>{MONTH})\.?(?: \d\d?,)? {_Y}(?!\w)"),
         (12, rf"\bFY ?{_Y}(?!\w)"),
+        (3, rf"\bQ(?P<n>[1-4]) ?(?:{APOSTROPHE}|FY ?){_SHORT}"),  # Q4'24
+        (3, rf"(?<![\w.])(?P<n>[1-4])Q ?(?:{APOSTROPHE}|FY ?)?{_SHORT}"),  # 4Q24
+        (6, rf"\bH(?P<n>[12]) ?(?:{APOSTROPHE}|FY ?){_SHORT}"),
+        (6, rf"(?<![\w.])(?P<n>[12])H ?(?:{APOSTROPHE}|FY ?)?{_SHORT}"),
+        (1, rf"\b(?P<n>{MONTH})\.? ?{APOSTROPHE}{_SHORT}"),
+        (12, rf"\bFY ?{APOSTROPHE}?{_SHORT}"),
     ]
 ]
+_WITHOUT_YEAR = re.compile(
+    rf"\b(?:[QH][1-4]|(?-i:{MONTH})|(?:{'|'.join(_ORDINALS)}) (?:quarter|half))(?![\w'\u2019]|-\d| \d)", re.IGNORECASE
+)
 _SINGLE = re.compile(rf"{YEAR}(?!s)")
 _FISCAL = re.compile(rf"{YEAR}/\d\d(?!\d)")  # it may begin in any month
 _LOOSE = re.compile(rf"(?<![\w.,-]){YEAR}(?!\w|[.,]\d|\s?%)")
@@ -93,6 +103,14 @@ def placed(text: str, *, loose: bool = False) -> list[tuple[int, int, Period]]:
     return _ranges(text, sorted(found))
 
 
+def without_year(text: str, beside: Iterable[Period]) -> list[Period]:
+    """The parts of a year that the text names alone (`after 355 in March`), in the years of the periods beside them and
+    in those before and after: which of them is meant depends on the rest."""
+    parts = [each[0] for each in _WITHOUT_YEAR.finditer(text)]
+    near = sorted({each.first // 12 + more for each in beside for more in (-1, 0, 1)})
+    return [found for part in parts for year in near for found in periods(f"{part} {year}")]
+
+
 def hull(found: Iterable[Period]) -> Period:
     """The shortest period with all of these in it."""
     all_of_them = list(found)
@@ -135,7 +153,7 @@ def _part(year: str, nth: str | None, months: int) -> Period:
     if nth is not None:
         at = _ORDINALS.get(nth.lower()) or (int(nth) if nth.isdigit() else _MONTHS.index(nth[:3].lower()) + 1)
         at = (at - 1) * months
-    first = int(year) * 12 + at
+    first = (int(year) if len(year) > 2 else 2000 + int(year)) * 12 + at
     return Period(first, first + months - 1)
 
 

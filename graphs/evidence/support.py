@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from graphs.evidence.carriers import Carrier, carriers, dates, tail_end
 from graphs.evidence.numbers import Quantity, is_known, quantities
-from graphs.evidence.periods import Period, hull
+from graphs.evidence.periods import Period, hull, without_year
 from graphs.evidence.places import countries, larger, named
 from graphs.evidence.store import Evidence
 from graphs.evidence.trust import closure
@@ -27,6 +27,11 @@ _LATER = re.compile(r"\b(?:after|later|next|following)\b", re.IGNORECASE)
 _ELLIPTIC = re.compile(  # `after 4,120 in the first`, `and 298 a month later`
     r"\b(?:earlier|later|before|previous|prior|following|next|last|first|second|third|fourth)\b", re.IGNORECASE
 )
+_TOGETHER = re.compile(
+    r"\b(?:together|combined|altogether|jointly|across|total(?:s|l?ed|l?ing)?|sum|overall|regions?|average)\b",
+    re.IGNORECASE,
+)
+_OF_ALL = re.compile(r"\b(?:total|sum|all|overall|combined|average|mean|median)\b", re.IGNORECASE)
 YEAR = 12
 _SMALL = 50_000  # bytes
 
@@ -80,7 +85,8 @@ def contradicted(
 def _not_divided(said: Said, place: Carrier, stored: Iterable[Evidence]) -> str | None:
     """The countries that the claim names, if the place names none although its data are divided by them: it has the
     number for all of them, or for others."""
-    if not said.countries or place.countries or not place.around.servers:
+    is_sum = len(said.countries) > 1 and _TOGETHER.search(said.scope)
+    if not said.countries or is_sum or place.countries or not place.around.servers:
         return None
     known = frozenset[str]()
     for each in stored:
@@ -99,17 +105,19 @@ def _telling(places: Iterable[Carrier]) -> list[Carrier]:
 def _said(claim: str) -> list[Said]:
     numbers = quantities(claim)
     dated = dates(claim)
-    told = []
+    named = [period for _, _, period in dated]
+    told, begin = list[Said](), 0
     for each, next_one in zip_longest(numbers, numbers[1:]):
         following = next_one.start if next_one else len(claim)
         end = tail_end(claim, each.end, following)
         tail, after = claim[each.end : end], claim[each.end :]
         near = [period for start, _, period in dated if each.end <= start < end]
+        near = near or without_year(tail, named)
         is_elliptic = _ELLIPTIC.search(claim, each.end, following)
         told.append(
             Said(
                 each,
-                near or ([] if is_elliptic else [period for _, _, period in dated]),
+                near or ([] if is_elliptic else [*named, *without_year(claim[begin : each.start], named)]),
                 countries(tail) or countries(claim),
                 larger(tail) or larger(claim),
                 of_number(claim[: each.start], each.text, after),
@@ -117,6 +125,7 @@ def _said(claim: str) -> list[Said]:
                 claim,
             )
         )
+        begin = each.end
     return told
 
 
@@ -190,10 +199,12 @@ def _same_unit(said: Said, carrier: Carrier) -> bool:
 
 
 def _other_names(claim: str, own: str, names: frozenset[str]) -> set[str]:
-    """The other rows' names in the claim, if the row's own is not in it. Of names within names the longest count."""
+    """The other rows' names in the claim, if the row's own is not in it. Of names within names the longest count. A row
+    of a total may be told by the names of its parts."""
     found = {each for each in names if _stands(each, claim)}
     longest = {each for each in found if not any(each != other and each in other for other in found)}
-    if own in longest or countries(own) & countries(claim):
+    is_sum = len(longest) > 1 and _OF_ALL.search(own)
+    if own in longest or is_sum or countries(own) & countries(claim):
         return set()
     return {each for each in longest if each[0].isupper() or each[0].isdigit()}
 

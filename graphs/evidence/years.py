@@ -17,6 +17,7 @@ _CHAIN = re.compile(rf"(?<![\w.,]){YEAR}(?:{_JOIN}{YEAR})*(?P<of>s|['\u2019]s)?(
 _RANGE = re.compile(rf"(?=({YEAR}){UNTIL}({YEAR}))")
 _BLANKS = re.compile(r"\s+")
 _EMPHASIS = re.compile(r"[*\"\u201c\u201d]")
+APOSTROPHE = "['\u2019]"
 MONTH = (
     r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
     r"|Nov(?:ember)?|Dec(?:ember)?)"

@@ -84,6 +84,10 @@ STORED = {
         "", {"result": [{"year": 2023, "city": "Oslo", "nok": 5120}, {"year": 2024, "city": "Bergen", "nok": 7340}]}
     ),
     "E10": plain("month,orders\n2024-01,312\n2024-02,298\n"),
+    "E11": table(
+        "region revenue_eur share_pct", ["DACH", 18960452.0, 67.3], ["Nordics", 4000000.0, 14.2], title="FY2024"
+    ),
+    "E12": table("country revenue_eur", ["Germany", 13560452.0], ["Austria", 2100000.0], ["total", 15660452.0]),
 }
 
 WRONG = [
@@ -104,6 +108,11 @@ WRONG = [
     ("Italy registered 94,230 cars in 2024.", "E8"),
     ("A pack cost USD 139 in 2025.", "E8"),
     ("Orders were 312 in February 2024.", "E10"),
+    ("FY24 revenue in Germany was EUR 21,126,455.", "E1"),
+    ("Spain sold 5,230 units in Q1'24.", "E2"),
+    ("In 2Q24, Spain sold 4,120 units.", "E2"),
+    ("Orders were 312 in Feb '24.", "E10"),
+    ("Spain sold 5,230 units in Q2 2024, after 4,120 in Q3.", "E2"),
     # another country
     ("Revenue in France was EUR 21,126,455 in 2023.", "E1"),
     ("Revenue in Germany was EUR 15,980,120 in 2024.", "E1"),
@@ -117,6 +126,8 @@ WRONG = [
     ("Power cost EUR 38.35 per 100 kWh in Italy in 2025.", "E7"),
     ("Sweden had a share of 88.9% in 2024.", "E8"),
     ("Spain registered 94,230 cars in 2025.", "E8"),
+    ("Germany alone brought EUR 18,960,452 in 2024.", "E11"),
+    ("Germany brought EUR 15,660,452.", "E12"),
     # another row
     ("The Lamp brought EUR 310,400 in Italy in 2022.", "E3"),
     ("The Lamp Small brought EUR 512,301 in Italy in 2022.", "E3"),
@@ -158,6 +169,14 @@ TRUE = [
     ("A pack cost USD 108 in 2025, against USD 139 in 2023.", "E8"),
     ("Oslo spent NOK 5,120 in 2023.", "E9"),
     ("Orders were 312 in January 2024 and 298 a month later.", "E10"),
+    ("FY24 revenue in Germany was \u20ac19.5m, vs. \u20ac21.1m in FY23.", "E1"),
+    ("Q2'24 was the best quarter of Spain: 5,230 units, vs. 4,120 units in 1Q24.", "E2"),
+    ("Q2 2024 brought 5,230 units, compared with 4,120 in Q1.", "E2"),
+    ("Orders were 312 in January 2024; in February they fell to 298.", "E10"),
+    ("There were 298 orders in Feb '24, after 312 in January.", "E10"),
+    ("The DACH region (Germany, Austria, Switzerland) had 67.3% of revenue in FY24.", "E11"),
+    ("Germany, Austria and Switzerland together brought EUR 18,960,452 in 2024.", "E11"),
+    ("Revenue in Germany and Austria totalled EUR 15,660,452.", "E12"),
     ("No number here, in 2019 in Peru.", "E1"),
 ]
 
@@ -189,7 +208,7 @@ def test_a_number_of_the_question_needs_no_evidence() -> None:
 
 def test_the_background_is_what_it_was_computed_on_and_small_tables_beside_that() -> None:
     refs = {name: each.reference(name) for name, each in STORED.items()}
-    assert background(["E4"], refs) == {"E1", "E2", "E3", "E4", "E5", "E6", "E7"}
+    assert background(["E4"], refs) == {"E1", "E2", "E3", "E4", "E5", "E6", "E7", "E11", "E12"}
     refs["E5"]["size"] = 1_000_000
     assert "E5" not in background(["E4"], refs)
     assert background(["E8"], refs) == {"E8"}
