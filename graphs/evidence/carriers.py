@@ -130,6 +130,8 @@ def _may_have(number: Quantity, cell: Any) -> bool:
         return _DIGIT.search(cell) is not None
     if not isinstance(cell, int | float) or isinstance(cell, bool):
         return False
+    if number.ranged and _may_have(number.ranged, cell):
+        return True
     reach = float(number.tolerance) * number.scale + 1e-6 * abs(cell)
     hundredfold = number.percent and abs(abs(cell) * 100 - float(number.mantissa)) <= reach * 100
     return abs(abs(cell) - float(number.value)) <= reach or hundredfold
@@ -172,7 +174,7 @@ def _of_cell(
 def _in_prose(number: Quantity, text: str, around: Surroundings) -> Iterator[Carrier]:
     for sentence, has in _read(text):
         for each in has:
-            if is_known(number, frozenset({each.mantissa, each.value})):
+            if is_known(number, each.values):
                 dated = dates(sentence, loose=True) if dates(sentence) else []
                 within = [each.start for each in has if not any(start <= each.start < end for start, end, _ in dated)]
                 end = tail_end(sentence, each.end, min((at for at in within if at > each.start), default=len(sentence)))

@@ -6,8 +6,9 @@ state a number that no evidence contains. Years, periods, dates and identifiers 
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import zip_longest
 
 from graphs.evidence import number_words
 from graphs.evidence.years import APOSTROPHE, CURRENCIES, MONTH, years
@@ -43,6 +44,7 @@ _WORDS = re.compile(
     rf"(?P<words>{number_words.PATTERN})(?:[\s-](?P<suffix>(?:{'|'.join(number_words.SCALES)}|per ?cent)\b))?",
     re.IGNORECASE,
 )
+_RANGE = re.compile(rf"\s?(?:[-\u2013\u2014]|to|and|or)\s?(?:(?:{CURRENCIES})\s?|[$\u20ac\u00a3\u00a5])?")
 _BETWEEN = "\n|\n"  # parts texts, so that no number begins in one and ends in the next
 _ROUNDED_FROM = 100
 _NEAR = 40  # characters
@@ -50,7 +52,9 @@ _NEAR = 40  # characters
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number as written, without sign, and where. `tolerance` is half a unit of its last digit, before scaling."""
+    """A number as written, without sign, and where. `tolerance` is half a unit of its last digit, before scaling.
+
+    `ranged` is its other reading, with the scale of the number after it: the 3.7 of `3.7 to 4.1 million`."""
 
     text: str
     mantissa: Decimal
@@ -59,34 +63,42 @@ class Quantity:
     percent: bool
     start: int
     end: int
+    ranged: "Quantity | None" = None
 
     @property
     def value(self) -> Decimal:
         """The number with its scale applied: 12.3 million is 12300000."""
         return self.mantissa * self.scale
 
+    @property
+    def values(self) -> frozenset[Decimal]:
+        """All that evidence with this number supports."""
+        return frozenset({self.mantissa, self.value}) | (self.ranged.values if self.ranged else frozenset())
+
 
 def quantities(text: str) -> list[Quantity]:
     """Every number in the text that claims something; not labels, nor words that count what is known."""
     labels = list(years(text))
     found = [each for each in _found(text) if not any(start <= each.start() < end for start, end in labels)]
-    return [_quantity(each) for each in found if each["suffix"] or not _is_idle(each, text)]
+    return _read([each for each in found if each["suffix"] or not _is_idle(each, text)], text)
 
 
 def numbers_in(texts: Iterable[str]) -> frozenset[Decimal]:
     """All numbers in prose, as written and scaled. Years count: there, they may be values."""
     read = readings(_BETWEEN.join(dict.fromkeys(texts)))
-    return frozenset({each.mantissa for each in read} | {each.value for each in read})
+    return frozenset().union(*(each.values for each in read))
 
 
 def readings(text: str) -> list[Quantity]:
     """Every number in the text, years too."""
-    return [_quantity(each) for each in _found(text)]
+    return _read(_found(text), text)
 
 
 def is_known(quantity: Quantity, numbers: frozenset[Decimal]) -> bool:
     """Whether one of the numbers equals this quantity, within the rounding of its last digit."""
-    return any(_matches(quantity, abs(number)) for number in numbers)
+    if any(_matches(quantity, abs(number)) for number in numbers):
+        return True
+    return quantity.ranged is not None and is_known(quantity.ranged, numbers)
 
 
 def unknown(text: str, numbers: frozenset[Decimal]) -> list[str]:
@@ -105,8 +117,18 @@ def _is_idle(match: re.Match[str], text: str) -> bool:
     return match.re is _WORDS and number_words.is_idle(match["words"], before, after)
 
 
-def _quantity(match: re.Match[str]) -> Quantity:
-    suffix = (match["suffix"] or "").lower()
+def _read(found: list[re.Match[str]], text: str) -> list[Quantity]:
+    read = []
+    for each, following in zip_longest(found, found[1:]):
+        quantity = _quantity(each, each["suffix"])
+        if not each["suffix"] and following and _RANGE.fullmatch(text, each.end(), following.start()):
+            quantity = replace(quantity, ranged=_quantity(each, following["suffix"]))
+        read.append(quantity)
+    return read
+
+
+def _quantity(match: re.Match[str], suffix: str | None) -> Quantity:
+    suffix = (suffix or "").lower()
     scale = (_SCALES | _MYRIADS).get(suffix, 1)
     mantissa = number_words.read(match["words"], scale) if match.re is _WORDS else _in_digits(match)
     exponent = int(mantissa.as_tuple().exponent)

@@ -105,7 +105,7 @@ def problem_with(finding: FindingState, stored: dict[str, Evidence]) -> str | No
 
 def _is_stated(value: float, claim: str, numbers: frozenset[Decimal]) -> bool:
     """Whether the value is the claim's number, as written or scaled, or one of the evidence's."""
-    own = {number for each in quantities(claim) for number in (each.mantissa, each.value)}
+    own = {number for each in quantities(claim) for number in each.values}
     return not unknown(format(Decimal(repr(value)), "f"), numbers | own)
 
 

@@ -75,6 +75,10 @@ def test_labels_claim_nothing(text: str) -> None:
         ("more than 17 million cars", "17 million cars were sold"),
         ("12.5%", "a share of 0.125"),
         ("EUR 28.72 per 100 kWh", "28.72 EUR per 100 kWh"),
+        ("EUR 3.7-4.1 million", "3,700,000 EUR to 4,100,000 EUR"),
+        ("\u20ac3.7m to \u20ac4.1m", "between \u20ac3.7 and \u20ac4.1 million"),
+        ("10-15%", "0.1 and 0.15"),
+        ("from 800 to 1.2 million", "800 and 1,200,000"),
     ],
 )
 def test_ways_of_writing_the_same(claim: str, evidence: str) -> None:
@@ -91,6 +95,7 @@ def test_ways_of_writing_the_same(claim: str, evidence: str) -> None:
         ("EUR99999999", "EUR 5"),
         ("2050 chargers", "2 chargers"),
         ("EUR 5 billion", "5 countries"),
+        ("3.7-4.1 million", "3,800,000 to 4,100,000"),
     ],
 )
 def test_numbers_of_one_s_own(claim: str, evidence: str) -> None:
