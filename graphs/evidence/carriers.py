@@ -15,6 +15,7 @@ from graphs.evidence.numbers import Quantity, is_known, numbers_in, readings
 from graphs.evidence.periods import Period, hull, of_row, periods, placed
 from graphs.evidence.places import countries, larger
 from graphs.evidence.plain_results import table_of
+from graphs.evidence.scales import scale_of
 from graphs.evidence.store import Evidence, evidence_ids
 from graphs.evidence.units import CODES, of_name, of_number, words
 
@@ -101,11 +102,14 @@ def carriers(number: Quantity, evidence: Evidence, stored: Mapping[str, Evidence
 def _in_rows(number: Quantity, evidence: Evidence, around: Surroundings) -> Iterator[Carrier]:
     columns, rows = evidence.table or table_of(evidence.text, evidence.content.get("structured")) or ([], [])
     names = _columns_of_names(columns, rows)
+    scales = [scale_of(each, _title(evidence)) for each in columns]
     for row in rows:
         for at, cell in enumerate(row):
             if isinstance(cell, str) and len(cell) > LONGEST_NAME:
                 yield from _in_prose(number, cell, Surroundings())
-            elif _may_have(number, cell) and is_known(number, _in_cell(cell)):
+            elif any(
+                _may_have(number, each) and is_known(number, _in_cell(each)) for each in _scaled(cell, scales[at])
+            ):
                 yield _of_cell(columns, row, at, names, around)
 
 
@@ -122,6 +126,11 @@ def tail_end(text: str, start: int, stop: int) -> int:
     """Where the words end that belong to the number before `start`."""
     found = _TAIL_END.search(text, start, stop)
     return found.start() if found else stop
+
+
+def _scaled(cell: Any, scale: int) -> list[Any]:
+    is_number = isinstance(cell, int | float) and not isinstance(cell, bool)
+    return [cell, cell * scale] if is_number and scale > 1 else [cell]
 
 
 def _may_have(number: Quantity, cell: Any) -> bool:

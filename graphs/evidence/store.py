@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from graphs.errors import ToolFailure
 from graphs.evidence.numbers import numbers_in
 from graphs.evidence.plain_results import numbers_of
+from graphs.evidence.scales import scale_of
 from graphs.redis.script import Script
 from graphs.state import EvidenceRef, Json
 from graphs.untrusted.injections import visible
@@ -98,10 +99,21 @@ class Evidence(BaseModel):
             prose += [self.content.get("title", ""), *self.content.get("notes", [])]
             prose += [name.replace("_", " ") for name in table[0]]
             measured = [cell for cell in cells if isinstance(cell, int | float) and not isinstance(cell, bool)]
-            return numbers_in(prose) | {abs(Decimal(str(cell))) for cell in measured}
+            return numbers_in(prose) | {abs(Decimal(str(cell))) for cell in measured} | self._scaled(lost)
         if self.content.get("kind") == "text":
             return numbers_of(self.text, self.content.get("structured"))
         return numbers_in([self.text])
+
+    def _scaled(self, lost: list[int]) -> set[Decimal]:
+        """The cells of a table that is in thousands or millions, in full."""
+        columns, rows = self.table or ([], [])
+        scales = [scale_of(each, str(self.content.get("title", ""))) for each in columns]
+        return {
+            abs(Decimal(str(cell)) * scale)
+            for index, row in enumerate(rows if max(scales, default=1) > 1 else [])
+            for cell, scale in zip(row, scales, strict=False)
+            if index not in lost and scale > 1 and isinstance(cell, int | float) and not isinstance(cell, bool)
+        }
 
     @property
     def addresses(self) -> frozenset[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from graphs.evidence.numbers import unknown
 from graphs.evidence.store import Evidence
 from graphs.evidence.support import background, contradicted
 
@@ -87,6 +88,10 @@ STORED = {
     "E11": table(
         "region revenue_eur share_pct", ["DACH", 18960452.0, 67.3], ["Nordics", 4000000.0, 14.2], title="FY2024"
     ),
+    "E13": table(
+        "country 2023 2024 growth_pct", ["US", 110.2, 121.9, 10.6], ["Japan", 41.5, 43.1, 3.9], title="In USD million"
+    ),
+    "E14": table("year revenue_eur_m length_m", [2024, 13.56, 12.5]),
     "E12": table("country revenue_eur", ["Germany", 13560452.0], ["Austria", 2100000.0], ["total", 15660452.0]),
 }
 
@@ -110,6 +115,7 @@ WRONG = [
     ("Orders were 312 in February 2024.", "E10"),
     ("FY24 revenue in Germany was EUR 21,126,455.", "E1"),
     ("Spain sold 5,230 units in Q1'24.", "E2"),
+    ("US sales were $110.2 million in 2024.", "E13"),
     ("In 2Q24, Spain sold 4,120 units.", "E2"),
     ("Orders were 312 in Feb '24.", "E10"),
     ("Spain sold 5,230 units in Q2 2024, after 4,120 in Q3.", "E2"),
@@ -128,6 +134,7 @@ WRONG = [
     ("Spain registered 94,230 cars in 2025.", "E8"),
     ("Germany alone brought EUR 18,960,452 in 2024.", "E11"),
     ("Germany brought EUR 15,660,452.", "E12"),
+    ("Japan had sales of $121.9 million in 2024.", "E13"),
     # another row
     ("The Lamp brought EUR 310,400 in Italy in 2022.", "E3"),
     ("The Lamp Small brought EUR 512,301 in Italy in 2022.", "E3"),
@@ -177,6 +184,8 @@ TRUE = [
     ("The DACH region (Germany, Austria, Switzerland) had 67.3% of revenue in FY24.", "E11"),
     ("Germany, Austria and Switzerland together brought EUR 18,960,452 in 2024.", "E11"),
     ("Revenue in Germany and Austria totalled EUR 15,660,452.", "E12"),
+    ("US sales rose 10.6% to $121.9 million in 2024, Japanese sales to USD 43.1m.", "E13"),
+    ("Revenue was \u20ac13.56 million in 2024.", "E14"),
     ("No number here, in 2019 in Peru.", "E1"),
 ]
 
@@ -189,6 +198,11 @@ def test_a_right_number_for_something_else_is_refused(claim: str, cited: str) ->
 @pytest.mark.parametrize(("claim", "cited"), TRUE)
 def test_a_true_claim_stands(claim: str, cited: str) -> None:
     assert contradicted(claim, [cited], STORED) == []
+    assert unknown(claim, STORED[cited].numbers) == []
+
+
+def test_only_what_a_table_says_to_be_in_millions_is() -> None:
+    assert unknown("10.6 million and 12.5 million", STORED["E13"].numbers | STORED["E14"].numbers) != []
 
 
 def test_one_fitting_source_of_several_is_enough() -> None:
@@ -208,7 +222,7 @@ def test_a_number_of_the_question_needs_no_evidence() -> None:
 
 def test_the_background_is_what_it_was_computed_on_and_small_tables_beside_that() -> None:
     refs = {name: each.reference(name) for name, each in STORED.items()}
-    assert background(["E4"], refs) == {"E1", "E2", "E3", "E4", "E5", "E6", "E7", "E11", "E12"}
+    assert background(["E4"], refs) == {"E1", "E2", "E3", "E4", "E5", "E6", "E7", "E11", "E12", "E13", "E14"}
     refs["E5"]["size"] = 1_000_000
     assert "E5" not in background(["E4"], refs)
     assert background(["E8"], refs) == {"E8"}
