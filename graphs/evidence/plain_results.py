@@ -3,11 +3,15 @@
 import csv
 import json
 import math
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 from graphs.evidence.numbers import numbers_in
+
+_RULE = re.compile(r"[|:\s-]*-[|:\s-]*")
+_GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
 
 def numbers_of(text: str, structured: Any) -> frozenset[Decimal]:
@@ -20,17 +24,25 @@ def numbers_of(text: str, structured: Any) -> frozenset[Decimal]:
 
 
 def table_of(text: str, structured: Any) -> tuple[list[str], list[list[Any]]] | None:
-    """Columns and rows, if the result is a list of flat objects, or CSV with a header."""
+    """Columns and rows, if the result is a list of flat objects, CSV with a header, or has one table in Markdown."""
     for value in (structured, _json(text)):
         lists = [value, *(value.values() if isinstance(value, dict) else ())]
         rows = next((each for each in lists if isinstance(each, list) and each and all(map(_is_flat, each))), None)
         if rows:
             columns = list(dict.fromkeys(str(name) for row in rows for name in row))
             return columns, [[row.get(name) for name in columns] for row in rows]
-    lines = [row for row in csv.reader(text.splitlines()) if row]
+    lines = _in_markdown(text) or [row for row in csv.reader(text.splitlines()) if row]
     if len(lines) < 2 or len(lines[0]) < 2 or any(len(row) != len(lines[0]) for row in lines):
         return None
     return lines[0], [[_cell(each) for each in row] for row in lines[1:]]
+
+
+def _in_markdown(text: str) -> list[list[str]]:
+    rows = [line.strip() for line in text.splitlines() if line.strip().startswith("|")]
+    rules = [at for at, line in enumerate(rows) if _RULE.fullmatch(line)]
+    if rules != [1]:
+        return []
+    return [[cell.strip(" *`") for cell in line.strip("|").split("|")] for at, line in enumerate(rows) if at != 1]
 
 
 def _json(text: str) -> Any:
@@ -46,7 +58,7 @@ def _is_flat(value: Any) -> bool:
 
 def _cell(text: str) -> str | float:
     try:
-        value = float(text)
+        value = float(text.replace(",", "") if _GROUPED.fullmatch(text) else text)
     except ValueError:
         return text
     return value if math.isfinite(value) else text

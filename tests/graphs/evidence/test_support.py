@@ -92,6 +92,9 @@ STORED = {
         "country 2023 2024 growth_pct", ["US", 110.2, 121.9, 10.6], ["Japan", 41.5, 43.1, 3.9], title="In USD million"
     ),
     "E14": table("year revenue_eur_m length_m", [2024, 13.56, 12.5]),
+    "E15": plain(
+        "Cars\n| Country | 2023 | 2024 |\n|-|-|-|\n| Germany | 524,219 | 380,609 |\n| France | 298,216 | 290,614 |\n"
+    ),
     "E12": table("country revenue_eur", ["Germany", 13560452.0], ["Austria", 2100000.0], ["total", 15660452.0]),
 }
 
@@ -119,6 +122,7 @@ WRONG = [
     ("In 2Q24, Spain sold 4,120 units.", "E2"),
     ("Orders were 312 in Feb '24.", "E10"),
     ("Spain sold 5,230 units in Q2 2024, after 4,120 in Q3.", "E2"),
+    ("Germany registered 524,219 cars in 2024.", "E15"),
     # another country
     ("Revenue in France was EUR 21,126,455 in 2023.", "E1"),
     ("Revenue in Germany was EUR 15,980,120 in 2024.", "E1"),
@@ -135,6 +139,7 @@ WRONG = [
     ("Germany alone brought EUR 18,960,452 in 2024.", "E11"),
     ("Germany brought EUR 15,660,452.", "E12"),
     ("Japan had sales of $121.9 million in 2024.", "E13"),
+    ("France registered 380,609 cars in 2024.", "E15"),
     # another row
     ("The Lamp brought EUR 310,400 in Italy in 2022.", "E3"),
     ("The Lamp Small brought EUR 512,301 in Italy in 2022.", "E3"),
@@ -186,6 +191,7 @@ TRUE = [
     ("Revenue in Germany and Austria totalled EUR 15,660,452.", "E12"),
     ("US sales rose 10.6% to $121.9 million in 2024, Japanese sales to USD 43.1m.", "E13"),
     ("Revenue was \u20ac13.56 million in 2024.", "E14"),
+    ("German registrations fell from 524,219 in 2023 to 380,609 in 2024, French ones to 290,614.", "E15"),
     ("No number here, in 2019 in Peru.", "E1"),
 ]
 
