@@ -28,7 +28,7 @@ test: .venv/dev ## run the fast tests, which cover every package, in minutes
 test-all: .venv/dev ## run all tests, as CI does
 	$(PYTEST)
 
-evals: .venv/dev ## ask the team and a single agent the sample's questions, and compare with the stored baseline
+evals: .venv/dev ## ask the team, a single agent and a naive team the sample's questions, and compare with the stored baseline
 	@$(BIN)/tollgate eval $(ASK)
 
 incident: .venv/dev ## replay eighteen disasters, without the guards and with them
