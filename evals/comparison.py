@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
 from app.errors import BadInput
@@ -15,6 +17,7 @@ GATED = ("cost_micro_usd", "steps", "model_calls", "tool_calls", "escalations", 
 GROWTH = 0.15
 STORED = (*QUALITIES, *GATED)
 
+_KEPT = TypeAdapter(dict[str, dict[str, dict[str, Any] | str | None]])
 Before = Mapping[str, float | None]
 
 
@@ -107,11 +110,15 @@ def _changed(answers: Sequence[Answer], before: Mapping[str, Before], keys: Mapp
 def _read(path: Path) -> Kept:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} is no file of an evaluation: {error}") from error
     if not isinstance(kept, dict) or VERSIONS not in kept:
         raise BadInput(f"{path} is no file of an evaluation: it has no {VERSIONS}")
-    return kept
+    try:
+        return _KEPT.validate_python(kept)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise BadInput(f"{path} is no file of an evaluation: see {place}") from error
 
 
 def _worse(name: str, now: Answer, before: Before | None) -> Iterator[str]:

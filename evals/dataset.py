@@ -86,11 +86,11 @@ def read_questions(path: Path) -> tuple[Question, ...]:
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # JSON may have other ends of lines in its strings
         if line.strip():
             try:
                 yield number, json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise BadInput(f"{path}, line {number} is no JSON: {error}") from error
 
 
@@ -101,13 +101,22 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, Any]]:
     if unknown := sorted(set(reader.fieldnames or ()) - known):
         raise BadInput(f"{path}: there is no column {', '.join(unknown)}; use {', '.join(sorted(known))}")
     questions: dict[str, tuple[int, dict[str, Any]]] = {}
-    for row in reader:
+    for row in _rows_of(path, reader):
+        if None in row:
+            raise BadInput(f"{path}, line {reader.line_num} has more cells than there are columns; quote its commas")
         given: dict[str, Any] = {key: value.strip() for key, value in row.items() if key and value and value.strip()}
         given |= {key: [each.strip() for each in given[key].split(";")] for key in _LISTS if key in given}
         number = {key: given.pop(key) for key in _NUMBER if key in given}
         _, question = questions.setdefault(given.get("id", ""), (reader.line_num, {**given, "expected": []}))
         question["expected"] += [number] if number else []
     yield from questions.values()
+
+
+def _rows_of(path: Path, reader: "csv.DictReader[str]") -> Iterator[dict[str, Any]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise BadInput(f"{path}, line {reader.line_num} is no CSV: {error}") from error
 
 
 def _first(error: ValidationError) -> str:

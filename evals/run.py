@@ -6,6 +6,7 @@ questions and the stand-in model. With a key the configured model is measured.
 
 import asyncio
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def evaluated(settings: Settings, wanted: Wanted) -> int:
     wanted.checked()
     questions = read_questions(wanted.dataset) if wanted.dataset else asked()
     questions = chosen(wanted.questions, questions) if wanted.questions else questions
-    kept = settings.data_dir / "evals"
+    kept = _folder(settings.data_dir / "evals")  # before anything is spent
     before = earlier(kept, wanted.against) if wanted.against else None
     settings = on_own_data(settings) if wanted.dataset else on_sample_data(settings)
     client = client_of(settings) if wanted.langsmith else None
@@ -97,7 +98,6 @@ def evaluated(settings: Settings, wanted: Wanted) -> int:
         means = {name: by_question(answers) for name, answers in results.items()}
         spent = {} if wanted.systems else asyncio.run(spendings(redis_url, means))
     file = kept / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
-    private(kept)
     write_json(file, document(results))
     stdout = raw(sys.stdout)
     console = Console(file=stdout, width=None if stdout.isatty() else WIDTH)
@@ -114,6 +114,15 @@ def evaluated(settings: Settings, wanted: Wanted) -> int:
         return 0
     is_judged = (settings.offline or wanted.compare) and not wanted.dataset
     return _judged(results) if is_judged else 0
+
+
+def _folder(path: Path) -> Path:
+    try:
+        private(path)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise BadInput(f"results cannot be kept in {path}: {error.strerror}; set TOLLGATE_DATA_DIR") from error
 
 
 def on_own_data(settings: Settings) -> Settings:

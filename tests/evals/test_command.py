@@ -66,3 +66,12 @@ def test_what_does_not_go_together_is_said_before_anything_is_started(
     assert (ended.returncode, ended.stdout) == (2, "")
     assert said in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / ".data").mkdir()
+    (tmp_path / ".data" / "evals").write_text("a file")
+    refused = tollgate(tmp_path, "eval", "--dataset", str(dataset(tmp_path)))
+    assert refused.returncode != 0
+    assert "results cannot be kept in .data/evals" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -9,7 +9,7 @@ from app.errors import BadInput
 from evals.comparison import baseline_of, differences, earlier, fallen
 from evals.evaluators import Score
 from evals.questions import Kind
-from evals.scoreboard import Answer, Results, by_question, document, mean, tables, write_json
+from evals.scoreboard import VERSIONS, Answer, Results, by_question, document, mean, tables, write_json
 
 
 def run(question: str, accuracy: float | None, micro_usd: int, kind: Kind = "sales", version: str = "v1") -> Answer:
@@ -82,3 +82,6 @@ def test_an_earlier_run_is_found_by_its_file_and_by_the_version_of_a_system(tmp_
     write_json(tmp_path / "other.json", {"no": "evaluation"})
     with pytest.raises(BadInput, match="is no file of an evaluation"):
         earlier(tmp_path, str(tmp_path / "other.json"))
+    write_json(tmp_path / "other.json", {VERSIONS: {"team": "cccc"}, "team": ["q1"]})
+    with pytest.raises(BadInput, match="see team"):
+        earlier(tmp_path, "cccc")

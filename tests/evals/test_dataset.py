@@ -55,6 +55,7 @@ def test_a_percentage_is_right_within_half_a_point(tmp_path: Path) -> None:
         ([{**MISSING, "gap": []}], "line 1: an unanswerable question needs"),
         ([REVENUE, REVENUE], "line 2: there is a question north already"),
         (["[]"], "line 1: Input should be"),
+        (["[" * 100_000], "line 1 is no JSON"),
         ([], "has no question"),
     ],
 )
@@ -71,3 +72,22 @@ def test_a_column_or_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_questions(tmp_path / "own.csv")
     with pytest.raises(BadInput, match=r"none\.csv cannot be read"):
         read_questions(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("north,sales,What did we sell in the North, in EUR?,200", "line 2 has more cells than there are columns"),
+        (f"north,sales,{'x' * 200_000},200", "is no CSV: field larger than"),
+    ],
+)
+def test_a_row_that_is_no_csv_is_named(tmp_path: Path, row: str, said: str) -> None:
+    (tmp_path / "own.csv").write_text(f"id,kind,text,value\n{row}\n")
+    with pytest.raises(BadInput) as refused:
+        read_questions(tmp_path / "own.csv")
+    assert said in str(refused.value)
+
+
+def test_a_question_may_have_any_line_separator(tmp_path: Path) -> None:
+    asked = json.dumps({**MISSING, "text": "Of\u2028Mars?"}, ensure_ascii=False)
+    assert read_questions(written(tmp_path, asked))[0].text == "Of\u2028Mars?"
