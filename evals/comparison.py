@@ -10,7 +10,7 @@ from rich.table import Table
 
 from app.errors import BadInput
 from evals.intervals import bootstrap
-from evals.scoreboard import AMOUNTS, QUALITIES, VERSIONS, Answer, Kept, Results, by_question, shown, versions
+from evals.scoreboard import AMOUNTS, QUALITIES, VERSIONS, Answer, Kept, Results, between, by_question, shown, versions
 
 # Their sums may rise by GROWTH. Seconds depend on the machine, and what is reserved on what a provider has cached.
 GATED = ("cost_micro_usd", "steps", "model_calls", "tool_calls", "escalations", "input_tokens", "output_tokens")
@@ -82,7 +82,7 @@ def differences(results: Results, before: Kept) -> Table:
     interval of the paired difference. A star marks an interval without zero."""
     drawn = Table(title="Now less before: mean difference on the same questions, and 95 % interval (bootstrap)")
     keys = {**QUALITIES, **AMOUNTS}
-    for heading in ("questions", "", "system", "score", "before", "now", "difference", "interval"):
+    for heading in ("questions", "n", "system", "score", "before", "now", "difference", "interval"):
         drawn.add_column(heading, justify="left" if heading in {"questions", "system", "score"} else "right")
     for name, answers in results.items():
         both = [each for each in by_question(answers) if each.question in before.get(name, {})]
@@ -104,7 +104,7 @@ def _changed(answers: Sequence[Answer], before: Mapping[str, Before], keys: Mapp
             low, high = bootstrap(gained)
             star = " *" if low > 0 or high < 0 else ""
             means = [sum(each) / len(pairs) for each in (*zip(*pairs, strict=True), gained)]
-            yield [heading, *(shown(key, each) for each in means), f"{shown(key, low)} - {shown(key, high)}{star}"]
+            yield [heading, *(shown(key, each) for each in means), between(key, (low, high)) + star]
 
 
 def _read(path: Path) -> Kept:

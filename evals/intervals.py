@@ -33,10 +33,10 @@ def wilson(scores: Sequence[float]) -> Interval:
 
 
 def bootstrap(values: Sequence[float]) -> Interval:
-    """The interval of the mean of any numbers. One number alone tells nothing about others: it is its own interval."""
+    """The interval of the mean of any numbers. One number alone tells nothing about others: it has no bounds."""
     n, mean = len(values), sum(values) / len(values)
     if n == 1:
-        return mean, mean
+        return -math.inf, math.inf
     drawn = np.random.default_rng(SEED).integers(0, n, (RESAMPLES, n))
     means = np.asarray(values, dtype=float)[drawn].mean(axis=1)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

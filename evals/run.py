@@ -154,7 +154,7 @@ async def measured(
     dataset = await asyncio.to_thread(uploaded, langsmith, questions) if langsmith else ""
     for name in systems:
         async with opened(settings, redis_url, addresses, _say, SYSTEMS[name]) as jobs:
-            ask = partial(_scored, jobs, settings)
+            ask = partial(_scored, jobs, settings, name)
             if langsmith:
                 made = {VERSIONS: jobs.behaviour_version}
                 how = partial(experiment, max_concurrency=AT_A_TIME, num_repetitions=repeat, metadata=made)
@@ -192,11 +192,11 @@ async def _in_turn(free: asyncio.Semaphore, ask: Ask, question: Question) -> Ans
         return (await ask(question))[0]
 
 
-async def _scored(jobs: Jobs, settings: Settings, question: Question) -> tuple[Answer, Outcome]:
+async def _scored(jobs: Jobs, settings: Settings, system: str, question: Question) -> tuple[Answer, Outcome]:
     result, outcome = await answered(jobs, settings, question.text)
     scores = tuple(evaluate(question, outcome) for evaluate in EVALUATORS)
     scored = Answer(question.id, question.kind, result.job_id, scores, result.behaviour_version)
-    _say(f"{question.id}: {result.stop_reason}, {outcome.seconds:.1f} s. {scored.comments}")
+    _say(f"{system}, {question.id}: {result.stop_reason}, {outcome.seconds:.1f} s. {scored.comments}".rstrip())
     return scored, outcome
 
 
@@ -207,6 +207,8 @@ def _judged(results: Results) -> int:
     worse = fallen(results, baseline)
     for line in worse:
         print(f"below the baseline: {line}")
+    if not worse:
+        print("nothing is below the baseline")
     return FELL if worse else 0
 
 

@@ -1,6 +1,7 @@
 """A run's results: the tables and the file."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +133,7 @@ def _table(
     interval: Callable[[Sequence[float]], Interval],
 ) -> Table:
     drawn = Table(title=title)
-    for heading in ("questions", "", "system", *columns.values()):
+    for heading in ("questions", "n", "system", *columns.values()):
         is_name = heading in {"questions", "system"}
         drawn.add_column(heading, justify="left" if is_name else "right", no_wrap=is_name)
     kinds: list[Kind | None] = [*dict.fromkeys(each.kind for answers in means.values() for each in answers), None]
@@ -147,8 +148,13 @@ def _table(
 def _cell(key: str, scores: Sequence[float], interval: Callable[[Sequence[float]], Interval]) -> str:
     if not scores:
         return "-"
-    low, high = (shown(key, each) for each in interval(scores))
-    return f"{shown(key, sum(scores) / len(scores))}\n{low} - {high}"
+    return f"{shown(key, sum(scores) / len(scores))}\n{between(key, interval(scores))}"
+
+
+def between(key: str, interval: Interval) -> str:
+    """The bounds as the tables show them; `-` where there are none."""
+    low, high = interval
+    return f"{shown(key, low)} - {shown(key, high)}" if math.isfinite(high - low) else "-"
 
 
 def _scores(answers: Iterable[Answer], key: str) -> list[float]:

@@ -31,6 +31,7 @@ def test_own_questions_are_scored_and_two_runs_compared(tmp_path: Path, beside: 
     asked = ("eval", "--dataset", str(dataset(tmp_path)), "--system", "team")
     first = tollgate(tmp_path, *asked, "--repeat", "2", **own)
     assert first.returncode == 0, first.stderr
+    assert first.stderr.count("team, revenue: answered") == 2
     [kept] = (tmp_path / ".data" / "evals").iterdir()
     scores = json.loads(kept.read_text())
     assert str(kept.relative_to(tmp_path)) in first.stdout

@@ -69,6 +69,9 @@ def test_differences_are_paired_and_by_kind() -> None:
     # Each is 10 micro-dollars dearer, however different they are: the interval of a paired difference is a point.
     assert "0.0000 - 0.0000 *" in cost
     assert "other" not in text
+    text = printed(differences({"team": [run("q1", 1, 100)]}, document({"team": [run("q1", 0, 100)]})))
+    assert "accuracy" in text
+    assert "*" not in text, "a difference on one question tells nothing about others"
 
 
 def test_an_earlier_run_is_found_by_its_file_and_by_the_version_of_a_system(tmp_path: Path) -> None:
