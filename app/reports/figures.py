@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from markdown_it.token import Token
 
 from app.reports.carriers import Carrier, carriers
+from graphs.evidence import units
 from graphs.evidence.store import Evidence, evidence_ids
 
 MOST = 6
@@ -43,7 +44,8 @@ class Series(NamedTuple):
     @property
     def title(self) -> str:
         """What the chart shows, in one line."""
-        return f"{_words(self.measure)} by {_words(self.by).lower()}{f' ({self.note})' if self.note else ''}"
+        by = "period" if self.in_time and self.by == "label" else _words(self.by).lower()
+        return f"{_measured(self.measure)} by {by}{f' ({self.note})' if self.note else ''}"
 
 
 def add_figures(tokens: list[Token], evidence: Mapping[str, Evidence]) -> None:
@@ -130,6 +132,13 @@ def _is_number(cell: object) -> bool:
 
 def _is_label(cell: object) -> bool:
     return (isinstance(cell, str) and 0 < len(cell) <= 60) or (isinstance(cell, int) and not isinstance(cell, bool))
+
+
+def _measured(name: str) -> str:
+    """The name of a column in words, a unit at its end as one: `Revenue in EUR`."""
+    what, _, last = _words(name).rpartition(" ")
+    unit = units.of_name(last)
+    return f"{what} in {unit}" if what and unit not in {None, units.COUNT} else _words(name)
 
 
 def _words(name: str) -> str:

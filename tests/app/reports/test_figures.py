@@ -28,7 +28,10 @@ def test_a_series_that_is_cited_is_drawn_behind_its_table() -> None:
     assert series == Series(
         "E1", "revenue_eur", "year", "region: North", True, {"": {"2022": 18.9, "2023": 21.1, "2024": 19.5}}
     )
-    assert series.title == "Revenue eur by year (region: North)"
+    assert series.title == "Revenue in EUR by year (region: North)"
+    growth = series._replace(measure="change_pct", by="label", note="")
+    assert growth.title == "Change in % by period"
+    assert series._replace(measure="open_orders", note="").title == "Open orders by year", "what is counted is no unit"
 
 
 def test_what_a_tool_has_drawn_is_not_drawn_again() -> None:
