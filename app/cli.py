@@ -265,7 +265,7 @@ def _drive(act: Act, *, job: str | None = None, settings: Settings | None = None
 
 
 def _warn(message: str) -> None:
-    progress.print(Text.assemble(("warning", "yellow"), f"      {message}"))
+    progress.print(Text.assemble((f"{'warning':>11}", "yellow"), f"  {message}"), soft_wrap=True)
 
 
 def _leave(result: "JobResult", *, as_json: bool, show_report: bool = False) -> NoReturn:
