@@ -40,7 +40,7 @@ INVENTED = "Revenue in Latvia in 2024 was EUR 201.25, as E77 says."
 
 
 def lying(_: Json, messages: list[Json]) -> Json:
-    if messages[-1]["role"] != "tool":
+    if sum(each["role"] == "tool" for each in messages) < 2:  # the first one has what the agent is briefed with
         return call("sales__query", sql=SQL)
     evidence = messages[-1]["content"].splitlines()[0]
     claims = [finding(each, evidence) for each in (*TRUE, *FALSE.values())]
