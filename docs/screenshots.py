@@ -71,7 +71,7 @@ def ended(client: httpx.Client, question: str, **fields: float) -> str:
     until = time.monotonic() + WAIT_S
     while client.get(f"/v1/jobs/{job}").json()["status"] in {"queued", "running"}:
         assert time.monotonic() < until, f"{job} has not ended"
-        time.sleep(0.2)
+        time.sleep(1)
     return str(job)
 
 

@@ -200,13 +200,13 @@ def enough(results: Results, spendings: Spendings) -> Iterator[str]:
         team, single = (_of_kind(results[name], kind) for name in (TEAM, SINGLE))
         worse = [key for key in QUALITIES if (mean(single, key) or 0) < (mean(team, key) or 0) - 1e-9]
         tokens = [sum(spendings[name][each.question].total for each in team) for name in (SINGLE, TEAM)]
-        shares = {"cost": _share("cost_micro_usd", single, team), "tokens": tokens[0] / tokens[1]}
-        shares["seconds"] = _share("seconds", single, team)
-        is_enough = not worse and shares["cost"] <= 1
-        told = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+        cost, seconds = _share("cost_micro_usd", single, team), _share("seconds", single, team)
+        verdict = "one agent is enough" if not worse and cost <= 1 else "take the team"
         quality = f"worse in {', '.join(worse)}" if worse else "as good"
-        verdict = "one agent is enough" if is_enough else "take the team"
-        yield f"{kind}: {verdict}; one agent is {quality}, of the team's {told}"
+        yield (
+            f"{kind}: {verdict}. One agent is {quality}, at {cost:.2f} of the team's cost, "
+            f"{tokens[0] / tokens[1]:.2f} of its tokens and {seconds:.2f} of its time (questions: {len(team)})"
+        )
 
 
 def _share(key: str, single: Iterable[Answer], team: Iterable[Answer]) -> float:

@@ -33,7 +33,7 @@ SERVES = {
     "make serve": "api: http://127.0.0.1:",
 }
 # Longer than a test may take. CI calls the first two, and `make evals`, which asks all that a baseline is made of.
-LONG = ("make incident", "make real-model", "--update-baseline", "make bench", "evals.bench")
+LONG = ("make incident", "make mutations", "make real-model", "--update-baseline", "make bench", "evals.bench")
 SHORTENED = {"make evals": 'make evals ASK="--questions 2"'}  # CI asks all
 REQUESTS = commands(section(page("docs/operating.md"), "Jobs over HTTP"))
 # What a reader expects each of them to print, in their order.

@@ -73,13 +73,17 @@ SPENT = {TEAM: {"q1": Spent(read=900, written=100)}, SINGLE: {"q1": Spent(read=1
 @pytest.mark.parametrize(
     ("single", "told"),
     [
-        ({}, "sales: one agent is enough; one agent is as good, of the team's cost 1.00, tokens 2.00, seconds 1.00"),
+        (
+            {},
+            "sales: one agent is enough. One agent is as good, at 1.00 of the team's cost, 2.00 of its tokens and 1.00 of "
+            "its time",
+        ),
         (
             {"accuracy": 0.9, "cost_micro_usd": 900},
-            "one agent is enough; one agent is as good, of the team's cost 0.90",
+            "one agent is enough. One agent is as good, at 0.90 of the team's cost",
         ),
-        ({"cost_micro_usd": 1100}, "take the team; one agent is as good, of the team's cost 1.10"),
-        ({"accuracy": 0.7, "cost_micro_usd": 1}, "take the team; one agent is worse in accuracy"),
+        ({"cost_micro_usd": 1100}, "take the team. One agent is as good, at 1.10 of the team's cost"),
+        ({"accuracy": 0.7, "cost_micro_usd": 1}, "take the team. One agent is worse in accuracy"),
     ],
 )
 def test_one_agent_is_enough_if_it_is_as_good_and_costs_no_more(single: dict[str, float], told: str) -> None:
