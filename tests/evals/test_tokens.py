@@ -75,8 +75,7 @@ SPENT = {TEAM: {"q1": Spent(read=900, written=100)}, SINGLE: {"q1": Spent(read=1
     [
         (
             {},
-            "sales: one agent is enough. One agent is as good, at 1.00 of the team's cost, 2.00 of its tokens and 1.00 of "
-            "its time",
+            "sales: one agent is enough. One agent is as good, at 1.00 of the team's cost, 2.00 of its tokens and 1.00",
         ),
         (
             {"accuracy": 0.9, "cost_micro_usd": 900},
