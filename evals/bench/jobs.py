@@ -1,11 +1,7 @@
 """What research jobs over HTTP cost, and how long a client waits: a whole deployment under load.
 
-25 clients order 100 jobs, each order with an Idempotency-Key, and one in ten sent twice at once; then each asks for
-the status of its jobs in turn, until all have ended. After an answer a client pauses for a second, more or less. All
-programs and the clients share this machine, and the times are those that the clients see.
-
-    python -m evals.bench.jobs [--jobs 100] [--clients 25] [--pause 1.0]
-
+25 clients order 100 jobs, one order in ten sent twice at once, and ask for their status in turn until all have ended,
+with pauses of about a second. All programs and the clients share this machine; the times are those that clients see.
 Exit code 1 if a job is lost or doubled, or p99 of submit or of status is not under 100 ms.
 """
 
