@@ -136,8 +136,11 @@ def _worse(name: str, now: Answer, before: Before | None) -> Iterator[str]:
 
 
 def _dearer(name: str, key: str, answers: Iterable[Answer], before: Mapping[str, Before]) -> str | None:
-    """An amount that rose, over the questions that both runs have."""
-    both = [each for each in answers if before.get(each.question, {}).get(key) is not None]
-    was = sum(before[each.question][key] or 0 for each in both)
-    now = sum(each.score(key) or 0 for each in both)
+    """An amount that rose over all questions. A part of them says nothing of it: what a call costs depends on how much
+    of its prompt the provider has cached, and so on the questions before."""
+    amounts = {each.question: each.score(key) or 0 for each in answers}
+    if not before.keys() <= amounts.keys():
+        return None
+    was = sum(each.get(key) or 0 for each in before.values())
+    now = sum(amounts[question] for question in before)
     return f"{name}: {key} rose from {was:g} to {now:g} over all questions" if now > was * (1 + GROWTH) else None

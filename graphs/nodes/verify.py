@@ -47,7 +47,8 @@ def verify(deps: Deps) -> Any:
         counts = _count(findings)
         note(marked=doubtful, **{f"findings_{status}": number for status, number in counts.items()})
         runtime.stream_writer({"type": "verified", "findings": counts, "marked": doubtful})
-        return {"findings": findings, "tasks": tasks, "handoffs": _brought(state, findings)}
+        briefed = {tool for agent in deps.agents for tool in agent.briefing}
+        return {"findings": findings, "tasks": tasks, "handoffs": _brought(state, findings, briefed)}
 
     return verify_node
 
@@ -66,13 +67,15 @@ def _believed(finding: FindingState, state: ResearchState) -> FindingState:
     return FindingState(**{**finding, "marks": marks, "confidence": at_most(finding["confidence"], marks)})
 
 
-def _brought(state: ResearchState, judged: dict[str, FindingState]) -> list[HandoffRecord]:
-    """The hand-offs, with what this round's brought: evidence with new content, and verified findings."""
+def _brought(state: ResearchState, judged: dict[str, FindingState], briefed: set[str]) -> list[HandoffRecord]:
+    """The hand-offs, with what this round's brought: evidence with new content, and verified findings. What an agent
+    was briefed with is no progress of its own."""
     evidence = list(state["evidence"].values())
     seen = {each["digest"] for each in evidence[: state["evidence_before"]]}
     fresh = dict.fromkeys(state["dispatch"], 0)
     for each in evidence[state["evidence_before"] :]:
-        if each["digest"] not in seen and each["task"] in fresh:
+        looked_up = f"{each['server']}.{each['tool']}" not in briefed
+        if looked_up and each["digest"] not in seen and each["task"] in fresh:
             seen.add(each["digest"])
             fresh[each["task"]] += 1
     for finding in judged.values():

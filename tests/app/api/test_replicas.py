@@ -74,7 +74,7 @@ async def _outcomes(client: httpx.AsyncClient, links: dict[str, str], cost_usd: 
     assert page.headers["content-type"].startswith("text/html")
     assert "script-src" not in page.headers["content-security-policy"]
     assert "sandbox" in page.headers["content-security-policy"]
-    assert '<details id="E1">' in page.text
+    assert '<details id="E1" class="evidence">' in page.text
     whole = (await client.get(links["report"], params={"format": "json"})).json()
     assert (whole["report"], whole["result"]["cost_usd"]) == (markdown.text, cost_usd)
     assert "report_path" not in whole["result"]
