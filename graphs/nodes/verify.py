@@ -1,16 +1,19 @@
 """verify: no model, no opinion. A finding stands when its evidence exists and has its numbers for what it claims."""
 
 import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from langgraph.runtime import Runtime
 
+from agents.base import AgentSpec
 from graphs.deps import Deps
 from graphs.evidence.numbers import quantities, unknown
 from graphs.evidence.store import Evidence
 from graphs.evidence.support import background, contradicted
 from graphs.evidence.trust import at_most, marks_of
+from graphs.planning.handoff import is_briefing
 from graphs.state import FindingState, FindingStatus, HandoffRecord, ResearchState, TaskState, of_status
 from graphs.telemetry import note
 from graphs.untrusted.injections import flags_of
@@ -47,8 +50,7 @@ def verify(deps: Deps) -> Any:
         counts = _count(findings)
         note(marked=doubtful, **{f"findings_{status}": number for status, number in counts.items()})
         runtime.stream_writer({"type": "verified", "findings": counts, "marked": doubtful})
-        briefed = {tool for agent in deps.agents for tool in agent.briefing}
-        return {"findings": findings, "tasks": tasks, "handoffs": _brought(state, findings, briefed)}
+        return {"findings": findings, "tasks": tasks, "handoffs": _brought(state, findings, deps.agents)}
 
     return verify_node
 
@@ -67,15 +69,14 @@ def _believed(finding: FindingState, state: ResearchState) -> FindingState:
     return FindingState(**{**finding, "marks": marks, "confidence": at_most(finding["confidence"], marks)})
 
 
-def _brought(state: ResearchState, judged: dict[str, FindingState], briefed: set[str]) -> list[HandoffRecord]:
+def _brought(state: ResearchState, judged: dict[str, FindingState], agents: Sequence[AgentSpec]) -> list[HandoffRecord]:
     """The hand-offs, with what this round's brought: evidence with new content, and verified findings. What an agent
     was briefed with is no progress of its own."""
     evidence = list(state["evidence"].values())
     seen = {each["digest"] for each in evidence[: state["evidence_before"]]}
     fresh = dict.fromkeys(state["dispatch"], 0)
     for each in evidence[state["evidence_before"] :]:
-        looked_up = f"{each['server']}.{each['tool']}" not in briefed
-        if looked_up and each["digest"] not in seen and each["task"] in fresh:
+        if not is_briefing(each, agents) and each["digest"] not in seen and each["task"] in fresh:
             seen.add(each["digest"])
             fresh[each["task"]] += 1
     for finding in judged.values():

@@ -44,12 +44,11 @@ class Handoff(TypedDict):
 _HANDOFF = TypeAdapter(Handoff)
 
 
-def handoff(task: TaskState, state: ResearchState, agents: Iterable[AgentSpec] = ()) -> Handoff:
+def handoff(task: TaskState, state: ResearchState, agents: Sequence[AgentSpec] = ()) -> Handoff:
     """The hand-off of this task, with the newest of what it builds on. What its agents were briefed with is of no use
     to others."""
     sources = {*task["depends_on"], task["id"]}
-    briefed = {tool for agent in agents for tool in agent.briefing}
-    useful = [each for each in state["evidence"].values() if f"{each['server']}.{each['tool']}" not in briefed]
+    useful = [each for each in state["evidence"].values() if not is_briefing(each, agents)]
     findings, fewer = newest([each for each in of_status(state, "verified") if each["task"] in sources], MOST_FINDINGS)
     evidence, less = newest([each for each in useful if each["task"] in sources], MOST_EVIDENCE)
     return Handoff(
@@ -106,6 +105,11 @@ def packet(given: Handoff, stored: dict[str, Evidence]) -> str:
     if len(text) > PACKET_CHARS:
         raise HandoffRefused(f"a hand-off of {len(text)} characters is too large; {PACKET_CHARS} are allowed")
     return text
+
+
+def is_briefing(evidence: EvidenceRef, agents: Sequence[AgentSpec]) -> bool:
+    """Whether agents are briefed with it: then it is nobody's finding."""
+    return any(f"{evidence['server']}.{evidence['tool']}" in agent.briefing for agent in agents)
 
 
 def told(finding: FindingState, shown: Iterable[str]) -> Json:
