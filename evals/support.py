@@ -157,7 +157,10 @@ def _read(folder: Path, path: str) -> Evidence:
     file = (folder / path).read_text(encoding="utf-8")
     lines = result_of(file).strip("\n`").splitlines()
     title = lines.pop(0) if lines and lines[0].startswith("# ") else ""
-    rows = list(csv.reader(each for each in lines if not each.startswith("# ")))
+    try:
+        rows = list(csv.reader(each for each in lines if not each.startswith("# ")))
+    except csv.Error:  # a line beyond the module's limit, which is no table
+        rows = []
     filters, names = tuple(_filters(folder, file)), frozenset(_names(file))
     if len(rows) > 1 and len(rows[0]) > 1 and all(len(each) == len(rows[0]) for each in rows):
         notes = tuple((title, each) for each in lines if each.startswith("# "))

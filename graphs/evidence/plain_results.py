@@ -31,7 +31,7 @@ def table_of(text: str, structured: Any) -> tuple[list[str], list[list[Any]]] | 
         if rows:
             columns = list(dict.fromkeys(str(name) for row in rows for name in row))
             return columns, [[row.get(name) for name in columns] for row in rows]
-    lines = _in_markdown(text) or [row for row in csv.reader(text.splitlines()) if row]
+    lines = _in_markdown(text) or _in_csv(text)
     if len(lines) < 2 or len(lines[0]) < 2 or any(len(row) != len(lines[0]) for row in lines):
         return None
     return lines[0], [[_cell(each) for each in row] for row in lines[1:]]
@@ -43,6 +43,13 @@ def _in_markdown(text: str) -> list[list[str]]:
     if rules != [1]:
         return []
     return [[cell.strip(" *`") for cell in line.strip("|").split("|")] for at, line in enumerate(rows) if at != 1]
+
+
+def _in_csv(text: str) -> list[list[str]]:
+    try:
+        return [row for row in csv.reader(text.splitlines()) if row]
+    except csv.Error:  # a line beyond the module's limit, which is no table
+        return []
 
 
 def _json(text: str) -> Any:

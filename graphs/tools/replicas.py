@@ -176,10 +176,13 @@ class Replicas:
             if not replica.up:
                 replica.up = await replica.alive().answers(PROBE_TIMEOUT_S)
                 replica.away = not replica.up
-        elif not replica.up and replica.kept and replica.kept.is_open:
-            replica.up = await replica.kept.answers(self.limits.probe_s)
-            if not replica.up:
-                await replica.kept.close()
+        elif not replica.up and (kept := replica.kept) and kept.is_open:
+            answers = await kept.answers(self.limits.probe_s)
+            if replica.kept is not kept:  # a call has begun a new one meanwhile, of which this says nothing
+                return
+            replica.up = answers
+            if not answers:
+                await kept.close()
 
     def _has_readyz(self, replica: Replica) -> bool:
         return self.is_ours and is_url(replica.address)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ import httpx
 import pytest
 
 from app.running.processes import Addresses
+from safe_http.connections import Bounds
 from tests.app.api.programs import followed, replica
 from tests.app.api.test_connections import CROWD, DESCRIPTORS, HELD
 from tests.app.queued import QUESTION, deployment
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 JOBS = 3
 BACK_S = 0.5  # after which each of the crowd comes back
+PATIENCE_S = Bounds().request_s / 2  # an order that waits until the crowd has to go would take twice that
 
 
 async def test_jobs_are_ordered_and_followed_while_a_crowd_holds_connections(
@@ -30,16 +31,14 @@ async def test_jobs_are_ordered_and_followed_while_a_crowd_holds_connections(
         here.worker(),
         replica(here, 0, DESCRIPTORS, TOLLGATE_REQUESTS_PER_MINUTE="60000") as api,
     ):
-        async with crowd(api.url), httpx.AsyncClient(base_url=api.url) as client, here.service() as service:
-            took, jobs = [], []
+        client = httpx.AsyncClient(base_url=api.url, timeout=PATIENCE_S)
+        async with crowd(api.url), client, here.service() as service:
+            jobs = []
             for _ in range(JOBS):
-                began = time.monotonic()
                 job = (await client.post("/v1/jobs", json={"question": QUESTION})).raise_for_status().json()
-                took.append(time.monotonic() - began)
                 events = await followed(client, job["links"]["events"])
                 assert events[-1].data["status"] == "completed"
                 jobs.append(job["id"])
-            assert max(took) < 2, "no order waits for the crowd"
             await assert_sound(here, service, jobs)
 
 

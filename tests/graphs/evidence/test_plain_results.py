@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphs.evidence.numbers import unknown
-from graphs.evidence.plain_results import numbers_of
+from graphs.evidence.plain_results import numbers_of, table_of
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,8 @@ def test_each_number_beside_the_text_is_known(numbers: list[float]) -> None:
 def test_any_text_can_be_read(text: str) -> None:
     numbers_of(text, None)
     numbers_of(json.dumps(text), [text])
+    table_of(text, None)
+
+
+def test_a_line_that_is_too_long_for_a_table_is_none() -> None:
+    assert table_of(f'year,units\n2024,{"1" * 200_000}\n2025,"2', None) is None

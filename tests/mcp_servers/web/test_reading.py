@@ -17,7 +17,7 @@ from tests.web_site import SENTENCE, html, page, site
 # The process that reads pages belongs to an event loop: with one for all, it is started once.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PACKED = gzip.compress(page())
+PACKED = gzip.compress(page(), mtime=0)
 GERMAN = "Die Behörde zählte 2025 in Köln 1.234 Ladepunkte; das kostet 5 € je Stück."
 
 
