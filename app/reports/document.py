@@ -28,6 +28,7 @@ from graphs.untrusted.inert import one_line
 from graphs.untrusted.injections import visible
 
 FINDINGS = 60  # listed with their confidence
+SUREST_FIRST = ("high", "medium", "low")
 _STATUS = {"done": "done", "failed": "failed", "withdrawn": "withdrawn", "pending": "not finished"}
 
 
@@ -65,7 +66,7 @@ def document(reported: Reported, evidence: Mapping[str, Evidence]) -> Document:
     state, parts = reported.state, reported.parts
     found = differences(of_status(state, "verified"))
     more = [each for one in found for estimate in one.estimates for each in estimate.evidence]
-    more += [each for finding in of_status(state, "verified")[:FINDINGS] for each in finding["evidence"]]
+    more += [each for finding in _surest(state)[:FINDINGS] for each in finding["evidence"]]
     order = list(dict.fromkeys([*parts.order, *(each for each in more if each in state["evidence"])]))
 
     places = Places(evidence)
@@ -107,7 +108,7 @@ def document(reported: Reported, evidence: Mapping[str, Evidence]) -> Document:
 def _facts(reported: Reported) -> list[tuple[str, str]]:
     record, state = reported.record, reported.state
     confidence = Counter(each["confidence"] for each in of_status(state, "verified"))
-    sure = ", ".join(f"{confidence[each]} {each}" for each in ("high", "medium", "low") if confidence[each])
+    sure = ", ".join(f"{confidence[each]} {each}" for each in SUREST_FIRST if confidence[each])
     return [
         ("Status", str(state.get("status")).capitalize()),
         ("Asked", record.created_at.strftime("%Y-%m-%d %H:%M UTC")),
@@ -138,7 +139,7 @@ def _confidence(reported: Reported) -> str:
     state, parts = reported.state, reported.parts
     verified = of_status(state, "verified")
     counts = Counter(each["confidence"] for each in verified)
-    sure = ", ".join(f"{counts[each]} of {each}" for each in ("high", "medium", "low") if counts[each])
+    sure = ", ".join(f"{counts[each]} of {each}" for each in SUREST_FIRST if counts[each])
     marked = Counter(mark for each in verified for mark in each["marks"])
     doubts = "; ".join(
         f"{marked[mark]} with the mark \u201c{said}\u201d" for mark, said in SAID.items() if marked[mark]
@@ -163,10 +164,13 @@ def _confidence(reported: Reported) -> str:
     return _below(blocks)
 
 
+def _surest(state: ResearchState) -> list[FindingState]:
+    """The verified findings, those of high confidence first."""
+    return sorted(of_status(state, "verified"), key=lambda each: SUREST_FIRST.index(each["confidence"]))
+
+
 def _findings(state: ResearchState, order: Sequence[str]) -> str:
-    verified = sorted(
-        of_status(state, "verified"), key=lambda each: ("low", "medium", "high").index(each["confidence"])
-    )
+    verified = _surest(state)
     rows = [_finding(each, order) for each in verified[:FINDINGS]]
     more = f"\n\n{len(verified) - FINDINGS} more" if len(verified) > FINDINGS else ""
     return table(["Finding", "Confidence", "Found by"], rows) + more

@@ -141,9 +141,13 @@ def _may_have(number: Quantity, cell: Any) -> bool:
         return False
     if number.ranged and _may_have(number.ranged, cell):
         return True
-    reach = float(number.tolerance) * number.scale + 1e-6 * abs(cell)
-    hundredfold = number.percent and abs(abs(cell) * 100 - float(number.mantissa)) <= reach * 100
-    return abs(abs(cell) - float(number.value)) <= reach or hundredfold
+    try:
+        size = abs(float(cell))
+    except OverflowError:  # JSON has integers of any length
+        return True
+    reach = float(number.tolerance) * number.scale + 1e-6 * size
+    hundredfold = number.percent and abs(size * 100 - float(number.mantissa)) <= reach * 100
+    return abs(size - float(number.value)) <= reach or hundredfold
 
 
 def _in_cell(cell: Any) -> frozenset[Decimal]:

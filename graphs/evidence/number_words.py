@@ -43,7 +43,7 @@ _COMPOUND = re.compile(r"-\w|\s+(?:halves|thirds|quarters|fifths|sixths|sevenths
 def read(words: str, scale: int) -> Decimal:
     """The number before this scale, in units of the scale: 2300 for `two million three hundred` and 1000."""
     total = part = Decimal(0)
-    for word in re.findall(r"[a-z]+", words.lower()):
+    for word in re.findall(r"[a-z]+", words.casefold()):
         if word in SCALES:
             total, part = total + part * SCALES[word], Decimal(0)
         elif word in _HUNDREDS:
@@ -59,6 +59,6 @@ def is_idle(words: str, before: str, after: str) -> bool:
     That is so for `one`, for compounds (three-phase, two-thirds), and for small counts of what is known: named before
     (the two, all three) or the report's own basis (two sources).
     """
-    if words.lower() == "one" or (_COMPOUND.match(after) and read(words, 1) < 100):
+    if words.casefold() == "one" or (_COMPOUND.match(after) and read(words, 1) < 100):
         return True
     return bool(_SMALL.fullmatch(words) and (_KNOWN.search(before) or _OF_THE_REPORT.match(after)))

@@ -128,7 +128,7 @@ def _read(found: list[re.Match[str]], text: str) -> list[Quantity]:
 
 
 def _quantity(match: re.Match[str], suffix: str | None) -> Quantity:
-    suffix = (suffix or "").lower()
+    suffix = (suffix or "").casefold()
     scale = (_SCALES | _MYRIADS).get(suffix, 1)
     mantissa = number_words.read(match["words"], scale) if match.re is _WORDS else _in_digits(match)
     exponent = int(mantissa.as_tuple().exponent)

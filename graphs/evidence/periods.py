@@ -142,7 +142,7 @@ def _of_cell(name: str, cell: Any) -> list[Period]:
 
 
 def _nth(cell: Any, most: int) -> int | None:
-    text = str(cell).strip().lower()
+    text = str(cell).strip().casefold()
     digits = re.fullmatch(r"q?h?(\d{1,2})(?:\.0)?", text)
     nth = int(digits[1]) if digits else _MONTHS.index(text[:3]) + 1 if text[:3] in _MONTHS else 0
     return nth if 1 <= nth <= most else None
@@ -151,7 +151,7 @@ def _nth(cell: Any, most: int) -> int | None:
 def _part(year: str, nth: str | None, months: int) -> Period:
     at = 0
     if nth is not None:
-        at = _ORDINALS.get(nth.lower()) or (int(nth) if nth.isdigit() else _MONTHS.index(nth[:3].lower()) + 1)
+        at = _ORDINALS.get(nth.casefold()) or (int(nth) if nth.isdigit() else _MONTHS.index(nth[:3].casefold()) + 1)
         at = (at - 1) * months
     first = (int(year) if len(year) > 2 else 2000 + int(year)) * 12 + at
     return Period(first, first + months - 1)

@@ -20,4 +20,4 @@ def scale_of(column: str, title: str) -> int:
     if found := [known[each] for each in named if each in known]:
         return found[0]
     said = _TITLE.search(title)
-    return _WORDS[said[1].lower()] if said and unit != PERCENT else 1
+    return _WORDS[said[1].casefold()] if said and unit != PERCENT else 1

@@ -33,7 +33,7 @@ def of_number(before: str, number: str, after: str) -> str | None:
     if found := _BEFORE.search(before):
         return found[1] or _SIGNS[found[2]]
     if found := _AFTER.match(after):
-        return _SIGNS[found[2]] if found[2] else _OF_A_WORD[(found[1] or found[3]).lower()]
+        return _SIGNS[found[2]] if found[2] else _OF_A_WORD[(found[1] or found[3]).casefold()]
     return COUNT if (noun := noun_after(after)) and noun in COUNTED else None
 
 
@@ -53,10 +53,10 @@ def of_words(named: frozenset[str]) -> str | None:
 
 def words(name: str) -> frozenset[str]:
     """The words of a name or a text, in lower case; `revenue_eur` has two."""
-    return frozenset(word.lower() for word in _WORD.findall(name.replace("_", " ")))
+    return frozenset(word.casefold() for word in _WORD.findall(name.replace("_", " ")))
 
 
 def noun_after(after: str) -> str:
     """The word directly after a number, in lower case; empty if there is none."""
     found = re.match(r"\s?([^\W\d_]+)", after)
-    return found[1].lower() if found else ""
+    return found[1].casefold() if found else ""

@@ -126,7 +126,7 @@ class _Reader:
         if not (match := _STEP.search(text)):
             return text
         self._found.most = 1 if match["which"] else 0
-        self._found.step = _STEPS[match["ly"].lower()] if match["ly"] else match["step"].lower()
+        self._found.step = _STEPS[match["ly"].casefold()] if match["ly"] else match["step"].casefold()
         after = re.sub(rf"^{JOIN} (?:by )?(?={C})", " by ", text[match.end() :])
         return f"{text[: match.start()]} {after}"
 

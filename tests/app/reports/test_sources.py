@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from app.reports.document import FINDINGS
 from app.reports.sources import arguments_in_words, in_words, source
 from graphs.evidence.store import Evidence
-from tests.app.reports.made import BEGAN, evidence, table
+from tests.app.reports.made import BEGAN, evidence, finding, made, table
 
 AT = "2026-11-30 14:02 UTC"
 
@@ -63,3 +64,14 @@ def test_a_document_has_its_publisher_and_an_address_unless_it_is_doubtful(flags
 def test_names_and_arguments_are_words() -> None:
     assert in_words("knowledge_base") == "Knowledge base"
     assert arguments_in_words({"a_b": [1, 2], "c": {"d": "x\ny"}}) == "a b = 1, 2; c (d = x y)"
+
+
+def test_of_many_findings_the_surest_are_listed_each_with_its_source() -> None:
+    many = {f"E{number}": evidence() for number in range(1, FINDINGS + 2)}
+    told = [finding(f"claim {name}", name, confidence="low") for name in many]
+    told[-1]["confidence"] = "high"
+    report = made("Nothing.", many, *told, raw=False)
+    listed = next(each.tokens for each in report.sections if each.title == "Verified findings")
+    shown = " ".join(each.content for each in listed if each.type == "inline")
+    assert shown.index(f"claim E{FINDINGS + 1} [1]") < shown.index("claim E1 [2]")
+    assert f"claim E{FINDINGS} " not in shown

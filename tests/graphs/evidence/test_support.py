@@ -4,6 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from graphs.evidence.numbers import unknown
 from graphs.evidence.store import Evidence
@@ -232,3 +234,22 @@ def test_the_background_is_what_it_was_computed_on_and_small_tables_beside_that(
     refs["E5"]["size"] = 1_000_000
     assert "E5" not in background(["E4"], refs)
     assert background(["E8"], refs) == {"E8"}
+
+
+@pytest.mark.parametrize(
+    "claim",
+    ["It took 5 pound\u017f", "It took 9 thou\u017fand in the fir\u017ft quarter of 2024", "\u017fep 2024: \u017fix"],
+)
+def test_letters_that_ignoring_case_makes_equal_are_equal(claim: str) -> None:
+    """A long s is an s to a pattern that ignores case, but not to `lower`."""
+    known = {"E1": plain("It took 5 euros, 9 thousand in 2023, six in September 2023")}
+    usual = contradicted(claim.replace("\u017f", "s"), ["E1"], known)
+    assert [each.replace("\u017f", "s") for each in contradicted(claim, ["E1"], known)] == usual != []
+
+
+@given(st.lists(st.integers() | st.floats() | st.text() | st.booleans() | st.none(), min_size=1, max_size=4))
+@example([10**400, 1250])
+def test_any_cells_can_be_read(cells: list[Any]) -> None:
+    """Third parties send integers of any length, and infinities."""
+    rows = [{"name": "Lamp", **{f"c{at}": cell for at, cell in enumerate(cells)}}]
+    contradicted("The Lamp sold 1,250 units, 7% more than in 2023 [E1].", ["E1"], {"E1": plain("", rows)})
