@@ -77,7 +77,7 @@ def document(reported: Reported, evidence: Mapping[str, Evidence]) -> Document:
         return tokens
 
     body = read(parts.body, under=1)
-    add_figures(body, evidence)
+    add_figures(body, evidence, order)
     told = [("Where estimates differ", _differences(found, state, order), False)] if found else []
     told += [("Confidence and gaps", _confidence(reported), False)]
     told += [("Verified findings", _findings(state, order), True)] if of_status(state, "verified") else []

@@ -19,7 +19,7 @@ MOST = 6
 LEAST_CITED, LEAST_POINTS = 2, 3
 SMALLEST, LARGEST = 1e-9, 1e15  # what an axis can show; not infinite
 MOST_BARS, MOST_PERIODS, MOST_LINES = 15, 240, 5
-FIGURE = "figure"  # a token: a drawn chart, in its `meta`
+FIGURE = "figure"  # a token: a drawn chart in its `meta`, the caption as its content
 _PERIOD = re.compile(r"(?:19|20)\d\d(?:[-/](?:Q[1-4]|H[12]|\d\d))?", re.ASCII)
 _SUM = re.compile(r"(?:grand )?(?:total|sum|all)\b", re.IGNORECASE)
 
@@ -48,8 +48,8 @@ class Series(NamedTuple):
         return f"{_measured(self.measure)} by {by}{f' ({self.note})' if self.note else ''}"
 
 
-def add_figures(tokens: list[Token], evidence: Mapping[str, Evidence]) -> None:
-    """Put charts into the report, each behind the block with most of its numbers."""
+def add_figures(tokens: list[Token], evidence: Mapping[str, Evidence], order: Sequence[str]) -> None:
+    """Put charts into the report, each behind the block with most of its numbers. `order` is that of the sources."""
     drawn = {name for chart in _charts(tokens) if chart in evidence for name in evidence_ids(evidence[chart].arguments)}
     blocks = [(end, Counter((each.evidence, each.column) for each in found)) for end, found in _blocks(tokens)]
     chosen: dict[int, Series] = {}
@@ -65,7 +65,10 @@ def add_figures(tokens: list[Token], evidence: Mapping[str, Evidence]) -> None:
             chosen[end] = found
             seen.append(values)
     for end in sorted(chosen, reverse=True):
-        tokens.insert(end, Token(FIGURE, "", 0, block=True, meta={FIGURE: chosen[end]}))
+        series = chosen[end]
+        whence = f"source {order.index(series.evidence) + 1}" if series.evidence in order else series.evidence
+        caption = f"{series.title}. Drawn from {whence}."
+        tokens.insert(end, Token(FIGURE, "", 0, content=caption, block=True, meta={FIGURE: series}))
 
 
 def series_of(name: str, evidence: Evidence, column: int) -> Series | None:

@@ -18,7 +18,7 @@ from app.reports.carriers import CARRIER, ROWS, Carrier
 from app.reports.document import Document
 from app.reports.drawing import svg
 from app.reports.exhibits import Cell, Exhibit, Line, exhibit, lines_around, rows_around
-from app.reports.figures import FIGURE, Series
+from app.reports.figures import FIGURE
 from app.reports.sources import Source
 from graphs.evidence.markdown import MARKDOWN
 
@@ -105,7 +105,7 @@ def _shown(token: Token, document: Document, peeks: dict[str, str]) -> list[Toke
         case "link_open":
             shown = [token.copy(attrs={**token.attrs, "rel": "noreferrer"})]
         case "figure":
-            shown = [_ours(_figure(token.meta[FIGURE], document))]
+            shown = [_ours(_figure(token))]
     return shown
 
 
@@ -153,11 +153,8 @@ def _ends_button(made: list[Token]) -> bool:
     return bool(made) and made[-1].type == "link_close" and made[-1].tag == "button"
 
 
-def _figure(series: Series, document: Document) -> str:
-    number = next((each.number for each in document.sources if each.id == series.evidence), None)
-    whence = f"Drawn from source {number}" if number else f"Drawn from {series.evidence}"
-    caption = escape(f"{series.title}. {whence}.")
-    return f"<figure>{svg(series)}<figcaption>{caption}</figcaption></figure>\n"
+def _figure(token: Token) -> str:
+    return f"<figure>{svg(token.meta[FIGURE])}<figcaption>{escape(token.content)}</figcaption></figure>\n"
 
 
 def _ours(markup: str) -> Token:

@@ -162,7 +162,7 @@ def _node(node: SyntaxTreeNode, there: Collection[str], depth: int = 0) -> dict[
             return {**told, "chart": node.meta["chart"], "text": node.content, "children": []}
         case "figure":
             series = node.meta[FIGURE]
-            return {**told, "svg": svg(series), "text": described(series), "caption": series.title, "children": []}
+            return {**told, "svg": svg(series), "text": described(series), "caption": node.content, "children": []}
         case "link":
             told["target"] = _target(node, there)
         case "heading":

@@ -23,7 +23,9 @@ def drawn(body: str, known: dict[str, Evidence]) -> list[Series]:
 def test_a_series_that_is_cited_is_drawn_behind_its_table() -> None:
     report = made(BODY, {"E1": table(COLUMNS, *YEARS)})
     types = [each.type for each in report.body]
-    assert types.index("table_close") + 1 == types.index(FIGURE)
+    at = types.index(FIGURE)
+    assert types.index("table_close") + 1 == at
+    assert report.body[at].content == "Revenue in EUR by year (region: North). Drawn from source 1."
     (series,) = drawn(BODY, {"E1": table(COLUMNS, *YEARS)})
     assert series == Series(
         "E1", "revenue_eur", "year", "region: North", True, {"": {"2022": 18.9, "2023": 21.1, "2024": 19.5}}

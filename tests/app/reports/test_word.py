@@ -41,7 +41,7 @@ def test_sections_tables_and_citations_are_there() -> None:
     assert 'w:bookmarkStart w:id="1" w:name="E1"' in xml
     outside = [each.target_ref for each in shown.part.rels.values() if each.is_external]
     assert outside == ["https://a.example/"]
-    assert "Revenue in EUR by year (region: North). The chart is in the HTML and PDF forms" in "\n".join(
+    assert "Revenue in EUR by year (region: North). Drawn from source 1. The chart is in the HTML and PDF forms" in "\n".join(
         each.text for each in shown.paragraphs
     )
 
