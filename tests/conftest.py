@@ -1,6 +1,7 @@
 """Fixtures that many tests share: real servers, started once per test process and left by none."""
 
 import contextlib
+import csv
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -55,6 +56,14 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         one.write_text("".join(Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")[:2]))
         patch.setenv("SSL_CERT_FILE", str(one))
         yield
+
+
+@pytest.fixture
+def usual_csv_limit() -> Iterator[None]:
+    """The limit of a field that programs have, but for the sales server, which raises it where it is imported."""
+    raised = csv.field_size_limit(131_072)
+    yield
+    csv.field_size_limit(raised)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,9 @@ from starlette.applications import Starlette
 @contextlib.contextmanager
 def served(app: Starlette) -> Iterator[str]:
     """The application in a thread of its own; its address, without a slash at the end."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
+    # Longer than clients keep connections: a request is lost if both sides close at the same time.
+    config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none", timeout_keep_alive=60)
+    server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

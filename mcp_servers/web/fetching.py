@@ -164,7 +164,10 @@ class Fetcher:
         reads = partial(reading.read, answer.body, is_packed=answer.is_packed, media_type=media_type, charset=charset)
         try:
             async with asyncio.timeout(self._reading_s), self._turns.turn(party):
-                return await to_process.run_sync(reads, cancellable=True)
+                try:
+                    return await to_process.run_sync(reads, cancellable=True)
+                except BrokenWorkerProcess:  # an earlier page may have broken it
+                    return await to_process.run_sync(reads, cancellable=True)
         except Unreadable as error:
             raise NotFetched(f"{answer.url} cannot be read: {error}; read another source") from error
         except (TimeoutError, BrokenWorkerProcess) as error:

@@ -31,7 +31,8 @@ async def test_jobs_are_ordered_and_followed_while_a_crowd_holds_connections(
         here.worker(),
         replica(here, 0, DESCRIPTORS, TOLLGATE_REQUESTS_PER_MINUTE="60000") as api,
     ):
-        client = httpx.AsyncClient(base_url=api.url, timeout=PATIENCE_S)
+        anew = httpx.Limits(max_keepalive_connections=0)  # one that is idle between requests makes room for the crowd
+        client = httpx.AsyncClient(base_url=api.url, timeout=PATIENCE_S, limits=anew)
         async with crowd(api.url), client, here.service() as service:
             jobs = []
             for _ in range(JOBS):

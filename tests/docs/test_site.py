@@ -117,7 +117,7 @@ def test_a_page_is_accessible_and_asks_nobody_else(served: str, browser: Browser
 def test_a_search_finds_a_page(served: str, browser: Browser) -> None:
     with window(browser) as page:
         page.goto(f"{served}/index.html")
-        page.get_by_placeholder("Search").fill("dead letters")
+        page.get_by_placeholder("Search").press_sequentially("dead letters", delay=50)
         found = page.locator(".md-search-result__link").first
         expect(found).to_contain_text("Dead letters")
         found.click()

@@ -1,6 +1,5 @@
 """A user's own questions: what is read, and what is said about a file that cannot be."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -82,14 +81,11 @@ def test_a_column_or_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         (f"north,sales,{'x' * 200_000},200", "is no CSV: field larger than"),
     ],
 )
+@pytest.mark.usefixtures("usual_csv_limit")
 def test_a_row_that_is_no_csv_is_named(tmp_path: Path, row: str, said: str) -> None:
     (tmp_path / "own.csv").write_text(f"id,kind,text,value\n{row}\n")
-    limit = csv.field_size_limit(131_072)  # the module's own; the sales server raises it in its process
-    try:
-        with pytest.raises(BadInput) as refused:
-            read_questions(tmp_path / "own.csv")
-    finally:
-        csv.field_size_limit(limit)
+    with pytest.raises(BadInput) as refused:
+        read_questions(tmp_path / "own.csv")
     assert said in str(refused.value)
 
 

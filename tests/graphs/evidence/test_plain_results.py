@@ -51,5 +51,6 @@ def test_any_text_can_be_read(text: str) -> None:
     table_of(text, None)
 
 
+@pytest.mark.usefixtures("usual_csv_limit")
 def test_a_line_that_is_too_long_for_a_table_is_none() -> None:
     assert table_of(f'year,units\n2024,{"1" * 200_000}\n2025,"2', None) is None

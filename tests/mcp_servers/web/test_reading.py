@@ -5,8 +5,10 @@ import gzip
 import os
 import time
 import zlib
+from typing import Any
 
 import pytest
+from anyio import BrokenWorkerProcess, to_process
 
 from mcp_servers.web.fetching import Fetcher, NotFetched
 from mcp_servers.web.reading import MOST_BYTES
@@ -188,6 +190,18 @@ async def test_a_pdf_is_read_whatever_it_says_to_be(kind: str) -> None:
 @pytest.mark.parametrize("answer", [status("200 OK", page()), html(content_type="application/octet-stream")])
 async def test_a_page_that_does_not_say_what_it_is_is_looked_at(answer: Answer) -> None:
     assert "<" not in await got(answer)
+
+
+async def test_a_process_that_an_earlier_page_broke_costs_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, broken = to_process.run_sync, iter([True])
+
+    async def once_broken(*args: Any, **options: Any) -> Any:
+        if next(broken, False):
+            raise BrokenWorkerProcess
+        return await run(*args, **options)
+
+    monkeypatch.setattr(to_process, "run_sync", once_broken)
+    assert SENTENCE in await got(html())
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "text/csv", "application/json", ""])
