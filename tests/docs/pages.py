@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,12 @@ def copied_to(folder: Path) -> Path:
         capture_output=True,
         check=True,
     )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).exists():
-            target = folder / "copy" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target, follow_symlinks=False)
+    names = [each for each in listed.stdout.decode().split("\0") if each]
+    compiled = [cache_from_source(each) for each in names if each.endswith(".py")]  # else each program would do it anew
+    for name in (each for each in [*names, *compiled] if (ROOT / each).exists()):
+        target = folder / "copy" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target, follow_symlinks=False)
     (folder / "copy" / ".venv").symlink_to(ROOT / ".venv")
     for name in ("pyproject.toml", "requirements.lock", "requirements-dev.lock"):
         # Older than the environment: make must not install this copy into it.
