@@ -18,11 +18,12 @@ from app.config.settings import Settings
 from app.running.processes import Addresses, running
 from app.store.embedded_redis import embedded_redis
 from tests.data import DOCUMENTS, SALES
+from tests.examples import USUAL
 
 # Machines are shared and slow for moments: an example may take its time. All else stays as it is (with CI set,
 # Hypothesis repeats the same examples). `make test` takes "fast"; `tests.examples` keeps properties to it that say
 # how many examples they need.
-hypothesis.settings.register_profile("full", hypothesis.settings.default, deadline=None)
+hypothesis.settings.register_profile("full", hypothesis.settings.default, deadline=None, max_examples=USUAL)
 hypothesis.settings.register_profile("fast", hypothesis.settings.get_profile("full"), max_examples=10)
 hypothesis.settings.load_profile("full")
 
@@ -36,14 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Groups come first, because one process runs all of each. Slow tests are spread over the first three quarters:
-    they wait for programs while fast ones compute, and no process is busy long after the others."""
-    by_pace: dict[bool, list[pytest.Item]] = {True: [], False: []}
-    for item in items:
-        by_pace[item.get_closest_marker("slow") is not None].append(item)
-    share = {True: 0.75, False: 1.0}
-    place = {item: share[is_slow] * at / len(same) for is_slow, same in by_pace.items() for at, item in enumerate(same)}
-    items.sort(key=lambda item: (item.get_closest_marker("xdist_group") is None, place[item]))
+    """Groups come first, because one process runs all of each, then slow tests: no process is busy long after the
+    others. Tests of a module stay together, because they share programs."""
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("xdist_group", "slow")])
 
 
 @pytest.fixture(autouse=True, scope="session")

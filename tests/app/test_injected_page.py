@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from tests.app.command_line import tollgate
 from tests.graphs.untrusted.test_inert import LIVE, led_to
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("injected page")]
 
 QUESTION = "How many public charging points does Germany have?"
 FACT = "Germany had 154,037 public charging points at the end of 2024."

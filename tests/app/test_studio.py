@@ -20,7 +20,7 @@ from app.running.processes import Addresses
 from tests.app.command_line import environment
 from tests.graphs.planning.clients import chat_sends, chat_shows, inbox_sends, inbox_shows
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("studio")]
 
 ROOT = Path(__file__).parents[2]
 QUESTION = {"question": "What was our revenue in 2024?"}

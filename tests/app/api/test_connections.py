@@ -16,7 +16,7 @@ from tests.app.api.programs import Replica, replica
 from tests.app.api.test_conformance import problem
 from tests.app.queued import deployment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("connections")]
 
 DESCRIPTORS, CROWD, ASKED = 256, 300, 100
 REQUEST = b"GET /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\n"

@@ -33,6 +33,8 @@ from tests.mcp_servers.hostile_sql import (
 )
 from tests.mcp_servers.waiting import soon
 
+pytestmark = pytest.mark.xdist_group("hostile statements")
+
 REPOSITORY = Path(__file__).parents[3]
 SECRET = "canary-6f2b8e0e"
 LIMIT_S, SHORT_S = 0.5, 0.2
