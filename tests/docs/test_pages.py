@@ -42,5 +42,5 @@ def test_the_generated_parts_are_up_to_date(
 
 
 def test_ci_calls_the_commands_that_people_call() -> None:
-    called = {line.partition(" ASK=")[0] for line in page(".ci/run").splitlines()}
+    called = {line.strip().partition(" ASK=")[0] for line in page(".ci/run").splitlines()}
     assert called >= {"make check", "make test-all", "make evals", "make incident", "make real-model", "make image"}

@@ -21,7 +21,7 @@ from tests.mcp_servers import npm
 from tests.mcp_servers.conformance import SERVERS, Conforming, a_web
 from tests.mcp_servers.program import REPOSITORY, SECRET, served, token
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("npm")]  # one process installs it
 
 PINNED = Path(__file__).parent / "inspector"
 AT_ONCE = 2  # each run is a Node.js of its own

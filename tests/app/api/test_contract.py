@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import schemathesis
 from prometheus_client import CollectorRegistry
@@ -20,7 +21,14 @@ from tests.app.api.in_process import UNHURRIED, api_over
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = 10  # of each route, beside those that cover its schema
+
+@pytest.fixture(scope="module")
+def few_examples() -> Iterator[None]:
+    """Ten of each route, beside those that cover its schema. Schemathesis keeps to Hypothesis' profile."""
+    usual = hypothesis.settings.get_current_profile_name()
+    hypothesis.settings.load_profile("fast")
+    yield
+    hypothesis.settings.load_profile(usual)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +54,8 @@ async def _prepared(settings: Settings, redis_url: str) -> str:
         return await api.key()
 
 
-@pytest.mark.timeout(400)  # some thousand requests
+@pytest.mark.timeout(400)  # many hundred requests
+@pytest.mark.usefixtures("few_examples")
 def test_the_contract_is_kept(contract: tuple[str, str]) -> None:
     url, secret = contract
     config = SchemathesisConfig.from_dict(
@@ -55,7 +64,7 @@ def test_the_contract_is_kept(contract: tuple[str, str]) -> None:
             "continue-on-failure": True,
             "suppress-health-check": ["filter_too_much"],  # of slugs there are few
             "request-timeout": 5,
-            "generation": {"max-examples": EXAMPLES, "database": "none"},
+            "generation": {"database": "none"},
             # It searches for seconds for an id in a path that is no string, and there is none.
             "operations": [{"include-path-regex": "_id}(?!/decision)", "phases": {"coverage": {"enabled": False}}}],
         }
