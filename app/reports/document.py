@@ -20,7 +20,7 @@ from graphs.evidence.estimates import Difference, differences
 from graphs.evidence.markdown import below
 from graphs.evidence.rendering import MISSING, counted, gaps, listed
 from graphs.evidence.store import Evidence
-from graphs.evidence.trust import SAID
+from graphs.evidence.trust import RISING, SAID
 from graphs.spending.limits import dollars
 from graphs.state import FindingState, ResearchState, TaskState, of_status
 from graphs.stop_reasons import EXPLAINED, StopReason
@@ -28,7 +28,7 @@ from graphs.untrusted.inert import one_line
 from graphs.untrusted.injections import visible
 
 FINDINGS = 60  # listed with their confidence
-SUREST_FIRST = ("high", "medium", "low")
+SUREST_FIRST = RISING[::-1]
 _STATUS = {"done": "done", "failed": "failed", "withdrawn": "withdrawn", "pending": "not finished"}
 
 

@@ -189,7 +189,7 @@ class _Writer:
             shape = paragraph.add_run().add_picture(io.BytesIO(png), width=Cm(15))
             shape._inline.docPr.set("descr", _xml(told))
         if not where:
-            run = self.word.add_paragraph().add_run(_xml(title if png else f"{title.rstrip('.')}. {_NO_PICTURE}"))
+            run = self.word.add_paragraph().add_run(_xml(title if png else f"{title} {_NO_PICTURE}"))
             run.font.size, run.font.color.rgb = Pt(8.5), SOFT
         elif not png:
             paragraph.add_run(_xml(f"{title}. {_NO_PICTURE}"))

@@ -62,11 +62,11 @@ async def main(rounds: int) -> int:
                     PEER: lambda: peer,
                 }
                 samples = await measure(client, savers, rounds)
-    told = [(all_added(samples, OURS, each), all_added(samples, PEER, each)) for each in CONCURRENCIES]
-    ours, theirs = ([each / 1024 for each in samples[name, CONCURRENCIES[-1]].memory] for name in (OURS, PEER))
-    for row, (one, other) in zip(ROWS, [*told, (ours, theirs)], strict=True):
-        row.tell(one, other)
-    return int(any(statistics.median(one) > statistics.median(other) for one, other in [*told, (ours, theirs)]))
+    memory = [[each / 1024 for each in samples[name, CONCURRENCIES[-1]].memory] for name in (OURS, PEER)]
+    pairs = [*([all_added(samples, name, each) for name in (OURS, PEER)] for each in CONCURRENCIES), memory]
+    for row, (ours, theirs) in zip(ROWS, pairs, strict=True):
+        row.tell(ours, theirs)
+    return int(any(statistics.median(ours) > statistics.median(theirs) for ours, theirs in pairs))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ FLAGGED, EXPOSED, OUTSIDE = "flagged_source", "exposed_agent", "untrusted_source
 # What readers see beside a citation, worst first, and the highest confidence of a finding with each mark.
 SAID = {FLAGGED: "source reads like instructions", EXPOSED: "agent had read instructions", OUTSIDE: "from outside"}
 _AT_MOST: Mapping[str, Confidence] = {FLAGGED: "low", EXPOSED: "low", OUTSIDE: "medium"}
-_RISING = ("low", "medium", "high")
+RISING = ("low", "medium", "high")
 
 
 def marks_of(state: ResearchState, cited: Iterable[str], task_id: str) -> list[str]:
@@ -31,7 +31,7 @@ def marks_of(state: ResearchState, cited: Iterable[str], task_id: str) -> list[s
 
 def at_most(confidence: str, marks: Iterable[str]) -> str:
     """The confidence, capped at what the marks allow."""
-    return min([confidence, *(_AT_MOST[each] for each in marks)], key=_RISING.index)
+    return min([confidence, *(_AT_MOST[each] for each in marks)], key=RISING.index)
 
 
 def said_of_evidence(state: ResearchState) -> dict[str, str]:

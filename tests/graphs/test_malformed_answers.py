@@ -1,5 +1,5 @@
-"""Every way in which servers answer, once and always: what can be read is read, what cannot is asked for again, what is
-no completion is an outage. A job ends with the right status, and costs what was billed."""
+"""Every way in which servers answer, at every role, once and always: what can be read is read, what cannot is asked for
+again, what is no completion is an outage. A job ends with the right status, and costs what was billed."""
 
 import asyncio
 import contextlib
@@ -56,18 +56,13 @@ class Case:
         return f"{self.way.name} ({self.role}, {self.when})"
 
 
-def in_turn(ways: list[Way]) -> list[Case]:
-    """Each way always, at its roles in turn: they read answers by the same code."""
-    return [Case(way, way.roles[number % len(way.roles)], "always") for number, way in enumerate(ways)]
-
-
 def cases(ways: list[Way], **whens: tuple[str, ...]) -> list[Case]:
     return [Case(way, role, when) for way in ways for role in way.roles for when in whens[role]]
 
 
 ALWAYS = dict.fromkeys(["supervisor", "agent", "report"], ("always",))
 TOLD = {"supervisor": ("once",), "agent": ("once", "result"), "report": ("once",)}
-RETRIED = {"supervisor": (), "agent": ("once",), "report": ()}  # whoever asks, it is the gate that retries
+RETRIED = {"supervisor": (), "agent": ("once",), "report": ("once",)}  # whoever asks, it is the gate that retries
 EACH = 6  # of the ways that a job cannot go on with, those that are given always: a job ends the same way by each
 
 
@@ -193,7 +188,7 @@ ENDS = {
 @pytest.mark.parametrize(
     "asked",
     [
-        pytest.param(in_turn(READ), id="read"),
+        pytest.param(cases(READ, **ALWAYS), id="read"),
         pytest.param(cases(AGAIN, **TOLD) + cases(AGAIN[::EACH], **ALWAYS), id="again"),
         pytest.param(cases(OUTAGE, **RETRIED) + cases(OUTAGE[::EACH], **ALWAYS), id="outage"),
     ],

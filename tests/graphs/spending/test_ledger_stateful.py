@@ -343,6 +343,6 @@ def test_the_ledger_is_the_sum_of_its_calls(valkey: Connect) -> None:
             def __init__(self) -> None:
                 super().__init__(runner.get_loop(), client)
 
-        given = settings(max_examples=at_most(200), stateful_step_count=15)
+        given = settings(max_examples=at_most(500), stateful_step_count=15)
         run_state_machine_as_test(OnThisServer, settings=given)  # type: ignore[no-untyped-call]
         runner.run(client.aclose())
